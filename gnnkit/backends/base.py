@@ -1,0 +1,95 @@
+"""The ``Backend`` interface: a graph library behind our words.
+
+Rules: a backend supplies the convolution and nothing else; stacking, normalisation, dropout, initial weights and
+training are written once above it. Capabilities are declared, not found out by trying.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, FrozenSet, Mapping
+
+from torch import nn
+
+from gnnkit.availability import READY, Availability
+from gnnkit.data import Block, Graph
+from gnnkit.errors import CapabilityError
+from gnnkit.nn.message_passing import MessageOps
+from gnnkit.nn.parameters import NativeParameter
+from gnnkit.nn.spec import CONV_KINDS, ConvSpec, conv_parameters
+
+
+@dataclass(frozen=True)
+class BackendCapabilities:
+    """What a backend declares that it can do.
+
+    Attributes:
+        convs: Kinds of convolution, keys of ``gnnkit.nn.CONV_KINDS``.
+        devices: Names of torch device types that its layers run on.
+        dtypes: Computing precisions: "float32", "bfloat16", "float64".
+    """
+
+    convs: FrozenSet[str] = frozenset(CONV_KINDS)
+    devices: FrozenSet[str] = frozenset({"cpu", "cuda"})
+    dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
+
+
+class Backend(ABC):
+    """A graph library. Subclass it, give ``name``, ``lower`` and ``conv``, and register the class as an entry point.
+
+    Attributes:
+        name: The word that users type after ``--backend``.
+        api_version: Version of this interface that the backend was written for.
+        capabilities: What it can do.
+    """
+
+    name: ClassVar[str]
+    api_version: ClassVar[int]
+    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities()
+
+    @classmethod
+    def probe(cls) -> Availability:
+        """Say whether the backend can work here. Never raises."""
+        return Availability(READY)
+
+    @abstractmethod
+    def lower(self, block: Block) -> Any:
+        """Turn a block into the library's own graph object, which ``conv`` modules take.
+
+        Args:
+            block: The message flow of one layer, on the device where the layer will run.
+        """
+
+    @abstractmethod
+    def conv(self, spec: ConvSpec) -> nn.Module:
+        """Make the library's own layer for a specification.
+
+        Returns:
+            A module ``forward(lowered, h_src, h_dst) -> h`` with h_src [num_src, in_channels], h_dst
+            [num_dst, in_channels] and h [num_dst, spec.out_width]. It adds no self-loops and normalises nothing:
+            the block already carries both. Its initial weights do not matter; gnnkit sets them.
+        """
+
+    def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
+        """Where each canonical parameter of a convolution lies in the module that ``conv`` made.
+
+        The default says that the native names are the canonical ones.
+        """
+        return {name: NativeParameter(name) for name in conv_parameters(spec)}
+
+    def ops(self) -> MessageOps:
+        """The message-passing primitives, for layers that users write with ``gnnkit.nn.MessagePassing``."""
+        raise CapabilityError(f"Backend {self.name!r} has no message-passing primitives for layers of one's own.")
+
+    def to_native(self, graph: Graph) -> Any:
+        """Turn a graph into the library's own whole-graph object, losing nothing."""
+        raise CapabilityError(f"Backend {self.name!r} has no graph object of its own.")
+
+    def from_native(self, obj: Any) -> Graph:
+        """The inverse of :meth:`to_native`."""
+        raise CapabilityError(f"Backend {self.name!r} has no graph object of its own.")
+
+    def versions(self) -> Dict[str, str]:
+        """Versions of the libraries below, for the manifest of a run."""
+        return {}

@@ -1,0 +1,137 @@
+"""The ``Graph`` record: nodes, directed edges stored by destination, features, labels and splits.
+
+Rules: the record is frozen; what acts on it are functions in the modules beside this one. Its arrays are torch
+tensors in host memory, which may be memory-mapped, and are never written to. Edges are stored in compressed sparse
+column (CSC) form: the in-neighbours of node ``v`` are ``indices[indptr[v]:indptr[v + 1]]``, in ascending order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+IGNORED_LABEL = -100
+"""Label of a node that is not a target: unlabelled, outside the split at hand, or padding."""
+
+SPLITS = ("train", "valid", "test")
+"""Names of the splits that training and evaluation use."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One graph, or many small graphs side by side, in one record.
+
+    N is the number of nodes, E of directed edges, F of features, C of classes, G of graphs. Undirected data carry
+    both directions. Build one with :func:`gnnkit.from_edge_index` or another conversion, which sort the edges and
+    check everything; the constructor itself checks nothing, so that a cached or memory-mapped graph opens at once.
+
+    Attributes:
+        indptr: Edge offsets by destination. Shape [N + 1], int64, ascending from 0 to E.
+        indices: Source node of every edge. Shape [E], int64, zero-based, ascending within a destination.
+        x: Node features. Shape [N, F], floating point. None if there are none.
+        y: Node labels: int64 classes of shape [N] (-100 for an unlabelled node), or for multi-label data floating
+            point 0/1 of shape [N, C] (-100 for a missing entry). None if there are none.
+        edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
+        edge_attr: Edge features. Shape [E, D], floating point. None if there are none.
+        splits: Node ids by split name ("train", "valid", "test"). Each int64, one-dimensional, without repeats.
+        node_data: Any other node arrays by name. Each of first dimension N.
+        edge_data: Any other edge arrays by name. Each of first dimension E, in the order of ``indices``.
+        graph_ptr: Node offsets of the graphs in this record. Shape [G + 1], int64. None means one graph.
+        graph_y: Graph labels. First dimension G. None if there are none.
+        class_names: Names of the classes, in label order. Empty if unknown.
+        name: What messages and run folders call this graph.
+        metric: The metric that the data ask for: "accuracy", "macro_f1" or "rocauc". None means "accuracy" for
+            classes and "rocauc" for multi-label data.
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    x: Optional[Tensor] = None
+    y: Optional[Tensor] = None
+    edge_weight: Optional[Tensor] = None
+    edge_attr: Optional[Tensor] = None
+    splits: Mapping[str, Tensor] = field(default_factory=dict)
+    node_data: Mapping[str, Tensor] = field(default_factory=dict)
+    edge_data: Mapping[str, Tensor] = field(default_factory=dict)
+    graph_ptr: Optional[Tensor] = None
+    graph_y: Optional[Tensor] = None
+    class_names: Tuple[str, ...] = ()
+    name: str = "graph"
+    metric: Optional[str] = None
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes N, isolated ones included."""
+        return self.indptr.numel() - 1
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges E."""
+        return self.indices.numel()
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs G in this record."""
+        return 1 if self.graph_ptr is None else self.graph_ptr.numel() - 1
+
+    @property
+    def num_features(self) -> int:
+        """Width F of the node features, 0 without features."""
+        return 0 if self.x is None else int(self.x.shape[1])
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a node can belong to several classes at once."""
+        return self.y is not None and self.y.ndim == 2
+
+    @cached_property
+    def num_classes(self) -> int:
+        """Number of classes C: columns of multi-label data, else the class names or the largest label say it."""
+        if self.y is None:
+            return len(self.class_names)
+        if self.is_multi_label:
+            return int(self.y.shape[1])
+        largest = int(self.y.max()) + 1 if self.y.numel() else 0
+        return max(largest, len(self.class_names))
+
+    @cached_property
+    def dst(self) -> Tensor:
+        """Destination node of every edge, in the order of ``indices``. Shape [E], int64."""
+        return expand_indptr(self.indptr, self.num_edges)
+
+    @property
+    def edge_index(self) -> Tensor:
+        """Edges as source and destination rows. Shape [2, E], int64. A new tensor at every call."""
+        return torch.stack([self.indices, self.dst])
+
+    @cached_property
+    def in_degrees(self) -> Tensor:
+        """Number of incoming edges of every node. Shape [N], int64."""
+        return self.indptr.diff()
+
+    def __repr__(self) -> str:
+        parts = [f"num_nodes={self.num_nodes}", f"num_edges={self.num_edges}", f"num_features={self.num_features}"]
+        if self.num_classes:
+            parts.append(f"num_classes={self.num_classes}")
+        if self.num_graphs > 1:
+            parts.append(f"num_graphs={self.num_graphs}")
+        parts.extend(f"{split}={ids.numel()}" for split, ids in self.splits.items())
+        return f"Graph({self.name!r}, {', '.join(parts)})"
+
+
+def expand_indptr(indptr: Tensor, num_edges: int) -> Tensor:
+    """Turn CSC offsets into the destination of every edge.
+
+    Args:
+        indptr: Offsets. Shape [num_dst + 1], int64.
+        num_edges: ``indptr[-1]``, given so that no value has to be read back from a device.
+
+    Returns:
+        Destinations. Shape [num_edges], int64.
+    """
+    rows = torch.arange(indptr.numel() - 1, device=indptr.device)
+    return torch.repeat_interleave(rows, indptr.diff(), output_size=num_edges)

@@ -1,0 +1,119 @@
+"""The ``Device`` interface: where a step runs, and who owns it.
+
+Rules: the device owns the whole step (forward, loss, backward, update), because a compiled device needs all of it;
+the loss is therefore part of the module on every device. The trainer never asks which device it has.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, FrozenSet, Optional, Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gnnkit.availability import READY, Availability
+from gnnkit.data import Batch
+
+
+@dataclass(frozen=True)
+class DeviceCapabilities:
+    """What a device declares.
+
+    Attributes:
+        torch_device: Type of torch device that tensors are put on: "cpu", "cuda".
+        dtypes: Computing precisions: "float32", "bfloat16", "float64".
+        static_shapes: Whether every batch must have the shapes of the first.
+    """
+
+    torch_device: str
+    dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
+    static_shapes: bool = False
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What a step does besides forward, loss, backward and update.
+
+    Attributes:
+        precision: "float32" or "bfloat16" (matrix products in bfloat16, weights in float32).
+        clip_norm: Gradients are scaled to at most this norm; None leaves them.
+    """
+
+    precision: str = "float32"
+    clip_norm: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step returns.
+
+    Attributes:
+        loss: Mean loss over the batch's targets. Scalar, detached, still on the device.
+        outputs: The model's outputs for the last block's destinations, [num_dst, out_channels], detached.
+        num_targets: Number of real targets that the loss is a mean over.
+    """
+
+    loss: Tensor
+    outputs: Tensor
+    num_targets: int
+
+
+class Step(Protocol):
+    """One prepared step, training or evaluating."""
+
+    def __call__(self, batch: Batch) -> StepResult:
+        """Run the step on a batch that ``Device.put`` returned."""
+
+    def pull(self) -> None:
+        """Bring weights that live on the device back into the module."""
+
+
+class Device(ABC):
+    """A place where steps run. Subclass it, give ``name``, ``capabilities``, ``put`` and ``prepare``, register it.
+
+    Attributes:
+        name: The word that users type after ``--device``.
+        api_version: Version of this interface that the device was written for.
+        priority: ``--device auto`` takes the ready device of the highest priority.
+        capabilities: What it can do.
+    """
+
+    name: ClassVar[str]
+    api_version: ClassVar[int]
+    priority: ClassVar[int] = 0
+    capabilities: ClassVar[DeviceCapabilities]
+
+    @classmethod
+    def probe(cls) -> Availability:
+        """Say whether the device can work here. Never raises."""
+        return Availability(READY)
+
+    @abstractmethod
+    def put(self, batch: Batch) -> Batch:
+        """Move a batch to the device. May be called from a loader's thread."""
+
+    @abstractmethod
+    def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> Step:
+        """Make a step.
+
+        Args:
+            module: ``forward(batch) -> (loss, outputs)``, a :class:`gnnkit.tasks.LossModule`.
+            optimizer: Updates the module's parameters; None makes a step that only evaluates.
+            options: Precision and clipping.
+        """
+
+    def synchronize(self) -> None:
+        """Wait until all work handed to the device is done."""
+
+    def memory(self) -> Dict[str, int]:
+        """Memory figures in bytes, by name. Empty if unknown."""
+        return {}
+
+    def describe(self) -> Dict[str, Any]:
+        """What hardware this is, for the manifest of a run."""
+        return {}
+
+    def close(self) -> None:
+        """Release the device."""

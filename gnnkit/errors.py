@@ -1,0 +1,100 @@
+"""The one exception tree of gnnkit.
+
+Rules: every message says what was received, what was expected and what to do. The command line prints a
+``GnnkitError`` as one or two lines and exits with code 2; ``assert`` is for gnnkit's own invariants only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable, Optional
+
+
+class GnnkitError(Exception):
+    """Base of every error that a user of gnnkit can cause or meet."""
+
+
+class UnknownNameError(GnnkitError):
+    """A name that nobody registered: a backend, a device, a data set, a model, a config key.
+
+    Args:
+        what: Kind of thing that was looked up, for example ``"backend"``.
+        name: The name that was received.
+        known: All names that would have been accepted.
+    """
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+        super().__init__(f"Unknown {what} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+        self.name = name
+        self.near = near
+
+
+class ConfigError(GnnkitError):
+    """A setting has a value that cannot be used, or settings contradict each other."""
+
+
+class NotInstalledError(GnnkitError):
+    """Something optional is asked for that is not installed.
+
+    Args:
+        what: What was asked for, as the subject of a sentence: ``"Backend 'dgl'"``.
+        install: The command that installs it.
+    """
+
+    def __init__(self, what: str, install: str) -> None:
+        super().__init__(f"{what} is not installed. Install it with: {install}")
+        self.install = install
+
+
+class BrokenPluginError(GnnkitError):
+    """A plugin is installed but cannot be loaded or does not keep to the interface.
+
+    Args:
+        what: The plugin, as the subject of a sentence.
+        cause: Why it cannot be used.
+        fix: What to do about it.
+    """
+
+    def __init__(self, what: str, cause: str, fix: str = "") -> None:
+        super().__init__(f"{what} is installed but cannot be used: {cause}" + (f" Fix: {fix}" if fix else ""))
+        self.cause = cause
+
+
+class UnavailableError(GnnkitError):
+    """The hardware that a device needs was not found."""
+
+
+class CapabilityError(GnnkitError):
+    """A backend or device was asked for something that it does not declare."""
+
+
+class DataError(GnnkitError):
+    """Data that break a rule of :class:`gnnkit.Graph`.
+
+    Args:
+        field: Which field is wrong, for example ``"edge_index"``.
+        problem: What was received and what was expected.
+        row: First offending row, if there is one.
+        fix: What to do.
+    """
+
+    def __init__(self, field: str, problem: str, *, row: Optional[int] = None, fix: str = "") -> None:
+        place = f"{field}, row {row}" if row is not None else field
+        super().__init__(f"Bad data in {place}: {problem}" + (f" {fix}" if fix else ""))
+        self.field = field
+        self.row = row
+
+
+class DatasetError(GnnkitError):
+    """The files of a data set are missing, cut short, of the wrong content or cannot be downloaded."""
+
+
+class CheckpointError(GnnkitError):
+    """A checkpoint is missing, damaged, or belongs to another architecture."""
+
+
+class PipelineError(GnnkitError):
+    """A stage of the loading pipeline failed; the message names the batch."""
