@@ -1,0 +1,81 @@
+"""Choosing a backend by name and building models on it."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+from gnnkit.availability import NOT_INSTALLED
+from gnnkit.backends.base import Backend
+from gnnkit.data import Graph
+from gnnkit.errors import BrokenPluginError, DataError, NotInstalledError
+from gnnkit.nn import GNN, ModelSpec, model_spec
+from gnnkit.registry import Registry
+
+backends: Registry[Backend] = Registry(
+    "gnnkit.backends",
+    "backend",
+    Backend,  # type: ignore[type-abstract]
+    official={"pyg": "gnnkit-pyg", "dgl": "gnnkit-dgl"},
+)
+"""All installed backends."""
+
+
+def load_backend(name: str) -> Backend:
+    """Load a backend by name.
+
+    Raises:
+        UnknownNameError: Nobody registered the name.
+        NotInstalledError: The backend, or the library that it needs, is not installed.
+        BrokenPluginError: It is installed but cannot be used; the message has the cause and the fix.
+
+    Example:
+        >>> load_backend("reference").name
+        'reference'
+    """
+    cls = backends.load(name)
+    answer = cls.probe()
+    if answer.status == NOT_INSTALLED:
+        raise NotInstalledError(f"What backend {name!r} needs", answer.fix)
+    if not answer.is_ready:
+        raise BrokenPluginError(f"Backend {name!r}", answer.detail, answer.fix)
+    return cls()
+
+
+def build_model(
+    model: Union[str, ModelSpec], graph: Graph, *, backend: Union[str, Backend] = "reference", seed: int = 0, **settings: Any
+) -> GNN:
+    """Build a model that fits a graph.
+
+    Args:
+        model: Name of a model ("gcn", "sage", "gat", "gatv2", "gin"), or a whole specification.
+        graph: Gives the widths of input and output.
+        backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
+        seed: Seed of the initial weights.
+        settings: Any field of :class:`gnnkit.nn.ModelSpec`, when ``model`` is a name.
+
+    Returns:
+        A module ``forward(blocks, x)``.
+
+    Raises:
+        DataError: The graph has no features or no labels.
+
+    Example:
+        >>> import gnnkit
+        >>> model = gnnkit.build_model("sage", gnnkit.load_dataset("karate"), hidden_channels=8)
+    """
+    if not isinstance(model, ModelSpec):
+        if graph.x is None:
+            raise DataError("x", "the graph has no node features, a model needs them.", fix="Pass x when building it.")
+        if graph.y is None:
+            raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")
+        model = model_spec(model, graph.num_features, graph.num_classes, **settings)
+    return GNN(model, load_backend(backend) if isinstance(backend, str) else backend, seed)
+
+
+def move_model(model: GNN, backend: Backend) -> GNN:
+    """The same model with the same weights on another backend."""
+    if model.backend.name == backend.name:
+        return model
+    moved = GNN(model.spec, backend, model.seed)
+    moved.load_canonical(model.canonical_state())
+    return moved.train(model.training)

@@ -1,0 +1,236 @@
+"""The GNN skeleton, written once for all backends.
+
+Rules: a backend supplies the convolutions and nothing else, so dropout masks, layer order and everything between the
+convolutions are the same everywhere. Parameters are known by canonical names (``convs.0.lin.weight``,
+``norms.0.weight``, ``residuals.1.weight``, ``head.weight``), whatever the library below calls them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, Mapping, Protocol, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gnnkit.data import Block
+from gnnkit.errors import CapabilityError, CheckpointError
+from gnnkit.nn.parameters import NativeParameter, initial_value
+from gnnkit.nn.spec import ConvSpec, ModelSpec, ParameterSpec, conv_parameters
+
+
+class ConvLibrary(Protocol):
+    """The part of a backend that a model needs. See :class:`gnnkit.backends.Backend`."""
+
+    name: Any
+    capabilities: Any
+
+    def lower(self, block: Block) -> Any:
+        """Turn a block into the library's own graph object."""
+
+    def conv(self, spec: ConvSpec) -> nn.Module:
+        """Make the library's own layer."""
+
+    def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
+        """Where canonical parameters lie in that layer."""
+
+
+_ACTIVATIONS = {"relu": functional.relu, "elu": functional.elu}
+
+
+class GNN(nn.Module):
+    """A stack of convolutions with normalisation, activation, dropout, residual connections and a head.
+
+    Layer ``i`` computes, for the destinations of its block::
+
+        h = conv_i(block_i, dropout(h_src), dropout(h_dst)) + residual_i(h_dst)
+        h = activation(norm_i(h))                            # not after the output layer
+
+    With jumping knowledge (Xu et al., 2018) a linear head reads the outputs of all layers.
+
+    Args:
+        spec: What to build.
+        backend: Supplies the convolutions; see :func:`gnnkit.build_model` to give it by name.
+        seed: Initial weights depend on it and on canonical names alone.
+
+    Raises:
+        CapabilityError: The backend does not have the convolution.
+    """
+
+    def __init__(self, spec: ModelSpec, backend: ConvLibrary, seed: int = 0) -> None:
+        super().__init__()
+        if spec.conv not in backend.capabilities.convs:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
+                f"it has {', '.join(sorted(backend.capabilities.convs))}."
+            )
+        self.spec = spec
+        self.backend = backend
+        self.seed = seed
+        convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
+        self.convs = nn.ModuleList([backend.conv(conv) for conv in convs])
+        self.norms = nn.ModuleList([_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
+        self.residuals = nn.ModuleList([_residual(conv) for conv in convs] if spec.residual else [])
+        if spec.jumping_knowledge != "none":
+            widths = [conv.out_width for conv in convs]
+            width = sum(widths) if spec.jumping_knowledge == "cat" else widths[0]
+            self.head = nn.Linear(width, spec.out_channels)
+        self.reset_parameters(seed)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of convolutions, and so of blocks in a batch."""
+        return self.spec.num_layers
+
+    @property
+    def num_activated(self) -> int:
+        """Number of layers that are followed by normalisation and activation."""
+        return self.num_layers - (1 if self.spec.jumping_knowledge == "none" else 0)
+
+    def forward(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
+        """Compute outputs for the destinations of the last block.
+
+        Args:
+            blocks: One block per layer, from the input layer to the output layer.
+            x: Features of the first block's sources. Shape [blocks[0].num_src, in_channels].
+
+        Returns:
+            Outputs. Shape [blocks[-1].num_dst, out_channels].
+        """
+        h, layers = x, []
+        for i, block in enumerate(blocks):
+            h = self.layer(i, block, h)
+            layers.append(h)
+        return self.output([layer[: blocks[-1].num_dst] for layer in layers])
+
+    def layer(self, i: int, block: Block, h: Tensor) -> Tensor:
+        """Compute one layer.
+
+        Args:
+            i: Which layer, counted from the input.
+            block: Its message flow.
+            h: Features of the block's sources. Shape [block.num_src, width].
+
+        Returns:
+            Features of the block's destinations. Shape [block.num_dst, width of layer i].
+        """
+        h_dst = h[: block.num_dst]
+        dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else self.spec.dropout, self.training)
+        out: Tensor = self.convs[i](self.lower(block), dropped, dropped[: block.num_dst])
+        if self.spec.residual:
+            out = out + self.residuals[i](h_dst)
+        if i < self.num_activated:
+            out = _ACTIVATIONS[self.spec.activation](self.norms[i](out))
+        return out
+
+    def output(self, layers: Sequence[Tensor]) -> Tensor:
+        """Combine the outputs of all layers for the same nodes into the model's output.
+
+        Args:
+            layers: The output of each layer, all of first dimension [num_nodes].
+
+        Returns:
+            Outputs. Shape [num_nodes, out_channels].
+        """
+        if self.spec.jumping_knowledge == "none":
+            return layers[-1]
+        if self.spec.jumping_knowledge == "cat":
+            joined = torch.cat(list(layers), dim=-1)
+        else:
+            joined = torch.stack(list(layers)).amax(dim=0)
+        return self.head(functional.dropout(joined, self.spec.dropout, self.training))
+
+    def lower(self, block: Block) -> Any:
+        """The block as the backend's own graph object, made once per block."""
+        lowered = block.lowered.get(self.backend.name)
+        if lowered is None:
+            lowered = block.lowered[self.backend.name] = self.backend.lower(block)
+        return lowered
+
+    def reset_parameters(self, seed: int) -> None:
+        """Set every parameter to its initial value for ``seed``, and running statistics to their start."""
+        for norm in self.norms:
+            if not isinstance(norm, nn.Identity):
+                norm.reset_parameters()  # type: ignore[operator]
+        values = {name: initial_value(name, spec, seed) for name, spec in self._parameter_specs()}
+        self.load_canonical({**self.canonical_state(), **values})
+
+    def canonical_state(self) -> Dict[str, Tensor]:
+        """All parameters and buffers under canonical names and layouts, in host memory, independent of the model."""
+        state = self.state_dict()
+        result: Dict[str, Tensor] = {}
+        for name, key, native, shape in self._entries(state):
+            value = state[key].detach().cpu()
+            value = value if native is None else native.to_canonical(value, shape)
+            result[name] = value.clone(memory_format=torch.contiguous_format)
+        return result
+
+    def load_canonical(self, values: Mapping[str, Tensor]) -> None:
+        """Load what :meth:`canonical_state` gave, on whichever backend it was made.
+
+        Raises:
+            CheckpointError: Names or shapes differ; the message lists them, and nothing has been loaded.
+        """
+        state = self.state_dict()
+        entries = list(self._entries(state))
+        expected = {name: tuple(shape) for name, _, _, shape in entries}
+        _compare_shapes(expected, {name: tuple(value.shape) for name, value in values.items()})
+        with torch.no_grad():
+            for name, key, native, _ in entries:
+                value = values[name] if native is None else native.to_native(values[name])
+                state[key].copy_(value)
+
+    def parameters_by_name(self) -> Dict[str, nn.Parameter]:
+        """Trainable parameters by canonical name; their layout is the library's."""
+        by_key = dict(self.named_parameters())
+        return {name: by_key[key] for name, key, _, _ in self._entries(self.state_dict()) if key in by_key}
+
+    def _entries(
+        self, state: Mapping[str, Tensor]
+    ) -> Iterator[Tuple[str, str, NativeParameter | None, Tuple[int, ...]]]:
+        """Canonical name, key in the state dict, native layout (None outside convolutions), canonical shape."""
+        for i in range(self.num_layers):
+            conv = self.spec.conv_spec(i)
+            parameters = conv_parameters(conv)
+            for name, native in self.backend.parameter_map(conv).items():
+                yield f"convs.{i}.{name}", f"convs.{i}.{native.name}", native, parameters[name].shape
+        for key, value in state.items():
+            if not key.startswith("convs."):
+                yield key, key, None, tuple(value.shape)
+
+    def _parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
+        for i in range(self.num_layers):
+            for name, spec in conv_parameters(self.spec.conv_spec(i)).items():
+                yield f"convs.{i}.{name}", spec
+        linears = list(self.residuals.named_modules(prefix="residuals"))
+        if self.spec.jumping_knowledge != "none":
+            linears.append(("head", self.head))
+        for name, module in linears:
+            if isinstance(module, nn.Linear):
+                yield f"{name}.weight", ParameterSpec(tuple(module.weight.shape))
+                if module.bias is not None:
+                    yield f"{name}.bias", ParameterSpec(tuple(module.bias.shape), "zeros")
+
+
+def _norm(kind: str, width: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm1d(width)
+    return nn.LayerNorm(width) if kind == "layer" else nn.Identity()
+
+
+def _residual(conv: ConvSpec) -> nn.Module:
+    if conv.in_channels == conv.out_width:
+        return nn.Identity()
+    return nn.Linear(conv.in_channels, conv.out_width, bias=False)
+
+
+def _compare_shapes(expected: Mapping[str, Tuple[int, ...]], received: Mapping[str, Tuple[int, ...]]) -> None:
+    problems: List[str] = [f"{name} is missing" for name in expected if name not in received]
+    problems += [f"{name} is not part of this model" for name in received if name not in expected]
+    problems += [
+        f"{name} is {list(received[name])}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in received and received[name] != shape
+    ]
+    if problems:
+        raise CheckpointError("The weights belong to another architecture: " + "; ".join(problems) + ".")

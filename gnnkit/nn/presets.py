@@ -1,0 +1,83 @@
+"""What users get when they name a model and nothing else: the settings of the papers, tuned where said.
+
+Rules: a preset holds only what differs from the defaults of :class:`ModelSpec` and of the training configuration;
+anything the user says wins over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping
+
+from gnnkit.errors import UnknownNameError
+from gnnkit.nn.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults that belong to one model.
+
+    Attributes:
+        model: Settings of :class:`ModelSpec`.
+        train: Settings of the training, names as in the configuration's ``train`` section.
+    """
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SMALL_WEIGHTS = {"lr": 0.01, "weight_decay": 5e-4}
+
+PRESETS: Mapping[str, Preset] = {
+    # Kipf and Welling, 2017.
+    "gcn": Preset({"hidden_channels": 16, "dropout": 0.5, "input_dropout": 0.5}, _SMALL_WEIGHTS),
+    "sage": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    # Velickovic et al., 2018: eight heads of eight, dropout 0.6 everywhere, ELU.
+    "gat": Preset(
+        {
+            "hidden_channels": 8,
+            "heads": 8,
+            "dropout": 0.6,
+            "input_dropout": 0.6,
+            "attention_dropout": 0.6,
+            "activation": "elu",
+        },
+        {"lr": 0.005, "weight_decay": 5e-4},
+    ),
+    "gatv2": Preset(
+        {
+            "hidden_channels": 8,
+            "heads": 8,
+            "dropout": 0.6,
+            "input_dropout": 0.6,
+            "attention_dropout": 0.6,
+            "activation": "elu",
+        },
+        {"lr": 0.005, "weight_decay": 5e-4},
+    ),
+    "gin": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+}
+"""Models by name. Each is a convolution of the same name with these settings."""
+
+
+def model_spec(name: str, in_channels: int, out_channels: int, **settings: Any) -> ModelSpec:
+    """The specification of a named model.
+
+    Args:
+        name: A key of ``PRESETS``.
+        in_channels: Width of the node features.
+        out_channels: Number of outputs per node.
+        settings: Any field of :class:`ModelSpec`; these win over the preset.
+
+    Raises:
+        UnknownNameError: No such model, or no such setting.
+        ConfigError: A setting has an impossible value.
+
+    Example:
+        >>> model_spec("gcn", 1433, 7).hidden_channels
+        16
+    """
+    if name not in PRESETS:
+        raise UnknownNameError("model", name, PRESETS)
+    values = {"conv": name, "in_channels": in_channels, "out_channels": out_channels}
+    return ModelSpec.from_dict({**values, **PRESETS[name].model, **settings})
