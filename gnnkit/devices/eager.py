@@ -1,0 +1,73 @@
+"""Eager execution on a torch device: what ``cpu`` and ``cuda`` have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar, ContextManager, Optional
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gnnkit.data import Batch
+from gnnkit.devices.base import Device, StepOptions, StepResult
+
+
+class EagerDevice(Device):
+    """A torch device that runs each operation as it comes. Subclasses give name, priority and capabilities.
+
+    Attributes:
+        torch_device: The torch device.
+    """
+
+    api_version: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        self.torch_device = torch.device(self.capabilities.torch_device)
+
+    def put(self, batch: Batch) -> Batch:
+        """See :class:`Device`."""
+        return batch.to(self.torch_device)
+
+    def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
+        """See :class:`Device`."""
+        return EagerStep(module.to(self.torch_device), optimizer, options, self.torch_device.type)
+
+
+class EagerStep:
+    """Forward, loss, backward and update, one operation at a time.
+
+    Args:
+        module: ``forward(batch) -> (loss, outputs)``, already on the device.
+        optimizer: Updates the module's parameters; None only evaluates.
+        options: Precision and clipping.
+        device_type: Type of torch device, for automatic mixed precision.
+    """
+
+    def __init__(
+        self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions, device_type: str
+    ) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.options = options
+        self.device_type = device_type
+
+    def __call__(self, batch: Batch) -> StepResult:
+        """See :class:`gnnkit.devices.Step`."""
+        training = self.optimizer is not None
+        self.module.train(training)
+        with torch.set_grad_enabled(training), self._precision():
+            loss, outputs = self.module(batch)
+        if self.optimizer is not None:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.options.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
+            self.optimizer.step()
+        return StepResult(loss.detach(), outputs.detach(), batch.num_targets)
+
+    def pull(self) -> None:
+        """Nothing to do: the module's weights are the device's."""
+
+    def _precision(self) -> ContextManager[None]:
+        enabled = self.options.precision == "bfloat16"
+        return torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=enabled)
