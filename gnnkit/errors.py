@@ -61,6 +61,7 @@ class BrokenPluginError(GnnkitError):
     def __init__(self, what: str, cause: str, fix: str = "") -> None:
         super().__init__(f"{what} is installed but cannot be used: {cause}" + (f" Fix: {fix}" if fix else ""))
         self.cause = cause
+        self.fix = fix
 
 
 class UnavailableError(GnnkitError):

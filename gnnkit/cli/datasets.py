@@ -1,0 +1,29 @@
+"""``gnnkit datasets``: which data sets can be named."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table, reports_errors
+
+EXAMPLE = "Example: gnnkit datasets"
+
+
+@reports_errors
+def datasets(json: bool = typer.Option(False, "--json", help="Print one line of JSON instead.")) -> None:
+    """List the data sets that 'gnnkit run --dataset' knows."""
+    from gnnkit.datasets import datasets as registry
+    from gnnkit.errors import GnnkitError
+
+    summaries: Dict[str, str] = {}
+    for name in registry.names():
+        try:
+            summaries[name] = registry.load(name).summary
+        except GnnkitError as error:
+            summaries[name] = str(error)
+    if json:
+        print_json(summaries)
+    else:
+        print_table("Data sets", ["name", "what it is"], [[name, text] for name, text in summaries.items()])

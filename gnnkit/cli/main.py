@@ -1,0 +1,29 @@
+"""The ``gnnkit`` command. Nothing heavy is imported before a command runs, so that help answers at once."""
+
+from __future__ import annotations
+
+import typer
+
+from gnnkit.cli import backends, datasets, doctor, run
+
+app = typer.Typer(
+    name="gnnkit",
+    help="Write a graph neural network once; train it with plain torch, PyTorch Geometric or DGL, on any device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run", epilog=run.EXAMPLE)(run.run)
+app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
+app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of the ``gnnkit`` script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What may listen to a training: progress bar, run folder, TensorBoard, a user's own code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+from gnnkit.errors import NotInstalledError
+from gnnkit.nn import GNN
+from gnnkit.train.history import EpochRecord, RunResult
+
+
+class Callback:
+    """Base of all listeners: override what you need. Called in the training thread, in the order of the list.
+
+    Example:
+        >>> class Stop(Callback):
+        ...     def on_epoch(self, record):
+        ...         if record.train_loss < 0.1:
+        ...             print("good enough at", record.epoch)
+    """
+
+    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+        """Training begins; everything has been checked.
+
+        Args:
+            model: The model, on its device.
+            num_epochs: Epochs to come.
+            num_batches: Batches per epoch.
+        """
+
+    def on_batch(self, index: int) -> None:
+        """A batch has been trained on; ``index`` counts from 0 in each epoch."""
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """An epoch has ended, its evaluation included."""
+
+    def on_best(self, model: GNN, record: EpochRecord) -> None:
+        """The epoch that just ended gave the best validation metric so far."""
+
+    def on_end(self, result: RunResult) -> None:
+        """Training has ended well."""
+
+    def on_error(self, error: BaseException) -> None:
+        """Training ends with an error or an interruption, which goes on to the caller."""
+
+
+class ProgressBar(Callback):
+    """A bar with epoch, loss, validation metric and nodes per second, on the standard error stream.
+
+    Args:
+        metric: What the validation metric is called.
+        enabled: None shows it on a terminal only.
+    """
+
+    def __init__(self, metric: str = "metric", enabled: Optional[bool] = None) -> None:
+        self._metric = metric
+        self._enabled = sys.stderr.isatty() if enabled is None else enabled
+        self._progress: Any = None
+        self._task: Any = None
+
+    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+        """See :class:`Callback`."""
+        if not self._enabled:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("", total=num_epochs * num_batches)
+
+    def on_batch(self, index: int) -> None:
+        """See :class:`Callback`."""
+        if self._progress is not None:
+            self._progress.advance(self._task)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """See :class:`Callback`."""
+        if self._progress is None:
+            return
+        text = f"epoch {record.epoch}  loss {record.train_loss:.4f}"
+        if record.valid_metric is not None:
+            text += f"  valid {self._metric} {record.valid_metric:.4f}"
+        self._progress.update(self._task, description=f"{text}  {record.nodes_per_second:,.0f} nodes/s")
+
+    def on_end(self, result: RunResult) -> None:
+        """See :class:`Callback`."""
+        self._stop()
+
+    def on_error(self, error: BaseException) -> None:
+        """See :class:`Callback`."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+class TensorBoard(Callback):
+    """Scalars of every epoch as TensorBoard event files.
+
+    Args:
+        folder: Where they go.
+
+    Raises:
+        NotInstalledError: The package tensorboard is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise NotInstalledError("TensorBoard", "pip install 'gnnkit[tensorboard]'") from error
+        self._open = lambda: SummaryWriter(str(folder))
+        self._writer: Any = None
+
+    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+        """See :class:`Callback`."""
+        self._writer = self._open()
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """See :class:`Callback`."""
+        for name, value in record.to_dict().items():
+            if name != "epoch" and value is not None:
+                self._writer.add_scalar(name, value, record.epoch)
+
+    def on_end(self, result: RunResult) -> None:
+        """See :class:`Callback`."""
+        self._writer.close()
+
+    def on_error(self, error: BaseException) -> None:
+        """See :class:`Callback`."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,285 @@
+"""The configuration of a run, and how its layers are merged.
+
+Rules: every setting has one place, one type and one default here; a key that is not here is refused with the nearest
+ones. Later layers win: defaults, the model's preset, the file, flags, ``key=value``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.nn import PRESETS
+
+
+@dataclass
+class DatasetConfig:
+    """Which data.
+
+    Attributes:
+        name: A data set, see ``gnnkit datasets``, or the path of a folder with your own data.
+        data_dir: Where its files are looked for first.
+        download: Whether missing files may be downloaded.
+        options: Settings of the data set itself.
+    """
+
+    name: str = "digits"
+    data_dir: Optional[str] = None
+    download: bool = True
+    options: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ModelConfig:
+    """Which model; all but ``name`` is described at :class:`gnnkit.nn.ModelSpec`."""
+
+    name: str = "gcn"
+    hidden_channels: int = 64
+    num_layers: int = 2
+    aggregation: str = "mean"
+    heads: int = 1
+    out_heads: int = 1
+    dropout: float = 0.5
+    input_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation: str = "relu"
+    norm: str = "none"
+    residual: bool = False
+    jumping_knowledge: str = "none"
+
+
+@dataclass
+class TrainConfig:
+    """How to train.
+
+    Training is on the full graph unless ``fanouts`` or ``batch_size`` is given.
+
+    Attributes:
+        epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
+        lr: Learning rate of Adam.
+        weight_decay: L2 penalty on all parameters.
+        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved after
+            10 epochs without a better validation metric).
+        clip_norm: Largest norm of the gradients. None: no clipping.
+        patience: Stop after this many epochs without a better validation metric. None: never.
+        precision: "float32", or "bfloat16" for matrix products in bfloat16.
+        batch_size: Training nodes per batch. None: 1,024 when sampled.
+        fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
+        replace: Whether neighbours are drawn with replacement.
+        weighted: Whether neighbours are drawn in proportion to edge weights.
+        shuffle: Whether training nodes are shuffled in every epoch.
+        drop_last: Whether a last, smaller batch is left out.
+        num_threads: Threads that prepare batches.
+        prefetch: Batches prepared ahead.
+        evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
+            chunks), "sampled" (with ``eval_fanouts``), or "auto": "full" on the full graph, else "layerwise".
+        eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
+        eval_batch_size: Nodes per batch of evaluation.
+        eval_every: Epochs from one evaluation to the next.
+    """
+
+    epochs: Optional[int] = None
+    lr: float = 0.01
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    clip_norm: Optional[float] = None
+    patience: Optional[int] = None
+    precision: str = "float32"
+    batch_size: Optional[int] = None
+    fanouts: Optional[List[int]] = None
+    replace: bool = False
+    weighted: bool = False
+    shuffle: bool = True
+    drop_last: bool = False
+    num_threads: int = 1
+    prefetch: int = 2
+    evaluation: str = "auto"
+    eval_fanouts: Optional[List[int]] = None
+    eval_batch_size: int = 4096
+    eval_every: int = 1
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether training is on sampled batches instead of the full graph."""
+        return self.fanouts is not None or self.batch_size is not None
+
+    def resolved(self, num_layers: int) -> TrainConfig:
+        """Fill in what depends on other settings, and check everything.
+
+        Args:
+            num_layers: Number of the model's layers.
+
+        Raises:
+            ConfigError: A value cannot be used, or values contradict each other.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.epochs is None:
+            values["epochs"] = 20 if self.is_sampled else 200
+        if self.evaluation == "auto":
+            values["evaluation"] = "layerwise" if self.is_sampled else "full"
+        if self.is_sampled:
+            values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
+            values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
+        if values["evaluation"] == "sampled" and self.eval_fanouts is None:
+            values["eval_fanouts"] = values["fanouts"] or [-1] * num_layers
+        config = TrainConfig(**values)
+        config._check(num_layers)
+        return config
+
+    def _check(self, num_layers: int) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ConfigError(f"{name} is {value}, expected at least {smallest}.")
+        if self.lr <= 0:
+            raise ConfigError(f"lr is {self.lr}, expected a positive number.")
+        for name in ("fanouts", "eval_fanouts"):
+            fanouts = getattr(self, name)
+            if fanouts is not None and len(fanouts) != num_layers:
+                raise ConfigError(
+                    f"{name} is {list(fanouts)}: {len(fanouts)} fan-outs for a model of {num_layers} layers. "
+                    "Give one for each layer, seeds first."
+                )
+
+
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "schedule": ("constant", "cosine", "plateau"),
+    "precision": ("float32", "bfloat16"),
+    "evaluation": ("full", "layerwise", "sampled"),
+}
+_SMALLEST: Mapping[str, float] = {
+    "epochs": 1,
+    "weight_decay": 0,
+    "clip_norm": 0,
+    "patience": 1,
+    "batch_size": 1,
+    "num_threads": 0,
+    "prefetch": 1,
+    "eval_batch_size": 1,
+    "eval_every": 1,
+}
+
+
+@dataclass
+class RunConfig:
+    """Everything that ``gnnkit run`` can be told.
+
+    Attributes:
+        dataset: Which data.
+        model: Which model.
+        train: How to train.
+        backend: Which graph library computes the convolutions.
+        device: Where steps run; "auto" takes the best that is ready.
+        seed: Seed of splits, initial weights, shuffling, sampling and dropout.
+        run_dir: Folder of this run. None: a new one under ``runs``.
+        tensorboard: Whether to write TensorBoard event files into the run folder.
+    """
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    backend: str = "reference"
+    device: str = "auto"
+    seed: int = 0
+    run_dir: Optional[str] = None
+    tensorboard: bool = False
+
+
+def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
+    """Training settings: defaults, then the model's preset, then what was given.
+
+    Args:
+        model: Name of a model.
+        settings: Fields of :class:`TrainConfig`.
+
+    Raises:
+        UnknownNameError: A setting that does not exist.
+        ConfigError: A value of the wrong type.
+    """
+    preset = PRESETS[model].train if model in PRESETS else {}
+    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), dict(settings)])
+    return OmegaConf.to_object(merged)  # type: ignore[return-value]
+
+
+def load_config(
+    file: Optional[Path] = None, flags: Optional[Mapping[str, Any]] = None, overrides: Sequence[str] = ()
+) -> RunConfig:
+    """Merge the layers of a run's configuration.
+
+    Args:
+        file: A YAML file with the structure of :class:`RunConfig`.
+        flags: Nested values from command-line flags.
+        overrides: Dotted settings such as ``"model.hidden_channels=32"``.
+
+    Raises:
+        UnknownNameError: A key that does not exist; the message has the nearest ones.
+        ConfigError: The file cannot be read, or a value has the wrong type.
+
+    Example:
+        >>> load_config(overrides=["model.name=gat"]).model.heads
+        8
+    """
+    layers = [_read(file) if file else {}, dict(flags or {}), _parse(overrides)]
+    user = _merge(OmegaConf.structured(RunConfig), layers)
+    name = user.model.name
+    if name not in PRESETS:
+        raise UnknownNameError("model", name, PRESETS)
+    preset = {"model": dict(PRESETS[name].model), "train": dict(PRESETS[name].train)}
+    return OmegaConf.to_object(_merge(OmegaConf.structured(RunConfig), [preset, *layers]))  # type: ignore[return-value]
+
+
+def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
+    for layer in layers:
+        _check_keys(base, layer)
+        try:
+            base = OmegaConf.merge(base, OmegaConf.create(dict(layer)))  # type: ignore[assignment]
+        except ConfigKeyError as error:
+            raise ConfigError(f"Unknown setting {error.full_key!r}.") from error
+        except OmegaConfBaseException as error:
+            message = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
+            raise ConfigError(f"Setting {error.full_key!r}: {message}.") from error
+    return base
+
+
+def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
+    if prefix == "dataset.options.":
+        return
+    known = [str(key) for key in base]
+    for key, value in layer.items():
+        if key not in known:
+            raise UnknownNameError("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in known])
+        if isinstance(value, Mapping) and isinstance(base[key], DictConfig):
+            _check_keys(base[key], value, f"{prefix}{key}.")
+
+
+def _read(file: Path) -> Dict[str, Any]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the configuration file {file}: {error.strerror or error}.") from error
+    except Exception as error:  # OmegaConf lets the YAML parser's own exceptions through.
+        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} holds a {type(content).__name__}, expected sections such as 'model:'.")
+    return content  # type: ignore[return-value]
+
+
+def _parse(overrides: Sequence[str]) -> Dict[str, Any]:
+    for item in overrides:
+        if "=" not in item:
+            raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))  # type: ignore[return-value]
+    except Exception as error:
+        raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {error}") from error

@@ -1,0 +1,92 @@
+"""What happened in each epoch, and what came out of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from gnnkit.nn import GNN
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes:
+        epoch: Counted from 1.
+        train_loss: Mean loss over all training targets, with dropout.
+        seconds: Wall time of training in this epoch, without evaluation.
+        nodes_per_second: Training targets per second.
+        lr: Learning rate.
+        valid_loss: Mean loss over the validation nodes; None in an epoch without evaluation.
+        valid_metric: The metric that picks the best model, on the validation nodes.
+    """
+
+    epoch: int
+    train_loss: float
+    seconds: float
+    nodes_per_second: float
+    lr: float
+    valid_loss: Optional[float] = None
+    valid_metric: Optional[float] = None
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came out of a run.
+
+    Attributes:
+        model: The best model by validation metric, on its device.
+        backend: Name of the backend.
+        device: Name of the device.
+        dataset: Name of the graph.
+        metric: Name of the metric that picked the best model.
+        best_epoch: Its epoch, counted from 1.
+        history: One record per epoch.
+        valid: Validation metrics of the best model, by name.
+        test: Test metrics of the best model, by name.
+        seconds: Wall time of training and evaluation.
+        run_dir: The run folder; None if none was asked for.
+    """
+
+    model: GNN
+    backend: str
+    device: str
+    dataset: str
+    metric: str
+    best_epoch: int
+    history: List[EpochRecord]
+    valid: Dict[str, float]
+    test: Dict[str, float]
+    seconds: float
+    run_dir: Optional[Path] = None
+    memory: Dict[str, int] = field(default_factory=dict)
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Mean wall time of an epoch's training, without evaluation."""
+        return sum(record.seconds for record in self.history) / len(self.history)
+
+    def summary(self) -> Dict[str, Any]:
+        """Plain values, as ``gnnkit run --json`` prints them."""
+        values: Dict[str, Any] = {
+            "backend": self.backend,
+            "device": self.device,
+            "dataset": self.dataset,
+            "model": self.model.spec.conv,
+            "epochs": len(self.history),
+            "best_epoch": self.best_epoch,
+            "train_loss": self.history[-1].train_loss,
+        }
+        values.update({f"valid_{name}": value for name, value in self.valid.items()})
+        values.update({f"test_{name}": value for name, value in self.test.items()})
+        values["seconds"] = self.seconds
+        values["seconds_per_epoch"] = self.seconds_per_epoch
+        values["memory"] = self.memory
+        values["run_dir"] = None if self.run_dir is None else str(self.run_dir)
+        return values

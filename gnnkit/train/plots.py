@@ -1,0 +1,39 @@
+"""Pictures of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+from gnnkit.train.files import replacing
+from gnnkit.train.history import EpochRecord
+
+
+def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: Path) -> None:
+    """Draw loss and validation metric over epochs, with the best epoch marked, as a PNG.
+
+    Args:
+        history: One record per epoch.
+        metric: What the metric is called.
+        best_epoch: Counted from 1.
+        file: Where the picture goes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = [record.epoch for record in history]
+    evaluated = [record for record in history if record.valid_metric is not None]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [record.train_loss for record in history], label="train")
+    left.plot([r.epoch for r in evaluated], [r.valid_loss for r in evaluated], label="valid")
+    left.set(xlabel="epoch", ylabel="loss")
+    right.plot([r.epoch for r in evaluated], [r.valid_metric for r in evaluated], label="valid", color="C1")
+    right.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+    for axes in (left, right):
+        axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    # An unusual file ending beside the picture's place would hide the format from matplotlib.
+    with replacing(file) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))

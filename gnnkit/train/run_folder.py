@@ -1,0 +1,114 @@
+"""The folder of a run: configuration, manifest, metrics, checkpoints and plots.
+
+Rules: the folder is made only when everything has been checked; ``manifest.json`` says ``"status": "complete"`` only
+when every other file is there, and "running", "failed" or "interrupted" otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+import torch
+from omegaconf import OmegaConf
+
+import gnnkit
+from gnnkit.errors import ConfigError
+from gnnkit.nn import GNN
+from gnnkit.train.callbacks import Callback
+from gnnkit.train.checkpoint import save_weights
+from gnnkit.train.files import write_text
+from gnnkit.train.history import EpochRecord, RunResult
+from gnnkit.train.plots import plot_curves
+
+MANIFEST = "manifest.json"
+
+
+class RunFolder(Callback):
+    """Writes a run to disk while it goes on.
+
+    Args:
+        path: The folder; must not exist, or be empty.
+        config: The merged configuration.
+        facts: What the manifest says besides versions and times: backend, device, data.
+
+    Raises:
+        ConfigError: The folder exists and holds something.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        check_free(path)
+        self.path = path
+        self._config = dict(config)
+        self._manifest: Dict[str, Any] = {
+            "status": "running",
+            "started": _now(),
+            "finished": None,
+            "gnnkit": gnnkit.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            **facts,
+        }
+        self._model: Optional[GNN] = None
+
+    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+        """See :class:`Callback`."""
+        for folder in (self.path, self.path / "checkpoints", self.path / "plots"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._model = model
+        self._write_manifest()
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self._config)))
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        """See :class:`Callback`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record.to_dict()) + "\n")
+
+    def on_best(self, model: GNN, record: EpochRecord) -> None:
+        """See :class:`Callback`."""
+        save_weights(model, self.path / "checkpoints" / "best.safetensors")
+
+    def on_end(self, result: RunResult) -> None:
+        """See :class:`Callback`."""
+        plot_curves(result.history, result.metric, result.best_epoch, self.path / "plots" / "curves.png")
+        self._finish("complete", result=result.summary())
+
+    def on_error(self, error: BaseException) -> None:
+        """See :class:`Callback`."""
+        if self._model is not None:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._finish(status, error=f"{type(error).__name__}: {error}")
+
+    def _finish(self, status: str, **facts: Any) -> None:
+        self._manifest.update(status=status, finished=_now(), **facts)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        write_text(self.path / MANIFEST, json.dumps(self._manifest, indent=2) + "\n")
+
+
+def check_free(path: Path) -> None:
+    """Refuse a run folder that already holds something.
+
+    Raises:
+        ConfigError: The path is taken.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"The run folder {path} already exists. Choose another one, or remove it.")
+
+
+def new_run_dir(root: Path, *words: str) -> Path:
+    """A folder name that is free: date, time and what the run is about."""
+    stem = "-".join([datetime.now().strftime("%Y%m%d-%H%M%S"), *(word.replace("/", "_") for word in words)])
+    candidate, number = root / stem, 1
+    while candidate.exists():
+        number += 1
+        candidate = root / f"{stem}-{number}"
+    return candidate
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,385 @@
+"""The Trainer: one training loop for every backend and every device.
+
+Rules: nothing here knows the name of a backend or a device; everything is checked before anything is written; the
+loop's random numbers (order, samples, dropout) depend on the seed, the epoch and the batch alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, Optimizer, lr_scheduler
+
+from gnnkit.backends import Backend, load_backend, move_model
+from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
+from gnnkit.devices import Device, Step, StepOptions, choose_device
+from gnnkit.errors import CapabilityError, ConfigError
+from gnnkit.loading import FullGraphLoader, Loader, NeighborLoader
+from gnnkit.nn import GNN
+from gnnkit.sampling import NeighborSampler
+from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.train.callbacks import Callback, ProgressBar
+from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.history import EpochRecord, RunResult
+from gnnkit.train.inference import Inference, make_inference
+from gnnkit.train.run_folder import RunFolder
+
+
+class Trainer:
+    """Trains a model on a graph, on the backend and the device of your choice.
+
+    Args:
+        backend: Name of a backend, or one that is loaded. None keeps the model's.
+        device: Name of a device; "auto" takes the best that is ready.
+        seed: Seed of order, samples and dropout. The model has its own for the initial weights.
+        run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
+        callbacks: Listeners.
+        progress: Whether to show a progress bar; None shows it on a terminal only.
+        facts: Anything else that the run folder's configuration should record.
+        settings: Fields of :class:`gnnkit.train.TrainConfig`; what is not given comes from the model's preset.
+
+    Raises:
+        UnknownNameError: A setting that does not exist.
+
+    Example:
+        >>> import gnnkit
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> model = gnnkit.build_model("gcn", graph)
+        >>> result = gnnkit.Trainer(device="cpu", epochs=5).fit(model, graph)
+        >>> len(result.history)
+        5
+    """
+
+    def __init__(
+        self,
+        backend: Union[str, Backend, None] = None,
+        device: str = "auto",
+        *,
+        seed: int = 0,
+        run_dir: Union[str, Path, None] = None,
+        callbacks: Sequence[Callback] = (),
+        progress: Optional[bool] = None,
+        facts: Optional[Dict[str, Any]] = None,
+        **settings: Any,
+    ) -> None:
+        train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
+        self.backend = backend
+        self.device = device
+        self.seed = seed
+        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.callbacks = list(callbacks)
+        self.progress = progress
+        self.facts = facts or {}
+        self.settings = settings
+
+    def fit(self, model: GNN, graph: Graph) -> RunResult:
+        """Train, keep the best weights by validation metric, and test them.
+
+        Args:
+            model: Its weights are where training starts; the model itself is left as it is.
+            graph: With features, labels and the splits "train", "valid" and "test".
+
+        Returns:
+            The trained model and what happened.
+
+        Raises:
+            DataError: The graph breaks a rule.
+            ConfigError: Settings that cannot be used.
+            CapabilityError: The backend or the device does not do what is asked.
+            UnavailableError: The device's hardware is not there.
+            PipelineError: Preparing a batch failed.
+        """
+        job = _prepare(self, model, graph)
+        callbacks = [*self.callbacks, ProgressBar(job.task.metric, self.progress)]
+        if self.run_dir is not None:
+            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), _facts(job)))
+        try:
+            with torch.random.fork_rng(enabled=True):
+                result = _train(job, callbacks, self.run_dir)
+            for callback in callbacks:
+                callback.on_end(result)
+        except BaseException as error:
+            for callback in callbacks:
+                callback.on_error(error)
+            raise
+        finally:
+            job.device.close()
+        return result
+
+    def _config(self, job: _Job) -> Dict[str, Any]:
+        """The configuration with everything filled in, in the structure of :class:`RunConfig`."""
+        return {
+            **self.facts,
+            "model": {"name": job.model.spec.conv, **_spec_settings(job.model)},
+            "train": asdict(job.config),
+            "backend": job.backend.name,
+            "device": job.device.name,
+            "seed": self.seed,
+        }
+
+
+@dataclass
+class _Job:
+    """Everything that one training needs, checked and in place."""
+
+    model: GNN
+    graph: Graph
+    task: NodeClassification
+    backend: Backend
+    device: Device
+    config: TrainConfig
+    seed: int
+    loader: Loader
+    step: Step
+    optimizer: Optimizer
+    inference: Inference
+
+
+def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
+    check_graph(graph)
+    task = NodeClassification.for_graph(graph)
+    backend = _backend(trainer.backend, model)
+    device = choose_device(trainer.device, backend)
+    config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
+    _check_fit(model, graph, backend, device, config)
+    kind = model.spec.kind
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    model = copy.deepcopy(model) if model.backend.name == backend.name else move_model(model, backend)
+    module = LossModule(model, task)
+    optimizer = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    step = device.prepare(module, optimizer, StepOptions(config.precision, config.clip_norm))
+    inference = make_inference(
+        config.evaluation,
+        module,
+        prepared,
+        device,
+        StepOptions(config.precision),
+        batch_size=config.eval_batch_size,
+        sampler=_sampler(prepared, model, config, config.eval_fanouts, trainer.seed),
+    )
+    loader = _loader(prepared, model, config, trainer.seed, _transfer(device, model))
+    return _Job(
+        model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference
+    )
+
+
+def _backend(choice: Union[str, Backend, None], model: GNN) -> Backend:
+    if choice is None:
+        assert isinstance(model.backend, Backend)
+        return model.backend
+    return load_backend(choice) if isinstance(choice, str) else choice
+
+
+def _check_fit(model: GNN, graph: Graph, backend: Backend, device: Device, config: TrainConfig) -> None:
+    spec = model.spec
+    if (spec.in_channels, spec.out_channels) != (graph.num_features, graph.num_classes):
+        raise ConfigError(
+            f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
+            f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
+        )
+    if config.precision not in backend.capabilities.dtypes & device.capabilities.dtypes:
+        raise CapabilityError(
+            f"Precision {config.precision!r} is not offered by backend {backend.name!r} on device {device.name!r}."
+        )
+
+
+def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
+    """Bring a batch to the device and lower its blocks, so that neither happens between two steps."""
+
+    def transfer(batch: Batch) -> Batch:
+        batch = device.put(batch)
+        for block in batch.blocks:
+            model.lower(block)
+        return batch
+
+    return transfer
+
+
+def _sampler(
+    graph: Graph, model: GNN, config: TrainConfig, fanouts: Optional[List[int]], seed: int
+) -> Optional[NeighborSampler]:
+    if fanouts is None:
+        return None
+    return NeighborSampler(
+        graph,
+        fanouts,
+        seed=seed,
+        replace=config.replace,
+        weighted=config.weighted,
+        keep_self_loops=model.spec.kind.self_loops,
+        rescale=model.spec.kind.gcn_norm,
+    )
+
+
+def _loader(graph: Graph, model: GNN, config: TrainConfig, seed: int, transfer: Callable[[Batch], Batch]) -> Loader:
+    nodes = graph.splits["train"]
+    sampler = _sampler(graph, model, config, config.fanouts, seed)
+    if sampler is None:
+        return FullGraphLoader(graph, nodes, num_layers=model.num_layers, transfer=transfer)
+    assert config.batch_size is not None
+    return NeighborLoader(
+        graph,
+        nodes,
+        sampler,
+        batch_size=config.batch_size,
+        shuffle=config.shuffle,
+        drop_last=config.drop_last,
+        seed=seed,
+        num_threads=config.num_threads,
+        prefetch=config.prefetch,
+        transfer=transfer,
+    )
+
+
+def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) -> RunResult:
+    assert job.config.epochs is not None
+    start = time.perf_counter()
+    for callback in callbacks:
+        callback.on_start(job.model, job.config.epochs, len(job.loader))
+    schedule = _Schedule(job.optimizer, job.config)
+    best = _Best()
+    history: List[EpochRecord] = []
+    for epoch in range(1, job.config.epochs + 1):
+        record = _run_epoch(job, epoch, schedule, callbacks)
+        history.append(record)
+        is_best = best.update(record, job.model)
+        schedule.advance(record)
+        for callback in callbacks:
+            callback.on_epoch(record)
+            if is_best:
+                callback.on_best(job.model, record)
+        if job.config.patience is not None and epoch - best.epoch >= job.config.patience:
+            break
+    if best.state:
+        job.model.load_canonical(best.state)
+    return RunResult(
+        model=job.model.eval(),
+        backend=job.backend.name,
+        device=job.device.name,
+        dataset=job.graph.name,
+        metric=job.task.metric,
+        best_epoch=best.epoch,
+        history=history,
+        valid=_final_metrics(job, "valid"),
+        test=_final_metrics(job, "test"),
+        seconds=time.perf_counter() - start,
+        run_dir=run_dir,
+        memory=job.device.memory(),
+    )
+
+
+def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[Callback]) -> EpochRecord:
+    start = time.perf_counter()
+    losses: List[Tuple[Tensor, int]] = []
+    for batch in job.loader.epoch(epoch):
+        torch.manual_seed(_step_seed(job.seed, epoch, batch.index))
+        result = job.step(batch)
+        losses.append((result.loss, result.num_targets))
+        for callback in callbacks:
+            callback.on_batch(batch.index)
+    job.device.synchronize()
+    seconds = time.perf_counter() - start
+    num_targets = sum(count for _, count in losses)
+    train_loss = sum(float(loss) * count for loss, count in losses) / max(num_targets, 1)
+    evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs
+    valid_loss, valid_metric = _evaluate(job) if evaluated else (None, None)
+    return EpochRecord(
+        epoch, train_loss, seconds, num_targets / seconds, schedule.lr, valid_loss=valid_loss, valid_metric=valid_metric
+    )
+
+
+def _evaluate(job: _Job) -> Tuple[float, float]:
+    """Loss and metric on the validation nodes."""
+    outputs, y = _split_outputs(job, "valid")
+    return float(job.task.loss(outputs, y)), job.task.evaluate(outputs, y)
+
+
+def _final_metrics(job: _Job, split: str) -> Dict[str, float]:
+    return job.task.evaluate_all(*_split_outputs(job, split))
+
+
+def _split_outputs(job: _Job, split: str) -> Tuple[Tensor, Tensor]:
+    nodes = job.graph.splits[split]
+    assert job.graph.y is not None
+    job.step.pull()
+    return job.inference.outputs(nodes), job.graph.y[nodes]
+
+
+class _Best:
+    """The best epoch so far: by validation metric, and between equals by validation loss."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.state: Dict[str, Tensor] = {}
+        self._key = (-math.inf, -math.inf)
+
+    def update(self, record: EpochRecord, model: GNN) -> bool:
+        if record.valid_metric is None or record.valid_loss is None:
+            return False
+        key = (record.valid_metric, -record.valid_loss)
+        if self.epoch and not key > self._key:
+            return False
+        self._key, self.epoch, self.state = key, record.epoch, model.canonical_state()
+        return True
+
+
+class _Schedule:
+    """The learning rate over epochs."""
+
+    def __init__(self, optimizer: Optimizer, config: TrainConfig) -> None:
+        self._optimizer = optimizer
+        self._cosine = self._plateau = None
+        if config.schedule == "cosine":
+            self._cosine = lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs or 1)
+        elif config.schedule == "plateau":
+            self._plateau = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=10)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate in force."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def advance(self, record: EpochRecord) -> None:
+        """An epoch has ended."""
+        if self._cosine is not None:
+            self._cosine.step()
+        if self._plateau is not None and record.valid_metric is not None:
+            self._plateau.step(record.valid_metric)
+
+
+def _step_seed(seed: int, epoch: int, batch: int) -> int:
+    """Seed of the dropout of one step: the same wherever a run is resumed."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{batch}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _spec_settings(model: GNN) -> Dict[str, Any]:
+    own = ("conv", "in_channels", "out_channels")
+    return {name: value for name, value in model.spec.to_dict().items() if name not in own}
+
+
+def _facts(job: _Job) -> Dict[str, Any]:
+    """What a manifest says about this training."""
+    graph = job.graph
+    return {
+        "backend": {"name": job.backend.name, **job.backend.versions()},
+        "device": {"name": job.device.name, **job.device.describe()},
+        "data": {
+            "name": graph.name,
+            "num_nodes": graph.num_nodes,
+            "num_edges": graph.num_edges,
+            "num_features": graph.num_features,
+            "num_classes": graph.num_classes,
+            "fingerprint": fingerprint(graph),
+        },
+        "model": job.model.spec.to_dict(),
+        "seed": job.seed,
+    }
