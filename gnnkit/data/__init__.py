@@ -1,6 +1,45 @@
 """Records for graphs and batches, checks, conversions and transforms."""
 
 from gnnkit.data.batch import Batch, Block, full_block
+from gnnkit.data.build import from_csc, from_edge_index
+from gnnkit.data.check import check_graph
+from gnnkit.data.convert import from_scipy, to_scipy
+from gnnkit.data.convert_networkx import from_networkx, to_networkx
+from gnnkit.data.convert_pandas import from_pandas, to_pandas
+from gnnkit.data.fingerprint import fingerprint
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.data.transforms import (
+    add_self_loops,
+    gcn_norm,
+    normalize_features,
+    prepare_graph,
+    random_split,
+    remove_self_loops,
+    to_undirected,
+)
 
-__all__ = ["IGNORED_LABEL", "SPLITS", "Batch", "Block", "Graph", "full_block"]
+__all__ = [
+    "IGNORED_LABEL",
+    "SPLITS",
+    "Batch",
+    "Block",
+    "Graph",
+    "add_self_loops",
+    "check_graph",
+    "fingerprint",
+    "from_csc",
+    "from_edge_index",
+    "from_networkx",
+    "from_pandas",
+    "from_scipy",
+    "full_block",
+    "gcn_norm",
+    "normalize_features",
+    "prepare_graph",
+    "random_split",
+    "remove_self_loops",
+    "to_networkx",
+    "to_pandas",
+    "to_scipy",
+    "to_undirected",
+]

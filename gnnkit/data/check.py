@@ -1,0 +1,229 @@
+"""Checks of a ``Graph``: every rule that the rest of the toolkit relies on.
+
+Rules: data are checked once, at the border; a message names the field, the first offending row, what was received,
+what was expected and what to do. Large arrays are read in chunks, so that memory-mapped data are never copied whole.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Iterator, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.errors import DataError
+
+METRICS = ("accuracy", "macro_f1", "rocauc")
+_CHUNK_VALUES = 1 << 22
+
+
+def check_graph(graph: Graph) -> None:
+    """Check a graph against every rule of the record.
+
+    The builders (``from_edge_index`` and the other conversions) have done this already; call it for a graph made with
+    the constructor.
+
+    Args:
+        graph: The graph.
+
+    Raises:
+        DataError: The first rule that is broken, with field and row.
+
+    Example:
+        >>> check_graph(Graph(torch.tensor([0, 0, 1]), torch.tensor([0])))
+    """
+    _check_edges(graph)
+    _check_lengths(graph)
+    _check_dtypes(graph)
+    for field in ("x", "edge_weight", "edge_attr"):
+        tensor: Optional[Tensor] = getattr(graph, field)
+        if tensor is not None:
+            check_finite(tensor, field)
+    _check_labels(graph)
+    _check_splits(graph)
+    _check_graphs(graph)
+    if graph.metric is not None and graph.metric not in METRICS:
+        raise DataError("metric", f"it is {graph.metric!r}, expected one of {', '.join(METRICS)}.")
+
+
+def check_indptr(indptr: Tensor, indices: Tensor) -> None:
+    """Check that offsets are one-dimensional, ascend from 0 and end at the number of edges."""
+    for field, tensor in (("indptr", indptr), ("indices", indices)):
+        if tensor.ndim != 1 or tensor.dtype != torch.int64:
+            shape = list(tensor.shape)
+            raise DataError(field, f"received shape {shape} and {tensor.dtype}, expected one dimension and int64.")
+    _check_offsets(indptr, "indptr", indices.numel(), "edges")
+
+
+def _check_offsets(offsets: Tensor, field: str, end: int, what: str) -> None:
+    if offsets.numel() == 0:
+        raise DataError(field, "it is empty, expected at least one offset.", fix="Start with 0.")
+    if int(offsets[0]) != 0:
+        raise DataError(field, f"it starts at {int(offsets[0])}, expected 0.", row=0)
+    falling = offsets.diff() < 0
+    if bool(falling.any()):
+        row = int(falling.nonzero()[0]) + 1
+        raise DataError(field, f"{int(offsets[row])} follows {int(offsets[row - 1])}, expected ascending.", row=row)
+    if int(offsets[-1]) != end:
+        problem = f"it ends at {int(offsets[-1])} but there are {end} {what}."
+        raise DataError(field, problem, row=offsets.numel() - 1)
+
+
+def check_edge_range(edge_index: Tensor, num_nodes: int) -> None:
+    """Check that every id in [2, E] edges names a node; the row in the message is the edge's position."""
+    for end, ids in zip(("source", "destination"), edge_index):
+        check_ids(ids, "edge_index", end, num_nodes)
+
+
+def check_ids(ids: Tensor, field: str, what: str, num_nodes: int) -> None:
+    """Check that ids name nodes; ``what`` is what one of them is called in the message."""
+    if ids.numel() == 0 or (int(ids.min()) >= 0 and int(ids.max()) < num_nodes):
+        return
+    row = int(((ids < 0) | (ids >= num_nodes)).nonzero()[0])
+    value = int(ids[row])
+    expected = f"expected 0 to {num_nodes - 1}" if num_nodes else "but the graph has no nodes"
+    fix = "Node ids start at 0." if value == num_nodes else ""
+    raise DataError(field, f"{what} {value} is out of range, {expected}.", row=row, fix=fix)
+
+
+def check_rows(tensor: Tensor, field: str, count: int, what: str) -> None:
+    """Check the first dimension of an array against the number of nodes, edges or graphs."""
+    if tensor.ndim == 0 or tensor.shape[0] != count:
+        received = "no dimension" if tensor.ndim == 0 else f"{tensor.shape[0]} rows"
+        raise DataError(field, f"{field} has {received} but the graph has {count} {what}.")
+
+
+def _check_edges(graph: Graph) -> None:
+    check_indptr(graph.indptr, graph.indices)
+    check_ids(graph.indices, "indices", "source", graph.num_nodes)
+    if graph.num_edges > 1:
+        falling = graph.indices[1:] < graph.indices[:-1]
+        # A lower source may only follow where the next destination begins.
+        starts = graph.indptr[(graph.indptr > 0) & (graph.indptr < graph.num_edges)]
+        falling[starts - 1] = False
+        if bool(falling.any()):
+            row = int(falling.nonzero()[0]) + 1
+            problem = f"source {int(graph.indices[row])} follows {int(graph.indices[row - 1])} at one destination."
+            raise DataError("indices", problem, row=row, fix="Build the graph with from_csc, which sorts the edges.")
+
+
+def _check_lengths(graph: Graph) -> None:
+    nodes, edges = graph.num_nodes, graph.num_edges
+    arrays = [("x", graph.x, nodes, "nodes"), ("y", graph.y, nodes, "nodes")]
+    arrays += [("edge_weight", graph.edge_weight, edges, "edges"), ("edge_attr", graph.edge_attr, edges, "edges")]
+    arrays += [(f"node_data[{key!r}]", value, nodes, "nodes") for key, value in graph.node_data.items()]
+    arrays += [(f"edge_data[{key!r}]", value, edges, "edges") for key, value in graph.edge_data.items()]
+    arrays += [("graph_y", graph.graph_y, graph.num_graphs, "graphs")]
+    for field, tensor, count, what in arrays:
+        if tensor is not None:
+            if not isinstance(tensor, Tensor):
+                raise DataError(field, f"received {type(tensor).__name__}, expected a tensor.")
+            check_rows(tensor, field, count, what)
+
+
+def _check_dtypes(graph: Graph) -> None:
+    for field, dimensions in (("x", 2), ("edge_attr", 2), ("edge_weight", 1)):
+        tensor: Optional[Tensor] = getattr(graph, field)
+        if tensor is None:
+            continue
+        if tensor.ndim != dimensions:
+            fix = f"Use {field}[:, None] for one column." if tensor.ndim < dimensions else ""
+            fix = "Use edge_weight[:, 0]." if field == "edge_weight" and tensor.ndim == 2 else fix
+            problem = f"shape is {list(tensor.shape)}, expected {dimensions} dimension{'s' * (dimensions > 1)}."
+            raise DataError(field, problem, fix=fix)
+        if not tensor.is_floating_point():
+            raise DataError(field, f"dtype is {tensor.dtype}, expected floating point.", fix="Use .float().")
+
+
+def row_chunks(tensor: Tensor) -> Iterator[Tuple[int, Tensor]]:
+    """Yield pieces of bounded size along the first dimension, with the row at which each starts."""
+    width = max(1, tensor.numel() // max(1, tensor.shape[0]))
+    rows = max(1, _CHUNK_VALUES // width)
+    for start in range(0, tensor.shape[0], rows):
+        yield start, tensor[start : start + rows]
+
+
+def check_finite(tensor: Tensor, field: str) -> None:
+    """Check that no value is NaN or infinite."""
+    for start, chunk in row_chunks(tensor):
+        broken = ~chunk.isfinite()
+        if bool(broken.any()):
+            place = broken.nonzero()[0].tolist()
+            value = float(chunk[tuple(place)])
+            where = f"column {place[1]} is {value}" if len(place) > 1 else f"value is {value}"
+            fix = "Replace or remove such values before building the graph."
+            raise DataError(field, f"{where}, expected a finite number.", row=start + place[0], fix=fix)
+
+
+def _check_labels(graph: Graph) -> None:
+    if graph.y is None:
+        return
+    if graph.y.ndim == 1 and graph.y.dtype == torch.int64:
+        _check_classes(graph.y, len(graph.class_names))
+    elif graph.y.ndim == 2 and graph.y.is_floating_point():
+        _check_multi_label(graph.y, len(graph.class_names))
+    else:
+        received = f"received shape {list(graph.y.shape)} and {graph.y.dtype}"
+        raise DataError("y", f"{received}, expected [N] int64 or [N, C] floating point.")
+
+
+def _check_classes(y: Tensor, num_names: int) -> None:
+    broken = (y < 0) & (y != IGNORED_LABEL)
+    if num_names:
+        broken |= y >= num_names
+    if bool(broken.any()):
+        row = int(broken.nonzero()[0])
+        expected = f"expected 0 to {num_names - 1}" if num_names else "expected 0 or more"
+        fix = f"A node without a label has {IGNORED_LABEL}."
+        raise DataError("y", f"label {int(y[row])} is outside the classes, {expected}.", row=row, fix=fix)
+
+
+def _check_multi_label(y: Tensor, num_names: int) -> None:
+    if num_names and num_names != y.shape[1]:
+        raise DataError("class_names", f"there are {num_names} names but y has {y.shape[1]} columns.")
+    for start, chunk in row_chunks(y):
+        broken = ~((chunk == 0) | (chunk == 1) | (chunk == IGNORED_LABEL))
+        if bool(broken.any()):
+            row, column = broken.nonzero()[0].tolist()
+            problem = f"column {column} is {float(chunk[row, column])}, expected 0, 1 or {IGNORED_LABEL} (missing)."
+            raise DataError("y", problem, row=start + row)
+
+
+def _check_splits(graph: Graph) -> None:
+    for name, ids in graph.splits.items():
+        field = f"splits[{name!r}]"
+        if name not in SPLITS:
+            raise DataError("splits", f"unknown split {name!r}, expected {', '.join(SPLITS)}.")
+        if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 1:
+            raise DataError(field, "expected a one-dimensional int64 tensor of node ids.")
+        if ids.numel() == 0:
+            raise DataError(field, "the split is empty, expected at least one node.", fix="Leave it out or fill it.")
+        check_ids(ids, field, "node", graph.num_nodes)
+        ordered = ids.sort().values
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if repeated.numel():
+            raise DataError(field, f"node {int(repeated[0])} is in the split more than once.")
+    for first, second in combinations(graph.splits, 2):
+        shared = graph.splits[second][torch.isin(graph.splits[second], graph.splits[first])]
+        if shared.numel():
+            problem = f"node {int(shared[0])} is in both {first!r} and {second!r}; {shared.numel()} nodes are shared."
+            raise DataError("splits", problem, fix="A node belongs to one split at most.")
+
+
+def _check_graphs(graph: Graph) -> None:
+    pointer = graph.graph_ptr
+    if pointer is None:
+        return
+    if pointer.ndim != 1 or pointer.dtype != torch.int64:
+        problem = f"received shape {list(pointer.shape)} and {pointer.dtype}, expected [G + 1] int64."
+        raise DataError("graph_ptr", problem)
+    _check_offsets(pointer, "graph_ptr", graph.num_nodes, "nodes")
+    home = torch.repeat_interleave(torch.arange(pointer.numel() - 1), pointer.diff())
+    crossing = home[graph.indices] != home[graph.dst]
+    if bool(crossing.any()):
+        row = int(crossing.nonzero()[0])
+        source, target = int(graph.indices[row]), int(graph.dst[row])
+        problem = f"edge {source} -> {target} runs from graph {int(home[source])} to graph {int(home[target])}."
+        raise DataError("graph_ptr", problem, row=row, fix="Every edge stays within one graph.")

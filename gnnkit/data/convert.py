@@ -1,0 +1,211 @@
+"""Conversion from and to scipy, and what the conversions from and to networkx and pandas share.
+
+Rules: a ``matrix[i, j]`` is the edge i -> j; networkx and pandas are optional and imported only when asked for; what a
+``Graph`` holds beyond plain values travels as a description (dtypes, shapes, graph labels) under the key "gnnkit", so
+that a round trip loses nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from gnnkit.data.build import from_csc
+from gnnkit.data.graph import IGNORED_LABEL, Graph
+from gnnkit.errors import DataError, NotInstalledError
+
+DESCRIPTION = "gnnkit"
+"""Key of the description: in ``networkx.Graph.graph`` and in ``pandas.DataFrame.attrs``."""
+
+NODE_ID = "node_id"
+"""Name in ``node_data`` of the caller's own integer node ids, where they are not 0 to N - 1."""
+
+_SCIPY_WEIGHTS = (torch.float32, torch.float64)
+
+
+def from_scipy(matrix: Any, **fields: Any) -> Graph:
+    """Build a graph from an adjacency matrix.
+
+    Args:
+        matrix: Square sparse matrix or dense array. ``matrix[i, j] != 0`` is the edge i -> j with that weight. Stored
+            zeros are no edges, repeated entries are added up; if every weight is 1, the graph carries no weights.
+        **fields: Everything else that :func:`gnnkit.data.from_edge_index` takes; a matrix holds structure and weights
+            only. Edge arrays are in column order: by j, then by i, as :func:`to_scipy` stores them.
+
+    Returns:
+        The graph.
+
+    Raises:
+        DataError: The matrix is not square, or a field breaks a rule of :class:`gnnkit.data.Graph`.
+
+    Example:
+        >>> from_scipy([[0, 2], [0, 0]]).edge_weight.tolist()
+        [2.0]
+    """
+    compressed = scipy.sparse.csc_matrix(matrix, copy=True)
+    if compressed.shape[0] != compressed.shape[1]:
+        problem = f"the matrix has shape {list(compressed.shape)}, expected as many rows as columns."
+        raise DataError("matrix", problem, fix="Rows and columns are the same nodes.")
+    compressed.sum_duplicates()
+    compressed.eliminate_zeros()
+    if "edge_weight" not in fields and not bool(np.all(compressed.data == 1)):
+        fields["edge_weight"] = compressed.data
+    return from_csc(compressed.indptr, compressed.indices, **fields)
+
+
+def to_scipy(graph: Graph) -> scipy.sparse.csc_matrix:
+    """The adjacency matrix of a graph.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        Matrix of shape [N, N] in CSC form with ``matrix[i, j]`` the weight of the edge i -> j (1 without weights),
+        float64 for float64 weights, else float32. Stored entries are in the order of ``graph.indices``; repeated
+        edges are stored each, and scipy adds them up where it sums.
+    """
+    weight = torch.ones(graph.num_edges) if graph.edge_weight is None else graph.edge_weight
+    if weight.dtype not in _SCIPY_WEIGHTS:
+        weight = weight.to(torch.float32)
+    entries = (weight.numpy(), graph.indices.numpy(), graph.indptr.numpy())
+    return scipy.sparse.csc_matrix(entries, shape=(graph.num_nodes, graph.num_nodes), copy=True)
+
+
+def require(module: str) -> Any:
+    """Import an optional dependency that is also the name of an extra of gnnkit.
+
+    Raises:
+        NotInstalledError: It is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise NotInstalledError(module, f"pip install gnnkit[{module}]") from error
+
+
+def node_arrays(graph: Graph) -> Dict[str, Tensor]:
+    """All node arrays by the name that tables give them: "x", "y" and the members of ``node_data``."""
+    return _named_arrays({"x": graph.x, "y": graph.y}, graph.node_data, "node_data", taken=("node", "split"))
+
+
+def edge_arrays(graph: Graph) -> Dict[str, Tensor]:
+    """All edge arrays by the name that tables give them: "weight", "edge_attr" and the members of ``edge_data``."""
+    own = {"weight": graph.edge_weight, "edge_attr": graph.edge_attr}
+    return _named_arrays(own, graph.edge_data, "edge_data", taken=("source", "target"))
+
+
+def _named_arrays(
+    own: Mapping[str, Optional[Tensor]], more: Mapping[str, Tensor], field: str, taken: Tuple[str, ...]
+) -> Dict[str, Tensor]:
+    for name in more:
+        if name in own or name in taken:
+            raise DataError(f"{field}[{name!r}]", "the name stands for something else in tables.", fix="Rename it.")
+    return {**{name: tensor for name, tensor in own.items() if tensor is not None}, **more}
+
+
+def split_names(graph: Graph) -> List[Optional[str]]:
+    """The split of every node, None outside all splits."""
+    names: List[Optional[str]] = [None] * graph.num_nodes
+    for split, ids in graph.splits.items():
+        for node in ids.tolist():
+            names[node] = split
+    return names
+
+
+def read_splits(names: Sequence[Any]) -> Dict[str, List[int]]:
+    """The inverse of :func:`split_names`; the names of the splits are checked when the graph is built."""
+    splits: Dict[str, List[int]] = {}
+    for node, name in enumerate(names):
+        if name is not None:
+            splits.setdefault(str(name), []).append(node)
+    return splits
+
+
+def describe(graph: Graph) -> Dict[str, Any]:
+    """What a table of plain values does not say about a graph, itself in plain values.
+
+    Returns:
+        "node" and "edge": dtype and trailing shape of each array by name. "fields": keyword arguments for
+        ``from_edge_index`` that belong to the whole graph, arrays as lists. "graph_y": dtype of the graph labels.
+    """
+    fields: Dict[str, Any] = {"name": graph.name, "metric": graph.metric, "class_names": list(graph.class_names)}
+    if graph.graph_ptr is not None:
+        fields["graph_ptr"] = graph.graph_ptr.tolist()
+    described = {
+        "node": {name: _layout(tensor) for name, tensor in node_arrays(graph).items()},
+        "edge": {name: _layout(tensor) for name, tensor in edge_arrays(graph).items()},
+        "fields": fields,
+    }
+    if graph.graph_y is not None:
+        described["graph_y"] = _layout(graph.graph_y)
+        fields["graph_y"] = graph.graph_y.tolist()
+    return described
+
+
+def graph_fields(described: Mapping[str, Any]) -> Dict[str, Any]:
+    """The keyword arguments for ``from_edge_index`` that :func:`describe` wrote down."""
+    fields = dict(described.get("fields", {}))
+    if "graph_y" in described:
+        fields["graph_y"] = restore(fields["graph_y"], described["graph_y"])
+    return fields
+
+
+def _layout(tensor: Tensor) -> Dict[str, Any]:
+    return {"dtype": str(tensor.dtype).split(".")[-1], "shape": list(tensor.shape[1:])}
+
+
+def restore(values: Any, layout: Mapping[str, Any]) -> Tensor:
+    """Make the tensor that a layout describes from its rows, given as (nested) lists or an array."""
+    dtype = getattr(torch, layout["dtype"])
+    rows = torch.tensor(values, dtype=dtype)
+    return rows.reshape(len(values), *layout["shape"])
+
+
+def encode_classes(labels: Sequence[Any], class_names: Sequence[str]) -> Tuple[Any, Tuple[str, ...]]:
+    """Turn labels that are names into classes.
+
+    Args:
+        labels: One label per node; None for a missing one.
+        class_names: Names in the order of their classes. Empty to number the names found in sorted order.
+
+    Returns:
+        Class of every node (-100 for a missing one) and the names of the classes; labels that are not names come back
+        as they are, with None as NaN.
+
+    Raises:
+        DataError: A label is not among the names, or only some labels are names.
+    """
+    found = {label for label in labels if isinstance(label, str)}
+    if not found:
+        return [float("nan") if label is None else label for label in labels], tuple(class_names)
+    names = tuple(class_names) or tuple(sorted(found))
+    numbers: Dict[Any, int] = {name: number for number, name in enumerate(names)}
+    numbers[None] = IGNORED_LABEL
+    for row, label in enumerate(labels):
+        if label not in numbers:
+            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(names)}.", row=row)
+    return [numbers[label] for label in labels], names
+
+
+def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor]]:
+    """Decide which node gets which number.
+
+    Ids that are the integers 0 to N - 1 in any order are the numbers. Any others are numbered in the order given.
+
+    Args:
+        ids: The caller's node ids, each once.
+
+    Returns:
+        The ids in the order of their numbers, and the ids as int64 [N] if they are other integers, else None.
+    """
+    if not all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in ids):
+        return list(ids), None
+    numbers = np.asarray(ids, dtype=np.int64)
+    if np.array_equal(np.sort(numbers), np.arange(len(numbers))):
+        return list(range(len(numbers))), None
+    return list(ids), torch.from_numpy(numbers)

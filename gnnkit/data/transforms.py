@@ -1,0 +1,217 @@
+"""Transforms: functions that take a ``Graph`` and return another one.
+
+Rules: nothing is changed in place and unchanged arrays are shared; the edges of the result are sorted by (destination,
+source) again and every edge array moves with them; random choices come from a seed alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.data.build import sort_edges
+from gnnkit.data.graph import IGNORED_LABEL, Graph
+from gnnkit.errors import ConfigError, DataError
+
+
+def add_self_loops(graph: Graph) -> Graph:
+    """Add a self-loop to every node that has none (A + I).
+
+    An existing self-loop stays as it is, with its own weight. New ones have weight 1 if the graph carries weights, and
+    zeros in all other edge arrays.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        A graph in which every node has a self-loop; the same graph if that was so already.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> add_self_loops(from_edge_index([[0, 1], [1, 1]])).edge_index.tolist()
+        [[0, 0, 1], [0, 1, 1]]
+    """
+    has_loop = torch.zeros(graph.num_nodes, dtype=torch.bool)
+    has_loop[graph.indices[graph.indices == graph.dst]] = True
+    missing = (~has_loop).nonzero()[:, 0]
+    if missing.numel() == 0:
+        return graph
+
+    def extend(tensor: Tensor, value: float) -> Tensor:
+        return torch.cat([tensor, tensor.new_full((missing.numel(), *tensor.shape[1:]), value)])
+
+    weight = None if graph.edge_weight is None else extend(graph.edge_weight, 1.0)
+    longer = replace(_map_edges(graph, lambda tensor: extend(tensor, 0)), edge_weight=weight)
+    return _sorted(longer, torch.cat([graph.indices, missing]), torch.cat([graph.dst, missing]))
+
+
+def remove_self_loops(graph: Graph) -> Graph:
+    """Remove every edge from a node to itself.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        A graph without self-loops.
+    """
+    keep = graph.indices != graph.dst
+    return _sorted(_map_edges(graph, lambda tensor: tensor[keep]), graph.indices[keep], graph.dst[keep])
+
+
+def to_undirected(graph: Graph) -> Graph:
+    """Add the reverse of every edge that has none.
+
+    A reverse edge takes its weight and attributes from the edge that it reverses (the first of several between the
+    same two nodes). No edge is doubled, and repeated edges that were there stay.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        A graph in which every edge has its reverse.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> to_undirected(from_edge_index([[0], [1]])).edge_index.tolist()
+        [[1, 0], [0, 1]]
+    """
+    src, dst = graph.indices, graph.dst
+    keys = dst * graph.num_nodes + src  # ascending, because the edges are sorted
+    wanted = src * graph.num_nodes + dst
+    place = torch.searchsorted(keys, wanted).clamp(max=max(0, graph.num_edges - 1))
+    is_first = torch.ones_like(keys, dtype=torch.bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    lone = ((keys[place] != wanted) & is_first).nonzero()[:, 0]
+    take = torch.cat([torch.arange(graph.num_edges), lone])
+    both = _map_edges(graph, lambda tensor: tensor[take])
+    return _sorted(both, torch.cat([src, dst[lone]]), torch.cat([dst, src[lone]]))
+
+
+def gcn_norm(graph: Graph) -> Graph:
+    """Set the edge weights to D^-1/2 A D^-1/2.
+
+    A holds the edge weights as they are (1 without weights); the graph should have its self-loops already. D is the
+    weighted in-degree of a node, on both sides, also in directed graphs, as in PyTorch Geometric. A node of degree 0
+    or below gives 0. From Kipf and Welling 2017, "Semi-supervised classification with graph convolutional networks".
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        The graph with ``edge_weight`` of shape [E], float32.
+    """
+    return replace(graph, edge_weight=_gcn_weights(graph))
+
+
+def normalize_features(graph: Graph) -> Graph:
+    """Divide every row of the features by its sum; rows whose sum is 0 stay as they are.
+
+    From the preparation of the citation data in Kipf and Welling 2017.
+
+    Args:
+        graph: A graph with features.
+
+    Returns:
+        The graph with new ``x`` of the same shape and dtype.
+
+    Raises:
+        DataError: The graph has no features.
+    """
+    if graph.x is None:
+        raise DataError("x", "the graph has no features to normalise.", fix="Give x when building the graph.")
+    # Half precision overflows at sums above 65504.
+    sums = graph.x.sum(dim=1, keepdim=True, dtype=torch.promote_types(graph.x.dtype, torch.float32))
+    sums[sums == 0] = 1
+    return replace(graph, x=(graph.x / sums).to(graph.x.dtype))
+
+
+def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: int = 0) -> Graph:
+    """Split the labelled nodes at random; what is left after ``train`` and ``valid`` is the test split.
+
+    Args:
+        graph: The graph. Nodes without a label (-100) enter no split; without labels all nodes are split.
+        train: Share of the training nodes, above 0 and at most 1.
+        valid: Share of the validation nodes. A split that comes out empty for a share of 0 is left out.
+        seed: Seed of the permutation, at least 0. The same seed gives the same split on every machine.
+
+    Returns:
+        The graph with new ``splits``.
+
+    Raises:
+        ConfigError: The shares or the seed are out of range.
+        DataError: There are too few labelled nodes to fill the splits.
+    """
+    if not (train > 0 and valid >= 0 and train + valid <= 1 + 1e-9):
+        raise ConfigError(f"The split shares are {train} and {valid}, expected positive shares of sum 1 at most.")
+    if seed < 0:
+        raise ConfigError(f"The split seed is {seed}, expected at least 0.")
+    nodes = _labelled_nodes(graph)
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(nodes.numel())
+    first = round(train * nodes.numel())
+    second = min(first + round(valid * nodes.numel()), nodes.numel())
+    parts = np.split(order, [first, second])
+    shares = {"train": train, "valid": valid, "test": 1 - train - valid}
+    splits = {}
+    for (name, share), part in zip(shares.items(), parts):
+        if part.size:
+            splits[name] = nodes[torch.from_numpy(np.sort(part))]
+        elif share > 1e-9:
+            problem = f"{nodes.numel()} labelled nodes are too few to give {share:.0%} of them to {name!r}."
+            raise DataError("splits", problem, fix="Change the shares or give the splits yourself.")
+    return replace(graph, splits=splits)
+
+
+def prepare_graph(graph: Graph, *, self_loops: bool, gcn_norm: bool) -> Graph:
+    """Give a graph what a convolution asks for (see ``ConvKind`` in ``gnnkit.nn``).
+
+    Args:
+        graph: The graph as loaded.
+        self_loops: Whether every node gets a self-loop.
+        gcn_norm: Whether the edges get the symmetric normalisation of GCN as weights, after the self-loops.
+
+    Returns:
+        The prepared graph, edges sorted as ever.
+    """
+    if self_loops:
+        graph = add_self_loops(graph)
+    return replace(graph, edge_weight=_gcn_weights(graph)) if gcn_norm else graph
+
+
+def _gcn_weights(graph: Graph) -> Tensor:
+    if graph.edge_weight is None:
+        degrees = graph.in_degrees.to(torch.float64)
+    else:
+        degrees = torch.zeros(graph.num_nodes, dtype=torch.float64)
+        degrees.index_add_(0, graph.dst, graph.edge_weight.to(torch.float64))
+    scale = torch.where(degrees > 0, degrees, torch.full_like(degrees, float("inf"))).rsqrt().to(torch.float32)
+    weights = scale[graph.indices] * scale[graph.dst]
+    return weights if graph.edge_weight is None else weights * graph.edge_weight.to(torch.float32)
+
+
+def _labelled_nodes(graph: Graph) -> Tensor:
+    if graph.y is None:
+        return torch.arange(graph.num_nodes)
+    labelled = graph.y != IGNORED_LABEL
+    return (labelled if labelled.ndim == 1 else labelled.any(dim=1)).nonzero()[:, 0]
+
+
+def _map_edges(graph: Graph, function: Callable[[Tensor], Tensor]) -> Graph:
+    """Apply a function to every edge array except the edges themselves."""
+    return replace(
+        graph,
+        edge_weight=None if graph.edge_weight is None else function(graph.edge_weight),
+        edge_attr=None if graph.edge_attr is None else function(graph.edge_attr),
+        edge_data={name: function(tensor) for name, tensor in graph.edge_data.items()},
+    )
+
+
+def _sorted(graph: Graph, src: Tensor, dst: Tensor) -> Graph:
+    """Give a graph new edges, which its edge arrays already belong to, and sort all of them."""
+    indptr, indices, order = sort_edges(src, dst, graph.num_nodes)
+    if order is not None:
+        graph = _map_edges(graph, lambda tensor: tensor[order])
+    return replace(graph, indptr=indptr, indices=indices)

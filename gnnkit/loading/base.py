@@ -1,0 +1,72 @@
+"""The ``Loader`` interface: a split of a graph as a stream of batches.
+
+Rules: epoch ``n`` of a loader yields the same batches whenever and however often it is asked for. A loader hands
+batches through ``transfer`` before it yields them; that may happen in one of its own threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from gnnkit.data import IGNORED_LABEL, Batch, Graph
+from gnnkit.errors import DataError
+
+Transfer = Callable[[Batch], Batch]
+"""The last stage of loading, for example ``Device.put``."""
+
+
+def identity(batch: Batch) -> Batch:
+    """Leave a batch where it is."""
+    return batch
+
+
+class Loader(ABC):
+    """A stream of batches, the same for the same epoch.
+
+    Example:
+        >>> for batch in loader.epoch(0):  # doctest: +SKIP
+        ...     step(batch)
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+
+    @abstractmethod
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, in order.
+
+        Args:
+            number: The epoch, from 0. Order and sampled neighbours depend on it.
+
+        Raises:
+            PipelineError: While iterating: a stage failed. The message names the batch and the stage.
+        """
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in an epoch."""
+        return len(self)
+
+
+def features_of(graph: Graph) -> Tensor:
+    """The node features of a graph that is to be loaded.
+
+    Raises:
+        DataError: It has none.
+    """
+    if graph.x is None:
+        raise DataError(
+            "x", f"graph {graph.name!r} has no node features, and a batch needs them.", fix="Build the graph with x=."
+        )
+    return graph.x
+
+
+def count_targets(y: Tensor) -> int:
+    """Number of nodes with a label: not -100, for multi-label data not -100 in every column."""
+    labelled = y != IGNORED_LABEL
+    return int(torch.count_nonzero(labelled if y.ndim == 1 else labelled.any(dim=1)))

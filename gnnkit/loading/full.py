@@ -1,0 +1,82 @@
+"""Full-graph batches: one batch an epoch, every node both source and destination in every layer.
+
+Rules: the batch is built and transferred once, at the first epoch, and yielded again at every other.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Iterator, Optional
+
+import torch
+from torch import Tensor
+
+from gnnkit.data import IGNORED_LABEL, Batch, Graph, full_block
+from gnnkit.errors import ConfigError, PipelineError
+from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity
+from gnnkit.loading.gather import loaded_dtype
+from gnnkit.sampling.neighbor import check_node_ids
+
+
+class FullGraphLoader(Loader):
+    """Loads the whole graph as one batch.
+
+    Args:
+        graph: The graph, with features.
+        nodes: Ids of the nodes that are targets. One-dimensional, integer. Labels of all others become -100 in the
+            batch. None when only outputs are wanted: the batch then has no labels.
+        num_layers: How many layers the model has; the batch repeats its one block so often.
+        transfer: What to do with the batch last, for example ``Device.put``.
+
+    Raises:
+        ConfigError: No nodes, or ``num_layers`` below 1.
+        DataError: No features, or nodes that the graph does not have.
+
+    Example:
+        >>> from gnnkit.data import Graph
+        >>> graph = Graph(torch.tensor([0, 1, 2]), torch.tensor([1, 0]), x=torch.eye(2), y=torch.tensor([0, 1]))
+        >>> batch = next(FullGraphLoader(graph, torch.tensor([1]), num_layers=2).epoch(0))
+        >>> batch.y.tolist(), batch.num_targets
+        ([-100, 1], 1)
+    """
+
+    def __init__(
+        self, graph: Graph, nodes: Optional[Tensor], *, num_layers: int, transfer: Transfer = identity
+    ) -> None:
+        if num_layers < 1:
+            raise ConfigError(f"num_layers is {num_layers}; expected at least 1.")
+        self.graph = graph
+        self.num_layers = num_layers
+        self._x = features_of(graph)
+        self._nodes = None if nodes is None else torch.from_numpy(check_node_ids(nodes, graph.num_nodes, "nodes"))
+        self._transfer = transfer
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the one batch, the same object at every epoch."""
+        yield self._batch
+
+    @cached_property
+    def _batch(self) -> Batch:
+        y = self._targets()
+        batch = Batch(
+            blocks=(full_block(self.graph),) * self.num_layers,
+            x=self._x.to(loaded_dtype(self._x.dtype)),
+            y=y,
+            nodes=torch.arange(self.graph.num_nodes),
+            num_targets=0 if y is None else count_targets(y),
+        )
+        try:
+            return self._transfer(batch)
+        except Exception as error:
+            raise PipelineError(f"The full-graph batch failed in transfer: {type(error).__name__}: {error}") from error
+
+    def _targets(self) -> Optional[Tensor]:
+        if self._nodes is None or self.graph.y is None:
+            return None
+        y = torch.full_like(self.graph.y, IGNORED_LABEL)
+        y[self._nodes] = self.graph.y[self._nodes]
+        return y

@@ -1,0 +1,229 @@
+"""Numba kernels of the neighbour sampler: one call handles all destinations of one hop of one batch.
+
+Rules: kernels read the graph and write to arrays that the caller allocated; they check nothing. Nodes are numbered
+globally in ``dst`` and ``nodes`` and locally (position in ``nodes``) in what ``relabel`` writes. The *candidates* of
+a destination are its in-edges less the self-loops that are taken anyway; they are numbered from 0 in edge order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+import numpy as np
+
+from gnnkit.sampling.jit import kernel
+from gnnkit.sampling.random import derive, next_below, next_unit
+
+Array = Any
+"""A NumPy array; the kernels' own docstrings give dtype and shape, Numba compiles for what it is given."""
+
+
+@kernel
+def first_not_below(values: Array, start: int, end: int, bound: int) -> int:
+    """First position in the ascending ``values[start:end]`` that is not below ``bound``; ``end`` if there is none."""
+    while start < end:
+        middle = (start + end) // 2
+        if values[middle] < bound:
+            start = middle + 1
+        else:
+            end = middle
+    return start
+
+
+@kernel
+def kept_loops(indices: Array, start: int, end: int, node: int, keep: bool) -> Tuple[int, int]:
+    """Edge range [low, high) of the node's self-loops that are taken in any case; empty, at ``end``, without keep."""
+    if not keep:
+        return end, end
+    low = first_not_below(indices, start, end, node)
+    return low, first_not_below(indices, low, end, node + 1)
+
+
+@kernel
+def count_edges(indptr: Array, indices: Array, dst: Array, fanout: int, replace: bool, keep: bool, out: Array) -> None:
+    """Write the offsets of the edges that every destination will take. ``out``: int64 [len(dst) + 1]."""
+    out[0] = 0
+    for row in range(len(dst)):
+        start, end = indptr[dst[row]], indptr[dst[row] + 1]
+        low, high = kept_loops(indices, start, end, dst[row], keep)
+        taken = end - start - (high - low)
+        if fanout >= 0 and taken > 0 and (replace or taken > fanout):
+            taken = fanout
+        out[row + 1] = out[row] + taken + (high - low)
+
+
+@kernel
+def draw_distinct(state: np.uint64, num: int, marks: Array, out: Array) -> None:
+    """Fill ``out`` with distinct candidates, every subset equally likely.
+
+    Floyd's algorithm (Bentley and Floyd, "Programming pearls: a sample of brilliance", 1987) in len(out) steps,
+    whatever the degree. ``marks``: uint8 [num] or more, all 0 before and after.
+    """
+    for step in range(len(out)):
+        last = num - len(out) + step
+        choice, state = next_below(state, last + 1)
+        if marks[choice]:
+            choice = np.int64(last)
+        marks[choice] = 1
+        out[step] = choice
+    for step in range(len(out)):
+        marks[out[step]] = 0
+
+
+@kernel
+def sift_down(keys: Array, items: Array) -> None:
+    """Restore the heap (largest key first) after its first key changed; ``items`` moves along with ``keys``."""
+    position = 0
+    while True:
+        child = 2 * position + 1
+        if child >= len(keys):
+            return
+        if child + 1 < len(keys) and keys[child + 1] > keys[child]:
+            child += 1
+        if keys[position] >= keys[child]:
+            return
+        keys[position], keys[child] = keys[child], keys[position]
+        items[position], items[child] = items[child], items[position]
+        position = child
+
+
+@kernel
+def draw_distinct_weighted(state: np.uint64, weights: Array, keys: Array, out: Array) -> None:
+    """Fill ``out`` with distinct candidates, drawn one after another with probability proportional to weight.
+
+    Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006): the candidates with the smallest
+    exponential variates, each of its candidate's weight as rate. ``weights`` are positive; ``keys``: float64 scratch
+    [len(out)].
+    """
+    keys[:] = np.inf
+    out[:] = 0
+    for candidate in range(len(weights)):
+        unit, state = next_unit(state)
+        key = -np.log(unit) / weights[candidate]
+        if key < keys[0]:
+            keys[0] = key
+            out[0] = candidate
+            sift_down(keys, out)
+
+
+@kernel
+def draw_repeated_weighted(state: np.uint64, weights: Array, out: Array) -> None:
+    """Fill ``out`` with independent draws proportional to weight; ``weights`` (positive) become their running sums."""
+    for candidate in range(1, len(weights)):
+        weights[candidate] += weights[candidate - 1]
+    for step in range(len(out)):
+        unit, state = next_unit(state)
+        # unit lies in (0, 1], so there is always a first sum that is not below it.
+        out[step] = first_not_below(weights, 0, len(weights), unit * weights[-1])
+
+
+@kernel
+def pick_edges(
+    indptr: Array,
+    indices: Array,
+    weights: Array,
+    dst: Array,
+    offsets: Array,
+    key: np.uint64,
+    replace: bool,
+    weighted: bool,
+    keep: bool,
+    marks: Array,
+    scratch: Array,
+    out: Array,
+) -> None:
+    """Write the edges that every destination takes, as positions in ``indices``.
+
+    ``offsets`` comes from ``count_edges``. A destination that takes all its edges takes them in order; else its
+    self-loops come first and the others in the order of drawing. ``marks`` (uint8 zeros, [largest degree]) and
+    ``scratch`` (float64, twice that) serve one destination at a time. ``out``: int64 [offsets[-1]].
+    """
+    for row in range(len(dst)):
+        start, end = indptr[dst[row]], indptr[dst[row] + 1]
+        low, high = kept_loops(indices, start, end, dst[row], keep)
+        loops = high - low
+        num = end - start - loops
+        begin = offsets[row] + loops
+        chosen = out[begin : offsets[row + 1]]
+        if num == 0 or (len(chosen) == num and not replace):
+            for step in range(end - start):
+                out[offsets[row] + step] = start + step
+            continue
+        for step in range(loops):
+            out[offsets[row] + step] = low + step
+        state = derive(key, np.uint64(dst[row]))
+        if weighted:
+            for candidate in range(num):
+                edge = start + candidate
+                scratch[candidate] = weights[edge if edge < low else edge + loops]
+            if replace:
+                draw_repeated_weighted(state, scratch[:num], chosen)
+            else:
+                draw_distinct_weighted(state, scratch[:num], scratch[num : num + len(chosen)], chosen)
+        elif replace:
+            for step in range(len(chosen)):
+                chosen[step], state = next_below(state, num)
+        else:
+            draw_distinct(state, num, marks, chosen)
+        for step in range(len(chosen)):
+            edge = start + chosen[step]
+            chosen[step] = edge if edge < low else edge + loops
+
+
+@kernel
+def edge_weights(
+    indptr: Array, indices: Array, weights: Array, dst: Array, offsets: Array, edges: Array, rescale: bool, keep: bool
+) -> Array:
+    """Weights of the picked edges, float32 [len(edges)]; an empty ``weights`` stands for weights of 1.
+
+    With ``rescale`` the candidates' weights are multiplied by (candidates / candidates taken).
+    """
+    out = np.empty(len(edges), dtype=np.float32)
+    for row in range(len(dst)):
+        begin, end = offsets[row], offsets[row + 1]
+        loops = 0
+        if keep:
+            for position in range(begin, end):
+                loops += indices[edges[position]] == dst[row]
+        scale = 1.0
+        if rescale and end - begin > loops:
+            scale = (indptr[dst[row] + 1] - indptr[dst[row]] - loops) / (end - begin - loops)
+        for position in range(begin, end):
+            weight = weights[edges[position]] if len(weights) else 1.0
+            fixed = keep and indices[edges[position]] == dst[row]
+            out[position] = weight if fixed else weight * scale
+    return out
+
+
+@kernel
+def label_seeds(seeds: Array, local: Array, nodes: Array) -> None:
+    """Put the seeds at the front of ``nodes``; a repeated seed is known by its first position."""
+    for position in range(len(seeds)):
+        nodes[position] = seeds[position]
+        if local[seeds[position]] < 0:
+            local[seeds[position]] = position
+
+
+@kernel
+def relabel(indices: Array, edges: Array, local: Array, nodes: Array, num: int) -> int:
+    """Turn edges, in place, into the local numbers of their sources; new ones are appended to ``nodes``.
+
+    ``local``: int32 [N], the number of each node or -1. Returns how many nodes there are now.
+    """
+    for position in range(len(edges)):
+        source = indices[edges[position]]
+        number = local[source]
+        if number < 0:
+            number = num
+            local[source] = num
+            nodes[num] = source
+            num += 1
+        edges[position] = number
+    return num
+
+
+@kernel
+def forget(nodes: Array, local: Array) -> None:
+    """Set the numbers of ``nodes`` back to -1."""
+    for node in nodes:
+        local[node] = -1

@@ -1,0 +1,246 @@
+"""Neighbour sampling: from seed nodes to the blocks that a GNN needs for their outputs.
+
+Rules: a sample depends on nothing but (graph, fan-outs, options, seed, epoch, batch, seeds). Every hop samples afresh
+for all of its destinations, which are the sources of the hop before it (message-flow graphs, as in DGL). A sampler
+holds no state between calls except scratch memory, so any number of threads may use one.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from gnnkit.data import Block, Graph
+from gnnkit.errors import ConfigError, DataError
+from gnnkit.sampling import kernels
+from gnnkit.sampling.random import stream_key
+
+
+@dataclass(frozen=True, eq=False)
+class SampledBlocks:
+    """What a sampler returns for one batch.
+
+    Attributes:
+        blocks: One block per layer, from the input layer to the output layer. The seeds are the destinations of the
+            last one, in the order given.
+        nodes: Node id in the graph of each source of the first block. Shape [blocks[0].num_src], int64. The sources
+            of a later block are the first ``num_src`` of them.
+    """
+
+    blocks: Tuple[Block, ...]
+    nodes: Tensor
+
+
+class NeighborSampler:
+    """Samples in-neighbours hop by hop, as in Hamilton et al., "Inductive representation learning on large graphs".
+
+    Args:
+        graph: The graph; its edges are sorted by destination, then source, as conversions leave them.
+        fanouts: Neighbours to take at each hop, the seeds' first; -1 takes all. One per layer.
+        seed: Seed of the random numbers.
+        replace: Draw ``fanout`` neighbours independently, so that one may come several times. A node without
+            neighbours gets none; -1 still takes each once.
+        weighted: Draw with probability proportional to edge weight. Edges of weight 0 are never taken, even by -1.
+        keep_self_loops: Always take a destination's edges to itself, over and above the fan-out.
+        rescale: Multiply the weights of sampled edges by (neighbours / neighbours taken), so that the expected weighted
+            sum is the whole graph's. Self-loops that are kept count in neither and stay as they are.
+
+    Raises:
+        ConfigError: Fan-outs that are not integers from 1 or -1, or options that exclude each other.
+        DataError: ``weighted`` without edge weights, or with negative or infinite ones.
+
+    Example:
+        >>> import torch
+        >>> from gnnkit.data import Graph
+        >>> star = Graph(indptr=torch.tensor([0, 3, 3, 3, 3]), indices=torch.tensor([1, 2, 3]))
+        >>> sampled = NeighborSampler(star, [2]).sample([0], epoch=0, batch=0)
+        >>> sampled.blocks[0].num_edges, sampled.nodes.numel()
+        (2, 3)
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        fanouts: Sequence[int],
+        *,
+        seed: int = 0,
+        replace: bool = False,
+        weighted: bool = False,
+        keep_self_loops: bool = False,
+        rescale: bool = False,
+    ) -> None:
+        if rescale and weighted:
+            raise ConfigError(
+                "rescale and weighted exclude each other: rescaling is right for neighbours drawn uniformly. "
+                "Turn one of them off."
+            )
+        self.graph = graph
+        self.fanouts = check_fanouts(fanouts)
+        self.seed = int(seed)
+        self.replace = replace
+        self.weighted = weighted
+        self.keep_self_loops = keep_self_loops
+        self.rescale = rescale
+        self._indptr = np.ascontiguousarray(graph.indptr.numpy())
+        self._indices = np.ascontiguousarray(graph.indices.numpy())
+        self._weights = np.empty(0, dtype=np.float32)
+        if graph.edge_weight is not None:
+            self._weights = np.ascontiguousarray(graph.edge_weight.float().numpy())
+        if weighted:
+            self._check_weights()
+            self._drop_weightless_edges()
+        self._max_degree = int(np.diff(self._indptr).max(initial=0))
+        self._free: List[_Scratch] = []
+
+    @property
+    def num_layers(self) -> int:
+        """How many blocks a sample has: one per fan-out."""
+        return len(self.fanouts)
+
+    def sample(self, seeds: Union[Tensor, ArrayLike], *, epoch: int, batch: int) -> SampledBlocks:
+        """Sample the blocks of one batch.
+
+        Args:
+            seeds: Node ids whose outputs are wanted. Integers of shape [B], at least one. One that comes twice is two
+                destinations with the same neighbours.
+            epoch: Number of the epoch, part of the key of the random numbers.
+            batch: Number of the batch in its epoch, likewise.
+
+        Returns:
+            Blocks from input to output layer, and the ids of the nodes whose features the first one needs.
+
+        Raises:
+            ConfigError: There are no seeds.
+            DataError: Seeds are not node ids of the graph.
+        """
+        checked = check_node_ids(seeds, self.graph.num_nodes, "seeds")
+        # The list's own operations are atomic, so threads share the pool without a lock. Scratch memory that an
+        # exception left dirty does not come back.
+        try:
+            scratch = self._free.pop()
+        except IndexError:
+            scratch = _Scratch(self.graph.num_nodes, self._max_degree, self.weighted)
+        sampled = self._sample(checked, scratch, epoch, batch)
+        self._free.append(scratch)
+        return sampled
+
+    def _sample(self, seeds: NDArray[np.int64], scratch: _Scratch, epoch: int, batch: int) -> SampledBlocks:
+        num = len(seeds)
+        nodes = scratch.room_for(num, kept=0)
+        kernels.label_seeds(seeds, scratch.local, nodes)
+        blocks = []
+        for hop, fanout in enumerate(self.fanouts):
+            dst = nodes[:num]
+            key = stream_key(self.seed, epoch, batch, hop)
+            offsets, edges, weights = self._pick(dst, fanout, key, scratch)
+            nodes = scratch.room_for(num + len(edges), kept=num)
+            num = kernels.relabel(self._indices, edges, scratch.local, nodes, num)
+            weight = None if weights is None else torch.from_numpy(weights)
+            blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight))
+        kernels.forget(nodes[:num], scratch.local)
+        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(nodes[:num].copy()))
+
+    def _pick(
+        self, dst: NDArray[np.int64], fanout: int, key: np.uint64, scratch: _Scratch
+    ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[np.float32]]]:
+        """Offsets by destination, positions in the graph, and weights of the edges that one hop takes."""
+        replace = self.replace and fanout >= 0
+        keep = self.keep_self_loops
+        offsets = np.empty(len(dst) + 1, dtype=np.int64)
+        kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, offsets)
+        edges = np.empty(offsets[-1], dtype=np.int64)
+        graph = (self._indptr, self._indices, self._weights)
+        options = (replace, self.weighted, keep)
+        kernels.pick_edges(*graph, dst, offsets, key, *options, scratch.marks, scratch.numbers, edges)
+        if self.graph.edge_weight is None and not self.rescale:
+            return offsets, edges, None
+        return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep)
+
+    def _check_weights(self) -> None:
+        if self.graph.edge_weight is None:
+            raise DataError("edge_weight", "weighted sampling needs edge weights, the graph has none.")
+        bad = ~(np.isfinite(self._weights) & (self._weights >= 0))
+        if bad.any():
+            row = int(bad.argmax())
+            raise DataError(
+                "edge_weight",
+                f"weighted sampling needs finite weights from 0, got {self._weights[row]}.",
+                row=row,
+                fix="Correct the weight or sample without weights.",
+            )
+
+    def _drop_weightless_edges(self) -> None:
+        """Leave edges of weight 0 out of the sampler's own arrays; self-loops that are always taken stay."""
+        wanted = self._weights > 0
+        if self.keep_self_loops:
+            wanted |= self._indices == self.graph.dst.numpy()
+        if not wanted.all():
+            self._indptr = np.concatenate([[0], np.cumsum(wanted, dtype=np.int64)])[self._indptr]
+            self._indices = self._indices[wanted]
+            self._weights = self._weights[wanted]
+
+
+class _Scratch:
+    """Memory that one call of ``sample`` works in; between calls ``local`` is all -1 and ``marks`` all 0."""
+
+    def __init__(self, num_nodes: int, max_degree: int, weighted: bool) -> None:
+        self.local = np.full(num_nodes, -1, dtype=np.int32)
+        self.marks = np.zeros(max_degree, dtype=np.uint8)
+        self.numbers = np.empty(2 * max_degree if weighted else 0, dtype=np.float64)
+        self.nodes = np.empty(0, dtype=np.int64)
+
+    def room_for(self, num: int, *, kept: int) -> NDArray[np.int64]:
+        """The list of sampled nodes with room for ``num`` in all, its first ``kept`` as they were."""
+        if num > len(self.nodes):
+            grown = np.empty(num + num // 2, dtype=np.int64)
+            grown[:kept] = self.nodes[:kept]
+            self.nodes = grown
+        return self.nodes
+
+
+def check_fanouts(fanouts: Sequence[int]) -> Tuple[int, ...]:
+    """Check fan-outs: at least one, each an integer from 1, or -1 for all neighbours.
+
+    Raises:
+        ConfigError: They are anything else.
+    """
+    expected = "expected one integer per layer, the seeds' first, each at least 1, or -1 for all neighbours"
+    try:
+        checked = tuple(operator.index(fanout) for fanout in fanouts)
+    except TypeError:
+        raise ConfigError(f"Got fan-outs {fanouts!r}; {expected}, for example [15, 10].") from None
+    if not checked or any(fanout < 1 and fanout != -1 for fanout in checked):
+        raise ConfigError(f"Got fan-outs {list(checked)}; {expected}, for example [15, 10].")
+    return checked
+
+
+def check_node_ids(ids: Union[Tensor, ArrayLike], num_nodes: int, field: str) -> NDArray[np.int64]:
+    """Check node ids: a list of at least one integer in [0, num_nodes).
+
+    Args:
+        ids: What was received.
+        num_nodes: Number of nodes of the graph.
+        field: What messages call the ids.
+
+    Returns:
+        The ids. Shape [len(ids)], int64, contiguous.
+
+    Raises:
+        ConfigError: There are none.
+        DataError: They are not integers, not one-dimensional, or out of range.
+    """
+    array: NDArray[Any] = np.asarray(ids)
+    if array.size == 0:
+        raise ConfigError(f"No {field}: there is nothing to load. Give at least one node id.")
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise DataError(field, f"expected integer node ids of shape [n], got {array.dtype} of shape {array.shape}.")
+    if int(array.min()) < 0 or int(array.max()) >= num_nodes:
+        row = int(((array < 0) | (array >= num_nodes)).argmax())
+        raise DataError(field, f"node id {array[row]} is not in [0, {num_nodes}).", row=row)
+    return np.ascontiguousarray(array, dtype=np.int64)
