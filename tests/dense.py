@@ -98,5 +98,6 @@ CONV_SPECS = {
     "gatv2": ConvSpec("gatv2", 6, 4, heads=3),
     "gatv2, averaged": ConvSpec("gatv2", 6, 4, heads=2, concat=False),
     "gin": ConvSpec("gin", 6, 4, eps=0.25),
+    "gin, wide inside": ConvSpec("gin", 6, 4, mlp_channels=5),
 }
 """Every convolution in every shape that matters, by name."""

@@ -73,9 +73,7 @@ def build_model(
 
 
 def move_model(model: GNN, backend: Backend) -> GNN:
-    """The same model with the same weights on another backend."""
-    if model.backend.name == backend.name:
-        return model
+    """A copy of a model with the same weights on another backend, or on the same one."""
     moved = GNN(model.spec, backend, model.seed)
     moved.load_canonical(model.canonical_state())
     return moved.train(model.training)

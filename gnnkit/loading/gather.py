@@ -40,7 +40,7 @@ def _widen_float16(table: Any, rows: Any, bits: Any, out: Any) -> None:
     # With its fields moved into place a float16 reads as a float32 that is 2^112 too small, because the exponents'
     # zero points differ by 112; a product puts that right for subnormal numbers too. Infinity and NaN need the
     # largest exponent, which the product leaves alone: 2^31 - 2^23 sets its bits. `special` is 1 for them, else 0; a
-    # branch here would make the loop three times slower. `bits` and `out` are the same memory.
+    # branch here would cost a half more time. `bits` and `out` are the same memory.
     for row in range(len(rows)):
         source = rows[row]
         for column in range(table.shape[1]):

@@ -7,7 +7,7 @@ a convolution with its shape and its initial distribution. These canonical names
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from gnnkit.errors import ConfigError, UnknownNameError
 
@@ -26,6 +26,7 @@ class ConvSpec:
         attention_dropout: Dropout probability on attention coefficients while training.
         negative_slope: Slope of the leaky ReLU in attention scores.
         eps: The epsilon of "gin".
+        mlp_channels: Width inside the MLP of "gin". None means ``out_channels``.
     """
 
     kind: str
@@ -37,6 +38,12 @@ class ConvSpec:
     attention_dropout: float = 0.0
     negative_slope: float = 0.2
     eps: float = 0.0
+    mlp_channels: Optional[int] = None
+
+    @property
+    def mlp_width(self) -> int:
+        """Width inside the MLP of "gin"."""
+        return self.out_channels if self.mlp_channels is None else self.mlp_channels
 
     @property
     def out_width(self) -> int:
@@ -104,9 +111,9 @@ def _gatv2(spec: ConvSpec) -> Dict[str, ParameterSpec]:
 
 def _gin(spec: ConvSpec) -> Dict[str, ParameterSpec]:
     return {
-        "mlp.0.weight": ParameterSpec((spec.out_channels, spec.in_channels)),
-        "mlp.0.bias": ParameterSpec((spec.out_channels,), "zeros"),
-        "mlp.2.weight": ParameterSpec((spec.out_channels, spec.out_channels)),
+        "mlp.0.weight": ParameterSpec((spec.mlp_width, spec.in_channels)),
+        "mlp.0.bias": ParameterSpec((spec.mlp_width,), "zeros"),
+        "mlp.2.weight": ParameterSpec((spec.out_channels, spec.mlp_width)),
         "mlp.2.bias": ParameterSpec((spec.out_channels,), "zeros"),
     }
 
@@ -214,6 +221,7 @@ class ModelSpec:
             heads=self.out_heads if is_output else self.heads,
             concat=not is_output,
             attention_dropout=self.attention_dropout,
+            mlp_channels=self.hidden_channels,
         )
 
     def to_dict(self) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import PRESETS
@@ -241,11 +241,8 @@ def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
         _check_keys(base, layer)
         try:
             base = OmegaConf.merge(base, OmegaConf.create(dict(layer)))  # type: ignore[assignment]
-        except ConfigKeyError as error:
-            raise ConfigError(f"Unknown setting {error.full_key!r}.") from error
         except OmegaConfBaseException as error:
-            message = str(error.msg if hasattr(error, "msg") else error).splitlines()[0]
-            raise ConfigError(f"Setting {error.full_key!r}: {message}.") from error
+            raise ConfigError(f"Setting {error.full_key!r}: {str(error).splitlines()[0]}.") from error
     return base
 
 
@@ -257,7 +254,9 @@ def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") ->
     for key, value in layer.items():
         if key not in known:
             raise UnknownNameError("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in known])
-        if isinstance(value, Mapping) and isinstance(base[key], DictConfig):
+        if isinstance(base[key], DictConfig):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
             _check_keys(base[key], value, f"{prefix}{key}.")
 
 

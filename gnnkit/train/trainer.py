@@ -6,7 +6,6 @@ loop's random numbers (order, samples, dropout) depend on the seed, the epoch an
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 import time
@@ -152,7 +151,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     _check_fit(model, graph, backend, device, config)
     kind = model.spec.kind
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    model = copy.deepcopy(model) if model.backend.name == backend.name else move_model(model, backend)
+    model = move_model(model, backend)
     module = LossModule(model, task)
     optimizer = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     step = device.prepare(module, optimizer, StepOptions(config.precision, config.clip_norm))

@@ -1,0 +1,56 @@
+"""Merging a configuration: order, types, and keys that do not exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.train import load_config
+
+
+def test_later_layers_win(tmp_path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: {name: gat, dropout: 0.1}\ntrain: {lr: 0.1, epochs: 7}\n")
+    config = load_config(file, {"train": {"epochs": 8}}, ["train.lr=0.2", "train.fanouts=[5,3]"])
+    assert (config.model.name, config.model.heads, config.model.dropout) == ("gat", 8, 0.1)
+    assert (config.train.lr, config.train.epochs, config.train.fanouts) == (0.2, 8, [5, 3])
+
+
+def test_defaults_depend_on_how_training_goes() -> None:
+    full = load_config().train.resolved(2)
+    sampled = load_config(overrides=["train.batch_size=64"]).train.resolved(3)
+    assert (full.epochs, full.evaluation, full.fanouts) == (200, "full", None)
+    assert (sampled.epochs, sampled.evaluation, sampled.fanouts) == (20, "layerwise", [10, 10, 10])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["train.epoch=3"], UnknownNameError, "'train.epochs'"),
+        (["trian.epochs=3"], UnknownNameError, "'train'"),
+        (["model.name=gcm"], UnknownNameError, "'gcn'"),
+        (["train.epochs=three"], ConfigError, "train.epochs"),
+        (["epochs"], ConfigError, "key=value"),
+        (["train=5"], ConfigError, "train"),
+    ],
+)
+def test_mistakes(overrides: list, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("model: [", "not valid YAML"), ("- a\n- b\n", "holds a list"), ("modle: {}\n", "'model'")],
+)
+def test_bad_files(text: str, message: str, tmp_path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
+        load_config(file)
+    with pytest.raises(ConfigError, match="Cannot read"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_options_of_a_data_set_are_free() -> None:
+    assert load_config(overrides=["dataset.options.num_nodes=50"]).dataset.options == {"num_nodes": 50}
