@@ -226,4 +226,4 @@ def _check_graphs(graph: Graph) -> None:
         row = int(crossing.nonzero()[0])
         source, target = int(graph.indices[row]), int(graph.dst[row])
         problem = f"edge {source} -> {target} runs from graph {int(home[source])} to graph {int(home[target])}."
-        raise DataError("graph_ptr", problem, row=row, fix="Every edge stays within one graph.")
+        raise DataError("graph_ptr", problem, fix="Every edge stays within one graph.")

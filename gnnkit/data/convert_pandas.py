@@ -155,7 +155,7 @@ def _number_rows(pd: Any, nodes: Any, node: str) -> Tuple[Any, Dict[str, Tensor]
     index = pd.Index(nodes.get(node, nodes.index))
     if not index.is_unique:
         row = int(np.flatnonzero(index.duplicated())[0])
-        raise DataError(node, f"node {index[row]!r} has two rows.", row=row, fix="Give every node one row.")
+        raise DataError(node, f"node {index.tolist()[row]!r} has two rows.", row=row, fix="Give every node one row.")
     ordered, own_ids = number_nodes(index.tolist())
     if len(ordered):
         rows = index.get_indexer(ordered)
@@ -168,7 +168,7 @@ def _look_up(index: Any, ids: Any, name: str) -> Any:
     unknown = np.flatnonzero(numbers < 0)
     if unknown.size:
         row = int(unknown[0])
-        problem = f"node {ids.iloc[row]!r} is not in the node table."
+        problem = f"node {ids.tolist()[row]!r} is not in the node table."
         raise DataError(name, problem, row=row, fix="Add it to the nodes or remove the edge.")
     return numbers.astype(np.int64)
 

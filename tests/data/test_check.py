@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+
 from gnnkit.data import Graph, check_graph, from_csc, from_edge_index
 from gnnkit.errors import DataError
 
@@ -57,7 +58,7 @@ BAD = [
     ({"splits": {"train": [0, 3], "test": [3, 2]}}, "splits", None, "node 3 is in both 'train' and 'test'"),
     ({"splits": {"train": [0], "holdout": [1]}}, "splits", None, "unknown split 'holdout'"),
     ({"splits": {"val": [0], "valid": [1]}}, "splits", None, "given twice"),
-    ({"graph_ptr": [0, 2, 4]}, "graph_ptr", 1, "edge 2 -> 1 runs from graph 1 to graph 0"),
+    ({"graph_ptr": [0, 2, 4]}, "graph_ptr", None, "edge 2 -> 1 runs from graph 1 to graph 0"),
     ({"graph_ptr": [0, 3]}, "graph_ptr", 1, "ends at 3 but there are 4 nodes"),
     ({"graph_ptr": [0, 4, 3, 4]}, "graph_ptr", 2, "3 follows 4, expected ascending"),
     ({"graph_ptr": [1, 4]}, "graph_ptr", 0, "starts at 1, expected 0"),

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gnnkit.data import (
     fingerprint,
     from_edge_index,
@@ -23,8 +26,6 @@ from gnnkit.data import (
     to_scipy,
 )
 from gnnkit.errors import DataError, NotInstalledError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -180,7 +181,9 @@ def test_networkx_values_are_plain():
 
 
 def test_foreign_pandas_tables(tmp_path):
-    edges = pd.DataFrame({"from": ["ann", "bob", "cy"], "to": ["bob", "cy", "ann"], "weight": [1, 2, 3], "n": [7, 8, 9]})
+    edges = pd.DataFrame(
+        {"from": ["ann", "bob", "cy"], "to": ["bob", "cy", "ann"], "weight": [1, 2, 3], "n": [7, 8, 9]}
+    )
     nodes = pd.DataFrame(
         {"who": ["dan", "cy", "bob", "ann"], "x_0": [1, 2, 3, 4], "x_1": [5, 6, 7, 8.5], "age": [1, 2, 3, 4]}
     )

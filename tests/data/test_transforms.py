@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gnnkit.data import (
     add_self_loops,
     check_graph,
@@ -19,8 +22,6 @@ from gnnkit.data import (
     to_undirected,
 )
 from gnnkit.errors import ConfigError, DataError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @st.composite
