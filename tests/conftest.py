@@ -31,7 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def backend(backend_name):  # noqa: ANN001, ANN201
+def backend(backend_name):
     """Each installed backend in turn. One that is installed and does not start fails, it is not skipped."""
     from gnnkit.backends import load_backend
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gnnkit.backends.base import Backend
 from gnnkit.data import Block
-from gnnkit.nn import ConvSpec, MessageOps, MessagePassing, ParameterSpec, conv_parameters
+from gnnkit.nn import ConvSpec, MessageOps, MessagePassing
 
 
 class ReferenceOps(MessageOps):
@@ -54,47 +54,51 @@ def _per_row(values: Tensor, like: Tensor) -> Tensor:
 
 
 class _Conv(MessagePassing):
-    """A standard convolution whose parameters carry their canonical names."""
+    """A standard convolution; its submodules make its parameters' names the canonical ones."""
 
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(ops)
         self.spec = spec
-        for name, parameter in conv_parameters(spec).items():
-            _register(self, name, parameter)
-
-
-def _register(module: nn.Module, name: str, spec: ParameterSpec) -> None:
-    """Register a parameter under a dotted name, with a plain module for each step on the way."""
-    *path, last = name.split(".")
-    for step in path:
-        if not hasattr(module, step):
-            module.add_module(step, nn.Module())
-        module = getattr(module, step)
-    module.register_parameter(last, nn.Parameter(torch.empty(spec.shape)))
 
 
 class GCNConv(_Conv):
     """Kipf and Welling, 2017: sum of w_uv W h_u, plus b; the weights w are the graph's normalisation."""
 
+    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
+        super().__init__(spec, ops)
+        self.lin = nn.Linear(spec.in_channels, spec.out_channels, bias=False)
+        self.bias = nn.Parameter(torch.empty(spec.out_channels))
+
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        h = functional.linear(h_src, self.lin.weight)
-        return self.ops.aggregate(lowered, h, "sum", self.ops.edge_weight(lowered)) + self.bias
+        return self.ops.aggregate(lowered, self.lin(h_src), "sum", self.ops.edge_weight(lowered)) + self.bias
 
 
 class SAGEConv(_Conv):
     """Hamilton et al., 2017: W_self h_v + W_neigh aggregate(h_u) + b, with mean, or max over relu(W_pool h_u + b)."""
 
+    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
+        super().__init__(spec, ops)
+        self.lin_self = nn.Linear(spec.in_channels, spec.out_channels, bias=False)
+        self.lin_neigh = nn.Linear(spec.in_channels, spec.out_channels, bias=False)
+        self.bias = nn.Parameter(torch.empty(spec.out_channels))
+        if spec.aggregation == "max":
+            self.lin_pool = nn.Linear(spec.in_channels, spec.in_channels)
+
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
         if self.spec.aggregation == "max":
-            h_src = functional.relu(functional.linear(h_src, self.lin_pool.weight, self.lin_pool.bias))
+            h_src = functional.relu(self.lin_pool(h_src))
         neighbours = self.ops.aggregate(lowered, h_src, self.spec.aggregation)
-        own = functional.linear(h_dst, self.lin_self.weight)
-        return own + functional.linear(neighbours, self.lin_neigh.weight, self.bias)
+        out: Tensor = self.lin_self(h_dst) + self.lin_neigh(neighbours) + self.bias
+        return out
 
 
 class _AttentionConv(_Conv):
+    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
+        super().__init__(spec, ops)
+        self.bias = nn.Parameter(torch.empty(spec.out_width))
+
     def attend(self, lowered: Any, h_src: Tensor, scores: Tensor) -> Tensor:
         """Sum the sources [num_src, heads, out] by softmax of the scores [E, heads], then join heads, plus bias."""
         attention = self.ops.edge_softmax(lowered, scores)
@@ -111,10 +115,15 @@ class _AttentionConv(_Conv):
 class GATConv(_AttentionConv):
     """Velickovic et al., 2018: scores are leaky_relu(a_src . W h_u + a_dst . W h_v)."""
 
+    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
+        super().__init__(spec, ops)
+        self.lin = nn.Linear(spec.in_channels, spec.heads * spec.out_channels, bias=False)
+        self.att_src = nn.Parameter(torch.empty(spec.heads, spec.out_channels))
+        self.att_dst = nn.Parameter(torch.empty(spec.heads, spec.out_channels))
+
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        h_src = self.split_heads(functional.linear(h_src, self.lin.weight))
-        h_dst = self.split_heads(functional.linear(h_dst, self.lin.weight))
+        h_src, h_dst = self.split_heads(self.lin(h_src)), self.split_heads(self.lin(h_dst))
         from_src = self.ops.gather_src(lowered, (h_src * self.att_src).sum(-1))
         from_dst = self.ops.gather_dst(lowered, (h_dst * self.att_dst).sum(-1))
         scores = functional.leaky_relu(from_src + from_dst, self.spec.negative_slope)
@@ -124,10 +133,15 @@ class GATConv(_AttentionConv):
 class GATv2Conv(_AttentionConv):
     """Brody et al., 2022: scores are a . leaky_relu(W_src h_u + W_dst h_v)."""
 
+    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
+        super().__init__(spec, ops)
+        self.lin_src = nn.Linear(spec.in_channels, spec.heads * spec.out_channels)
+        self.lin_dst = nn.Linear(spec.in_channels, spec.heads * spec.out_channels)
+        self.att = nn.Parameter(torch.empty(spec.heads, spec.out_channels))
+
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        h_src = self.split_heads(functional.linear(h_src, self.lin_src.weight, self.lin_src.bias))
-        h_dst = self.split_heads(functional.linear(h_dst, self.lin_dst.weight, self.lin_dst.bias))
+        h_src, h_dst = self.split_heads(self.lin_src(h_src)), self.split_heads(self.lin_dst(h_dst))
         both = self.ops.gather_src(lowered, h_src) + self.ops.gather_dst(lowered, h_dst)
         scores = (functional.leaky_relu(both, self.spec.negative_slope) * self.att).sum(-1)
         return self.attend(lowered, h_src, scores)
@@ -136,11 +150,16 @@ class GATv2Conv(_AttentionConv):
 class GINConv(_Conv):
     """Xu et al., 2019: MLP((1 + eps) h_v + sum h_u), the MLP being linear, ReLU, linear."""
 
+    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
+        super().__init__(spec, ops)
+        self.mlp = nn.Sequential(
+            nn.Linear(spec.in_channels, spec.mlp_width), nn.ReLU(), nn.Linear(spec.mlp_width, spec.out_channels)
+        )
+
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        h = (1 + self.spec.eps) * h_dst + self.ops.aggregate(lowered, h_src, "sum")
-        first, second = getattr(self.mlp, "0"), getattr(self.mlp, "2")
-        return functional.linear(functional.relu(functional.linear(h, first.weight, first.bias)), second.weight, second.bias)
+        h: Tensor = (1 + self.spec.eps) * h_dst + self.ops.aggregate(lowered, h_src, "sum")
+        return self.mlp(h)  # type: ignore[no-any-return]
 
 
 _CONVS = {"gcn": GCNConv, "sage": SAGEConv, "gat": GATConv, "gatv2": GATv2Conv, "gin": GINConv}

@@ -1,0 +1,8 @@
+"""Data sets: where files are looked for, download, cache, and the data sets themselves."""
+
+from gnnkit.datasets.base import Dataset, datasets
+from gnnkit.datasets.cache import load_graph, save_graph
+from gnnkit.datasets.files import DataFile, Finder
+from gnnkit.datasets.load import load_dataset
+
+__all__ = ["DataFile", "Dataset", "Finder", "datasets", "load_dataset", "load_graph", "save_graph"]

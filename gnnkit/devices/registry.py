@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Type
+
 from gnnkit.backends import Backend
 from gnnkit.devices.base import Device
 from gnnkit.errors import BrokenPluginError, CapabilityError, GnnkitError, UnavailableError
@@ -54,5 +56,5 @@ def choose_device(name: str, backend: Backend) -> Device:
     return max(ready, key=lambda cls: cls.priority)()
 
 
-def _suits(device: type, backend: Backend) -> bool:
-    return device.capabilities.torch_device in backend.capabilities.devices  # type: ignore[attr-defined, no-any-return]
+def _suits(device: Type[Device], backend: Backend) -> bool:
+    return device.capabilities.torch_device in backend.capabilities.devices

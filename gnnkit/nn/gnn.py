@@ -7,7 +7,7 @@ convolutions are the same everywhere. Parameters are known by canonical names (`
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Protocol, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Protocol, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ from gnnkit.nn.spec import ConvSpec, ModelSpec, ParameterSpec, conv_parameters
 class ConvLibrary(Protocol):
     """The part of a backend that a model needs. See :class:`gnnkit.backends.Backend`."""
 
-    name: Any
-    capabilities: Any
+    name: ClassVar[str]
+    capabilities: ClassVar[Any]
 
     def lower(self, block: Block) -> Any:
         """Turn a block into the library's own graph object."""
@@ -33,9 +33,6 @@ class ConvLibrary(Protocol):
 
     def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
         """Where canonical parameters lie in that layer."""
-
-
-_ACTIVATIONS = {"relu": functional.relu, "elu": functional.elu}
 
 
 class GNN(nn.Module):
@@ -67,6 +64,12 @@ class GNN(nn.Module):
         self.spec = spec
         self.backend = backend
         self.seed = seed
+        with torch.random.fork_rng(devices=[]):  # The layers' own initial weights are drawn and thrown away.
+            self._build()
+        self.reset_parameters(seed)
+
+    def _build(self) -> None:
+        spec, backend = self.spec, self.backend
         convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
         self.convs = nn.ModuleList([backend.conv(conv) for conv in convs])
         self.norms = nn.ModuleList([_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
@@ -75,7 +78,6 @@ class GNN(nn.Module):
             widths = [conv.out_width for conv in convs]
             width = sum(widths) if spec.jumping_knowledge == "cat" else widths[0]
             self.head = nn.Linear(width, spec.out_channels)
-        self.reset_parameters(seed)
 
     @property
     def num_layers(self) -> int:
@@ -120,7 +122,8 @@ class GNN(nn.Module):
         if self.spec.residual:
             out = out + self.residuals[i](h_dst)
         if i < self.num_activated:
-            out = _ACTIVATIONS[self.spec.activation](self.norms[i](out))
+            activation = functional.elu if self.spec.activation == "elu" else functional.relu
+            out = activation(self.norms[i](out))
         return out
 
     def output(self, layers: Sequence[Tensor]) -> Tensor:
@@ -138,7 +141,8 @@ class GNN(nn.Module):
             joined = torch.cat(list(layers), dim=-1)
         else:
             joined = torch.stack(list(layers)).amax(dim=0)
-        return self.head(functional.dropout(joined, self.spec.dropout, self.training))
+        out: Tensor = self.head(functional.dropout(joined, self.spec.dropout, self.training))
+        return out
 
     def lower(self, block: Block) -> Any:
         """The block as the backend's own graph object, made once per block."""

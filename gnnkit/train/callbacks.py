@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from gnnkit.errors import NotInstalledError
 from gnnkit.nn import GNN
@@ -121,7 +121,7 @@ class TensorBoard(Callback):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise NotInstalledError("TensorBoard", "pip install 'gnnkit[tensorboard]'") from error
-        self._open = lambda: SummaryWriter(str(folder))
+        self._open: Callable[[], Any] = lambda: SummaryWriter(str(folder))
         self._writer: Any = None
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, Tuple, Union
 
 import safetensors
 import safetensors.torch
@@ -21,7 +21,7 @@ from gnnkit.train.files import replacing
 FORMAT = "gnnkit-weights-1"
 
 
-def save_weights(model: GNN, file: Path) -> None:
+def save_weights(model: GNN, file: Union[str, Path]) -> None:
     """Write a model's weights and specification.
 
     Args:
@@ -29,11 +29,11 @@ def save_weights(model: GNN, file: Path) -> None:
         file: Where to, usually ``*.safetensors``.
     """
     metadata = {"format": FORMAT, "spec": json.dumps(model.spec.to_dict()), "seed": str(model.seed)}
-    with replacing(file) as temporary:
+    with replacing(Path(file)) as temporary:
         safetensors.torch.save_file(model.canonical_state(), temporary, metadata)
 
 
-def read_weights(file: Path) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
+def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
     """Read a specification, its weights under canonical names, and the seed of the initial ones.
 
     Raises:
@@ -50,7 +50,7 @@ def read_weights(file: Path) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
     return ModelSpec.from_dict(json.loads(metadata["spec"])), values, int(metadata["seed"])
 
 
-def load_model(file: Path, backend: Backend) -> GNN:
+def load_model(file: Union[str, Path], backend: Backend) -> GNN:
     """Build the model that a file holds, on any backend, whichever it was trained on.
 
     Raises:

@@ -34,6 +34,6 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
         axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    # An unusual file ending beside the picture's place would hide the format from matplotlib.
+    FigureCanvasAgg(figure)
     with replacing(file) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+        figure.savefig(temporary, format="png")

@@ -101,7 +101,7 @@ class Trainer:
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), _facts(job)))
         try:
-            with torch.random.fork_rng(enabled=True):
+            with torch.random.fork_rng(devices=[]):
                 result = _train(job, callbacks, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)

@@ -111,7 +111,8 @@ def test_cuda_gives_the_losses_of_the_cpu(backend, model: str, how: dict) -> Non
     if "cuda" not in backend.capabilities.devices:
         pytest.skip(f"{backend.name} does not declare cuda")
     graph = communities()
-    settings = {"dropout": 0.0, "input_dropout": 0.0, "attention_dropout": 0.0}  # Each device has its own random stream.
+    # Each device has a random stream of its own, so no dropout.
+    settings = {"dropout": 0.0, "input_dropout": 0.0, "attention_dropout": 0.0}
     net = gnnkit.build_model(model, graph, **settings)
     results = [
         gnnkit.Trainer(backend, device, epochs=5, progress=False, **how).fit(net, graph) for device in ("cpu", "cuda")

@@ -79,7 +79,7 @@ def _by_id(hops, nodes):
 def test_blocks_hold_edges_of_the_graph(case):
     graph, fanouts, seeds, options = case
     sampled = NeighborSampler(graph, fanouts, **options).sample(seeds, epoch=0, batch=0)
-    edges = {pair: 0 for pair in zip(graph.indices.tolist(), graph.dst.tolist())}
+    edges = dict.fromkeys(zip(graph.indices.tolist(), graph.dst.tolist()), 0)
     for pair in zip(graph.indices.tolist(), graph.dst.tolist()):
         edges[pair] += 1
     nodes = sampled.nodes

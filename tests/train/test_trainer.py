@@ -154,7 +154,7 @@ class TestRunFolder:
         lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
         assert [line["train_loss"] for line in lines] == losses(result)
         assert (tmp_path / "run" / "plots" / "curves.png").read_bytes().startswith(b"\x89PNG")
-        assert not [file for file in (tmp_path / "run").rglob(".*")]
+        assert not list((tmp_path / "run").rglob(".*"))
 
     def test_its_weights_load_on_every_backend(self, backend, tmp_path) -> None:
         graph = communities()

@@ -1,0 +1,164 @@
+"""What a data set is: a class that names its files and reads them.
+
+Rules: options are the fields of a frozen dataclass, so that unknown ones are refused by name and the docstring lists
+them. ``read`` turns files into a ``Graph``; its result is cached on disk when there are files, so then it must not
+depend on the seed. What does depend on it, a random split, belongs to ``split``, which runs at every load.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple, Type, TypeVar, Union, get_type_hints
+
+from gnnkit.data import Graph, random_split
+from gnnkit.datasets.files import DataFile, Finder
+from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.registry import API_VERSION, Registry
+
+D = TypeVar("D", bound="Dataset")
+_OURS = ("requested", "seed")
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """A data set. Plugins of the entry-point group ``gnnkit.datasets`` derive from it.
+
+    A subclass is a frozen dataclass too: its fields, all with defaults, are the options that users can give.
+
+    Attributes:
+        name: Name of the entry point.
+        summary: One line for ``gnnkit datasets``.
+        api_version: Version of the plugin interface that the class was written for.
+        version: Raise it when ``read`` gives something else for the same files: old caches are then left alone.
+        is_family: Whether the class also serves every name that starts with ``name`` and a dash.
+        requested: The name that the user asked for; equals ``name`` except in a family.
+        seed: Seed of everything random.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Pair(Dataset):
+        ...     name = "pair"
+        ...     summary = "Two nodes and an edge."
+        ...     weight: float = 1.0
+        ...     def read(self, files):
+        ...         from gnnkit.data import from_edge_index
+        ...         return from_edge_index([[0], [1]], edge_weight=[self.weight])
+        >>> Pair(weight=2.0).read({}).edge_weight
+        tensor([2.])
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    api_version: ClassVar[int] = API_VERSION
+    version: ClassVar[int] = 1
+    is_family: ClassVar[bool] = False
+
+    requested: str = ""
+    seed: int = 0
+
+    @property
+    def files(self) -> Sequence[DataFile]:
+        """Files that the data set needs; none if it is built in or computed."""
+        return ()
+
+    def locate(self, finder: Finder) -> Mapping[str, Path]:
+        """Find the files, or download them.
+
+        Args:
+            finder: Knows the places where files may lie, and how to download.
+
+        Returns:
+            Paths by file name; their content decides which prepared copy in the cache is used.
+
+        Raises:
+            DatasetError: They are nowhere and cannot be downloaded.
+        """
+        return finder.find(self.files) if self.files else {}
+
+    @abstractmethod
+    def read(self, files: Mapping[str, Path]) -> Graph:
+        """Read or compute the graph.
+
+        Args:
+            files: What ``locate`` returned.
+
+        Returns:
+            A checked graph.
+
+        Raises:
+            DatasetError: A file cannot be read; the message names it.
+        """
+
+    def split(self, graph: Graph) -> Graph:
+        """Give the graph its splits if they depend on the seed; by default it is returned as it is."""
+        return graph
+
+    def options(self) -> Dict[str, Any]:
+        """The values of all options."""
+        return {key: value for key, value in asdict(self).items() if key not in _OURS}
+
+
+def seeded_split(graph: Graph, seed: int) -> Graph:
+    """The 60/20/20 split that data without a published one get; a graph with splits is returned as it is."""
+    return graph if graph.splits else random_split(graph, 0.6, 0.2, seed=seed)
+
+
+datasets: Registry[Dataset] = Registry("gnnkit.datasets", "data set", Dataset)  # type: ignore[type-abstract]
+"""All installed data sets."""
+
+
+def dataset_class(name: str) -> Type[Dataset]:
+    """The class that serves a name: its own, or that of the family before one of its dashes.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    known = datasets.names()
+    parts = name.split("-")
+    for end in range(len(parts) - 1, 0, -1):
+        family = "-".join(parts[:end])
+        if name not in known and family in known and datasets.load(family).is_family:
+            return datasets.load(family)
+    return datasets.load(name)
+
+
+def create(cls: Type[D], requested: str, seed: int, options: Mapping[str, Any]) -> D:
+    """Make a data set with options, which are checked by name and by type.
+
+    Raises:
+        UnknownNameError: There is no such option.
+        ConfigError: A value has the wrong type.
+    """
+    # Fields are looked up in the module that declares them: annotations are strings there.
+    hints: Dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        module = sys.modules.get(base.__module__)
+        hints.update(get_type_hints(base, vars(module) if module else None))
+    known = [item.name for item in fields(cls) if item.name not in _OURS]
+    for key, value in options.items():
+        if key not in known:
+            raise UnknownNameError(f"option of data set {requested!r}:", key, known)
+        accepted = _types(hints[key])
+        is_whole_float = float in accepted and isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole_float and (type(value) not in accepted):
+            expected = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in accepted)
+            raise ConfigError(f"Option {key!r} of data set {requested!r} is {value!r}, expected {expected}.")
+    return cls(requested=requested, seed=seed, **options)
+
+
+def _types(hint: Any) -> Tuple[type, ...]:
+    members: List[type] = list(hint.__args__) if getattr(hint, "__origin__", None) is Union else [hint]
+    return tuple(members)
+
+
+def check_option(requested: str, key: str, value: Any, is_good: bool, expected: str) -> None:
+    """Refuse the value of an option.
+
+    Raises:
+        ConfigError: ``is_good`` is false; the message says what was received and what was expected.
+    """
+    if not is_good:
+        raise ConfigError(f"Option {key!r} of data set {requested!r} is {value!r}, expected {expected}.")

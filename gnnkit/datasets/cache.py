@@ -1,0 +1,188 @@
+"""Graphs on disk: a folder with one ``.npy`` file for each array and a ``meta.json``.
+
+Rules: arrays are memory-mapped when a graph is loaded, copy-on-write, so opening one takes no time and nothing written
+to a tensor reaches the disk. A folder is written under a temporary name, ``meta.json`` last, and then renamed: a
+folder of the final name is whole. Sizes are checked when it is opened, so a file cut short is found then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.data import Graph
+from gnnkit.datasets.files import PathLike, hash_files
+from gnnkit.errors import DatasetError
+
+FORMAT = 1
+"""Version of the layout of a folder."""
+
+_ARRAYS = ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y")
+_MAPPINGS = ("splits", "node_data", "edge_data")
+_log = logging.getLogger("gnnkit.datasets")
+
+
+def save_graph(graph: Graph, folder: PathLike) -> None:
+    """Write a graph to a folder.
+
+    Args:
+        graph: The graph; everything in the record is kept.
+        folder: Where to. A graph that is there already is replaced in one move.
+
+    Raises:
+        DatasetError: The folder holds something else, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from gnnkit.data import from_edge_index
+        >>> with tempfile.TemporaryDirectory() as home:
+        ...     save_graph(from_edge_index([[0], [1]]), home + "/pair")
+        ...     load_graph(home + "/pair").num_nodes
+        2
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "meta.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(f"{folder} exists and is no saved graph, nothing was written. Name another folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        try:
+            _write(graph, temporary)
+            _move(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise DatasetError(f"The graph cannot be written to {folder}: {error.strerror or error}.") from error
+
+
+def load_graph(folder: PathLike) -> Graph:
+    """Open a graph that ``save_graph`` has written; its arrays are memory-mapped.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The graph, equal to the one saved.
+
+    Raises:
+        DatasetError: The folder is no saved graph, was written by another version, or a file in it is damaged.
+    """
+    folder = Path(folder)
+    meta_file = folder / "meta.json"
+    try:
+        meta = json.loads(meta_file.read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT:
+            raise DatasetError(f"{folder} has format {meta['format']}, expected {FORMAT}. Write it again.")
+        arrays = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
+        mappings = {group: {key: _open(folder, entry) for key, entry in meta[group].items()} for group in _MAPPINGS}
+        return Graph(
+            **arrays,
+            **mappings,
+            class_names=tuple(meta["class_names"]),
+            name=meta["name"],
+            metric=meta["metric"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        what = "is no saved graph" if not meta_file.is_file() else "is damaged"
+        raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
+
+
+def prepared(
+    root: Path, name: str, version: int, options: Mapping[str, Any], files: Mapping[str, Path], read: Callable[[], Graph]
+) -> Graph:
+    """Open the prepared copy of a data set, or make it.
+
+    Args:
+        root: Root of the cache.
+        name: Name of the data set.
+        version: Version of the code that reads it.
+        options: Options that it is read with.
+        files: Source files; a changed file gives another copy.
+        read: Makes the graph.
+
+    Returns:
+        The graph, memory-mapped; as read if the cache cannot be written.
+    """
+    digest = hashlib.sha256(f"{FORMAT} {version} {json.dumps(dict(options), sort_keys=True)}".encode())
+    for line in hash_files(files):
+        digest.update(line.encode())
+    folder = root / "prepared" / f"{name}-{digest.hexdigest()[:20]}"
+    if folder.exists():
+        try:
+            return load_graph(folder)
+        except DatasetError as error:
+            _log.warning("The cache is prepared again: %s", error)
+            shutil.rmtree(folder, ignore_errors=True)
+    graph = read()
+    try:
+        save_graph(graph, folder)
+        return load_graph(folder)
+    except DatasetError as error:
+        _log.warning("Going on without a cache: %s", error)
+        return graph
+
+
+def _write(graph: Graph, folder: Path) -> None:
+    meta: Dict[str, Any] = {"format": FORMAT, "name": graph.name, "metric": graph.metric}
+    meta["class_names"] = list(graph.class_names)
+    meta["arrays"] = {}
+    for group in _MAPPINGS:
+        meta[group] = {}
+    # Names of node and edge data are free text, so files are numbered.
+    for number, (group, key, tensor) in enumerate(_tensors(graph)):
+        meta[group][key] = _write_array(folder / f"{number:03d}.npy", tensor)
+    with (folder / "meta.json").open("w", encoding="utf-8") as stream:
+        json.dump(meta, stream, indent=1)
+
+
+def _tensors(graph: Graph) -> Iterator[Tuple[str, str, Tensor]]:
+    for field in _ARRAYS:
+        tensor: Optional[Tensor] = getattr(graph, field)
+        if tensor is not None:
+            yield "arrays", field, tensor
+    for group in _MAPPINGS:
+        for key, tensor in getattr(graph, group).items():
+            yield group, key, tensor
+
+
+def _write_array(file: Path, tensor: Tensor) -> Dict[str, Any]:
+    is_bfloat16 = tensor.dtype == torch.bfloat16  # NumPy does not know it, so its bits are stored.
+    np.save(file, (tensor.contiguous().view(torch.int16) if is_bfloat16 else tensor.contiguous()).numpy())
+    return {"file": file.name, "bytes": file.stat().st_size, "bfloat16": is_bfloat16}
+
+
+def _open(folder: Path, entry: Mapping[str, Any]) -> Tensor:
+    file = folder / Path(entry["file"]).name
+    size = file.stat().st_size
+    if size != entry["bytes"]:
+        raise ValueError(f"{file.name} has {size} bytes, expected {entry['bytes']}")
+    array = np.load(file, mmap_mode="c", allow_pickle=False)
+    if array.size == 0:
+        array = np.array(array)  # an empty mapping has no memory to share
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if entry["bfloat16"] else tensor
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Rename a written folder to its final name, over what is there."""
+    old = temporary.with_suffix(".old")
+    if folder.exists():
+        os.replace(folder, old)
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        # Another process may have put the same graph there in the meantime: then that one serves.
+        if not (folder / "meta.json").is_file():
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

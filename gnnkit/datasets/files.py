@@ -1,0 +1,207 @@
+"""Where the files of data sets are looked for, and how they are downloaded.
+
+Rules: places are asked in the order given folder, ``$GNNKIT_DATA``, cache; all files of a data set come from one place,
+so that versions never mix. A download goes to a temporary file, is checked, and is then renamed: what has a final name
+is whole. A file that the user put somewhere is never changed, and is not held against our checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+
+from gnnkit.errors import DatasetError
+
+PathLike = Union[str, "os.PathLike[str]"]
+_CHUNK = 1 << 18
+_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that a data set needs.
+
+    Attributes:
+        name: File name, without folders.
+        url: Where it comes from. Empty if it cannot be downloaded.
+        sha256: Its checksum in hexadecimal. Empty if it is not known.
+    """
+
+    name: str
+    url: str = ""
+    sha256: str = ""
+
+
+def cache_root(cache_dir: Optional[PathLike] = None) -> Path:
+    """Folder of everything that gnnkit keeps: the argument, else ``$GNNKIT_CACHE``, else the user's cache."""
+    if cache_dir is not None:
+        return Path(cache_dir).expanduser()
+    if os.environ.get("GNNKIT_CACHE"):
+        return Path(os.environ["GNNKIT_CACHE"]).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gnnkit"
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds and downloads the files of one data set.
+
+    Attributes:
+        dataset: Name of the data set, also of its folder.
+        data_dir: Folder that the user named. None if there is none.
+        cache: Root of the cache.
+        download: Whether missing files may be downloaded.
+    """
+
+    dataset: str
+    data_dir: Optional[Path]
+    cache: Path
+    download: bool
+
+    @property
+    def raw(self) -> Path:
+        """Folder in the cache where downloads go."""
+        return self.cache / "raw" / self.dataset
+
+    def roots(self) -> List[Path]:
+        """Folders that may hold data sets, in the order in which they are asked.
+
+        Raises:
+            DatasetError: The folder that the user named does not exist.
+        """
+        if self.data_dir is not None and not self.data_dir.is_dir():
+            raise DatasetError(f"The data folder {self.data_dir} does not exist. Name an existing folder.")
+        shared = os.environ.get("GNNKIT_DATA")
+        return [root for root in (self.data_dir, Path(shared).expanduser() if shared else None) if root is not None]
+
+    def places(self) -> List[Path]:
+        """Folders that may hold the files themselves: a folder of the data set's name, with or without ``raw``."""
+        found = []
+        for root in self.roots():
+            found += [root / self.dataset, root / self.dataset / "raw", root, root / "raw"]
+        return [*found, self.raw]
+
+    def find(self, files: Sequence[DataFile]) -> Dict[str, Path]:
+        """Find files in the first place that has all of them, or download them into the cache.
+
+        Raises:
+            DatasetError: They are nowhere and cannot be downloaded; the message says how to place them.
+        """
+        for place in self.places():
+            if all((place / file.name).is_file() for file in files):
+                return {file.name: place / file.name for file in files}
+        missing = [file for file in files if not (self.raw / file.name).is_file()]
+        reason = "downloading is switched off"
+        if self.download:
+            try:
+                for file in missing:
+                    download(file, self.raw / file.name)
+                return {file.name: self.raw / file.name for file in files}
+            except DatasetError as error:
+                reason = str(error).rstrip(".")
+        raise DatasetError(self.describe_missing(files, reason))
+
+    def describe_missing(self, files: Sequence[DataFile], reason: str, places: Optional[Sequence[Path]] = None) -> str:
+        """The message for files that are nowhere."""
+        names = ", ".join(file.name for file in files)
+        looked = ", ".join(str(place) for place in places or self.places())
+        urls = sorted({file.url.rsplit("/", 1)[0] + "/" for file in files if file.url})
+        origin = f" They come from {' and '.join(urls)}" if urls else ""
+        advice = "put them into FOLDER and pass it as data_dir (--data-dir FOLDER) or set GNNKIT_DATA=FOLDER."
+        partial = "".join(
+            f" {place} lacks {', '.join(lacking)}."
+            for place, lacking in self._partial(files, places or self.places()).items()
+        )
+        return (
+            f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial} "
+            f"Not downloaded: {reason}.{origin}: {advice}" if origin else
+            f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial} "
+            f"Not downloaded: {reason}. Get them, {advice}"
+        )
+
+    def _partial(self, files: Sequence[DataFile], places: Sequence[Path]) -> Dict[Path, List[str]]:
+        """Places that have some of the files, with the names that they lack."""
+        found = {}
+        for place in places:
+            lacking = [file.name for file in files if not (place / file.name).is_file()]
+            if 0 < len(lacking) < len(files):
+                found[place] = lacking
+        return found
+
+
+def download(file: DataFile, target: Path) -> None:
+    """Download a file; a progress bar is drawn on standard error if that is a terminal.
+
+    Args:
+        file: What to download, from where, and its checksum.
+        target: Where to put it; parent folders are made.
+
+    Raises:
+        DatasetError: There is no connection, the server refuses, the file arrives cut short or its checksum is wrong.
+            Nothing is left behind.
+    """
+    if not file.url:
+        raise DatasetError(f"No address is known for {file.name}.")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        request = urllib.request.Request(file.url, headers={"User-Agent": "gnnkit"})
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            digest = _receive(response, file, temporary)
+        if file.sha256 and digest != file.sha256:
+            raise DatasetError(f"{file.url} has SHA-256 {digest}, expected {file.sha256}; the download was discarded.")
+        os.replace(temporary, target)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        code = f"HTTP {error.code}, " if isinstance(error, urllib.error.HTTPError) else ""
+        raise DatasetError(f"{file.url} cannot be downloaded ({code}{reason})") from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _receive(response: Any, file: DataFile, temporary: Path) -> str:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    digest = hashlib.sha256()
+    length = response.headers.get("Content-Length")
+    total = int(length) if length else None
+    received = 0
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(file.name, total=total)
+        with temporary.open("wb") as stream:
+            for chunk in iter(lambda: response.read(_CHUNK), b""):
+                stream.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                progress.update(task, advance=len(chunk))
+    if total is not None and received != total:
+        raise DatasetError(f"{file.url} arrived cut short: {received} of {total} bytes; the download was discarded.")
+    return digest.hexdigest()
+
+
+def hash_files(files: Mapping[str, Path]) -> Iterator[str]:
+    """Yield a line for every file: its name and the SHA-256 of its content, by name.
+
+    Raises:
+        DatasetError: A file cannot be read.
+    """
+    for name in sorted(files):
+        digest = hashlib.sha256()
+        try:
+            with files[name].open("rb") as stream:
+                for chunk in iter(lambda: stream.read(1 << 22), b""):
+                    digest.update(chunk)
+        except OSError as error:
+            raise DatasetError(f"{files[name]} cannot be read: {error.strerror or error}.") from error
+        yield f"{name} {digest.hexdigest()}"

@@ -1,0 +1,86 @@
+"""``load_dataset``: from a name to a graph."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+from gnnkit.data import Graph
+from gnnkit.datasets.base import Dataset, create, dataset_class, datasets
+from gnnkit.datasets.cache import prepared
+from gnnkit.datasets.files import Finder, PathLike, cache_root
+from gnnkit.errors import ConfigError, DataError, DatasetError
+
+
+def load_dataset(
+    name: str,
+    *,
+    data_dir: Optional[PathLike] = None,
+    cache_dir: Optional[PathLike] = None,
+    seed: int = 0,
+    download: bool = True,
+    **options: Any,
+) -> Graph:
+    """Load a data set.
+
+    Its files are looked for in ``data_dir``, then in ``$GNNKIT_DATA``, then in the cache; in each of the first two as
+    ``NAME/FILE``, ``NAME/raw/FILE``, ``FILE`` and ``raw/FILE``. If they are nowhere they are downloaded into the cache.
+    What is read is kept there as memory-mapped arrays, keyed by the content of the files, and opened at once the next
+    time.
+
+    Args:
+        name: A data set (see ``gnnkit datasets``), or the path of a folder with your own data
+            (see :class:`gnnkit.datasets.folder.Folder`).
+        data_dir: Folder in which files are looked for first.
+        cache_dir: Folder for downloads and prepared data. By default ``$GNNKIT_CACHE``, else ``gnnkit`` in
+            ``$XDG_CACHE_HOME``, else ``~/.cache/gnnkit``.
+        seed: Seed of random splits and of synthetic data.
+        download: Whether missing files may be downloaded.
+        options: Options of the data set: the fields of its class.
+
+    Returns:
+        The graph with its splits.
+
+    Raises:
+        UnknownNameError: No such data set, or no such option.
+        ConfigError: An option has an impossible value.
+        NotInstalledError: The data set needs a package that is not installed.
+        DatasetError: Files are missing and cannot be downloaded, or are damaged.
+
+    Example:
+        >>> import gnnkit
+        >>> gnnkit.load_dataset("karate")
+        Graph('karate', num_nodes=34, num_edges=156, num_features=34, num_classes=4, train=4, valid=10, test=20)
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"The seed is {seed!r}, expected a whole number of at least 0.")
+    dataset = _dataset(name, seed, options)
+    cache = cache_root(cache_dir)
+    finder = Finder(dataset.requested, None if data_dir is None else Path(data_dir).expanduser(), cache, download)
+    files = dataset.locate(finder)
+    try:
+        if not files:
+            graph = dataset.read(files)
+        else:
+            graph = prepared(
+                cache, dataset.requested, dataset.version, dataset.options(), files, lambda: dataset.read(files)
+            )
+        return dataset.split(replace(graph, name=dataset.requested))
+    except DataError as error:
+        place = f" in {next(iter(files.values())).parent}" if files else ""
+        raise DatasetError(f"Data set {dataset.requested!r}{place}: {error}") from error
+
+
+def _dataset(name: str, seed: int, options: Any) -> Dataset:
+    if _is_path(name):
+        folder = Path(name).expanduser()
+        return create(datasets.load("folder"), folder.resolve().name, seed, {"path": str(folder), **options})
+    return create(dataset_class(name), name, seed, options)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name means a folder: it has a separator, or only a folder is called so."""
+    has_separator = "/" in name or os.sep in name or name in (".", "..")
+    return has_separator or (name not in datasets.names() and Path(name).is_dir())

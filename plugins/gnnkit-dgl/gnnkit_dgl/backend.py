@@ -1,0 +1,117 @@
+"""The backend: DGL's own layers and graphs behind gnnkit's interface.
+
+Rules: a lowered block is a DGL block that shares the block's memory, with the edge weights, if there are any, in
+``edata["weight"]``; DGL is imported when it is first used, never when this module is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Dict, Mapping
+
+import torch
+from torch import nn
+
+from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
+from gnnkit.backends import Backend, BackendCapabilities
+from gnnkit.data import Block, Graph
+from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
+from gnnkit.nn import ConvSpec, MessageOps, NativeParameter
+from gnnkit_dgl import compat
+
+
+class DglBackend(Backend):
+    """Deep Graph Library (Wang et al., 2019, arXiv:1909.01315).
+
+    Raises:
+        NotInstalledError: When made, if DGL is not installed.
+        BrokenPluginError: When made, if DGL cannot be imported.
+
+    Example:
+        >>> from gnnkit.backends import load_backend
+        >>> load_backend("dgl").versions()["dgl"]
+        '2.1.0'
+    """
+
+    name: ClassVar[str] = "dgl"
+    api_version: ClassVar[int] = 1
+    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+        convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
+        devices=frozenset({"cpu", "cuda"}),
+        dtypes=frozenset({"float32", "bfloat16", "float64"}),
+    )
+
+    def __init__(self) -> None:
+        self._dgl = compat.import_dgl()
+        self._has_cuda = compat.has_cuda(self._dgl)
+
+    @classmethod
+    def probe(cls) -> Availability:
+        """Import DGL and say what was found. Never raises."""
+        try:
+            dgl = compat.import_dgl()
+            parts = [f"dgl {dgl.__version__}", f"torch {torch.__version__}"]
+            if compat.has_stand_in():
+                parts.append("stand-in for GraphBolt active")
+            parts.append("CUDA build" if compat.has_cuda(dgl) else "CPU build")
+            return Availability(READY, ", ".join(parts))
+        except NotInstalledError as error:
+            return Availability(NOT_INSTALLED, "DGL is not installed", error.install)
+        except BrokenPluginError as error:
+            return Availability(BROKEN, error.cause, error.fix)
+        except Exception as error:
+            return Availability(BROKEN, f"{type(error).__name__}: {error}", "pip install --force-reinstall gnnkit-dgl")
+
+    def lower(self, block: Block) -> Any:
+        """Turn a block into a ``DGLBlock`` that shares its memory.
+
+        Raises:
+            CapabilityError: The block is on a CUDA device and this DGL was built without CUDA.
+        """
+        if block.indptr.device.type != "cpu" and not self._has_cuda:
+            raise CapabilityError(
+                f"The block is on {block.indptr.device}, but this DGL {self._dgl.__version__} computes on the CPU "
+                "only: the wheel on PyPI is built without CUDA. DGL on CUDA needs DGL's own CUDA wheel, see "
+                "https://www.dgl.ai/pages/start.html. Or use --device cpu, or another backend."
+            )
+        # DGL builds its other formats by itself when an operation asks for them. Edge ids are written out because one
+        # of its CPU kernels, the sum of edge features, fails where they are left to be understood.
+        edge_ids = torch.arange(block.num_edges, device=block.indices.device)
+        csc = ("csc", (block.indptr, block.indices, edge_ids))
+        lowered = self._dgl.create_block(csc, num_src_nodes=block.num_src, num_dst_nodes=block.num_dst)
+        if block.edge_weight is not None:
+            lowered.edata["weight"] = block.edge_weight
+        return lowered
+
+    def conv(self, spec: ConvSpec) -> nn.Module:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_dgl.layers import LAYERS
+
+        return LAYERS[spec.kind](spec)
+
+    def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_dgl.layers import LAYERS
+
+        return LAYERS[spec.kind].parameter_map(spec)
+
+    def ops(self) -> MessageOps:
+        """Message passing with DGL's kernels."""
+        from gnnkit_dgl.ops import DglOps
+
+        return DglOps()
+
+    def to_native(self, graph: Graph) -> Any:
+        """Turn a graph into a ``DGLGraph``. See :func:`gnnkit_dgl.convert.to_dgl`."""
+        from gnnkit_dgl.convert import to_dgl
+
+        return to_dgl(graph)
+
+    def from_native(self, obj: Any) -> Graph:
+        """Turn a ``DGLGraph`` into a graph. See :func:`gnnkit_dgl.convert.from_dgl`."""
+        from gnnkit_dgl.convert import from_dgl
+
+        return from_dgl(obj)
+
+    def versions(self) -> Dict[str, str]:
+        """Versions of DGL and torch."""
+        return {"dgl": str(self._dgl.__version__), "torch": str(torch.__version__)}

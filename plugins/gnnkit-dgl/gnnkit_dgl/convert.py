@@ -1,0 +1,200 @@
+"""Between :class:`gnnkit.Graph` and ``DGLGraph``.
+
+Rules: arrays go under the names that DGL's own data sets use:
+
+=============== =====================================================
+``Graph``       ``DGLGraph``
+=============== =====================================================
+``x``           ``ndata["feat"]``
+``y``           ``ndata["label"]``
+``splits``      ``ndata["train_mask"]``, ``"val_mask"``, ``"test_mask"``
+``edge_weight`` ``edata["weight"]``
+``edge_attr``   ``edata["feat"]``
+``node_data``   ``ndata`` under their own names
+``edge_data``   ``edata`` under their own names
+``graph_ptr``   ``batch_num_nodes()``, ``batch_num_edges()``
+=============== =====================================================
+
+A ``DGLGraph`` has no place for the rest (graph labels, class names, name, metric, the order of the ids in a split). It
+travels in a Python attribute, ``native.gnnkit``, which DGL drops when it copies or saves a graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gnnkit.data import Graph, from_edge_index
+from gnnkit.errors import DataError
+from gnnkit_dgl.compat import import_dgl
+
+_NODE_FIELDS = {"feat": "x", "label": "y"}
+_EDGE_FIELDS = {"weight": "edge_weight", "feat": "edge_attr"}
+_MASKS = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a ``DGLGraph`` has no place for; the attribute ``gnnkit`` of one that :func:`to_dgl` made.
+
+    Attributes:
+        graph_y: Labels of the graphs, like ``Graph.graph_y``.
+        class_names: Names of the classes.
+        name: Name of the graph.
+        metric: Metric that the data ask for.
+        splits: Node ids by split, in the order that they had.
+        is_batch: Whether the record stated where its graphs begin.
+    """
+
+    graph_y: Optional[Tensor] = None
+    class_names: Tuple[str, ...] = ()
+    name: str = "graph"
+    metric: Optional[str] = None
+    splits: Mapping[str, Tensor] = field(default_factory=dict)
+    is_batch: bool = False
+
+
+def to_dgl(graph: Graph) -> Any:
+    """Turn a graph into a ``DGLGraph``, sharing memory.
+
+    Args:
+        graph: The graph; of many graphs in one record, DGL sees a batch.
+
+    Returns:
+        A homogeneous ``DGLGraph`` whose edge ids are positions in ``graph.indices``.
+
+    Raises:
+        DataError: ``node_data`` or ``edge_data`` has a name that the table above gives to something else.
+    """
+    dgl = import_dgl()
+    # Edge ids are written out for the reason given in DglBackend.lower.
+    edge_ids = torch.arange(graph.num_edges)
+    native = dgl.graph(("csc", (graph.indptr, graph.indices, edge_ids)), num_nodes=graph.num_nodes)
+    native.ndata.update(_named(graph, "node_data", _NODE_FIELDS))
+    native.edata.update(_named(graph, "edge_data", _EDGE_FIELDS))
+    for mask_name, split in _MASKS.items():
+        if split in graph.splits:
+            mask = torch.zeros(graph.num_nodes, dtype=torch.bool)
+            mask[graph.splits[split]] = True
+            native.ndata[mask_name] = mask
+    if graph.graph_ptr is not None:
+        native.set_batch_num_nodes(graph.graph_ptr.diff())
+        native.set_batch_num_edges(graph.indptr[graph.graph_ptr].diff())
+    native.gnnkit = Extras(
+        graph_y=graph.graph_y,
+        class_names=graph.class_names,
+        name=graph.name,
+        metric=graph.metric,
+        splits=dict(graph.splits),
+        is_batch=graph.graph_ptr is not None,
+    )
+    return native
+
+
+def from_dgl(obj: Any) -> Graph:
+    """Turn a ``DGLGraph`` into a graph; any one, whether :func:`to_dgl` made it or not.
+
+    Args:
+        obj: A homogeneous ``DGLGraph``, a list of them, or a pair of either and the graphs' labels, a tensor [G, ...]
+            or a mapping with one. The last is what ``dgl.load_graphs`` returns.
+
+    Returns:
+        The graph, with edges sorted by (destination, source) and edge arrays in that order.
+
+    Raises:
+        DataError: The object is something else, the graph has several types of nodes or edges, or its arrays break a
+            rule of :class:`gnnkit.Graph`.
+
+    Example:
+        >>> from gnnkit_dgl import import_dgl
+        >>> dgl = import_dgl()
+        >>> from_dgl(dgl.rand_graph(5, 7)).num_edges
+        7
+    """
+    native, graph_y = _split_labels(obj)
+    extras = getattr(native, "gnnkit", None) or Extras()
+    graph_y = extras.graph_y if graph_y is None else graph_y
+    nodes = {name: value.cpu() for name, value in native.ndata.items()}
+    edges = {name: value.cpu() for name, value in native.edata.items()}
+    splits = _splits(nodes, extras.splits)
+    fields = {field: nodes.pop(name) for name, field in _NODE_FIELDS.items() if name in nodes}
+    fields.update({field: edges.pop(name) for name, field in _EDGE_FIELDS.items() if name in edges})
+    weight = fields.get("edge_weight")
+    if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
+        fields["edge_weight"] = weight[:, 0]
+    graph_ptr = None
+    if native.batch_size != 1 or extras.is_batch:
+        graph_ptr = functional.pad(native.batch_num_nodes().cpu().long().cumsum(0), (1, 0))
+    src, dst = native.edges(order="eid")
+    return from_edge_index(
+        torch.stack([src, dst]).cpu().long(),
+        native.num_nodes(),
+        splits=splits,
+        node_data=nodes,
+        edge_data=edges,
+        graph_ptr=graph_ptr,
+        graph_y=graph_y,
+        class_names=extras.class_names,
+        name=extras.name,
+        metric=extras.metric,
+        **fields,
+    )
+
+
+def _named(graph: Graph, kind: str, fields: Mapping[str, str]) -> Dict[str, Tensor]:
+    """The arrays of all nodes or all edges by DGL's names."""
+    others: Mapping[str, Tensor] = getattr(graph, kind)
+    meanings = {**fields, **(_MASKS if kind == "node_data" else {})}
+    for name, value in others.items():
+        # A mask of several columns is an array like any other, here as in from_dgl.
+        if name in meanings and not (name in _MASKS and value.ndim > 1):
+            problem = f"the name {name!r} means {meanings[name]!r} in a DGLGraph."
+            raise DataError(kind, problem, fix="Give the array another name.")
+    named = {name: getattr(graph, field) for name, field in fields.items()}
+    return {**{name: value for name, value in named.items() if value is not None}, **others}
+
+
+def _split_labels(obj: Any) -> Tuple[Any, Optional[Tensor]]:
+    """One DGLGraph, and the labels of the graphs in it if they came beside it."""
+    dgl = import_dgl()
+    labels: Any = None
+    if isinstance(obj, tuple) and len(obj) == 2 and not isinstance(obj[1], dgl.DGLGraph):
+        obj, labels = obj
+        if isinstance(labels, Mapping):
+            if len(labels) > 1:
+                raise DataError("graph_y", f"there are several labels, {', '.join(labels)}.", fix="Pass one tensor.")
+            labels = next(iter(labels.values()), None)
+    graphs: List[Any] = list(obj) if isinstance(obj, (list, tuple)) else [obj]
+    for native in graphs:
+        if not isinstance(native, dgl.DGLGraph):
+            raise DataError("graph", f"received {type(native).__name__}, expected a DGLGraph.")
+        if native.is_block or not native.is_homogeneous:
+            kinds = f"node types {native.ntypes} and edge types {native.canonical_etypes}"
+            problem = f"it has {kinds}, expected one of each."
+            raise DataError("graph", problem, fix="Use dgl.to_homogeneous, or a part such as graph[edge_type].")
+    if not graphs:
+        raise DataError("graph", "received an empty list, expected DGLGraphs.")
+    if len(graphs) == 1:
+        return graphs[0], labels
+    try:
+        return dgl.batch(graphs), labels
+    except dgl.DGLError as error:
+        raise DataError("graph", f"these graphs do not go into one batch: {error}") from error
+
+
+def _splits(nodes: Dict[str, Tensor], ordered: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """Take the masks out of the node arrays; ids keep the order in which they were given, where the masks agree."""
+    splits: Dict[str, Tensor] = {}
+    for mask_name, split in _MASKS.items():
+        mask = nodes.get(mask_name)
+        # Some data sets bring several random splits as columns: those stay arrays like any other.
+        if mask is None or mask.ndim != 1:
+            continue
+        ids = nodes.pop(mask_name).bool().nonzero()[:, 0]
+        before = ordered.get(split)
+        splits[split] = before if before is not None and torch.equal(before.sort().values, ids) else ids
+    return {split: ids for split, ids in splits.items() if ids.numel()}

@@ -1,0 +1,62 @@
+"""Message passing with DGL's kernels, for layers that users write with ``gnnkit.nn.MessagePassing``.
+
+Rules: edge arrays are in the order of the block's ``indices``, which is also the order of DGL's edge ids here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from torch import Tensor
+
+from gnnkit.nn import MessageOps
+from gnnkit_dgl.compat import import_dgl
+
+
+class DglOps(MessageOps):
+    """``dgl.ops`` behind :class:`gnnkit.nn.MessageOps`; a lowered block is a ``DGLBlock``."""
+
+    def __init__(self) -> None:
+        self._ops: Any = import_dgl().ops
+
+    def gather_src(self, lowered: Any, h_src: Tensor) -> Tensor:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        out: Tensor = self._ops.copy_u(lowered, h_src)
+        return out
+
+    def gather_dst(self, lowered: Any, h_dst: Tensor) -> Tensor:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        out: Tensor = self._ops.copy_v(lowered, h_dst)
+        return out
+
+    def scatter(self, lowered: Any, messages: Tensor, reduce: str) -> Tensor:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        return self._reduce(lowered, "copy_e", reduce, messages)
+
+    def edge_weight(self, lowered: Any) -> Optional[Tensor]:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        weight: Optional[Tensor] = lowered.edata.get("weight")
+        return weight
+
+    def edge_softmax(self, lowered: Any, scores: Tensor) -> Tensor:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        out: Tensor = self._ops.edge_softmax(lowered, scores)
+        return out
+
+    def aggregate(self, lowered: Any, h_src: Tensor, reduce: str, edge_weight: Optional[Tensor] = None) -> Tensor:
+        """See :class:`gnnkit.nn.MessageOps`. One kernel: no message is ever stored."""
+        if edge_weight is None:
+            return self._reduce(lowered, "copy_u", reduce, h_src)
+        trailing = (1,) * (h_src.ndim - edge_weight.ndim)
+        factors = edge_weight.to(h_src.dtype).reshape(tuple(edge_weight.shape) + trailing)
+        return self._reduce(lowered, "u_mul_e", reduce, h_src, factors)
+
+    def _reduce(self, lowered: Any, message: str, reduce: str, features: Tensor, *factors: Tensor) -> Tensor:
+        """Run one of DGL's kernels, whose extremum over no edges is infinite, with a gradient for edge 0."""
+        if lowered.num_edges() == 0:
+            return features.new_zeros((lowered.num_dst_nodes(),) + tuple(features.shape[1:]))
+        out: Tensor = getattr(self._ops, f"{message}_{reduce}")(lowered, features, *factors)
+        if reduce in ("sum", "mean"):
+            return out
+        is_empty = lowered.in_degrees() == 0
+        return out.masked_fill(is_empty.reshape((-1,) + (1,) * (out.ndim - 1)), 0.0)
