@@ -165,9 +165,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
         sampler=_sampler(prepared, model, config, config.eval_fanouts, trainer.seed),
     )
     loader = _loader(prepared, model, config, trainer.seed, _transfer(device, model))
-    return _Job(
-        model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference
-    )
+    return _Job(model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference)
 
 
 def _backend(choice: Union[str, Backend, None], model: GNN) -> Backend:
@@ -186,7 +184,8 @@ def _check_fit(model: GNN, graph: Graph, backend: Backend, device: Device, confi
         )
     if config.precision not in backend.capabilities.dtypes & device.capabilities.dtypes:
         raise CapabilityError(
-            f"Precision {config.precision!r} is not offered by backend {backend.name!r} on device {device.name!r}."
+            f"Precision {config.precision!r} is not offered by backend {backend.name!r} on device {device.name!r}. "
+            f"{backend.capabilities.note}".rstrip()
         )
 
 
