@@ -50,12 +50,10 @@ class ProgressBar(Callback):
     """A bar with epoch, loss, validation metric and nodes per second, on the standard error stream.
 
     Args:
-        metric: What the validation metric is called.
         enabled: None shows it on a terminal only.
     """
 
-    def __init__(self, metric: str = "metric", enabled: Optional[bool] = None) -> None:
-        self._metric = metric
+    def __init__(self, enabled: Optional[bool] = None) -> None:
         self._enabled = sys.stderr.isatty() if enabled is None else enabled
         self._progress: Any = None
         self._task: Any = None
@@ -65,18 +63,18 @@ class ProgressBar(Callback):
         if not self._enabled:
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[num_epochs]}"),
+            BarColumn(bar_width=None),
             TextColumn("{task.description}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
+            expand=True,
         )
         self._progress.start()
-        self._task = self._progress.add_task("", total=num_epochs * num_batches)
+        self._task = self._progress.add_task("", total=num_epochs * num_batches, epoch=0, num_epochs=num_epochs)
 
     def on_batch(self, index: int) -> None:
         """See :class:`Callback`."""
@@ -87,10 +85,11 @@ class ProgressBar(Callback):
         """See :class:`Callback`."""
         if self._progress is None:
             return
-        text = f"epoch {record.epoch}  loss {record.train_loss:.4f}"
+        text = f"loss {record.train_loss:.4f}"
         if record.valid_metric is not None:
-            text += f"  valid {self._metric} {record.valid_metric:.4f}"
-        self._progress.update(self._task, description=f"{text}  {record.nodes_per_second:,.0f} nodes/s")
+            text += f"  valid {record.valid_metric:.4f}"
+        text += f"  {record.nodes_per_second:,.0f} nodes/s"
+        self._progress.update(self._task, description=text, epoch=record.epoch)
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""

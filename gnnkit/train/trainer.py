@@ -97,7 +97,7 @@ class Trainer:
             PipelineError: Preparing a batch failed.
         """
         job = _prepare(self, model, graph)
-        callbacks = [*self.callbacks, ProgressBar(job.task.metric, self.progress)]
+        callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), _facts(job)))
         try:
