@@ -7,7 +7,6 @@ depend on the seed. What does depend on it, a random split, belongs to ``split``
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -132,11 +131,7 @@ def create(cls: Type[D], requested: str, seed: int, options: Mapping[str, Any]) 
         UnknownNameError: There is no such option.
         ConfigError: A value has the wrong type.
     """
-    # Fields are looked up in the module that declares them: annotations are strings there.
-    hints: Dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        module = sys.modules.get(base.__module__)
-        hints.update(get_type_hints(base, vars(module) if module else None))
+    hints = get_type_hints(cls)
     known = [item.name for item in fields(cls) if item.name not in _OURS]
     for key, value in options.items():
         if key not in known:

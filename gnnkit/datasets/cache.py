@@ -83,22 +83,22 @@ def load_graph(folder: PathLike) -> Graph:
         meta = json.loads(meta_file.read_text(encoding="utf-8"))
         if meta["format"] != FORMAT:
             raise DatasetError(f"{folder} has format {meta['format']}, expected {FORMAT}. Write it again.")
-        arrays = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
-        mappings = {group: {key: _open(folder, entry) for key, entry in meta[group].items()} for group in _MAPPINGS}
-        return Graph(
-            **arrays,
-            **mappings,
-            class_names=tuple(meta["class_names"]),
-            name=meta["name"],
-            metric=meta["metric"],
-        )
+        fields: Dict[str, Any] = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
+        for group in _MAPPINGS:
+            fields[group] = {key: _open(folder, entry) for key, entry in meta[group].items()}
+        return Graph(**fields, class_names=tuple(meta["class_names"]), name=meta["name"], metric=meta["metric"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = "is no saved graph" if not meta_file.is_file() else "is damaged"
         raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
 
 
 def prepared(
-    root: Path, name: str, version: int, options: Mapping[str, Any], files: Mapping[str, Path], read: Callable[[], Graph]
+    root: Path,
+    name: str,
+    version: int,
+    options: Mapping[str, Any],
+    files: Mapping[str, Path],
+    read: Callable[[], Graph],
 ) -> Graph:
     """Open the prepared copy of a data set, or make it.
 

@@ -113,18 +113,14 @@ class Finder:
         names = ", ".join(file.name for file in files)
         looked = ", ".join(str(place) for place in places or self.places())
         urls = sorted({file.url.rsplit("/", 1)[0] + "/" for file in files if file.url})
-        origin = f" They come from {' and '.join(urls)}" if urls else ""
-        advice = "put them into FOLDER and pass it as data_dir (--data-dir FOLDER) or set GNNKIT_DATA=FOLDER."
+        origin = f" They come from {' and '.join(urls)}." if urls else ""
+        advice = "Put them into FOLDER and pass it as data_dir (--data-dir FOLDER) or set GNNKIT_DATA=FOLDER."
         partial = "".join(
             f" {place} lacks {', '.join(lacking)}."
             for place, lacking in self._partial(files, places or self.places()).items()
         )
-        return (
-            f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial} "
-            f"Not downloaded: {reason}.{origin}: {advice}" if origin else
-            f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial} "
-            f"Not downloaded: {reason}. Get them, {advice}"
-        )
+        received = f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial}"
+        return f"{received} Not downloaded: {reason}.{origin} {advice}"
 
     def _partial(self, files: Sequence[DataFile], places: Sequence[Path]) -> Dict[Path, List[str]]:
         """Places that have some of the files, with the names that they lack."""

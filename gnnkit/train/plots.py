@@ -20,6 +20,7 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [record.epoch for record in history]
     evaluated = [record for record in history if record.valid_metric is not None]
@@ -32,6 +33,7 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
     right.set(xlabel="epoch", ylabel=metric.replace("_", " "))
     for axes in (left, right):
         axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     FigureCanvasAgg(figure)

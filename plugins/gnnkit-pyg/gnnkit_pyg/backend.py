@@ -1,0 +1,129 @@
+"""The backend: PyTorch Geometric's own layers and records behind gnnkit's interface.
+
+Rules: torch_geometric is imported when it is first used, never when this module is; what goes wrong there is said by
+``probe``, which never raises.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, ClassVar, Dict, Mapping, Optional
+
+import torch
+from torch import nn
+
+from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
+from gnnkit.backends import Backend, BackendCapabilities
+from gnnkit.data import Block, Graph
+from gnnkit.errors import BrokenPluginError, NotInstalledError
+from gnnkit.nn import ConvSpec, MessageOps, NativeParameter
+from gnnkit_pyg.block import PygBlock
+
+_INSTALL = "pip install 'torch-geometric>=2.3'"
+_REINSTALL = "pip install --upgrade --force-reinstall --no-deps torch-geometric"
+
+
+class PygBackend(Backend):
+    """PyTorch Geometric (Fey and Lenssen, 2019, arXiv:1903.02428).
+
+    Args:
+        use_csr: Whether layers are fed sparse matrices (True) or lists of edges (False). None takes what is right for
+            the device that a block is on. False is for what only understands lists of edges, such as a compiler.
+
+    Raises:
+        NotInstalledError: PyTorch Geometric is not installed.
+        BrokenPluginError: PyTorch Geometric cannot be imported.
+
+    Example:
+        >>> from gnnkit.backends import load_backend
+        >>> "torch_geometric" in load_backend("pyg").versions()
+        True
+    """
+
+    name: ClassVar[str] = "pyg"
+    api_version: ClassVar[int] = 1
+    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+        convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
+        devices=frozenset({"cpu", "cuda"}),
+        dtypes=frozenset({"float32", "bfloat16", "float64"}),
+    )
+
+    def __init__(self, use_csr: Optional[bool] = None) -> None:
+        answer = self.probe()
+        if answer.status == NOT_INSTALLED:
+            raise NotInstalledError("PyTorch Geometric", answer.fix)
+        if not answer.is_ready:
+            raise BrokenPluginError("PyTorch Geometric", answer.detail, answer.fix)
+        self._use_csr = use_csr
+
+    @classmethod
+    def probe(cls) -> Availability:
+        """Import PyTorch Geometric and say what was found. Never raises."""
+        try:
+            if importlib.util.find_spec("torch_geometric") is None:
+                return Availability(NOT_INSTALLED, "PyTorch Geometric is not installed", _INSTALL)
+            version = importlib.import_module("torch_geometric").__version__
+            # The layers pull in much more than the package's top does, and with it most of what can fail.
+            importlib.import_module("gnnkit_pyg.layers")
+        except Exception as error:
+            return Availability(BROKEN, f"{type(error).__name__}: {error}", _REINSTALL)
+        parts = [f"torch_geometric {version}", f"torch {torch.__version__}"]
+        parts += [f"{name} {'present' if _has(name) else 'absent'}" for name in ("pyg_lib", "torch_sparse")]
+        return Availability(READY, ", ".join(parts))
+
+    def lower(self, block: Block) -> PygBlock:
+        """A view of the block that makes sparse matrices and lists of edges when they are asked for.
+
+        On the CPU layers get sparse matrices, whose product with the features never stores a message. On CUDA they
+        get lists of edges: there torch has no maximum over a sparse matrix, and its gradient of a product would sort
+        the transposed matrix anew in every step.
+        """
+        use_csr = block.indptr.device.type == "cpu" if self._use_csr is None else self._use_csr
+        return PygBlock(block, use_csr)
+
+    def conv(self, spec: ConvSpec) -> nn.Module:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_pyg.layers import LAYERS
+
+        return LAYERS[spec.kind](spec)
+
+    def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_pyg.layers import LAYERS
+
+        return LAYERS[spec.kind].parameter_map(spec)
+
+    def ops(self) -> MessageOps:
+        """Message passing with PyTorch Geometric's primitives."""
+        from gnnkit_pyg.ops import PygOps
+
+        return PygOps()
+
+    def to_native(self, graph: Graph) -> Any:
+        """Turn a graph into a ``torch_geometric.data.Data``. See :func:`gnnkit_pyg.convert.to_pyg`."""
+        from gnnkit_pyg.convert import to_pyg
+
+        return to_pyg(graph)
+
+    def from_native(self, obj: Any) -> Graph:
+        """Turn a ``Data``, a ``Batch`` or a list of ``Data`` into a graph. See :func:`gnnkit_pyg.convert.from_pyg`."""
+        from gnnkit_pyg.convert import from_pyg
+
+        return from_pyg(obj)
+
+    def versions(self) -> Dict[str, str]:
+        """Versions of PyTorch Geometric and torch, and of the extensions that are present."""
+        found = {"torch_geometric": importlib.import_module("torch_geometric").__version__, "torch": torch.__version__}
+        for name in ("pyg_lib", "torch_sparse"):
+            if _has(name):
+                found[name] = str(getattr(importlib.import_module(name), "__version__", "unknown"))
+        return {name: str(version) for name, version in found.items()}
+
+
+def _has(module: str) -> bool:
+    """Whether an extension of PyTorch Geometric imports; one built for another torch may raise anything."""
+    try:
+        return importlib.util.find_spec(module) is not None and bool(importlib.import_module(module))
+    except Exception:
+        return False
