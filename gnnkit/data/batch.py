@@ -59,9 +59,14 @@ class Block:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Block:
         """Apply ``function`` to every tensor; used to move a block to a device."""
-        optional = {name: getattr(self, name) for name in ("edge_weight", "dst_mask", "edge_mask")}
-        mapped = {name: function(tensor) for name, tensor in optional.items() if tensor is not None}
-        return replace(self, indptr=function(self.indptr), indices=function(self.indices), **mapped)
+        return replace(
+            self,
+            indptr=function(self.indptr),
+            indices=function(self.indices),
+            edge_weight=None if self.edge_weight is None else function(self.edge_weight),
+            dst_mask=None if self.dst_mask is None else function(self.dst_mask),
+            edge_mask=None if self.edge_mask is None else function(self.edge_mask),
+        )
 
 
 @dataclass(frozen=True, eq=False)
