@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple, Type, TypeVar, Union, get_type_hints
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, get_type_hints
 
 from gnnkit.data import Graph, random_split
 from gnnkit.datasets.files import DataFile, Finder
@@ -115,13 +115,23 @@ def dataset_class(name: str) -> Type[Dataset]:
     Raises:
         UnknownNameError: There is none.
     """
+    family = _family(name)
+    return datasets.load(name) if family is None else family
+
+
+def is_served(name: str) -> bool:
+    """Whether a data set has this name or is of a family that serves it."""
+    return name in datasets.names() or _family(name) is not None
+
+
+def _family(name: str) -> Optional[Type[Dataset]]:
     known = datasets.names()
     parts = name.split("-")
     for end in range(len(parts) - 1, 0, -1):
-        family = "-".join(parts[:end])
-        if name not in known and family in known and datasets.load(family).is_family:
-            return datasets.load(family)
-    return datasets.load(name)
+        prefix = "-".join(parts[:end])
+        if name not in known and prefix in known and datasets.load(prefix).is_family:
+            return datasets.load(prefix)
+    return None
 
 
 def create(cls: Type[D], requested: str, seed: int, options: Mapping[str, Any]) -> D:

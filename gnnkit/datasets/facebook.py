@@ -92,15 +92,22 @@ def _project(words: csr_matrix, width: int) -> np.ndarray:
 def _read_kinds(file: Path) -> List[str]:
     kinds = {}
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                kinds[int(row["id"])] = row["page_type"] or ""
+        for row in csv.DictReader(_whole_lines(file)):
+            kinds[int(row["id"])] = row["page_type"] or ""
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         problem = f"{type(error).__name__}: {error}"
         raise DatasetError(f"{file} cannot be read as columns id and page_type ({problem}). Get it again.") from error
     if not kinds or set(kinds) != set(range(len(kinds))) or "" in kinds.values():
         raise DatasetError(f"{file} is cut short: its {len(kinds)} pages are not numbered 0, 1, 2, ... Get it again.")
     return [kinds[page] for page in range(len(kinds))]
+
+
+def _whole_lines(file: Path) -> List[str]:
+    """The lines of a file with a header, the last of which must have its end."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    if len(lines) < 2 or not lines[-1].endswith("\n"):
+        raise DatasetError(f"{file} is cut short: its last line is not whole. Get it again.")
+    return lines
 
 
 def _read_words(file: Path, num_pages: int) -> csr_matrix:
@@ -122,12 +129,11 @@ def _read_words(file: Path, num_pages: int) -> csr_matrix:
 
 def _read_edges(file: Path, num_pages: int) -> np.ndarray:
     try:
-        text = file.read_text(encoding="ascii")
-        edges = np.loadtxt(text.splitlines()[1:], delimiter=",", dtype=np.int64, ndmin=2).T
+        edges = np.loadtxt(_whole_lines(file)[1:], delimiter=",", dtype=np.int64, ndmin=2).T
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file} cannot be read as pairs of page ids ({error}). Get it again.") from error
-    if not text.endswith("\n") or edges.shape[0] != 2:
-        raise DatasetError(f"{file} is cut short: its last line is not whole. Get it again.")
+    if edges.shape[0] != 2:
+        raise DatasetError(f"{file} has {edges.shape[0]} columns, expected id_1 and id_2. Get it again.")
     if edges.min() < 0 or edges.max() >= num_pages:
         raise DatasetError(f"{file} names page {edges.max()}, but there are only pages 0 to {num_pages - 1}.")
     return edges

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from gnnkit.data import Graph
-from gnnkit.datasets.base import Dataset, create, dataset_class, datasets
+from gnnkit.datasets.base import Dataset, create, dataset_class, datasets, is_served
 from gnnkit.datasets.cache import prepared
 from gnnkit.datasets.files import Finder, PathLike, cache_root
 from gnnkit.errors import ConfigError, DataError, DatasetError
@@ -81,6 +81,6 @@ def _dataset(name: str, seed: int, options: Any) -> Dataset:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name means a folder: it has a separator, or only a folder is called so."""
+    """Whether a name means a folder: it has a separator, or it is one and no data set is called so."""
     has_separator = "/" in name or os.sep in name or name in (".", "..")
-    return has_separator or (name not in datasets.names() and Path(name).is_dir())
+    return has_separator or (not is_served(name) and Path(name).is_dir())

@@ -1,0 +1,94 @@
+# What a newcomer types: "make run" and "make test". Needed beforehand: Python 3.11, gcc, make, git and pip.
+# Everything is installed into $(VENV), once, and again when a pyproject.toml or constraints.txt changes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+# Arguments for "make run", for example: make run ARGS="--backend pyg --model gat"
+ARGS ?=
+# Processes that run tests side by side; each computes with one thread, so that they do not get in each other's way.
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+PLUGINS := plugins/gnnkit-pyg plugins/gnnkit-dgl
+PROJECTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
+EDITABLE := $(addprefix --editable ./,$(PLUGINS))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-long check check-lint check-format check-types check-layers check-syntax format docs clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/ready-run ## install gnnkit with the pyg and dgl backends into .venv
+
+run: $(VENV)/ready-run ## train on the embedded data set and show the result
+	@$(BIN)/gnnkit run $(ARGS)
+
+test: $(VENV)/ready-test ## run all tests but the long ones
+	@$(PYTEST)
+
+test-long: $(VENV)/ready-test ## run the long tests: whole trainings
+	@$(PYTEST) -m long
+
+check: check-lint check-format check-types check-layers check-syntax ## lint, formatting, types, layers, Python 3.8 syntax
+
+check-lint: $(VENV)/ready-check
+	@echo "ruff check"
+	@$(BIN)/ruff check --quiet .
+
+check-format: $(VENV)/ready-check
+	@echo "ruff format"
+	@$(BIN)/ruff format --check --quiet .
+
+check-types: $(VENV)/ready-check
+	@echo "mypy"
+	@$(BIN)/mypy
+
+check-layers: $(VENV)/ready-check
+	@echo "import-linter"
+	@$(BIN)/lint-imports
+
+check-syntax: $(VENV)/ready-check
+	@echo "vermin"
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --exclude long gnnkit plugins/gnnkit-pyg/gnnkit_pyg
+
+format: $(VENV)/ready-check ## bring imports and layout into the project's form
+	@$(BIN)/ruff check --quiet --fix --select I .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/ready-docs ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+clean: ## remove what the commands above have made, run folders excepted
+	rm -rf $(VENV) site build *.egg-info plugins/*/*.egg-info plugins/*/build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/created:
+	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11, or say make PYTHON=/path/to/python"; exit 1; }
+	@echo "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/ready-run: $(VENV)/created $(PROJECTS)
+	@echo "installing gnnkit, gnnkit-pyg, gnnkit-dgl (a few minutes the first time)"
+	@$(INSTALL) --editable . $(EDITABLE)
+	@touch $@
+
+$(VENV)/ready-test: $(VENV)/ready-run
+	@echo "installing what the tests need"
+	@$(INSTALL) --editable ".[test]" $(EDITABLE)
+	@touch $@
+
+$(VENV)/ready-check: $(VENV)/ready-test
+	@echo "installing what the checks need"
+	@$(INSTALL) --editable ".[test,check]" $(EDITABLE)
+	@touch $@
+
+$(VENV)/ready-docs: $(VENV)/ready-run
+	@echo "installing what the documentation needs"
+	@$(INSTALL) --editable ".[docs]" $(EDITABLE)
+	@touch $@
