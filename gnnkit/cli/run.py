@@ -34,6 +34,9 @@ def run(
     fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
     batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
     precision: Optional[str] = typer.Option(None, help="float32 or bfloat16.  [default: float32]"),
+    overflow: Optional[str] = typer.Option(
+        None, help="A batch too large for a device's fixed shapes: carry, error.  [default: carry]"
+    ),
     seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
@@ -55,6 +58,7 @@ def run(
             "fanouts": None if fanouts is None else _fanouts(fanouts),
             "batch_size": batch_size,
             "precision": precision,
+            "overflow": overflow,
         },
     }
     file, overrides = _split(settings or [])

@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -21,14 +22,14 @@ from gnnkit.backends import Backend, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import CapabilityError, ConfigError
-from gnnkit.loading import FullGraphLoader, Loader, NeighborLoader
+from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
-from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import TrainConfig, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
+from gnnkit.train.loaders import make_sampler, training_loader
 from gnnkit.train.run_folder import RunFolder
 
 
@@ -162,12 +163,14 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
         device,
         StepOptions(config.precision),
         batch_size=config.eval_batch_size,
-        sampler=_sampler(prepared, model, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
     )
-    loader = _loader(prepared, model, config, trainer.seed, _transfer(device, model))
-    return _Job(
-        model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference
-    )
+    loader_for = partial(training_loader, prepared, kind, model.num_layers, config, trainer.seed)
+    pad = None
+    if device.capabilities.static_shapes:
+        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
+    loader = loader_for(transfer=_transfer(device, model), pad=pad)
+    return _Job(model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference)
 
 
 def _backend(choice: Union[str, Backend, None], model: GNN) -> Backend:
@@ -200,42 +203,6 @@ def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
         return batch
 
     return transfer
-
-
-def _sampler(
-    graph: Graph, model: GNN, config: TrainConfig, fanouts: Optional[List[int]], seed: int
-) -> Optional[NeighborSampler]:
-    if fanouts is None:
-        return None
-    return NeighborSampler(
-        graph,
-        fanouts,
-        seed=seed,
-        replace=config.replace,
-        weighted=config.weighted,
-        keep_self_loops=model.spec.kind.self_loops,
-        rescale=model.spec.kind.gcn_norm,
-    )
-
-
-def _loader(graph: Graph, model: GNN, config: TrainConfig, seed: int, transfer: Callable[[Batch], Batch]) -> Loader:
-    nodes = graph.splits["train"]
-    sampler = _sampler(graph, model, config, config.fanouts, seed)
-    if sampler is None:
-        return FullGraphLoader(graph, nodes, num_layers=model.num_layers, transfer=transfer)
-    assert config.batch_size is not None
-    return NeighborLoader(
-        graph,
-        nodes,
-        sampler,
-        batch_size=config.batch_size,
-        shuffle=config.shuffle,
-        drop_last=config.drop_last,
-        seed=seed,
-        num_threads=config.num_threads,
-        prefetch=config.prefetch,
-        transfer=transfer,
-    )
 
 
 def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) -> RunResult:
