@@ -103,4 +103,3 @@ class Registry(Generic[T]):
                 "install versions of gnnkit and the plugin that belong together.",
             )
         return plugin
-

@@ -28,11 +28,13 @@ class BackendCapabilities:
         convs: Kinds of convolution, keys of ``gnnkit.nn.CONV_KINDS``.
         devices: Names of torch device types that its layers run on.
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
+        note: Why something is missing and what would bring it; said to whoever asks for it.
     """
 
     convs: FrozenSet[str] = frozenset(CONV_KINDS)
     devices: FrozenSet[str] = frozenset({"cpu", "cuda"})
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
+    note: str = ""
 
 
 class Backend(ABC):
@@ -41,12 +43,12 @@ class Backend(ABC):
     Attributes:
         name: The word that users type after ``--backend``.
         api_version: Version of this interface that the backend was written for.
-        capabilities: What it can do.
+        capabilities: What it can do. An instance may narrow what its class declares to what is installed here.
     """
 
     name: ClassVar[str]
     api_version: ClassVar[int]
-    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities()
+    capabilities: BackendCapabilities = BackendCapabilities()
 
     @classmethod
     def probe(cls) -> Availability:

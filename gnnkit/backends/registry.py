@@ -42,7 +42,12 @@ def load_backend(name: str) -> Backend:
 
 
 def build_model(
-    model: Union[str, ModelSpec], graph: Graph, *, backend: Union[str, Backend] = "reference", seed: int = 0, **settings: Any
+    model: Union[str, ModelSpec],
+    graph: Graph,
+    *,
+    backend: Union[str, Backend] = "reference",
+    seed: int = 0,
+    **settings: Any,
 ) -> GNN:
     """Build a model that fits a graph.
 

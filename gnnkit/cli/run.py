@@ -148,7 +148,6 @@ def _show(result: RunResult) -> None:
     for split, metrics in (("valid", result.valid), ("test", result.test)):
         rows += [[f"{split} {name.replace('_', ' ')}", f"{value:.4f}"] for name, value in metrics.items()]
     rows.append(["time", f"{result.seconds:.1f} s, {result.seconds_per_epoch * 1000:.1f} ms an epoch"])
-    if result.run_dir is not None:
-        rows.append(["curves", str(result.run_dir / "plots" / "curves.png")])
-        rows.append(["run folder", str(result.run_dir)])
     print_table("Result", ["", ""], rows)
+    if result.run_dir is not None:  # Outside the table, which would break a long path in two.
+        print(f"  curves:      {result.run_dir / 'plots' / 'curves.png'}\n  run folder:  {result.run_dir}")

@@ -19,6 +19,18 @@ def undirected(edges: np.ndarray) -> np.ndarray:
     """
     low, high = edges.min(axis=0), edges.max(axis=0)
     base = int(high.max()) + 1 if high.size else 1
-    keys = np.unique((low * base + high)[low != high])
+    keys = sorted_unique((low * base + high)[low != high])
     low, high = keys // base, keys % base
     return np.stack([np.concatenate([low, high]), np.concatenate([high, low])])
+
+
+def sorted_unique(keys: np.ndarray) -> np.ndarray:
+    """The different values of an array, ascending; the array given may be sorted in place.
+
+    ``numpy.unique`` builds a hash table since NumPy 2.3, which takes ten times as long on millions of keys.
+    """
+    keys.sort()
+    is_first = np.ones(len(keys), dtype=bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    unique: np.ndarray = keys[is_first]
+    return unique

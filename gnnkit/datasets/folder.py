@@ -21,7 +21,7 @@ _FIELDS = {"edge_index": "edges", "edge_weight": "edges", "x": "features", "y": 
 
 @dataclass(frozen=True)
 class Folder(Dataset):
-    """A graph of your own, from a folder: ``load_dataset("path/to/folder")``.
+    r"""A graph of your own, from a folder: ``load_dataset("path/to/folder")``.
 
     One file of edges is needed, everything else is optional. Node ids are whole numbers from 0, or any text if
     ``nodes`` has a column ``id``. CSV files are UTF-8 with commas and a header line; Parquet needs gnnkit[pandas].
@@ -57,8 +57,8 @@ class Folder(Dataset):
         >>> with tempfile.TemporaryDirectory() as home:
         ...     folder = pathlib.Path(home, "pets")
         ...     folder.mkdir()
-        ...     _ = (folder / "edges.csv").write_text("source,target\\nrex,tom\\ntom,rex\\n")
-        ...     _ = (folder / "nodes.csv").write_text("id,label,age,split\\nrex,dog,3,train\\ntom,cat,5,test\\n")
+        ...     _ = (folder / "edges.csv").write_text("source,target\nrex,tom\ntom,rex\n")
+        ...     _ = (folder / "nodes.csv").write_text("id,label,age,split\nrex,dog,3,train\ntom,cat,5,test\n")
         ...     gnnkit.load_dataset(str(folder), cache_dir=home)
         Graph('pets', num_nodes=2, num_edges=2, num_features=1, num_classes=2, train=1, test=1)
     """

@@ -14,6 +14,7 @@ import numpy as np
 
 from gnnkit.data import Graph, from_edge_index, random_split
 from gnnkit.datasets.base import Dataset, check_option
+from gnnkit.datasets.edges import sorted_unique
 from gnnkit.errors import ConfigError
 
 _CHUNK = 1 << 22
@@ -126,7 +127,7 @@ class Synthetic(Dataset):
             drawn = [keys]
             for start in range(0, missing, _CHUNK):
                 drawn.append(sampler.draw(min(_CHUNK, missing - start), self.homophily))
-            keys = np.unique(np.concatenate(drawn))
+            keys = sorted_unique(np.concatenate(drawn))
         else:
             problem = f"{self.num_edges} edges are too many for {self.num_nodes} nodes with homophily {self.homophily}"
             raise ConfigError(f"{problem}: only {len(keys)} were found. Lower num_edges or raise degree_exponent.")

@@ -41,7 +41,10 @@ def choose_device(name: str, backend: Backend) -> Device:
         device = load_device(name)
         if not _suits(type(device), backend):
             can = ", ".join(sorted(backend.capabilities.devices))
-            raise CapabilityError(f"Backend {backend.name!r} does not run on device {name!r}; it runs on {can}.")
+            raise CapabilityError(
+                f"Backend {backend.name!r} does not run on device {name!r}; it runs on {can}. "
+                f"{backend.capabilities.note}".rstrip()
+            )
         return device
     ready = []
     for candidate in devices.names():

@@ -24,7 +24,7 @@ class ConvLibrary(Protocol):
     """The part of a backend that a model needs. See :class:`gnnkit.backends.Backend`."""
 
     name: ClassVar[str]
-    capabilities: ClassVar[Any]
+    capabilities: Any
 
     def lower(self, block: Block) -> Any:
         """Turn a block into the library's own graph object."""

@@ -189,7 +189,8 @@ def _check_fit(model: GNN, graph: Graph, backend: Backend, device: Device, confi
         )
     if config.precision not in backend.capabilities.dtypes & device.capabilities.dtypes:
         raise CapabilityError(
-            f"Precision {config.precision!r} is not offered by backend {backend.name!r} on device {device.name!r}."
+            f"Precision {config.precision!r} is not offered by backend {backend.name!r} on device {device.name!r}. "
+            f"{backend.capabilities.note}".rstrip()
         )
 
 

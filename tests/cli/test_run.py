@@ -26,7 +26,7 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "mine"
     folder.mkdir()
     graph = communities()
-    np.save(folder / "edges.npy", graph.edge_index.T.numpy())
+    np.save(folder / "edges.npy", graph.edge_index.numpy())
     np.save(folder / "features.npy", graph.x.numpy())
     np.save(folder / "labels.npy", graph.y.numpy())
     return folder
@@ -98,7 +98,7 @@ MISTAKES = {
     "fan-outs and layers": (["--fanouts", "5,5,5"], "3 fan-outs for a model of 2 layers"),
     "fan-outs, no numbers": (["--fanouts", "5;5"], "15,10,5"),
     "precision": (["--precision", "half"], "bfloat16"),
-    "type": (["--epochs", "many"], "many"),
+    "type": (["--epochs", "many"], "'--epochs'"),
 }
 
 

@@ -21,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class _Handler(http.server.SimpleHTTPRequestHandler):
     cut = False
 
-    def copyfile(self, source, outputfile):  # noqa: ANN001, ANN201
+    def copyfile(self, source, outputfile):
         content = source.read()
         outputfile.write(content[: len(content) // 2] if type(self).cut else content)
 
@@ -30,7 +30,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path: Path):  # noqa: ANN201
+def server(tmp_path: Path):
     """A web server for the folder ``tmp_path/www``; ``server.handler.cut = True`` makes it hang up half-way."""
     folder = tmp_path / "www"
     folder.mkdir()

@@ -15,8 +15,10 @@ from gnnkit.errors import ConfigError, UnknownNameError
 def is_simple_and_undirected(graph) -> bool:
     edges = graph.edge_index
     keys = edges[1] * graph.num_nodes + edges[0]
-    return bool((edges[0] != edges[1]).all() and (keys.diff() > 0).all()) and to_undirected(graph) is not None and (
-        to_undirected(graph).num_edges == graph.num_edges
+    return (
+        bool((edges[0] != edges[1]).all() and (keys.diff() > 0).all())
+        and to_undirected(graph) is not None
+        and (to_undirected(graph).num_edges == graph.num_edges)
     )
 
 
@@ -32,7 +34,7 @@ def test_every_data_set_has_a_name_and_a_summary():
 def test_digits_are_linked_to_digits_that_look_alike():
     graph = load_dataset("digits")
     assert (graph.num_nodes, graph.num_features, graph.num_classes) == (1797, 64, 10)
-    assert 0 <= graph.x.min() and graph.x.max() == 1
+    assert graph.x.min() >= 0 and graph.x.max() == 1
     assert is_simple_and_undirected(graph)
     assert graph.in_degrees.min() >= 8
     assert (graph.y[graph.indices] == graph.y[graph.dst]).float().mean() > 0.9

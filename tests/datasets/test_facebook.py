@@ -23,7 +23,7 @@ def small(tmp_path: Path) -> Path:
     words = {"1": [0, 2], "0": [3], "2": [], "3": [1, 1], "4": [2], "5": [0]}
     (folder / "facebook_features.json").write_text(json.dumps(words))
     kinds = ["tvshow", "company", "tvshow", "politician", "company", "politician"]
-    rows = "".join(f"{page},9,\"A, {page}\",{kind}\n" for page, kind in enumerate(kinds))
+    rows = "".join(f'{page},9,"A, {page}",{kind}\n' for page, kind in enumerate(kinds))
     (folder / "facebook_target.csv").write_text("id,facebook_id,page_name,page_type\n" + rows)
     return folder
 

@@ -48,7 +48,9 @@ def save(root: Path, monkeypatch, name="ogbn-small", labels=None, metric="acc", 
     (root / "mapping").mkdir(exist_ok=True)
     (root / "mapping" / "README.md").write_text("none")
     saver.copy_mapping_dir(str(root / "mapping"))
-    saver.save_task_info("multiclass classification" if metric == "acc" else "binary classification", metric, num_classes)
+    saver.save_task_info(
+        "multiclass classification" if metric == "acc" else "binary classification", metric, num_classes
+    )
     saver.get_meta_dict()
     return Path(root, saver.dataset_dir)
 

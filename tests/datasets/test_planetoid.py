@@ -106,7 +106,7 @@ class Harm:
         (Harm(eval, "open('HARM', 'w')"), "eval"),
         (Harm(np.load, "HARM.npy", None, True), "load"),
         (Harm(np.fromfile, "HARM"), "fromfile"),
-        (Harm(getattr, np, "load"), "getattr"),
+        (Harm(getattr, np.ndarray, "tofile"), "getattr"),
         (Harm(pickle.loads, b""), "loads"),
     ],
 )

@@ -135,9 +135,7 @@ def test_message_ops_agree_with_the_formula(backend) -> None:
     lowered = backend.lower(block)
     messages = h[block.indices]
     for reduce in ("sum", "mean", "max", "min"):
-        expected = torch.stack(
-            [_reduce(messages[block.dst == v], reduce) for v in range(block.num_dst)]
-        )
+        expected = torch.stack([_reduce(messages[block.dst == v], reduce) for v in range(block.num_dst)])
         torch.testing.assert_close(ops.scatter(lowered, ops.gather_src(lowered, h), reduce), expected)
         torch.testing.assert_close(ops.aggregate(lowered, h, reduce), expected)
     softmax = ops.edge_softmax(lowered, messages)

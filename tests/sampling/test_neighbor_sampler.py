@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neighbor_reference import csc_graph, reference_sample, rows_of
 from scipy import stats
 
 from gnnkit.data import Graph
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.sampling import NeighborSampler
+from tests.sampling.neighbor_reference import csc_graph, reference_sample, rows_of
 
 OPTIONS = [
     {},

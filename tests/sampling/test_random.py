@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neighbor_reference import Stream, key_of
 from scipy import stats
 
 from gnnkit.sampling import shuffle_order
 from gnnkit.sampling.random import mix64, next_below, next_bits, next_unit, stream_key
+from tests.sampling.neighbor_reference import Stream, key_of
 
 
 def test_stream_matches_published_splitmix64():

@@ -6,6 +6,7 @@ Rules: a lowered block is a DGL block that shares the block's memory, with the e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Dict, Mapping
 
 import torch
@@ -17,6 +18,11 @@ from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
 from gnnkit.nn import ConvSpec, MessageOps, NativeParameter
 from gnnkit_dgl import compat
+
+_CPU_ONLY = (
+    "This DGL computes on the CPU only: the wheel on PyPI is built without CUDA. DGL on CUDA needs DGL's own CUDA "
+    "wheel, see https://www.dgl.ai/pages/start.html."
+)
 
 
 class DglBackend(Backend):
@@ -34,7 +40,7 @@ class DglBackend(Backend):
 
     name: ClassVar[str] = "dgl"
     api_version: ClassVar[int] = 1
-    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+    capabilities = BackendCapabilities(
         convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
@@ -42,7 +48,8 @@ class DglBackend(Backend):
 
     def __init__(self) -> None:
         self._dgl = compat.import_dgl()
-        self._has_cuda = compat.has_cuda(self._dgl)
+        if not compat.has_cuda(self._dgl):
+            self.capabilities = replace(self.capabilities, devices=frozenset({"cpu"}), note=_CPU_ONLY)
 
     @classmethod
     def probe(cls) -> Availability:
@@ -67,12 +74,8 @@ class DglBackend(Backend):
         Raises:
             CapabilityError: The block is on a CUDA device and this DGL was built without CUDA.
         """
-        if block.indptr.device.type != "cpu" and not self._has_cuda:
-            raise CapabilityError(
-                f"The block is on {block.indptr.device}, but this DGL {self._dgl.__version__} computes on the CPU "
-                "only: the wheel on PyPI is built without CUDA. DGL on CUDA needs DGL's own CUDA wheel, see "
-                "https://www.dgl.ai/pages/start.html. Or use --device cpu, or another backend."
-            )
+        if block.indptr.device.type not in self.capabilities.devices:
+            raise CapabilityError(f"The block is on {block.indptr.device}. {self.capabilities.note}".rstrip())
         # DGL builds its other formats by itself when an operation asks for them. Edge ids are written out because one
         # of its CPU kernels, the sum of edge features, fails where they are left to be understood.
         edge_ids = torch.arange(block.num_edges, device=block.indices.device)

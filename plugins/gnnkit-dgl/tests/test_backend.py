@@ -126,7 +126,7 @@ def test_lowering_copies_nothing_and_keeps_the_weights(backend: Backend, block: 
 
 
 def test_a_device_without_kernels_is_refused(backend: Backend) -> None:
-    if backend._has_cuda:
+    if "cuda" in backend.capabilities.devices:
         pytest.skip("this DGL was built with CUDA")
     device = "cuda" if torch.cuda.is_available() else "meta"
     block = Block(torch.tensor([0, 1]), torch.tensor([0]), 1).map(lambda tensor: tensor.to(device))
@@ -136,7 +136,7 @@ def test_a_device_without_kernels_is_refused(backend: Backend) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_layers_on_cuda(backend: Backend, blocks: Dict[str, Block]) -> None:
-    if not backend._has_cuda:
+    if "cuda" not in backend.capabilities.devices:
         pytest.skip("this DGL was built without CUDA")
     from gnnkit.nn import ConvSpec
 
@@ -145,3 +145,12 @@ def test_layers_on_cuda(backend: Backend, blocks: Dict[str, Block]) -> None:
         expected = conv(backend.lower(block), h, h)
         moved = backend.lower(block.map(lambda tensor: tensor.cuda()))
         torch.testing.assert_close(conv.cuda()(moved, h.cuda(), h.cuda()).cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_wheel_without_cuda_does_not_offer_it(backend: Backend) -> None:
+    if "cuda" in backend.capabilities.devices:
+        pytest.skip("this DGL was built with CUDA")
+    from gnnkit.devices import choose_device
+
+    assert choose_device("auto", backend).name == "cpu"
+    assert "DGL's own CUDA wheel" in backend.capabilities.note
