@@ -1,0 +1,1 @@
+"""The IPU for gnnkit: PopTorch where the Poplar SDK is installed, an emulator of it where it is not."""
