@@ -43,8 +43,6 @@ def run(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a graph neural network, keep the best model by validation metric, and test it."""
-    from gnnkit.train import load_config
-
     flags = {
         "backend": backend,
         "device": device,
@@ -55,14 +53,13 @@ def run(
         "train": {
             "epochs": epochs,
             "lr": lr,
-            "fanouts": None if fanouts is None else _fanouts(fanouts),
+            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
             "batch_size": batch_size,
             "precision": precision,
             "overflow": overflow,
         },
     }
-    file, overrides = _split(settings or [])
-    result = train(load_config(file, _given(flags), overrides))
+    result = train(run_config(settings or [], flags))
     _show(result)
     if json:
         print_json(result.summary())
@@ -113,7 +110,21 @@ def _callbacks(config: RunConfig, run_dir: Path) -> List[Callback]:
     return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard else []
 
 
-def _fanouts(text: str) -> List[int]:
+def run_config(settings: List[str], flags: Dict[str, Any]) -> RunConfig:
+    """The configuration from a command line.
+
+    Args:
+        settings: Arguments: a YAML file, and settings such as ``model.dropout=0.3``.
+        flags: Nested values from flags; None where a flag was not given.
+    """
+    from gnnkit.train import load_config
+
+    file, overrides = _split(settings)
+    return load_config(file, _given(flags), overrides)
+
+
+def parse_fanouts(text: str) -> List[int]:
+    """Fan-outs from text such as "15,10,5"."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
