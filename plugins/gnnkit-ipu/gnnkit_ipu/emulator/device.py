@@ -23,6 +23,9 @@ from .session import Session
 from .structure import map_tensors, rebuild, tensors_of, to_device, to_host
 from .tracing import Program, run_forward
 
+#: What torch and PyG say about an index that is too large.
+_INDEX_ERRORS = ("out of bounds", "out of range", "invalid 'dim_size'", "Found indices in")
+
 
 class EmulatedDevice:
     """One program on the emulated device.
@@ -135,7 +138,7 @@ class EmulatedDevice:
             try:
                 out = run_forward(session, lambda *a, **k: functional_call(self._module, weights, a, k), args, kwargs)
             except (IndexError, RuntimeError, ValueError) as error:
-                if not any(words in str(error) for words in ("out of bounds", "out of range", "invalid 'dim_size'")):
+                if not any(words in str(error) for words in _INDEX_ERRORS):
                     raise
                 refuse(38, f"an index is too large ({str(error).splitlines()[0]})", where="")
         check_operators(self._program, session)

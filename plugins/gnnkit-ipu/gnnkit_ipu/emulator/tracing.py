@@ -24,7 +24,7 @@ from torch._subclasses.fake_tensor import (
 from .layers import check_layer, static_layers
 from .restrictions import refuse
 from .session import BlockRecord, Session
-from .structure import map_tensors
+from .structure import map_tensors, to_device
 from .watching import FunctionWatcher, OperatorRecorder
 
 
@@ -46,8 +46,8 @@ class Program:
 
     @property
     def num_ipus(self) -> int:
-        """IPUs, and stages, of one replica."""
-        return max(1, len({block.ipu_id or 0 for block in self.blocks}))
+        """IPUs, and stages, of one replica: what stands before the first block is on IPU 0."""
+        return 1 + max([block.ipu_id or 0 for block in self.blocks], default=0)
 
 
 def run_forward(session: Session, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -80,7 +80,7 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     before = _named_tensors(clone)
     versions = {name: tensor._version for name, tensor in clone.named_buffers()}
     session = Session(training, tracing=True)
-    fake_args, fake_kwargs = map_tensors(lambda t: fakes.from_tensor(t.detach()), (args, kwargs))
+    fake_args, fake_kwargs = map_tensors(lambda t: fakes.from_tensor(to_device(t)), (args, kwargs))
     _watch_layers(clone, training)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -104,10 +104,10 @@ def _fake_copy(module: nn.Module, fakes: FakeTensorMode) -> nn.Module:
     """A copy of the module whose parameters and buffers have shapes and no values."""
     memo: Dict[int, Any] = {}
     for parameter in module.parameters():
-        fake = fakes.from_tensor(parameter.detach())
+        fake = fakes.from_tensor(to_device(parameter))
         memo[id(parameter)] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
     for buffer in module.buffers():
-        memo[id(buffer)] = fakes.from_tensor(buffer.detach())
+        memo[id(buffer)] = fakes.from_tensor(to_device(buffer))
     try:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:

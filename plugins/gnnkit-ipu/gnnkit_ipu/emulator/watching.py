@@ -7,6 +7,7 @@ except for two functions whose CPU form reads values (``one_hot``, ``bincount``)
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 from typing import Any, Callable, Dict, List
 
@@ -180,7 +181,7 @@ def _names_cpu(args: Any, kwargs: Dict[str, Any]) -> bool:
     if not targets or _from_library():
         return False
     path, line = _caller_path().rsplit(":", 1)
-    return "cpu" in linecache.getline(path, int(line)).lower()
+    return re.search(r"""["']cpu""", linecache.getline(path, int(line))) is not None
 
 
 def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
