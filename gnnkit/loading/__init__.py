@@ -3,6 +3,7 @@
 from gnnkit.loading.base import Loader, Transfer
 from gnnkit.loading.full import FullGraphLoader
 from gnnkit.loading.neighbor import NeighborLoader
+from gnnkit.loading.packing import PaddedGraphs, Packing, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 
@@ -11,11 +12,17 @@ __all__ = [
     "FullGraphLoader",
     "Loader",
     "NeighborLoader",
+    "Packing",
     "PadSpec",
+    "PaddedGraphs",
     "PaddingPlan",
     "Transfer",
     "batch_bytes",
     "batch_sizes",
+    "pack_graphs",
     "pad_batch",
+    "pad_graphs",
+    "pad_to_maximum",
     "plan_padding",
+    "take_graphs",
 ]

@@ -174,26 +174,26 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
     return replace(
         batch,
         blocks=tuple(blocks),
-        x=_pad_rows(batch.x, spec.num_nodes[0], 0),
-        y=None if batch.y is None else _pad_rows(batch.y, spec.num_targets, IGNORED_LABEL),
-        nodes=_pad_rows(batch.nodes, spec.num_targets, -1),
+        x=pad_rows(batch.x, spec.num_nodes[0], 0),
+        y=None if batch.y is None else pad_rows(batch.y, spec.num_targets, IGNORED_LABEL),
+        nodes=pad_rows(batch.nodes, spec.num_targets, -1),
     )
 
 
 def _pad_block(block: Block, num_src: int, num_dst: int, num_edges: int) -> Block:
-    indptr = _pad_rows(block.indptr, num_dst + 1, block.num_edges)
+    indptr = pad_rows(block.indptr, num_dst + 1, block.num_edges)
     indptr[-1] = num_edges
     return Block(
         indptr=indptr,
-        indices=_pad_rows(block.indices, num_edges, num_src - 1),
+        indices=pad_rows(block.indices, num_edges, num_src - 1),
         num_src=num_src,
-        edge_weight=None if block.edge_weight is None else _pad_rows(block.edge_weight, num_edges, 0),
+        edge_weight=None if block.edge_weight is None else pad_rows(block.edge_weight, num_edges, 0),
         dst_mask=real_mask(block.num_dst, num_dst),
         edge_mask=real_mask(block.num_edges, num_edges),
     )
 
 
-def _pad_rows(values: Tensor, num: int, fill: int) -> Tensor:
+def pad_rows(values: Tensor, num: int, fill: int) -> Tensor:
     """Append rows of one value. Shape [n, ...] to [num, ...]; new memory, because the caller may write to it."""
     return functional.pad(values, (0, 0) * (values.ndim - 1) + (0, num - values.shape[0]), value=fill)
 
