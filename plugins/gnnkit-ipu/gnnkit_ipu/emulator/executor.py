@@ -273,10 +273,12 @@ class PoplarExecutor:
         """Copy the buffers named in ``Options.updatableNamedBuffers`` to the device."""
         self._compiled("copyNamedBuffersToDevice").upload_buffers(self._options.updatable_named_buffers)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Dict[str, Any]:
+    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "",
+                   keep_vars: bool = False) -> Dict[str, Any]:
         """State of the module, after the device's weights were fetched."""
         self.copyWeightsToHostIfNeeded()
-        return self._user_model.state_dict(*args, **kwargs)  # type: ignore[no-any-return]
+        values = self._user_model.state_dict(*args, destination=destination, prefix=prefix, keep_vars=keep_vars)
+        return values  # type: ignore[no-any-return]
 
     def load_state_dict(self, state_dict: Dict[str, Any], strict: bool = True) -> Any:
         """Load a state into the module and onto the device."""

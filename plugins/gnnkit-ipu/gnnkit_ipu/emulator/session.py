@@ -7,7 +7,7 @@ every restriction is checked) or runs (real tensors, only the operator trace and
 from __future__ import annotations
 
 import threading
-from typing import Any, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 from torch import Tensor
 
@@ -43,6 +43,7 @@ class Session:
         self.operators: List[str] = []
         self.losses: List[Tensor] = []
         self.blocks: List[BlockRecord] = []
+        self.written: Set[int] = set()
         self.slices = 0  # depth of indexing calls
         self.trusted = 0  # depth of calls that have a lowering of their own
         self.inside_loss = 0  # depth of loss functions

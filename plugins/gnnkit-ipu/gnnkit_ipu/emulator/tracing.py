@@ -91,7 +91,8 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     for name, tensor in before.items():
         if after.get(name) is not tensor:
             refuse(19, f"forward replaces {name!r}", where="")
-    changed = frozenset(name for name, tensor in clone.named_buffers() if tensor._version != versions[name])
+    changed = frozenset(name for name, tensor in clone.named_buffers()
+                        if tensor._version != versions[name] or id(tensor) in session.written)
     loss = session.check_losses() if training else -1
     return Program(tuple(session.operators), loss, tuple(session.blocks), changed)
 

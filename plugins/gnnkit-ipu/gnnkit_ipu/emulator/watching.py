@@ -93,6 +93,9 @@ class OperatorRecorder(TorchDispatchMode):
         if name not in UNCOMPARED:
             session.operators.append(name + _describe(args) + (repr(sorted(kwargs)) if kwargs else ""))
         out = func(*args, **kwargs)
+        if "batch_norm" in name and any(a is True for a in args):
+            # Its schema does not say that it writes the running statistics.
+            session.written.update(id(t) for t in _tensors(args, []))
         if session.tracing:
             outputs = _tensors(out, [])
             if name == "aten::slice" and outputs[0].numel() == 0 and args[0].numel() > 0:
