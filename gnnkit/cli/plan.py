@@ -66,7 +66,7 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     from gnnkit.data import prepare_graph
     from gnnkit.datasets import load_dataset
     from gnnkit.loading import plan_padding
-    from gnnkit.nn import CONV_KINDS, PRESETS
+    from gnnkit.nn import CONV_KINDS
     from gnnkit.tasks import NodeClassification
     from gnnkit.train.loaders import training_loader
 

@@ -3,7 +3,7 @@
 from gnnkit.loading.base import Loader, Transfer
 from gnnkit.loading.full import FullGraphLoader
 from gnnkit.loading.neighbor import NeighborLoader
-from gnnkit.loading.packing import PaddedGraphs, Packing, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
+from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 

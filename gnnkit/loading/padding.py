@@ -114,7 +114,9 @@ class PadSpec:
             ConfigError: The batch has another number of blocks.
         """
         if len(sizes.num_edges) != self.num_blocks:
-            raise ConfigError(f"The padded sizes are for {self.num_blocks} blocks, the batch has {len(sizes.num_edges)}.")
+            raise ConfigError(
+                f"The padded sizes are for {self.num_blocks} blocks, the batch has {len(sizes.num_edges)}."
+            )
         over = {name: have + 1 - room for name, have, room in zip(self.names, sizes.values, self.values)}
         return {name: amount for name, amount in over.items() if amount > 0}
 
@@ -130,7 +132,9 @@ class PadSpec:
         """
         if not self.fits(sizes):
             lines = zip(self.names, sizes.values, self.values)
-            margins = "; ".join(f"{name}: {have} of {room - 1} (margin {room - 1 - have})" for name, have, room in lines)
+            margins = "; ".join(
+                f"{name}: {have} of {room - 1} (margin {room - 1 - have})" for name, have, room in lines
+            )
             raise BatchOverflowError(
                 f"The batch is larger than the fixed sizes, which keep one slot of each spare: {margins}. "
                 "Plan larger sizes, take fewer seeds or neighbours, or let seeds carry over (overflow='carry').",

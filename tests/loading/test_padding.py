@@ -41,8 +41,12 @@ def make_batch(kind, num_nodes, num_edges, num_seeds, seed, *, full=False, multi
     y = torch.randint(0, 4, (num_nodes,), generator=generator)
     y[torch.rand(num_nodes, generator=generator) < 0.2] = -100
     if multi_label:
-        y = torch.where(torch.rand(num_nodes, 4, generator=generator) < 0.8, (y[:, None] == torch.arange(4)).double(), -100)
-    graph = prepare_graph(from_edge_index(edges, num_nodes, x=x, y=y), self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+        y = torch.where(
+            torch.rand(num_nodes, 4, generator=generator) < 0.8, (y[:, None] == torch.arange(4)).double(), -100
+        )
+    graph = prepare_graph(
+        from_edge_index(edges, num_nodes, x=x, y=y), self_loops=kind.self_loops, gcn_norm=kind.gcn_norm
+    )
     if full:
         blocks, nodes, sources = (full_block(graph),) * num_layers, torch.arange(num_nodes), torch.arange(num_nodes)
     else:
@@ -186,7 +190,9 @@ def test_what_does_not_fit_is_refused_with_margins():
             small = PadSpec(tuple(values[:3]), tuple(values[3:]))
         except ConfigError:
             continue
-        with pytest.raises(BatchOverflowError, match=rf"{name}: {sizes.values[i]} of {values[i] - 1} \(margin -1\)") as info:
+        with pytest.raises(
+            BatchOverflowError, match=rf"{name}: {sizes.values[i]} of {values[i] - 1} \(margin -1\)"
+        ) as info:
             pad_batch(batch, small)
         assert info.value.excess == {name: 1}
 

@@ -59,7 +59,9 @@ def test_waste_is_the_share_of_padding_in_padded_batches(graph):
         masks = [block.dst_mask for block in batch.blocks] + [block.edge_mask for block in batch.blocks]
         padding.append([1 - float(mask.float().mean()) for mask in masks])
     waste = dict(zip(plan.spec.names, plan.waste))
-    expected = [waste[name] for name in ("nodes of level 1", "nodes of level 2", "edges of block 0", "edges of block 1")]
+    expected = [
+        waste[name] for name in ("nodes of level 1", "nodes of level 2", "edges of block 0", "edges of block 1")
+    ]
     np.testing.assert_allclose(np.mean(padding, axis=0), expected, atol=0.03)
     fitting = plan.sizes[(plan.sizes < plan.spec.values).all(axis=1)]
     np.testing.assert_allclose(plan.waste[0], 1 - fitting[:, 0].mean() / plan.spec.num_nodes[0])
