@@ -1,0 +1,59 @@
+"""What comes out at the end: accuracies on real data, from the commands that a user types."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gnnkit
+
+CORA = {"gcn": 0.805, "sage": 0.770, "gat": 0.815}
+
+
+def run(tmp_path: Path, *arguments: str) -> dict:
+    command = [sys.executable, "-m", "gnnkit.cli.main", "run", *arguments, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_embedded_data_set(backend_name: str, tmp_path: Path) -> None:
+    assert run(tmp_path, "--backend", backend_name)["test_accuracy"] >= 0.95
+
+
+def test_cora_in_short(backend_name: str, data_dir: Path) -> None:
+    graph = gnnkit.load_dataset("cora", data_dir=data_dir)
+    trainer = gnnkit.Trainer(backend_name, "cpu", epochs=60, progress=False)
+    assert trainer.fit(gnnkit.build_model("gcn", graph), graph).test["accuracy"] >= 0.79
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", CORA)
+def test_cora_over_seeds(backend_name: str, model: str, data_dir: Path, tmp_path: Path) -> None:
+    """The accuracies that the models' defaults must reach, as means over seeds 0 to 4."""
+    arguments = ["--backend", backend_name, "--dataset", "cora", "--data-dir", str(data_dir), "--model", model]
+    scores = [run(tmp_path, *arguments, "--seed", str(seed))["test_accuracy"] for seed in range(5)]
+    assert statistics.mean(scores) >= CORA[model]
+
+
+@pytest.mark.long
+def test_facebook_sampled(backend_name: str, data_dir: Path, tmp_path: Path) -> None:
+    arguments = ["--dataset", "facebook_large", "--data-dir", str(data_dir), "--model", "sage"]
+    sampled = ["--fanouts", "10,10", "--batch-size", "1024"]
+    assert run(tmp_path, "--backend", backend_name, *arguments, *sampled)["test_accuracy"] >= 0.93
+
+
+def test_a_small_ogb_data_set_trains(backend_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ogb")
+    from tests.datasets.test_ogb import save
+
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache"))
+    save(tmp_path, monkeypatch)
+    arguments = ["--backend", backend_name, "--dataset", "ogbn-small", "--data-dir", str(tmp_path), "--epochs", "3"]
+    first, from_cache = run(tmp_path, *arguments), run(tmp_path, *arguments)
+    assert first["train_loss"] == from_cache["train_loss"]
