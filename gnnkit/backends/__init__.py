@@ -1,6 +1,7 @@
 """Backends: graph libraries behind one interface, and the reference backend in plain torch."""
 
 from gnnkit.backends.base import Backend, BackendCapabilities
+from gnnkit.backends.native import NativeConv
 from gnnkit.backends.registry import backends, build_model, load_backend, move_model
 
-__all__ = ["Backend", "BackendCapabilities", "backends", "build_model", "load_backend", "move_model"]
+__all__ = ["Backend", "BackendCapabilities", "NativeConv", "backends", "build_model", "load_backend", "move_model"]

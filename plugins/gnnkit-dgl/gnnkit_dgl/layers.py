@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Dict, Mapping, Type
 import torch
 from torch import Tensor, nn
 
+from gnnkit.backends import NativeConv
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_dgl.compat import import_dgl
 
@@ -29,22 +30,7 @@ def _product_dtype(h: Tensor, weight: Tensor) -> torch.dtype:
     return (h[:0] @ weight).dtype
 
 
-class _Layer(nn.Module):
-    """A wrapper around one of DGL's layers; subclasses name the native parameters."""
-
-    names: ClassVar[Mapping[str, str]]
-
-    def __init__(self, spec: ConvSpec) -> None:
-        super().__init__()
-        self.spec = spec
-
-    @classmethod
-    def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:
-        """Where each canonical parameter lies."""
-        return {name: NativeParameter(native) for name, native in cls.names.items()}
-
-
-class GCN(_Layer):
+class GCN(NativeConv):
     """``dgl.nn.GraphConv`` without its own normalisation: the block's edge weights carry it."""
 
     names: ClassVar[Mapping[str, str]] = {"bias": "conv.bias"}
@@ -69,7 +55,7 @@ class GCN(_Layer):
         return out
 
 
-class SAGE(_Layer):
+class SAGE(NativeConv):
     """``dgl.nn.SAGEConv`` with "mean" or "pool"."""
 
     names: ClassVar[Mapping[str, str]] = {
@@ -106,7 +92,7 @@ class SAGE(_Layer):
         return out
 
 
-class GIN(_Layer):
+class GIN(NativeConv):
     """``dgl.nn.GINConv`` with a fixed epsilon."""
 
     names: ClassVar[Mapping[str, str]] = {
@@ -139,7 +125,7 @@ class _FullPrecisionLinear(nn.Linear):
         return super().forward(h).to(self.weight.dtype)
 
 
-class _Attention(_Layer):
+class _Attention(NativeConv):
     """What both attention layers share: heads concatenated or averaged, then a bias of the output's width."""
 
     native: ClassVar[str]
@@ -216,5 +202,5 @@ class GATv2(_Attention):
         return self.join_heads(self.conv(lowered, (h_src, h_dst)))
 
 
-LAYERS: Mapping[str, Type[_Layer]] = {"gcn": GCN, "sage": SAGE, "gat": GAT, "gatv2": GATv2, "gin": GIN}
+LAYERS: Mapping[str, Type[NativeConv]] = {"gcn": GCN, "sage": SAGE, "gat": GAT, "gatv2": GATv2, "gin": GIN}
 """The wrapper of each kind of convolution."""

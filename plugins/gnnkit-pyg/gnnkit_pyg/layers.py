@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
+from gnnkit.backends import NativeConv
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_pyg.block import PygBlock
 
@@ -39,22 +40,7 @@ def _product_dtype(h: Tensor, weight: Tensor) -> torch.dtype:
     return (h[:0] @ weight.t()).dtype
 
 
-class _Layer(nn.Module):
-    """A wrapper around one of PyG's layers; subclasses name the native parameters."""
-
-    names: ClassVar[Mapping[str, str]]
-
-    def __init__(self, spec: ConvSpec) -> None:
-        super().__init__()
-        self.spec = spec
-
-    @classmethod
-    def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:
-        """Where each canonical parameter lies."""
-        return {name: NativeParameter(native) for name, native in cls.names.items()}
-
-
-class GCN(_Layer):
+class GCN(NativeConv):
     """``GCNConv`` without its own normalisation and self-loops: the block carries both."""
 
     names: ClassVar[Mapping[str, str]] = {"lin.weight": "conv.lin.weight", "bias": "conv.bias"}
@@ -83,7 +69,7 @@ def _unweighted(lowered: PygBlock, h_src: Tensor, weight: Tensor) -> Tuple[Tenso
     return h_src.to(weight.dtype), lowered.edge_index
 
 
-class SAGE(_Layer):
+class SAGE(NativeConv):
     """``SAGEConv`` with "mean", or with "max" over projected neighbours."""
 
     names: ClassVar[Mapping[str, str]] = {
@@ -113,7 +99,7 @@ class SAGE(_Layer):
         return out
 
 
-class GIN(_Layer):
+class GIN(NativeConv):
     """``GINConv`` with a fixed epsilon."""
 
     names: ClassVar[Mapping[str, str]] = {
@@ -135,7 +121,7 @@ class GIN(_Layer):
         return out
 
 
-class _Attention(_Layer):
+class _Attention(NativeConv):
     """What both attention layers share. They score every edge, so a list of edges is what they need anyway."""
 
     native: ClassVar[Any]
@@ -200,5 +186,5 @@ class GATv2(_Attention):
     }
 
 
-LAYERS: Mapping[str, Type[_Layer]] = {"gcn": GCN, "sage": SAGE, "gat": GAT, "gatv2": GATv2, "gin": GIN}
+LAYERS: Mapping[str, Type[NativeConv]] = {"gcn": GCN, "sage": SAGE, "gat": GAT, "gatv2": GATv2, "gin": GIN}
 """The wrapper of each kind of convolution."""
