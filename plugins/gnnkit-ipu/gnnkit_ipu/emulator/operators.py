@@ -51,10 +51,13 @@ READS_VALUE = frozenset("aten::" + name for name in ("_local_scalar_dense item i
 def supported() -> FrozenSet[str]:
     """Base names of all operators with a lowering."""
     text = Path(__file__).with_name("aten_ops.txt").read_text(encoding="utf-8")
-    return frozenset(text.split()) | PLUMBING | _SAME
+    return frozenset(_base(name) for name in text.split()) | PLUMBING | _SAME
 
 
 def base_name(func: Any) -> str:
     """Base name of an operator overload: ``aten::add`` for ``aten.add_.Tensor``."""
-    name: str = func._schema.name
+    return _base(func._schema.name)
+
+
+def _base(name: str) -> str:
     return name if name.endswith("__") else name.rstrip("_")
