@@ -4,6 +4,7 @@ Rules: this file and :mod:`.tracing` are the only ones that use torch's private 
 except for two functions whose CPU form reads values (``one_hot``, ``bincount``): these get a form of fixed shape.
 """
 
+# ruff: noqa: SIM905, N812 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 
 import linecache
@@ -23,9 +24,9 @@ from .restrictions import refuse
 from .session import Session
 
 _LOSS_NAMES = (
-    "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div "
-    "poisson_nll_loss hinge_embedding_loss cosine_embedding_loss margin_ranking_loss triplet_margin_loss ctc_loss "
-    "soft_margin_loss multilabel_soft_margin_loss"
+    "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss binary_cross_entropy binary_cross_entropy_with_logits "
+    "kl_div poisson_nll_loss hinge_embedding_loss cosine_embedding_loss margin_ranking_loss triplet_margin_loss "
+    "ctc_loss soft_margin_loss multilabel_soft_margin_loss"
 ).split()
 LOSSES = frozenset(getattr(F, name) for name in _LOSS_NAMES)
 _WEIGHTED = frozenset({F.cross_entropy, F.nll_loss})
@@ -120,7 +121,7 @@ class OperatorRecorder(TorchDispatchMode):
             refuse(7, "x[mask] with a boolean mask has a size that depends on the data")
         if name == "aten::repeat_interleave":
             refuse(7, "repeat_interleave by a tensor has a size that depends on the data")
-        if name == "aten::embedding" and len(args) > 4 and args[4] or kwargs.get("sparse"):
+        if (name == "aten::embedding" and len(args) > 4 and args[4]) or kwargs.get("sparse"):
             refuse(31, "an embedding is sparse")
         if not self.session.trusted and name not in supported():
             refuse(12, f"{name} has no lowering")
@@ -163,12 +164,12 @@ def _check_call(session: Session, func: Any, name: str, args: Any, kwargs: Dict[
         refuse(8, f"forward calls {name}() of a tensor")
     if name == "backward":
         refuse(21, "forward calls backward()")
-    if func in _FACTORIES and kwargs.get("device") is None and not _from_library():
-        if not (func is torch.as_tensor and isinstance(args[0], Tensor)):
-            refuse(17, f"torch.{name}() is called without a device")
-    if name == "cpu" or name == "to" and _names_cpu(args, kwargs):
+    converts = func is torch.as_tensor and isinstance(args[0], Tensor)
+    if func in _FACTORIES and kwargs.get("device") is None and not converts and not _from_library():
+        refuse(17, f"torch.{name}() is called without a device")
+    if name == "cpu" or (name == "to" and _names_cpu(args, kwargs)):
         refuse(20, "forward moves a tensor to the CPU")
-    if func in _WEIGHTED and (kwargs.get("weight") is not None or len(args) > 2 and args[2] is not None):
+    if func in _WEIGHTED and (kwargs.get("weight") is not None or (len(args) > 2 and args[2] is not None)):
         refuse(29, f"{name} is called with class weights")
     if func is F.one_hot and (args[1] if len(args) > 1 else kwargs.get("num_classes", -1)) < 1:
         refuse(30, "one_hot is called without num_classes")
