@@ -24,7 +24,7 @@ from .structure import map_tensors, rebuild, tensors_of, to_device, to_host
 from .tracing import Program, run_forward
 
 #: What torch and PyG say about an index that is too large.
-_INDEX_ERRORS = ("out of bounds", "out of range", "invalid 'dim_size'", "Found indices in")
+_INDEX_ERRORS = ("out of bounds", "out of range", "invalid 'dim_size'", "point to valid indices")
 
 
 class EmulatedDevice:

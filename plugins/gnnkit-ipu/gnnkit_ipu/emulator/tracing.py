@@ -14,18 +14,17 @@ from typing import Any, Callable, Dict, FrozenSet, List, Tuple
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedOperatorException,
-)
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from .layers import check_layer, static_layers
 from .restrictions import refuse
 from .session import BlockRecord, Session
 from .structure import map_tensors, to_device
 from .watching import FunctionWatcher, OperatorRecorder
+
+#: torch 2.0 has no class of its own for an operator without a fake form.
+_NO_FAKE_FORM = getattr(fake_tensor, "UnsupportedOperatorException", NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     Raises:
         RestrictionError: Forward breaks a restriction.
     """
-    fakes = FakeTensorMode()
+    fakes = FakeTensorMode(allow_non_fake_inputs=True)  # the recorder refuses them, with the line
     clone = _fake_copy(module, fakes)
     before = _named_tensors(clone)
     versions = {name: tensor._version for name, tensor in clone.named_buffers()}
@@ -131,8 +130,8 @@ def _translated(call: Callable[[], Any]) -> Any:
         refuse(8, f"forward reads the value of a tensor ({error.func})", where=_origin(error))
     except DynamicOutputShapeException as error:
         refuse(7, f"{error.func} has an output whose size depends on the data", where=_origin(error))
-    except UnsupportedOperatorException as error:
-        refuse(12, f"{error.func} has no fixed shape", where=_origin(error))
+    except _NO_FAKE_FORM as error:
+        refuse(12, f"{getattr(error, 'func', error)} has no fixed shape", where=_origin(error))
     except ValueError as error:
         if "Dynamic shapes disabled" not in str(error):
             raise

@@ -1,7 +1,8 @@
 """Two modes of torch that watch a forward: the functions that the user calls, and the operators that result.
 
 Rules: this file and :mod:`.tracing` are the only ones that use torch's private interfaces. The modes change no result,
-except for two functions whose CPU form reads values (``one_hot``, ``bincount``): these get a form of fixed shape.
+except for functions whose CPU form reads values (``one_hot``, ``bincount``, ``repeat_interleave`` by
+a number): these get a form of fixed shape.
 """
 
 # ruff: noqa: SIM905, N812 - PopTorch's names; lists of names read better as text.
@@ -107,7 +108,8 @@ class OperatorRecorder(TorchDispatchMode):
     def _check(self, func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> None:
         if name != "aten::lift_fresh":
             for tensor in _tensors((args, kwargs), []):
-                if not isinstance(tensor, FakeTensor):
+                number = tensor.dim() == 0 and self.session.trusted  # torch 2.0 makes tensors of Python numbers
+                if not isinstance(tensor, FakeTensor) and not number:
                     refuse(16, f"forward uses a CPU tensor of shape {list(tensor.shape)} from outside")
         if name in READS_VALUE:
             if self.session.slices:
@@ -141,8 +143,8 @@ class FunctionWatcher(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if session.tracing:
             _check_call(session, func, name, args, kwargs)
-        known = f"aten::{name.rstrip('_')}" in supported() or name in TAKEN_APART
         loss, slicing = func in LOSSES, name in _SLICERS
+        known = loss or f"aten::{name.rstrip('_')}" in supported() or name in TAKEN_APART
         session.trusted += known
         session.inside_loss += loss
         session.slices += slicing
@@ -198,8 +200,20 @@ def _bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     return torch.zeros(minlength, dtype=ones.dtype, device=input.device).scatter_add_(0, input, ones)
 
 
+def _repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, **kwargs: Any) -> Tensor:
+    """By a number: torch 2.0 goes through the form for tensors, whose size depends on the data."""
+    if not isinstance(repeats, int):
+        return torch.repeat_interleave(input, *([] if repeats is None else [repeats]), dim=dim, **kwargs)
+    tensor, dim = (input.reshape(-1), 0) if dim is None else (input, dim % input.dim())
+    shape = list(tensor.shape)
+    shape.insert(dim + 1, repeats)
+    return tensor.unsqueeze(dim + 1).expand(shape).flatten(dim, dim + 1)
+
+
 _FIXED_SHAPE: Dict[Any, Callable[..., Any]] = {
     F.one_hot: _one_hot,
     torch.bincount: _bincount,
     Tensor.bincount: _bincount,
+    torch.repeat_interleave: _repeat_interleave,
+    Tensor.repeat_interleave: _repeat_interleave,
 }

@@ -346,6 +346,17 @@ def test_recurrent_layers_run():
     assert torch.allclose(wrapped(X), model.rnn(model.lin(X).unsqueeze(1))[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("function", [
+    lambda t: t.repeat_interleave(3, dim=0), lambda t: t.repeat_interleave(2), lambda t: t.repeat_interleave(2, dim=-1),
+    lambda t: F.one_hot(t.argmax(1), 4), lambda t: torch.bincount(t.argmax(1), minlength=5),
+    lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
+])
+def test_forms_of_fixed_shape_equal_torchs(function):
+    wrapped = infer(lambda m, out, y: function(out))
+    expected = function(wrapped.model.lin(X))
+    assert torch.allclose(wrapped(X).float(), expected.float(), atol=1e-6)
+
+
 def test_a_users_error_stays_the_users():
     with pytest.raises(RuntimeError, match="reduction dim|mat1"):
         infer(lambda m, out, y: out @ out)
