@@ -76,11 +76,11 @@ def _from_library() -> bool:
     return "/torch_geometric/" in _caller_path()
 
 
-class OperatorRecorder(TorchDispatchMode):
+class OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operator and, while tracing, refuses what has no fixed shape or no lowering."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.session = session
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
