@@ -49,6 +49,21 @@ class Program:
         return 1 + max([block.ipu_id or 0 for block in self.blocks], default=0)
 
 
+class _Fakes:
+    """Makes tensors that have the shapes of the device's and no values."""
+
+    def __init__(self) -> None:
+        # Real tensors are refused by the recorder, which knows the line; the mode would only say that there is one.
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self._sources: List[Tensor] = []
+
+    def make(self, tensor: Tensor) -> Tensor:
+        """The fake of a tensor."""
+        # The mode remembers sources by identity: one that is freed could be taken for a later one at its address.
+        self._sources.append(to_device(tensor))
+        return self.mode.from_tensor(self._sources[-1])
+
+
 def run_forward(session: Session, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run forward under a session.
 
@@ -74,17 +89,17 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     Raises:
         RestrictionError: Forward breaks a restriction.
     """
-    fakes = FakeTensorMode(allow_non_fake_inputs=True)  # the recorder refuses them, with the line
+    fakes = _Fakes()
     clone = _fake_copy(module, fakes)
     before = _named_tensors(clone)
     versions = {name: tensor._version for name, tensor in clone.named_buffers()}
     session = Session(training, tracing=True)
-    fake_args, fake_kwargs = map_tensors(lambda t: fakes.from_tensor(to_device(t)), (args, kwargs))
+    fake_args, fake_kwargs = map_tensors(fakes.make, (args, kwargs))
     _watch_layers(clone, training)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(torch.enable_grad() if training else torch.no_grad())
-        stack.enter_context(fakes)
+        stack.enter_context(fakes.mode)
         _translated(lambda: run_forward(session, clone, fake_args, fake_kwargs))
     after = _named_tensors(clone)
     for name, tensor in before.items():
@@ -100,14 +115,14 @@ def _named_tensors(module: nn.Module) -> Dict[str, Tensor]:
     return dict([*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)])
 
 
-def _fake_copy(module: nn.Module, fakes: FakeTensorMode) -> nn.Module:
+def _fake_copy(module: nn.Module, fakes: _Fakes) -> nn.Module:
     """A copy of the module whose parameters and buffers have shapes and no values."""
     memo: Dict[int, Any] = {}
     for parameter in module.parameters():
-        fake = fakes.from_tensor(to_device(parameter))
+        fake = fakes.make(parameter)
         memo[id(parameter)] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
     for buffer in module.buffers():
-        memo[id(buffer)] = fakes.from_tensor(to_device(buffer))
+        memo[id(buffer)] = fakes.make(buffer)
     try:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:

@@ -203,7 +203,8 @@ def _bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
 def _repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, **kwargs: Any) -> Tensor:
     """By a number: torch 2.0 goes through the form for tensors, whose size depends on the data."""
     if not isinstance(repeats, int):
-        return torch.repeat_interleave(input, *([] if repeats is None else [repeats]), dim=dim, **kwargs)
+        given = [] if repeats is None else [repeats]
+        return torch.repeat_interleave(input, *given, dim=dim, **kwargs)  # type: ignore[call-overload,no-any-return]
     tensor, dim = (input.reshape(-1), 0) if dim is None else (input, dim % input.dim())
     shape = list(tensor.shape)
     shape.insert(dim + 1, repeats)
