@@ -88,7 +88,7 @@ class Program:
         self._lr = 0.0 if optimizer is None else learning_rate(optimizer)
         self._flat: Optional[FlatModule] = None
         self._executor: Any = None
-        self._host = ()  # type: Tuple[int, ...]
+        self._host: Tuple[int, ...] = ()
         self._is_ahead = False
         self._has_run = False
         self._waiting: List[Tuple[Batch, StepResult]] = []
@@ -154,7 +154,12 @@ class Program:
             if isinstance(error, GnnkitError):
                 raise
             raise CapabilityError(f"PopTorch refuses the program: {error}") from error
-        self._is_ahead = self._optimizer is not None
+        if self._optimizer is not None:
+            self._is_ahead = True
+            if not self._has_run:
+                # Changes nothing without gradients on the host, and tells torch's schedules that a step was made.
+                self._optimizer.zero_grad(set_to_none=True)
+                self._optimizer.step()
         self._has_run = True
         return out
 
