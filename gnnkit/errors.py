@@ -7,7 +7,7 @@ Rules: every message says what was received, what was expected and what to do. T
 from __future__ import annotations
 
 import difflib
-from typing import Iterable, Optional
+from typing import Iterable, Mapping, Optional
 
 
 class GnnkitError(Exception):
@@ -99,3 +99,16 @@ class CheckpointError(GnnkitError):
 
 class PipelineError(GnnkitError):
     """A stage of the loading pipeline failed; the message names the batch."""
+
+
+class BatchOverflowError(PipelineError):
+    """A batch does not fit the fixed sizes that a device with static shapes was given.
+
+    Args:
+        message: Received, capacity and margin of every size.
+        excess: By how much the batch is too large, by name of the size.
+    """
+
+    def __init__(self, message: str, excess: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.excess = dict(excess)

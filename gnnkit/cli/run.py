@@ -22,7 +22,7 @@ def run(
         None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A YAML file, and settings such as model.dropout=0.3."
     ),
     backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]"),
-    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda.  [default: auto]"),
+    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda, ipu, ipu-emulator.  [default: auto]"),
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
     model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
@@ -34,14 +34,15 @@ def run(
     fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
     batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
     precision: Optional[str] = typer.Option(None, help="float32 or bfloat16.  [default: float32]"),
+    overflow: Optional[str] = typer.Option(
+        None, help="A batch too large for a device's fixed shapes: carry, error.  [default: carry]"
+    ),
     seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a graph neural network, keep the best model by validation metric, and test it."""
-    from gnnkit.train import load_config
-
     flags = {
         "backend": backend,
         "device": device,
@@ -52,13 +53,13 @@ def run(
         "train": {
             "epochs": epochs,
             "lr": lr,
-            "fanouts": None if fanouts is None else _fanouts(fanouts),
+            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
             "batch_size": batch_size,
             "precision": precision,
+            "overflow": overflow,
         },
     }
-    file, overrides = _split(settings or [])
-    result = train(load_config(file, _given(flags), overrides))
+    result = train(run_config(settings or [], flags))
     _show(result)
     if json:
         print_json(result.summary())
@@ -82,7 +83,7 @@ def train(config: RunConfig) -> RunResult:
     from gnnkit.train.run_folder import check_free
 
     backend = load_backend(config.backend)
-    choose_device(config.device, backend).close()  # A device that is not there is told before data are loaded.
+    device = choose_device(config.device, backend, config.device_options)  # Told before data are loaded if not there.
     if config.run_dir is not None:
         check_free(Path(config.run_dir))
     data, model = config.dataset, asdict(config.model)
@@ -93,7 +94,8 @@ def train(config: RunConfig) -> RunResult:
     run_dir = Path(config.run_dir) if config.run_dir else new_run_dir(Path("runs"), graph.name, name, backend.name)
     trainer = Trainer(
         backend,
-        config.device,
+        device,
+        device_options=config.device_options,
         seed=config.seed,
         run_dir=run_dir,
         callbacks=_callbacks(config, run_dir),
@@ -109,7 +111,21 @@ def _callbacks(config: RunConfig, run_dir: Path) -> List[Callback]:
     return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard else []
 
 
-def _fanouts(text: str) -> List[int]:
+def run_config(settings: List[str], flags: Dict[str, Any]) -> RunConfig:
+    """The configuration from a command line.
+
+    Args:
+        settings: Arguments: a YAML file, and settings such as ``model.dropout=0.3``.
+        flags: Nested values from flags; None where a flag was not given.
+    """
+    from gnnkit.train import load_config
+
+    file, overrides = _split(settings)
+    return load_config(file, _given(flags), overrides)
+
+
+def parse_fanouts(text: str) -> List[int]:
+    """Fan-outs from text such as "15,10,5"."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -144,6 +160,8 @@ def _show(result: RunResult) -> None:
     for split, metrics in (("valid", result.valid), ("test", result.test)):
         rows += [[f"{split} {name.replace('_', ' ')}", f"{value:.4f}"] for name, value in metrics.items()]
     rows.append(["time", f"{result.seconds:.1f} s, {result.seconds_per_epoch * 1000:.1f} ms an epoch"])
+    if result.compile_seconds:
+        rows.append(["compilation", f"{result.compile_seconds:.1f} s of it"])
     print_table("Result", ["", ""], rows)
     if result.run_dir is not None:  # Outside the table, which would break a long path in two.
         print(f"  curves:      {result.run_dir / 'plots' / 'curves.png'}\n  run folder:  {result.run_dir}")

@@ -1,6 +1,6 @@
 """Records for graphs and batches, checks, conversions and transforms."""
 
-from gnnkit.data.batch import Batch, Block, full_block
+from gnnkit.data.batch import Batch, BatchLayout, Block, full_block
 from gnnkit.data.build import from_csc, from_edge_index
 from gnnkit.data.check import check_graph
 from gnnkit.data.convert import from_scipy, to_scipy
@@ -22,6 +22,7 @@ __all__ = [
     "IGNORED_LABEL",
     "SPLITS",
     "Batch",
+    "BatchLayout",
     "Block",
     "Graph",
     "add_self_loops",

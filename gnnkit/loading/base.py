@@ -7,13 +7,14 @@ batches through ``transfer`` before it yields them; that may happen in one of it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Callable, Iterator
+from typing import Callable, Iterator, List, Optional
 
 import torch
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Batch, Graph
 from gnnkit.errors import DataError
+from gnnkit.loading.padding import BatchSizes, batch_sizes
 
 Transfer = Callable[[Batch], Batch]
 """The last stage of loading, for example ``Device.put``."""
@@ -24,13 +25,24 @@ def identity(batch: Batch) -> Batch:
     return batch
 
 
+def spread(num: int, limit: Optional[int]) -> List[int]:
+    """No more than ``limit`` of the numbers below ``num``, ascending and evenly spread; all of them without a limit."""
+    count = num if limit is None else min(num, limit)
+    return [i * num // count for i in range(count)]
+
+
 class Loader(ABC):
     """A stream of batches, the same for the same epoch.
+
+    Attributes:
+        graph: Where features and labels come from.
 
     Example:
         >>> for batch in loader.epoch(0):  # doctest: +SKIP
         ...     step(batch)
     """
+
+    graph: Graph
 
     @abstractmethod
     def __len__(self) -> int:
@@ -46,6 +58,18 @@ class Loader(ABC):
         Raises:
             PipelineError: While iterating: a stage failed. The message names the batch and the stage.
         """
+
+    def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
+        """How large the batches of one epoch are before they are padded, for planning their fixed sizes.
+
+        Args:
+            number: The epoch.
+            limit: Look at no more than so many batches, spread evenly over the epoch. None looks at all.
+        """
+        wanted = set(spread(len(self), limit))
+        for position, batch in enumerate(self.epoch(number)):
+            if position in wanted:
+                yield batch_sizes(batch.blocks)
 
     @property
     def num_batches(self) -> int:

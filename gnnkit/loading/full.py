@@ -15,6 +15,7 @@ from gnnkit.data import IGNORED_LABEL, Batch, Graph, full_block
 from gnnkit.errors import ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity
 from gnnkit.loading.gather import loaded_dtype
+from gnnkit.loading.padding import BatchSizes, PadSpec, pad_batch
 from gnnkit.sampling.neighbor import check_node_ids
 
 
@@ -27,10 +28,12 @@ class FullGraphLoader(Loader):
             batch. None when only outputs are wanted: the batch then has no labels.
         num_layers: How many layers the model has; the batch repeats its one block so often.
         transfer: What to do with the batch last, for example ``Device.put``.
+        pad: Bring the batch to these sizes. None leaves it as large as the graph.
 
     Raises:
         ConfigError: No nodes, or ``num_layers`` below 1.
         DataError: No features, or nodes that the graph does not have.
+        BatchOverflowError: At the first epoch: the graph is too large for ``pad``.
 
     Example:
         >>> from gnnkit.data import Graph
@@ -41,7 +44,13 @@ class FullGraphLoader(Loader):
     """
 
     def __init__(
-        self, graph: Graph, nodes: Optional[Tensor], *, num_layers: int, transfer: Transfer = identity
+        self,
+        graph: Graph,
+        nodes: Optional[Tensor],
+        *,
+        num_layers: int,
+        transfer: Transfer = identity,
+        pad: Optional[PadSpec] = None,
     ) -> None:
         if num_layers < 1:
             raise ConfigError(f"num_layers is {num_layers}; expected at least 1.")
@@ -50,6 +59,7 @@ class FullGraphLoader(Loader):
         self._x = features_of(graph)
         self._nodes = None if nodes is None else torch.from_numpy(check_node_ids(nodes, graph.num_nodes, "nodes"))
         self._transfer = transfer
+        self.pad = pad
 
     def __len__(self) -> int:
         """One."""
@@ -58,6 +68,11 @@ class FullGraphLoader(Loader):
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the one batch, the same object at every epoch."""
         yield self._batch
+
+    def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
+        """See :class:`Loader`; nothing is built."""
+        nodes, edges = self.graph.num_nodes, self.graph.num_edges
+        yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers)
 
     @cached_property
     def _batch(self) -> Batch:
@@ -69,6 +84,8 @@ class FullGraphLoader(Loader):
             nodes=torch.arange(self.graph.num_nodes),
             num_targets=0 if y is None else count_targets(y),
         )
+        if self.pad is not None:
+            batch = pad_batch(batch, self.pad)
         try:
             return self._transfer(batch)
         except Exception as error:

@@ -1,12 +1,15 @@
-"""Neighbour-sampled batches: seeds -> sample -> gather features -> batch -> transfer, in threads.
+"""Neighbour-sampled batches: seeds -> sample -> gather features -> batch -> pad -> transfer, in threads.
 
 Rules: a batch is a function of (loader, epoch, number of the batch), so it is the same for any number of threads.
+Every seed comes exactly once in an epoch, whatever the sizes that batches are padded to.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from typing import Iterator
+from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -14,12 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import Batch, Graph
-from gnnkit.errors import ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity
+from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
+from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
+from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import prefetch
-from gnnkit.sampling import NeighborSampler, shuffle_order
+from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
+
+OVERFLOW = ("carry", "error")
+"""What can be done with seeds whose batch is too large for fixed sizes."""
 
 
 class NeighborLoader(Loader):
@@ -36,6 +43,11 @@ class NeighborLoader(Loader):
         num_threads: Threads that prepare batches. 0 prepares each in the caller's thread.
         prefetch: Finished batches to hold beyond one for each thread.
         transfer: The last stage, run in the thread that prepared the batch, for example ``Device.put``.
+        pad: Bring every batch to these sizes, a last smaller one too; see :func:`gnnkit.loading.plan_padding`. None
+            leaves batches as large as they are.
+        overflow: What to do with a batch that is too large for ``pad``: "carry" splits its seeds in halves until they
+            fit, each part a batch of its own directly after the other, so that an epoch may have more batches than
+            ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
 
     Raises:
         ConfigError: Settings out of range, no nodes, or not one whole batch with ``drop_last``.
@@ -62,7 +74,11 @@ class NeighborLoader(Loader):
         num_threads: int = 1,
         prefetch: int = 2,
         transfer: Transfer = identity,
+        pad: Optional[PadSpec] = None,
+        overflow: str = "carry",
     ) -> None:
+        if overflow not in OVERFLOW:
+            raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("num_threads", num_threads, 0),
@@ -83,6 +99,8 @@ class NeighborLoader(Loader):
         self.seed = seed
         self.num_threads = num_threads
         self.prefetch = prefetch
+        self.pad = pad
+        self.overflow = overflow
         self._x = features_of(graph)
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
@@ -93,31 +111,71 @@ class NeighborLoader(Loader):
             )
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Number of batches in an epoch; with ``pad`` the least number, if none of them is too large."""
         whole, rest = divmod(len(self._nodes), self.batch_size)
         return whole + (1 if rest and not self.drop_last else 0)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``."""
-        order = self._nodes
-        if self.shuffle:
-            order = order[shuffle_order(len(order), seed=self.seed, epoch=number)]
-        build = partial(self._build, order, number)
-        return prefetch(build, len(self), num_threads=self.num_threads, ahead=self.prefetch)
+        build = partial(self._build, self._order(number), number)
+        position = 0
+        with closing(prefetch(build, len(self), num_threads=self.num_threads, ahead=self.prefetch)) as groups:
+            for parts in groups:
+                for batch in parts:
+                    yield batch if batch.index == position else replace(batch, index=position)
+                    position += 1
 
-    def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> Batch:
-        seeds = order[index * self.batch_size : (index + 1) * self.batch_size]
+    def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
+        """See :class:`Loader`; neighbours are sampled, features are not read."""
+        order = self._order(number)
+        for index in spread(len(self), limit):
+            sampled = self.sampler.sample(self._seeds(order, index), epoch=number, batch=index)
+            yield batch_sizes(sampled.blocks)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return self._nodes
+        return self._nodes[shuffle_order(len(self._nodes), seed=self.seed, epoch=epoch)]
+
+    def _seeds(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
+        return order[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
+        """One batch, or the parts of one that was too large."""
         stage = "sampling"
         try:
-            sampled = self.sampler.sample(seeds, epoch=epoch, batch=index)
+            parts = self._sample(self._seeds(order, index), epoch, index)
             stage = "gathering features"
-            x = gather_rows(self._x, sampled.nodes)
-            nodes = torch.from_numpy(seeds.copy())
-            y = None if self.graph.y is None else self.graph.y[nodes]
-            batch = Batch(sampled.blocks, x, y, nodes, 0 if y is None else count_targets(y), index)
+            batches = [self._gather(seeds, sampled, index) for seeds, sampled in parts]
+            if self.pad is not None:
+                stage = "padding"
+                batches = [pad_batch(batch, self.pad) for batch in batches]
             stage = "transfer"
-            return self._transfer(batch)
+            return [self._transfer(batch) for batch in batches]
+        except BatchOverflowError as error:
+            raise BatchOverflowError(f"Batch {index} of epoch {epoch}: {error}", error.excess) from error
         except Exception as error:
             # Whatever a stage raises, the user needs to know which batch it was.
             message = f"Batch {index} of epoch {epoch} failed in {stage}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
+
+    def _sample(
+        self, seeds: NDArray[np.int64], epoch: int, index: int
+    ) -> List[Tuple[NDArray[np.int64], SampledBlocks]]:
+        """Sample the seeds' neighbourhoods, in as many parts as it takes to fit. Parts draw what the whole would."""
+        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index)
+        if self.pad is None:
+            return [(seeds, sampled)]
+        sizes = batch_sizes(sampled.blocks)
+        if self.overflow == "error" or len(seeds) == 1:
+            self.pad.check(sizes)
+        if self.pad.fits(sizes):
+            return [(seeds, sampled)]
+        half = (len(seeds) + 1) // 2
+        return self._sample(seeds[:half], epoch, index) + self._sample(seeds[half:], epoch, index)
+
+    def _gather(self, seeds: NDArray[np.int64], sampled: SampledBlocks, index: int) -> Batch:
+        x = gather_rows(self._x, sampled.nodes)
+        nodes = torch.from_numpy(seeds.copy())
+        y = None if self.graph.y is None else self.graph.y[nodes]
+        return Batch(sampled.blocks, x, y, nodes, 0 if y is None else count_targets(y), index)

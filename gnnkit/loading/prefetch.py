@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Iterator, TypeVar
+from typing import Callable, Deque, Generator, TypeVar
 
 T = TypeVar("T")
 
 
-def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int) -> Iterator[T]:
+def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int) -> Generator[T, None, None]:
     """Yield ``produce(0)`` to ``produce(num - 1)`` in order.
 
     Args:

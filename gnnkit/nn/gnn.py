@@ -7,7 +7,7 @@ convolutions are the same everywhere. Parameters are known by canonical names (`
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Protocol, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError
+from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.spec import ConvSpec, ModelSpec, ParameterSpec, conv_parameters
 
@@ -43,6 +44,7 @@ class GNN(nn.Module):
         h = conv_i(block_i, dropout(h_src), dropout(h_dst)) + residual_i(h_dst)
         h = activation(norm_i(h))                            # not after the output layer
 
+    Padding destinations of a padded block are 0 after every layer and take no part in batch normalisation.
     With jumping knowledge (Xu et al., 2018) a linear head reads the outputs of all layers.
 
     Args:
@@ -123,7 +125,15 @@ class GNN(nn.Module):
             out = out + self.residuals[i](h_dst)
         if i < self.num_activated:
             activation = functional.elu if self.spec.activation == "elu" else functional.relu
-            out = activation(self.norms[i](out))
+            out = activation(self._normalize(i, out, block.dst_mask))
+        if block.dst_mask is not None:
+            # Sums over padding edges would otherwise grow from layer to layer, past what half precision can hold.
+            out = out * block.dst_mask.to(out.dtype).unsqueeze(-1)
+        return out
+
+    def _normalize(self, i: int, h: Tensor, mask: Optional[Tensor]) -> Tensor:
+        norm = self.norms[i]
+        out: Tensor = norm(h, mask) if isinstance(norm, MaskedBatchNorm) else norm(h)
         return out
 
     def output(self, layers: Sequence[Tensor]) -> Tensor:
@@ -218,7 +228,7 @@ class GNN(nn.Module):
 
 def _norm(kind: str, width: int) -> nn.Module:
     if kind == "batch":
-        return nn.BatchNorm1d(width)
+        return MaskedBatchNorm(width)
     return nn.LayerNorm(width) if kind == "layer" else nn.Identity()
 
 

@@ -76,6 +76,9 @@ class TrainConfig:
         drop_last: Whether a last, smaller batch is left out.
         num_threads: Threads that prepare batches.
         prefetch: Batches prepared ahead.
+        overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
+            "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
+        overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
         evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
             chunks), "sampled" (with ``eval_fanouts``), or "auto": "full" on the full graph, else "layerwise".
         eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
@@ -98,6 +101,8 @@ class TrainConfig:
     drop_last: bool = False
     num_threads: int = 1
     prefetch: int = 2
+    overflow: str = "carry"
+    overflow_rate: float = 0.01
     evaluation: str = "auto"
     eval_fanouts: Optional[List[int]] = None
     eval_batch_size: int = 4096
@@ -141,6 +146,8 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {value}, expected at least {smallest}.")
         if self.lr <= 0:
             raise ConfigError(f"lr is {self.lr}, expected a positive number.")
+        if not 0 <= self.overflow_rate < 1:
+            raise ConfigError(f"overflow_rate is {self.overflow_rate}, expected a share from 0 up to below 1.")
         for name in ("fanouts", "eval_fanouts"):
             fanouts = getattr(self, name)
             if fanouts is not None and len(fanouts) != num_layers:
@@ -153,6 +160,7 @@ class TrainConfig:
 _CHOICES: Mapping[str, Sequence[str]] = {
     "schedule": ("constant", "cosine", "plateau"),
     "precision": ("float32", "bfloat16"),
+    "overflow": ("carry", "error"),
     "evaluation": ("full", "layerwise", "sampled"),
 }
 _SMALLEST: Mapping[str, float] = {
@@ -178,6 +186,7 @@ class RunConfig:
         train: How to train.
         backend: Which graph library computes the convolutions.
         device: Where steps run; "auto" takes the best that is ready.
+        device_options: Settings of the device itself.
         seed: Seed of splits, initial weights, shuffling, sampling and dropout.
         run_dir: Folder of this run. None: a new one under ``runs``.
         tensorboard: Whether to write TensorBoard event files into the run folder.
@@ -188,6 +197,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     backend: str = "reference"
     device: str = "auto"
+    device_options: Dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     run_dir: Optional[str] = None
     tensorboard: bool = False
@@ -248,7 +258,7 @@ def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
 
 def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
     """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix == "dataset.options.":
+    if prefix in ("dataset.options.", "device_options."):
         return
     known = [str(key) for key in base]
     for key, value in layer.items():

@@ -1,17 +1,23 @@
-"""Outputs of a trained model for nodes of a graph: over the whole graph, layer by layer, or sampled."""
+"""Outputs of a trained model for nodes of a graph: over the whole graph, layer by layer, or sampled.
+
+Rules: on a device with fixed shapes, every batch of one prepared step has the same shapes. Sizes are planned for all
+nodes of the graph, so that it does not matter which nodes are asked for.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import List, Sequence, Tuple
+from functools import partial
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, Step, StepOptions
-from gnnkit.loading import FullGraphLoader, NeighborLoader
+from gnnkit.loading import FullGraphLoader, NeighborLoader, PadSpec, Transfer, plan_padding
+from gnnkit.loading.base import identity
 from gnnkit.nn import GNN
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule
@@ -66,6 +72,11 @@ class SampledInference(Inference):
         self._sampler = sampler
         self._device = device
         self._batch_size = batch_size
+        self._pad: Optional[PadSpec] = None
+        if device.capabilities.static_shapes:
+            everyone = torch.arange(graph.num_nodes)
+            loader = NeighborLoader(self._graph, everyone, sampler, batch_size=batch_size, shuffle=True)
+            self._pad = plan_padding(loader).spec
 
     def outputs(self, nodes: Tensor) -> Tensor:
         """See :class:`Inference`."""
@@ -76,8 +87,9 @@ class SampledInference(Inference):
             batch_size=self._batch_size,
             shuffle=False,
             transfer=self._device.put,
+            pad=self._pad,
         )
-        return torch.cat([self._step(batch).outputs.float().cpu() for batch in loader.epoch(0)])
+        return torch.cat([_real_outputs(self._step, batch) for batch in loader.epoch(0)])
 
 
 class LayerwiseInference(Inference):
@@ -101,6 +113,11 @@ class LayerwiseInference(Inference):
         self._batch_size = batch_size
         self._steps = [device.prepare(_Layer(model, i), None, options) for i in range(model.num_layers)]
         self._head = device.prepare(_Head(model), None, options)
+        self._pad: Optional[PadSpec] = None
+        if device.capabilities.static_shapes:
+            loader = self._loader(self._graph)
+            # Nothing is drawn at random, so looking at every batch once shows all there will ever be.
+            self._pad = plan_padding(loader, overflow_rate=0, num_batches=max(2, len(loader))).spec
 
     def outputs(self, nodes: Tensor) -> Tensor:
         """See :class:`Inference`."""
@@ -108,29 +125,39 @@ class LayerwiseInference(Inference):
 
     def layers(self) -> List[Tensor]:
         """The output of every layer for every node, in host memory. Each [N, width], float32."""
-        everyone = torch.arange(self._graph.num_nodes)
         results: List[Tensor] = []
         h = self._graph.x
         for step in self._steps:
-            graph = replace(self._graph, x=h)
-            loader = NeighborLoader(
-                graph,
-                everyone,
-                NeighborSampler(graph, [-1]),
-                batch_size=self._batch_size,
-                shuffle=False,
-                transfer=self._device.put,
-            )
-            h = torch.cat([step(batch).outputs.float().cpu() for batch in loader.epoch(0)])
+            loader = self._loader(replace(self._graph, x=h), self._device.put, self._pad)
+            h = torch.cat([_real_outputs(step, batch) for batch in loader.epoch(0)])
             results.append(h)
         return results
+
+    def _loader(self, graph: Graph, transfer: Transfer = identity, pad: Optional[PadSpec] = None) -> NeighborLoader:
+        return NeighborLoader(
+            graph,
+            torch.arange(graph.num_nodes),
+            NeighborSampler(graph, [-1]),
+            batch_size=self._batch_size,
+            shuffle=False,
+            transfer=transfer,
+            pad=pad,
+        )
 
     def _combine(self, layers: Sequence[Tensor], nodes: Tensor) -> Tensor:
         if self._model.spec.jumping_knowledge == "none":
             return layers[-1][nodes]
-        joined = torch.stack([layer[nodes] for layer in layers], dim=1)
-        batch = self._device.put(Batch((), joined, None, nodes, 0))
-        return self._head(batch).outputs.float().cpu()
+        # Fixed shapes: the head is computed for all nodes, whichever are wanted.
+        wanted = torch.arange(self._graph.num_nodes) if self._pad is not None else nodes
+        joined = torch.stack([layer[wanted] for layer in layers], dim=1)
+        batch = self._device.put(Batch((), joined, None, wanted, 0))
+        outputs = self._head(batch).outputs.float().cpu()
+        return outputs[nodes] if self._pad is not None else outputs
+
+
+def _real_outputs(step: Step, batch: Batch) -> Tensor:
+    """Outputs of the batch's real nodes, in host memory."""
+    return step(batch).outputs.float().cpu()[(batch.nodes >= 0).cpu()]
 
 
 class _Layer(nn.Module):
@@ -185,5 +212,7 @@ def make_inference(
     if method == "sampled":
         assert sampler is not None
         return SampledInference(step, graph, sampler, device, batch_size)
-    loader = FullGraphLoader(graph, None, num_layers=module.model.num_layers, transfer=device.put)
+    loader_for = partial(FullGraphLoader, graph, None, num_layers=module.model.num_layers, transfer=device.put)
+    pad = plan_padding(loader_for()).spec if device.capabilities.static_shapes else None
+    loader = loader_for(pad=pad)
     return FullGraphInference(step, next(iter(loader.epoch(0))))

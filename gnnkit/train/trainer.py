@@ -10,8 +10,9 @@ import hashlib
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -21,14 +22,14 @@ from gnnkit.backends import Backend, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import CapabilityError, ConfigError
-from gnnkit.loading import FullGraphLoader, Loader, NeighborLoader
+from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
-from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import TrainConfig, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
+from gnnkit.train.loaders import make_sampler, training_loader
 from gnnkit.train.run_folder import RunFolder
 
 
@@ -37,7 +38,8 @@ class Trainer:
 
     Args:
         backend: Name of a backend, or one that is loaded. None keeps the model's.
-        device: Name of a device; "auto" takes the best that is ready.
+        device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
+        device_options: Settings of the device itself, for one given by name.
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
         run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
         callbacks: Listeners.
@@ -60,8 +62,9 @@ class Trainer:
     def __init__(
         self,
         backend: Union[str, Backend, None] = None,
-        device: str = "auto",
+        device: Union[str, Device] = "auto",
         *,
+        device_options: Optional[Mapping[str, Any]] = None,
         seed: int = 0,
         run_dir: Union[str, Path, None] = None,
         callbacks: Sequence[Callback] = (),
@@ -72,6 +75,7 @@ class Trainer:
         train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
         self.backend = backend
         self.device = device
+        self.device_options = dict(device_options or {})
         self.seed = seed
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.callbacks = list(callbacks)
@@ -121,6 +125,7 @@ class Trainer:
             "train": asdict(job.config),
             "backend": job.backend.name,
             "device": job.device.name,
+            "device_options": self.device_options,
             "seed": self.seed,
         }
 
@@ -146,7 +151,9 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     check_graph(graph)
     task = NodeClassification.for_graph(graph)
     backend = _backend(trainer.backend, model)
-    device = choose_device(trainer.device, backend)
+    device = trainer.device
+    if isinstance(device, str):
+        device = choose_device(device, backend, trainer.device_options)
     config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
     _check_fit(model, graph, backend, device, config)
     kind = model.spec.kind
@@ -162,9 +169,13 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
         device,
         StepOptions(config.precision),
         batch_size=config.eval_batch_size,
-        sampler=_sampler(prepared, model, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
     )
-    loader = _loader(prepared, model, config, trainer.seed, _transfer(device, model))
+    loader_for = partial(training_loader, prepared, kind, model.num_layers, config, trainer.seed)
+    pad = None
+    if device.capabilities.static_shapes:
+        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
+    loader = loader_for(transfer=_transfer(device, model), pad=pad)
     return _Job(model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference)
 
 
@@ -201,42 +212,6 @@ def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
     return transfer
 
 
-def _sampler(
-    graph: Graph, model: GNN, config: TrainConfig, fanouts: Optional[List[int]], seed: int
-) -> Optional[NeighborSampler]:
-    if fanouts is None:
-        return None
-    return NeighborSampler(
-        graph,
-        fanouts,
-        seed=seed,
-        replace=config.replace,
-        weighted=config.weighted,
-        keep_self_loops=model.spec.kind.self_loops,
-        rescale=model.spec.kind.gcn_norm,
-    )
-
-
-def _loader(graph: Graph, model: GNN, config: TrainConfig, seed: int, transfer: Callable[[Batch], Batch]) -> Loader:
-    nodes = graph.splits["train"]
-    sampler = _sampler(graph, model, config, config.fanouts, seed)
-    if sampler is None:
-        return FullGraphLoader(graph, nodes, num_layers=model.num_layers, transfer=transfer)
-    assert config.batch_size is not None
-    return NeighborLoader(
-        graph,
-        nodes,
-        sampler,
-        batch_size=config.batch_size,
-        shuffle=config.shuffle,
-        drop_last=config.drop_last,
-        seed=seed,
-        num_threads=config.num_threads,
-        prefetch=config.prefetch,
-        transfer=transfer,
-    )
-
-
 def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) -> RunResult:
     assert job.config.epochs is not None
     start = time.perf_counter()
@@ -256,6 +231,7 @@ def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) ->
                 callback.on_best(job.model, record)
         if job.config.patience is not None and epoch - best.epoch >= job.config.patience:
             break
+    job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if best.state:
         job.model.load_canonical(best.state)
     return RunResult(
@@ -271,11 +247,12 @@ def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) ->
         seconds=time.perf_counter() - start,
         run_dir=run_dir,
         memory=job.device.memory(),
+        compile_seconds=job.device.compile_seconds(),
     )
 
 
 def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[Callback]) -> EpochRecord:
-    start = time.perf_counter()
+    start = time.perf_counter() - job.device.compile_seconds()
     losses: List[Tuple[Tensor, int]] = []
     for batch in job.loader.epoch(epoch):
         torch.manual_seed(_step_seed(job.seed, epoch, batch.index))
@@ -284,7 +261,7 @@ def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[C
         for callback in callbacks:
             callback.on_batch(batch.index)
     job.device.synchronize()
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - job.device.compile_seconds() - start
     num_targets = sum(count for _, count in losses)
     train_loss = sum(float(loss) * count for loss, count in losses) / max(num_targets, 1)
     evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs

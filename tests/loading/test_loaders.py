@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.data import Graph
-from gnnkit.errors import ConfigError, DataError, PipelineError
-from gnnkit.loading import FullGraphLoader, NeighborLoader
+from gnnkit.errors import BatchOverflowError, ConfigError, DataError, PipelineError
+from gnnkit.loading import BatchSizes, FullGraphLoader, Loader, NeighborLoader, PadSpec, batch_sizes
 from gnnkit.loading.gather import gather_rows
 from gnnkit.sampling import NeighborSampler
 
@@ -272,3 +272,95 @@ def test_full_graph_errors():
 
     with pytest.raises(PipelineError, match="full-graph batch failed in transfer: RuntimeError: device lost"):
         next(FullGraphLoader(ring(), None, num_layers=1, transfer=fail).epoch(0))
+
+
+def padded_flatten(batch):
+    return flatten(batch) + (batch.blocks[-1].dst_mask.tolist(), batch.blocks[0].edge_mask.tolist())
+
+
+def sizes_seen(loader, epoch=0):
+    seen = np.array([sizes.values for sizes in loader.sizes(epoch)])
+    return seen.min(axis=0), seen.max(axis=0)
+
+
+def real_nodes(batch):
+    return batch.nodes[batch.nodes >= 0]
+
+
+def tight_spec(quantile):
+    """Sizes between the smallest that hold any one seed of a ring and the largest batch."""
+    _, most = sizes_seen(make_loader())
+    least = (9, 3, 1, 6, 2)  # Two neighbours of the seed, and two of each of the three.
+    values = [int(small + quantile * (big - small)) + 1 for small, big in zip(least, most)]
+    return PadSpec(tuple(values[:3]), tuple(values[3:]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 1.5), st.integers(1, 20), st.integers(0, 4), st.integers(0, 3))
+def test_every_seed_comes_once_for_any_sizes(quantile, batch_size, num_threads, epoch):
+    spec = tight_spec(quantile)
+    loader = make_loader(batch_size=batch_size, pad=spec, num_threads=num_threads)
+    batches = list(loader.epoch(epoch))
+    assert len(batches) >= len(loader)
+    assert [batch.index for batch in batches] == list(range(len(batches)))
+    assert all(batch_sizes(batch.blocks).values == spec.values for batch in batches)
+    assert all(batch.num_targets == len(real_nodes(batch)) for batch in batches)
+    plain = torch.cat([batch.nodes for batch in make_loader(batch_size=batch_size).epoch(epoch)])
+    assert torch.equal(torch.cat([real_nodes(batch) for batch in batches]), plain), "in the order of the unpadded run"
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 4])
+def test_padded_batches_do_not_depend_on_threads(num_threads):
+    spec = tight_spec(0.6)
+    expected = [padded_flatten(batch) for batch in make_loader(pad=spec, num_threads=0).epoch(3)]
+    assert len(expected) > len(make_loader())
+    assert [padded_flatten(batch) for batch in make_loader(pad=spec, num_threads=num_threads).epoch(3)] == expected
+
+
+def test_parts_of_a_batch_draw_the_neighbours_of_the_whole():
+    spec = tight_spec(0.6)
+    parts = list(make_loader(pad=spec, batch_size=50).epoch(0))
+    (whole,) = make_loader(batch_size=50).epoch(0)
+    taken = {}
+    for batch in [whole, *parts]:
+        block = batch.blocks[-1]
+        hop_nodes = batch.x[:, 0] / 3  # The features tell the node.
+        for row, node in enumerate(real_nodes(batch).tolist()):
+            sources = block.indices[block.indptr[row] : block.indptr[row + 1]]
+            taken.setdefault(node, []).append(sorted(hop_nodes[sources].tolist()))
+    assert len(parts) > 1 and len(taken) == 50
+    assert all(len(drawn) == 2 and drawn[0] == drawn[1] for drawn in taken.values())
+
+
+def test_overflow_error_names_batch_and_margins():
+    _, most = sizes_seen(make_loader())
+    spec = PadSpec(tuple(most[:3] + 1), (int(most[3]) + 1, int(most[4]) - 3))
+    loader = make_loader(pad=spec, overflow="error")
+    with pytest.raises(BatchOverflowError, match=r"Batch 0 of epoch 0: .*edges of block 1: 16 of 12 \(margin -4\)"):
+        list(loader.epoch(0))
+    fitting = PadSpec(tuple(most[:3] + 1), tuple(most[3:] + 1))
+    assert len(list(make_loader(pad=fitting, overflow="error").epoch(0))) == 7
+
+
+def test_one_seed_that_is_too_large_stops():
+    loader = make_loader(pad=PadSpec((3, 2, 2), (9, 9)))
+    with pytest.raises(BatchOverflowError, match="nodes of level 1"):
+        list(loader.epoch(0))
+    with pytest.raises(ConfigError, match="overflow is 'drop'; expected one of carry, error"):
+        make_loader(overflow="drop")
+
+
+def test_full_graph_batch_is_padded():
+    spec = PadSpec((56, 56, 56), (208, 208))
+    loader = FullGraphLoader(ring(), torch.tensor([3]), num_layers=2, pad=spec)
+    (batch,) = loader.epoch(0)
+    assert batch_sizes(batch.blocks).values == spec.values and batch.blocks[0] is batch.blocks[1]
+    assert next(loader.sizes(0)) == BatchSizes((50,) * 3, (200,) * 2)
+    with pytest.raises(BatchOverflowError, match="50 of 49"):
+        next(FullGraphLoader(ring(), None, num_layers=1, pad=PadSpec((50, 50), (208,))).epoch(0))
+
+
+def test_sizes_equal_those_of_the_batches():
+    for loader in (make_loader(), FullGraphLoader(ring(), None, num_layers=2)):
+        assert list(loader.sizes(1)) == [batch_sizes(batch.blocks) for batch in loader.epoch(1)]
+        assert list(Loader.sizes(loader, 1)) == list(loader.sizes(1))

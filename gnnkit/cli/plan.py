@@ -1,0 +1,138 @@
+"""``gnnkit plan``: what sizes batches should be padded to on a device with fixed shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.run import parse_fanouts, run_config
+
+if TYPE_CHECKING:
+    from gnnkit.loading import PaddingPlan
+
+EXAMPLE = "Example: gnnkit plan --dataset facebook_large --model sage --fanouts 10,10 --batch-size 1024"
+
+
+@reports_errors
+def plan(
+    settings: Optional[List[str]] = typer.Argument(
+        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="As for 'gnnkit run'."
+    ),
+    dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
+    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
+    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
+    layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]"),
+    fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
+    batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
+    overflow_rate: Optional[float] = typer.Option(
+        None, help="Share of batches that may be too large.  [default: 0.01]"
+    ),
+    batches: int = typer.Option(256, help="How many batches to sample."),
+    seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
+    picture: Path = typer.Option(Path("plan.png"), help="Where the histograms go."),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Sample batches and propose fixed sizes for them: least waste, few batches that do not fit."""
+    flags = {
+        "seed": seed,
+        "dataset": {"name": dataset, "data_dir": data_dir},
+        "model": {"name": model, "num_layers": layers},
+        "train": {
+            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
+            "batch_size": batch_size,
+            "overflow_rate": overflow_rate,
+        },
+    }
+    proposal = make_plan(run_config(settings or [], flags), batches)
+    plot_plan(proposal, picture)
+    values = _summary(proposal, picture)
+    if json:
+        print_json(values)
+    else:
+        _show(proposal, values)
+
+
+def make_plan(config: Any, num_batches: int) -> PaddingPlan:
+    """Plan for the training batches of a run.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        num_batches: How many batches to sample.
+    """
+    from gnnkit.data import prepare_graph
+    from gnnkit.datasets import load_dataset
+    from gnnkit.loading import plan_padding
+    from gnnkit.nn import CONV_KINDS
+    from gnnkit.tasks import NodeClassification
+    from gnnkit.train.loaders import training_loader
+
+    data, num_layers = config.dataset, config.model.num_layers
+    settings = config.train.resolved(num_layers)
+    graph = load_dataset(
+        data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
+    )
+    NodeClassification.for_graph(graph)  # Says what is missing for a training.
+    kind = CONV_KINDS[config.model.name]
+    graph = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    loader = training_loader(graph, kind, num_layers, settings, config.seed)
+    return plan_padding(loader, overflow_rate=settings.overflow_rate, num_batches=num_batches)
+
+
+def plot_plan(proposal: PaddingPlan, file: Path) -> None:
+    """Draw a histogram of every size over the sampled batches, with the proposed size, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from gnnkit.train.files import replacing
+
+    spec = proposal.spec
+    columns = spec.num_blocks + 1
+    figure = Figure(figsize=(3.2 * columns, 5), layout="constrained")
+    axes = figure.subplots(2, columns, squeeze=False)
+    axes[1][-1].axis("off")  # There is a block less than there are levels.
+    for i, (name, room) in enumerate(zip(spec.names, spec.values)):
+        place = axes[i // columns][i % columns]
+        place.hist(proposal.sizes[:, i], bins=24)
+        place.axvline(room - 1, color="C3", linestyle="--", label=f"largest that fits: {room - 1:,}")
+        place.set(xlabel=name, ylabel="batches" if i % columns == 0 else "")
+        place.legend(frameon=False, fontsize="small")
+    FigureCanvasAgg(figure)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _summary(proposal: PaddingPlan, picture: Path) -> Dict[str, Any]:
+    spec = proposal.spec
+    return {
+        "num_nodes": list(spec.num_nodes),
+        "num_edges": list(spec.num_edges),
+        "waste_percent": {name: round(100 * waste, 2) for name, waste in zip(spec.names, proposal.waste)},
+        "expected_overflow": proposal.expected_overflow,
+        "bytes_per_batch": proposal.bytes_per_batch,
+        "batches_sampled": len(proposal.sizes),
+        "picture": str(picture),
+    }
+
+
+def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
+    spec, sizes = proposal.spec, proposal.sizes
+    rows = []
+    for i, (name, room) in enumerate(zip(spec.names, spec.values)):
+        waste = values["waste_percent"][name]
+        rows.append([name, f"{room:,}", f"{sizes[:, i].mean():,.0f}", f"{sizes[:, i].max():,}", f"{waste:.1f}"])
+    print_table("Proposed sizes", ["", "padded to", "mean", "largest", "waste in %"], rows)
+    expected = f"{100 * proposal.expected_overflow:.1f}% of batches (sampled: {len(sizes)})"
+    print_table(
+        "What to expect",
+        ["", ""],
+        [
+            ["overflow", expected],
+            ["memory per batch", f"{proposal.bytes_per_batch / 2**20:,.2f} MiB, without activations"],
+            ["histograms", values["picture"]],
+        ],
+    )

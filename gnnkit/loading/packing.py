@@ -1,0 +1,243 @@
+"""Many small graphs in batches of one fixed size: one graph each, or packed several together.
+
+Rules: as in :mod:`gnnkit.loading.padding`, what is real comes first, and one slot of nodes, edges and graphs is always
+spare. The spare nodes and edges of a padded record belong to one padding graph directly after the real ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, List, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnkit.data import IGNORED_LABEL, Graph
+from gnnkit.errors import BatchOverflowError, ConfigError
+from gnnkit.loading.padding import BatchSizes, PadSpec, pad_rows, real_mask
+
+GraphSizes = Union[Graph, Sequence[Tuple[int, int]]]
+"""Graphs whose sizes matter: a record that holds them, or a list of (nodes, edges)."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Graphs put together in bins of one size.
+
+    Attributes:
+        spec: Size of every bin, with ``num_graphs``.
+        bins: Numbers of the graphs in each bin, ascending.
+        efficiency: Share of the node slots of all bins that real nodes fill, from 0 to 1.
+        edge_efficiency: The same of edges.
+    """
+
+    spec: PadSpec
+    bins: Tuple[Tuple[int, ...], ...]
+    efficiency: float
+    edge_efficiency: float
+
+
+def graph_sizes(graphs: GraphSizes) -> NDArray[np.int64]:
+    """Nodes and edges of every graph. Shape [G, 2], int64.
+
+    Raises:
+        ConfigError: There are none, or what was given are no sizes.
+    """
+    if isinstance(graphs, Graph):
+        pointer = _pointer(graphs)
+        return torch.stack([pointer.diff(), graphs.indptr[pointer].diff()], dim=1).numpy()
+    sizes = np.asarray(graphs)
+    if sizes.ndim != 2 or sizes.shape[1] != 2 or not len(sizes) or sizes.dtype.kind not in "iu" or sizes.min() < 0:
+        raise ConfigError("Sizes of graphs are a list of (nodes, edges), whole numbers from 0, of at least one graph.")
+    return sizes.astype(np.int64)
+
+
+def pad_to_maximum(graphs: GraphSizes) -> Packing:
+    """Give every graph a bin of its own, as large as the largest needs.
+
+    Args:
+        graphs: The graphs.
+
+    Returns:
+        A packing of one graph a bin.
+
+    Example:
+        >>> packing = pad_to_maximum([(3, 4), (7, 12)])
+        >>> packing.spec.num_nodes[0], packing.efficiency
+        (8, 0.625)
+    """
+    sizes = graph_sizes(graphs)
+    nodes, edges = (int(most) + 1 for most in sizes.max(axis=0))
+    spec = _spec(max(nodes, 2), edges, num_graphs=2)
+    return _packing(sizes, [[graph] for graph in range(len(sizes))], spec)
+
+
+def pack_graphs(graphs: GraphSizes, *, num_nodes: int, num_edges: int, num_graphs: int) -> Packing:
+    """Pack graphs into bins by first-fit decreasing (Johnson, 1973) on nodes and edges.
+
+    Graphs are taken by falling number of nodes, then of edges; each goes into the first bin that has room for it.
+
+    Args:
+        graphs: The graphs.
+        num_nodes: Node slots of a bin, one of which stays spare.
+        num_edges: Edge slots of a bin, likewise.
+        num_graphs: Graph slots of a bin, likewise.
+
+    Returns:
+        The packing; every graph is in one bin.
+
+    Raises:
+        ConfigError: Sizes of bins too small for anything.
+        BatchOverflowError: A graph is larger than a bin.
+
+    Example:
+        >>> packing = pack_graphs([(3, 4), (7, 12), (4, 6)], num_nodes=8, num_edges=16, num_graphs=4)
+        >>> packing.bins, packing.efficiency
+        (((1,), (0, 2)), 0.875)
+    """
+    sizes = graph_sizes(graphs)
+    spec = _spec(num_nodes, num_edges, num_graphs)
+    most = sizes.max(axis=0)
+    spec.check(BatchSizes((int(most[0]),) * 2, (int(most[1]),)))
+    needs = np.column_stack([sizes, np.ones(len(sizes), dtype=np.int64)])
+    # No more bins than graphs; rows of bins that are not open yet are all room.
+    room = np.tile(np.array([num_nodes, num_edges, num_graphs]) - 1, (len(sizes), 1))
+    bins: List[List[int]] = []
+    for graph in np.lexsort((np.arange(len(sizes)), -sizes[:, 1], -sizes[:, 0])):
+        place = int((room[: len(bins) + 1] >= needs[graph]).all(axis=1).argmax())
+        if place == len(bins):
+            bins.append([])
+        bins[place].append(int(graph))
+        room[place] -= needs[graph]
+    return _packing(sizes, bins, spec)
+
+
+def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
+    """Some of the graphs in a record, as a record of their own, without splits.
+
+    Args:
+        graph: A record of graphs.
+        graphs: Numbers of the graphs to take, in the order wanted.
+
+    Raises:
+        ConfigError: None, or numbers of graphs that are not there.
+    """
+    if not len(graphs) or min(graphs) < 0 or max(graphs) >= graph.num_graphs:
+        raise ConfigError(f"Got graphs {list(graphs)[:5]}; expected at least one from 0 to {graph.num_graphs - 1}.")
+    pointer = _pointer(graph)
+    chosen = torch.as_tensor(graphs, dtype=torch.int64)
+    starts, ends = pointer[chosen], pointer[chosen + 1]
+    new_pointer = _offsets(ends - starts)
+    nodes = _ranges(starts, ends)
+    edges = _ranges(graph.indptr[starts], graph.indptr[ends])
+    shift = torch.repeat_interleave(new_pointer[:-1] - starts, graph.indptr[ends] - graph.indptr[starts])
+    return replace(
+        _map_arrays(graph, lambda rows: rows[nodes], lambda rows: rows[edges]),
+        indptr=_offsets(graph.in_degrees[nodes]),
+        indices=graph.indices[edges] + shift,
+        splits={},
+        graph_ptr=new_pointer,
+        graph_y=None if graph.graph_y is None else graph.graph_y[chosen],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedGraphs:
+    """A record of graphs brought to a fixed size.
+
+    Attributes:
+        graph: The record; real graphs come first, then one with all padding nodes and edges, then empty ones.
+        node_mask: Which nodes are real. Shape [num_nodes], bool.
+        edge_mask: Which edges are real. Shape [num_edges], bool.
+        graph_mask: Which graphs are real. Shape [num_graphs], bool.
+    """
+
+    graph: Graph
+    node_mask: Tensor
+    edge_mask: Tensor
+    graph_mask: Tensor
+
+
+def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
+    """Bring a record of graphs to a fixed size, as jraph's ``pad_with_graphs`` does.
+
+    Padding edges run from the last node to itself. Padding has features and weights 0 and labels -100. Splits are
+    kept.
+
+    Args:
+        graph: The record.
+        spec: Sizes of one block, with ``num_graphs``, such as ``Packing.spec``.
+
+    Raises:
+        BatchOverflowError: The record does not fit with one spare of each.
+        ConfigError: The sizes are not of one block, or say nothing of graphs.
+    """
+    if spec.num_graphs is None:
+        raise ConfigError("To pad a record of graphs, the sizes need num_graphs.")
+    spec.check(BatchSizes((graph.num_nodes,) * 2, (graph.num_edges,)))
+    if graph.num_graphs >= spec.num_graphs:
+        raise BatchOverflowError(
+            f"The record holds {graph.num_graphs} graphs, the fixed size is {spec.num_graphs} with one spare.",
+            excess={"graphs": graph.num_graphs + 1 - spec.num_graphs},
+        )
+    num_nodes, num_edges = spec.num_nodes[0], spec.num_edges[0]
+    indptr = pad_rows(graph.indptr, num_nodes + 1, graph.num_edges)
+    indptr[-1] = num_edges
+    padded = replace(
+        _map_arrays(graph, lambda rows: pad_rows(rows, num_nodes, 0), lambda rows: pad_rows(rows, num_edges, 0)),
+        indptr=indptr,
+        indices=pad_rows(graph.indices, num_edges, num_nodes - 1),
+        y=None if graph.y is None else pad_rows(graph.y, num_nodes, IGNORED_LABEL),
+        graph_ptr=pad_rows(_pointer(graph), spec.num_graphs + 1, num_nodes),
+        graph_y=None if graph.graph_y is None else pad_rows(graph.graph_y, spec.num_graphs, IGNORED_LABEL),
+    )
+    return PaddedGraphs(
+        padded,
+        real_mask(graph.num_nodes, num_nodes),
+        real_mask(graph.num_edges, num_edges),
+        real_mask(graph.num_graphs, spec.num_graphs),
+    )
+
+
+def _spec(num_nodes: int, num_edges: int, num_graphs: int) -> PadSpec:
+    return PadSpec((num_nodes, num_nodes), (num_edges,), num_graphs)
+
+
+def _packing(sizes: NDArray[np.int64], bins: Sequence[Sequence[int]], spec: PadSpec) -> Packing:
+    nodes, edges = (int(total) for total in sizes.sum(axis=0))
+    return Packing(
+        spec=spec,
+        bins=tuple(tuple(sorted(graphs)) for graphs in bins),
+        efficiency=nodes / (len(bins) * spec.num_nodes[0]),
+        edge_efficiency=edges / (len(bins) * spec.num_edges[0]),
+    )
+
+
+def _pointer(graph: Graph) -> Tensor:
+    return torch.tensor([0, graph.num_nodes]) if graph.graph_ptr is None else graph.graph_ptr
+
+
+def _offsets(counts: Tensor) -> Tensor:
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _ranges(starts: Tensor, ends: Tensor) -> Tensor:
+    """All numbers from each start up to its end, one range after the other."""
+    counts = ends - starts
+    shift = starts - _offsets(counts)[:-1]
+    return torch.arange(int(counts.sum())) + torch.repeat_interleave(shift, counts)
+
+
+def _map_arrays(graph: Graph, of_nodes: Callable[[Tensor], Tensor], of_edges: Callable[[Tensor], Tensor]) -> Graph:
+    """Apply functions to every array of nodes and of edges but the graph's structure."""
+    return replace(
+        graph,
+        x=None if graph.x is None else of_nodes(graph.x),
+        y=None if graph.y is None else of_nodes(graph.y),
+        node_data={name: of_nodes(rows) for name, rows in graph.node_data.items()},
+        edge_weight=None if graph.edge_weight is None else of_edges(graph.edge_weight),
+        edge_attr=None if graph.edge_attr is None else of_edges(graph.edge_attr),
+        edge_data={name: of_edges(rows) for name, rows in graph.edge_data.items()},
+    )

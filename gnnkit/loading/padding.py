@@ -1,0 +1,207 @@
+"""Padding: batches of one fixed shape, for devices that declare ``static_shapes``.
+
+Rules: real nodes and edges come first and padding last, so a padded batch needs no renumbering. At every level one
+node slot, and in every block one edge slot, is always spare. Padding edges run from the last source slot to the last
+destination slot, which are both padding. Padding changes no loss, no gradient and no output of a real node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gnnkit.data import IGNORED_LABEL, Batch, Block
+from gnnkit.errors import BatchOverflowError, ConfigError
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """How large a batch is.
+
+    Attributes:
+        num_nodes: Nodes at every level, from the sources of the first block to the targets: one more than blocks.
+        num_edges: Edges of every block.
+    """
+
+    num_nodes: Tuple[int, ...]
+    num_edges: Tuple[int, ...]
+
+    @property
+    def values(self) -> Tuple[int, ...]:
+        """All sizes, nodes before edges."""
+        return self.num_nodes + self.num_edges
+
+
+def batch_sizes(blocks: Sequence[Block]) -> BatchSizes:
+    """The sizes of a batch with these blocks, from input to output layer."""
+    levels = (*(block.num_src for block in blocks), blocks[-1].num_dst)
+    return BatchSizes(levels, tuple(block.num_edges for block in blocks))
+
+
+@dataclass(frozen=True)
+class PadSpec:
+    """The fixed sizes of padded batches. L is the number of blocks.
+
+    Attributes:
+        num_nodes: Node slots at every level. Level 0 are the sources of the first block, level L the targets, and
+            level l the destinations of block l - 1 and sources of block l. L + 1 numbers, none larger than the one
+            before it.
+        num_edges: Edge slots of every block. L numbers.
+        num_graphs: Graph slots, for records of many graphs only; see :func:`gnnkit.loading.pad_graphs`.
+
+    Raises:
+        ConfigError: Sizes that no batch can have.
+
+    Example:
+        >>> spec = PadSpec(num_nodes=(64, 16, 8), num_edges=(128, 32))
+        >>> spec.num_blocks, spec.names[-1], spec.excess(BatchSizes((64, 10, 7), (40, 20)))
+        (2, 'edges of block 1', {'nodes of level 0': 1})
+    """
+
+    num_nodes: Tuple[int, ...]
+    num_edges: Tuple[int, ...]
+    num_graphs: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "num_nodes", tuple(self.num_nodes))
+        object.__setattr__(self, "num_edges", tuple(self.num_edges))
+        nodes, edges = self.num_nodes, self.num_edges
+        if not edges or len(nodes) != len(edges) + 1:
+            raise ConfigError(
+                f"Padded sizes need edges for every block and nodes for one level more; got {len(nodes)} node counts "
+                f"and {len(edges)} edge counts."
+            )
+        if min(nodes) < 2 or min(edges) < 1 or (self.num_graphs is not None and self.num_graphs < 2):
+            raise ConfigError(
+                f"Padded sizes are nodes {list(nodes)}, edges {list(edges)}, graphs {self.num_graphs}; expected at "
+                "least 2 nodes, 1 edge and 2 graphs, because one of each is always left spare."
+            )
+        if any(after > before for before, after in zip(nodes, nodes[1:])):
+            raise ConfigError(
+                f"Padded node counts are {list(nodes)}; a level holds the nodes of the next one, so none may be larger "
+                "than the one before it."
+            )
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks L."""
+        return len(self.num_edges)
+
+    @property
+    def num_targets(self) -> int:
+        """Slots for targets."""
+        return self.num_nodes[-1]
+
+    @property
+    def values(self) -> Tuple[int, ...]:
+        """All sizes, nodes before edges."""
+        return self.num_nodes + self.num_edges
+
+    @property
+    def names(self) -> List[str]:
+        """What messages and tables call each of ``values``."""
+        levels = [f"nodes of level {level}" for level in range(len(self.num_nodes))]
+        return levels + [f"edges of block {block}" for block in range(self.num_blocks)]
+
+    def excess(self, sizes: BatchSizes) -> Dict[str, int]:
+        """By how much a batch is too large, by name of the size. Empty if it fits with one spare of each.
+
+        Raises:
+            ConfigError: The batch has another number of blocks.
+        """
+        if len(sizes.num_edges) != self.num_blocks:
+            raise ConfigError(
+                f"The padded sizes are for {self.num_blocks} blocks, the batch has {len(sizes.num_edges)}."
+            )
+        over = {name: have + 1 - room for name, have, room in zip(self.names, sizes.values, self.values)}
+        return {name: amount for name, amount in over.items() if amount > 0}
+
+    def fits(self, sizes: BatchSizes) -> bool:
+        """Whether a batch fits with one spare of each."""
+        return not self.excess(sizes)
+
+    def check(self, sizes: BatchSizes) -> None:
+        """Refuse a batch that does not fit.
+
+        Raises:
+            BatchOverflowError: It does not; the message has received, capacity and margin of every size.
+        """
+        if not self.fits(sizes):
+            lines = zip(self.names, sizes.values, self.values)
+            margins = "; ".join(
+                f"{name}: {have} of {room - 1} (margin {room - 1 - have})" for name, have, room in lines
+            )
+            raise BatchOverflowError(
+                f"The batch is larger than the fixed sizes, which keep one slot of each spare: {margins}. "
+                "Plan larger sizes, take fewer seeds or neighbours, or let seeds carry over (overflow='carry').",
+                excess=self.excess(sizes),
+            )
+
+
+def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
+    """Bring a batch to fixed sizes.
+
+    Padding has features 0, labels -100, node ids -1, edge weights 0. ``num_targets`` stays the number of real ones.
+
+    Args:
+        batch: An unpadded batch.
+        spec: The sizes.
+
+    Returns:
+        A batch of exactly the sizes of ``spec``, its blocks with masks. Layers that shared a block share one still
+        where their sizes agree.
+
+    Raises:
+        BatchOverflowError: The batch does not fit.
+        ConfigError: It has another number of blocks.
+
+    Example:
+        >>> block = Block(torch.tensor([0, 2]), torch.tensor([1, 2]), num_src=3)
+        >>> batch = Batch((block,), torch.ones(3, 2), torch.tensor([4]), torch.tensor([9]), num_targets=1)
+        >>> padded = pad_batch(batch, PadSpec(num_nodes=(5, 2), num_edges=(4,)))
+        >>> padded.blocks[0].indices.tolist(), padded.blocks[0].dst.tolist(), padded.y.tolist()
+        ([1, 2, 4, 4], [0, 0, 1, 1], [4, -100])
+    """
+    spec.check(batch_sizes(batch.blocks))
+    done: Dict[Tuple[int, int, int, int], Block] = {}
+    blocks = []
+    for i, block in enumerate(batch.blocks):
+        sizes = spec.num_nodes[i], spec.num_nodes[i + 1], spec.num_edges[i]
+        key = (id(block), *sizes)
+        if key not in done:
+            done[key] = _pad_block(block, *sizes)
+        blocks.append(done[key])
+    return replace(
+        batch,
+        blocks=tuple(blocks),
+        x=pad_rows(batch.x, spec.num_nodes[0], 0),
+        y=None if batch.y is None else pad_rows(batch.y, spec.num_targets, IGNORED_LABEL),
+        nodes=pad_rows(batch.nodes, spec.num_targets, -1),
+    )
+
+
+def _pad_block(block: Block, num_src: int, num_dst: int, num_edges: int) -> Block:
+    indptr = pad_rows(block.indptr, num_dst + 1, block.num_edges)
+    indptr[-1] = num_edges
+    return Block(
+        indptr=indptr,
+        indices=pad_rows(block.indices, num_edges, num_src - 1),
+        num_src=num_src,
+        edge_weight=None if block.edge_weight is None else pad_rows(block.edge_weight, num_edges, 0),
+        dst_mask=real_mask(block.num_dst, num_dst),
+        edge_mask=real_mask(block.num_edges, num_edges),
+    )
+
+
+def pad_rows(values: Tensor, num: int, fill: int) -> Tensor:
+    """Append rows of one value. Shape [n, ...] to [num, ...]; new memory, because the caller may write to it."""
+    return functional.pad(values, (0, 0) * (values.ndim - 1) + (0, num - values.shape[0]), value=fill)
+
+
+def real_mask(num_real: int, num: int) -> Tensor:
+    """True for the first ``num_real`` of ``num`` slots. Shape [num], bool."""
+    return torch.arange(num) < num_real

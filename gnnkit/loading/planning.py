@@ -1,0 +1,154 @@
+"""Planning the fixed sizes of padded batches from a sample of real ones.
+
+Rules: sizes are chosen on one half of the sampled batches and must hold their rate on the other half, because the
+largest of a sample are smaller than the largest to come. Planning samples epochs that no training reaches, and reads no
+features.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Iterator, Optional, Tuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gnnkit.data import Graph
+from gnnkit.errors import ConfigError
+from gnnkit.loading.base import Loader
+from gnnkit.loading.gather import loaded_dtype
+from gnnkit.loading.padding import BatchSizes, PadSpec
+
+_FIRST_EPOCH = 2**30
+_MULTIPLE = 8
+_MARGIN_STEP = 0.125  # Standard deviations.
+
+
+@dataclass(frozen=True, eq=False)
+class PaddingPlan:
+    """Proposed sizes, and what to expect of them.
+
+    Attributes:
+        spec: The proposed sizes.
+        sizes: Sizes of the batches that were sampled, one row a batch, columns as ``spec.names``. Shape [n, 2L + 1],
+            int64.
+        expected_overflow: Share of batches that are too large, from 0 to 1, counted on the half of them that had no
+            part in choosing the sizes but for the margin.
+        bytes_per_batch: Memory of one padded batch as loaded, in bytes; see :func:`batch_bytes`.
+    """
+
+    spec: PadSpec
+    sizes: NDArray[np.int64]
+    expected_overflow: float
+    bytes_per_batch: int
+
+    @property
+    def waste(self) -> Tuple[float, ...]:
+        """Mean share of padding among the slots of each of ``spec.names``, from 0 to 1, over batches that fit."""
+        room = np.array(self.spec.values)
+        fitting = self.sizes[(self.sizes < room).all(axis=1)]
+        if not len(fitting):
+            return (math.nan,) * len(room)
+        return tuple(float(share) for share in 1 - fitting.mean(axis=0) / room)
+
+
+def plan_padding(loader: Loader, *, overflow_rate: float = 0.01, num_batches: int = 256) -> PaddingPlan:
+    """Propose the sizes with the least waste at a given rate of batches that are too large.
+
+    On one half of the sampled batches those are left out, up to the rate, without which a batch takes least memory; the
+    sizes hold all the others. A margin is added, as small as the rate on the other half allows, and the sizes are
+    rounded up to multiples of 8.
+
+    Args:
+        loader: Gives the batches; its own ``pad``, if it has one, does not matter.
+        overflow_rate: Share of batches that may be too large, from 0 up to below 1.
+        num_batches: How many batches to sample; at least 2. A rate below 2 / num_batches counts as 0.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: Settings out of range.
+
+    Example:
+        >>> from gnnkit.loading import NeighborLoader
+        >>> from gnnkit.sampling import NeighborSampler
+        >>> ring = Graph(torch.arange(101), torch.arange(100).roll(1), x=torch.rand(100, 4))
+        >>> loader = NeighborLoader(ring, torch.arange(100), NeighborSampler(ring, [1]), batch_size=10, shuffle=True)
+        >>> plan = plan_padding(loader, num_batches=20)
+        >>> plan.spec.num_targets, plan.expected_overflow
+        (16, 0.0)
+    """
+    if not 0 <= overflow_rate < 1:
+        raise ConfigError(f"overflow_rate is {overflow_rate}; expected a share from 0 up to below 1, such as 0.01.")
+    if num_batches < 2:
+        raise ConfigError(f"num_batches is {num_batches}; expected at least 2.")
+    graph = loader.graph
+    sampled = list(islice(_sizes(loader, num_batches), num_batches))
+    sizes = np.array([each.values for each in sampled], dtype=np.int64)
+    num_blocks = len(sampled[0].num_edges)
+    costs = _slot_bytes(graph, num_blocks)
+    # Halves at random: batches of an epoch need not be alike from its beginning to its end.
+    order = np.random.default_rng(0).permutation(len(sizes))
+    chosen, held_out = sizes[order[::2]], sizes[order[1::2]]
+    largest = _leave_out(chosen, costs, int(overflow_rate * len(chosen)))
+    spread = np.maximum(chosen.std(axis=0), 1)  # At least one, so that a larger margin always means more room.
+    for step in count():
+        room = _room(largest + np.ceil(step * _MARGIN_STEP * spread).astype(np.int64), num_blocks)
+        overflow = float((held_out >= room).any(axis=1).mean())
+        if overflow <= overflow_rate:
+            break
+    spec = PadSpec(tuple(room[: num_blocks + 1].tolist()), tuple(room[num_blocks + 1 :].tolist()))
+    return PaddingPlan(spec, sizes, overflow, batch_bytes(spec, graph))
+
+
+def batch_bytes(spec: PadSpec, graph: Graph) -> int:
+    """Memory of one padded batch of a graph, as loaded, in bytes.
+
+    Counted are the tensors of ``Batch.flatten`` with 64-bit indices, every layer with a block of its own. Activations
+    of a model come on top.
+    """
+    return int(_slot_bytes(graph, spec.num_blocks) @ np.array(spec.values)) + 8 * spec.num_blocks
+
+
+def _sizes(loader: Loader, num: int) -> Iterator[BatchSizes]:
+    epoch = _FIRST_EPOCH
+    while True:
+        yield from loader.sizes(epoch, limit=num)
+        epoch += 1
+
+
+def _slot_bytes(graph: Graph, num_blocks: int) -> NDArray[np.int64]:
+    """Bytes of one more slot of each size, nodes before edges. Destinations have an offset and a mask."""
+    levels = np.zeros(num_blocks + 1, dtype=np.int64)
+    levels[1:] = 8 + 1
+    if graph.x is not None:
+        levels[0] += graph.num_features * torch.empty(0, dtype=loaded_dtype(graph.x.dtype)).element_size()
+    if graph.y is not None:
+        levels[-1] += graph.y.element_size() * (graph.y.shape[1] if graph.y.ndim == 2 else 1)
+    weight = 0 if graph.edge_weight is None else graph.edge_weight.element_size()
+    return np.concatenate([levels, np.full(num_blocks, 8 + 8 + 1 + weight, dtype=np.int64)])
+
+
+def _leave_out(sizes: NDArray[np.int64], costs: NDArray[np.int64], num: int) -> NDArray[np.int64]:
+    """The largest of each size after leaving out ``num`` batches, each time the one whose absence saves most memory."""
+    kept = sizes
+    for _ in range(num):
+        best: Optional[Tuple[int, int]] = None
+        for row in np.unique(kept.argmax(axis=0)):
+            cost = int(costs @ np.delete(kept, row, axis=0).max(axis=0))
+            best = min(best or (cost, int(row)), (cost, int(row)))
+        assert best is not None
+        kept = np.delete(kept, best[1], axis=0)
+    largest: NDArray[np.int64] = kept.max(axis=0)
+    return largest
+
+
+def _room(largest: NDArray[np.int64], num_blocks: int) -> NDArray[np.int64]:
+    """Slots that hold the largest with one spare, rounded up; a level holds all nodes of the next."""
+    room: NDArray[np.int64] = -(-(largest + 1) // _MULTIPLE) * _MULTIPLE
+    room[: num_blocks + 1] = np.maximum.accumulate(room[num_blocks::-1])[::-1]
+    return room

@@ -1,0 +1,79 @@
+"""The loader that a configuration asks for. Training and planning use the same one."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from gnnkit.data import Graph
+from gnnkit.loading import FullGraphLoader, Loader, NeighborLoader, PadSpec, Transfer
+from gnnkit.loading.base import identity
+from gnnkit.nn import ConvKind
+from gnnkit.sampling import NeighborSampler
+from gnnkit.train.config import TrainConfig
+
+
+def make_sampler(
+    graph: Graph, kind: ConvKind, config: TrainConfig, fanouts: Optional[List[int]], seed: int
+) -> Optional[NeighborSampler]:
+    """The sampler with these fan-outs; None without fan-outs.
+
+    Args:
+        graph: The prepared graph.
+        kind: What is true of the model's convolutions.
+        config: Resolved settings.
+        fanouts: Neighbours per layer, seeds first.
+        seed: Seed of the samples.
+    """
+    if fanouts is None:
+        return None
+    return NeighborSampler(
+        graph,
+        fanouts,
+        seed=seed,
+        replace=config.replace,
+        weighted=config.weighted,
+        keep_self_loops=kind.self_loops,
+        rescale=kind.gcn_norm,
+    )
+
+
+def training_loader(
+    graph: Graph,
+    kind: ConvKind,
+    num_layers: int,
+    config: TrainConfig,
+    seed: int,
+    *,
+    transfer: Transfer = identity,
+    pad: Optional[PadSpec] = None,
+) -> Loader:
+    """The loader of the training nodes: the full graph, or sampled batches.
+
+    Args:
+        graph: The prepared graph.
+        kind: What is true of the model's convolutions.
+        num_layers: Number of the model's layers.
+        config: Resolved settings.
+        seed: Seed of order and samples.
+        transfer: What to do with a batch last.
+        pad: Sizes to bring batches to.
+    """
+    nodes = graph.splits["train"]
+    sampler = make_sampler(graph, kind, config, config.fanouts, seed)
+    if sampler is None:
+        return FullGraphLoader(graph, nodes, num_layers=num_layers, transfer=transfer, pad=pad)
+    assert config.batch_size is not None
+    return NeighborLoader(
+        graph,
+        nodes,
+        sampler,
+        batch_size=config.batch_size,
+        shuffle=config.shuffle,
+        drop_last=config.drop_last,
+        seed=seed,
+        num_threads=config.num_threads,
+        prefetch=config.prefetch,
+        transfer=transfer,
+        pad=pad,
+        overflow=config.overflow,
+    )

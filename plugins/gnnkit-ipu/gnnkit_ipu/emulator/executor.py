@@ -1,0 +1,373 @@
+"""Wrapped models: compile once, then run steps on the emulated device.
+
+Rules: the host's weights change only by ``copyWeightsToHost`` and what calls it (detach, destroy, ``state_dict``). An
+inference model reads the host's weights when it is compiled or attached and on ``copyWeightsToDevice``.
+"""
+
+# ruff: noqa: N802, SIM905 - PopTorch's names; lists of names read better as text.
+from __future__ import annotations
+
+import datetime
+import hashlib
+import inspect
+import json
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import Any, Dict, List, MutableMapping, Optional, Tuple
+
+import torch
+from torch import nn
+
+from . import optim
+from .dataloader import micro_batches, split
+from .device import EmulatedDevice
+from .errors import Error, NotEmulatedError, OfflineTargetError
+from .inputs import Signature, check_inputs, check_parameters, check_same, leaves_of, named_arguments
+from .options import Options
+from .restrictions import refuse
+from .structure import rebuild, tensors_of
+from .tracing import Program, trace
+
+#: All that a compilation can claim.
+SUCCESS = "consistent with the documented restrictions"
+_VERSION = "3.4.0"
+_TRAINING: MutableMapping[nn.Module, PoplarExecutor] = weakref.WeakKeyDictionary()
+
+
+def trainingModel(model: nn.Module, options: Optional[Options] = None,
+                  optimizer: Optional[torch.optim.Optimizer] = None) -> PoplarExecutor:
+    """Wrap a module whose forward computes the loss: a call runs forward, backward and update.
+
+    Args:
+        model: The module.
+        options: Settings; frozen from now on.
+        optimizer: SGD with rate 0.01 if not given.
+
+    Raises:
+        RestrictionError: The model is wrapped already, or the optimiser is none of the device's.
+    """
+    model = model._user_model if isinstance(model, PoplarExecutor) else model
+    if model in _TRAINING:
+        refuse(26, f"{type(model).__name__} is wrapped by trainingModel already", where="")
+    optimizer = optim.SGD(model.parameters(), lr=0.01) if optimizer is None else optimizer
+    return PoplarExecutor(model, options, True, _VERSION, optimizer, model)
+
+
+def inferenceModel(model: nn.Module, options: Optional[Options] = None) -> PoplarExecutor:
+    """Wrap a module for running it forward only.
+
+    Args:
+        model: The module.
+        options: Settings; frozen from now on.
+
+    Raises:
+        RestrictionError: The options accumulate gradients.
+    """
+    model = model._user_model if isinstance(model, PoplarExecutor) else model
+    return PoplarExecutor(model, options, False, _VERSION, None, model)
+
+
+class PoplarExecutor:
+    """A wrapped model; made by :func:`trainingModel` and :func:`inferenceModel`.
+
+    Unknown attributes are those of the wrapped module.
+    """
+
+    def __init__(self, model: nn.Module, options: Optional[Options], training: bool, poptorch_version: str,
+                 optimizer: Optional[torch.optim.Optimizer] = None, user_model: Optional[nn.Module] = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise Error(f"A model is a torch.nn.Module, received {type(model).__name__}.")
+        if options is not None and not isinstance(options, Options):
+            refuse(24, f"options are an Options object, received {type(options).__name__}", where="")
+        self._user_model = model
+        self._options = options or Options()
+        self._training = training
+        if training:
+            optim.check_optimizer(optimizer)
+            _TRAINING[model] = self
+        elif self._options.Training.gradient_accumulation != 1:
+            refuse(25, f"gradientAccumulation is {self._options.Training.gradient_accumulation}", where="")
+        self._options._freeze()
+        self._optimizer = optimizer
+        self._hyper = optim.hyper_parameters(optimizer) if optimizer is not None else []
+        self._modes = _modes(model)
+        self._seconds = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._program: Optional[Program] = None
+        self._device: Optional[EmulatedDevice] = None
+        self._signature: Optional[Signature] = None
+        self._attached = False
+        self._host_is_stale = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "_user_model" not in self.__dict__:
+            raise AttributeError(name)
+        if name in _NOT_EMULATED:
+            raise NotEmulatedError(f"PoplarExecutor.{name}")
+        return getattr(self._user_model, name)
+
+    @property
+    def model(self) -> nn.Module:
+        """The wrapped module."""
+        return self._user_model
+
+    @property
+    def options(self) -> Options:
+        """The frozen options."""
+        return self._options
+
+    @property
+    def rng_state(self) -> List[Any]:
+        """Seed and state of the device's random numbers."""
+        return [self._options.random_seed, self._compiled("rng_state").random_state]
+
+    @rng_state.setter
+    def rng_state(self, state: List[Any]) -> None:
+        self._compiled("rng_state").random_state = state[1]
+
+    # Compilation
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile for arguments of these shapes, without running.
+
+        Raises:
+            RestrictionError: The program breaks a restriction.
+        """
+        self._compile(named_arguments(self._user_model, args, kwargs))
+
+    def _compile(self, arguments: Dict[str, Any]) -> None:
+        started = time.perf_counter()
+        if self._training:
+            self._claim()
+        self._check_modes()
+        parts = micro_batches(self._options)
+        signature = check_inputs(leaves_of(arguments), parts)
+        check_parameters(self._user_model)
+        first = rebuild(arguments, [split(t, parts)[0] for t in tensors_of(arguments)])
+        program = trace(self._user_model, *self._call_form(first), self._training)
+        _check_layout(program, self._options, self._training)
+        other = _TRAINING.get(self._user_model)
+        if other is not None and other is not self:
+            other.copyWeightsToHostIfNeeded()
+        self._device = EmulatedDevice(self._user_model, program, self._options,
+                                      self._optimizer if self._training else None)
+        if isinstance(self._optimizer, optim.Optimizer):
+            self._optimizer._device_state = self._device.optimizer_state
+        self._program, self._signature = program, signature
+        self._attached = self._options.offline_ipu_version is None
+        cached = self._remember(program, signature)
+        self._seconds = time.perf_counter() - started
+        if self._options.show_compilation_progress_bar:
+            how = "found in the cache" if cached else f"compiled in {self._seconds:.2f} s"
+            print(f"Graph compilation (emulated): {how}, {len(program.operators)} operators, {SUCCESS}.",
+                  file=sys.stderr)
+
+    def _claim(self) -> None:
+        """Wrap the module again after ``destroy``, unless another training model has."""
+        if _TRAINING.setdefault(self._user_model, self) is not self:
+            refuse(26, f"{type(self._user_model).__name__} is wrapped by another trainingModel", where="")
+
+    def _remember(self, program: Program, signature: Signature) -> bool:
+        """Write a record of the program into the cache folder; whether it was there."""
+        if self._options.cache_path is None:
+            return False
+        folder = Path(self._options.cache_path)
+        text = repr((program.operators, signature, self._training, sorted(map(str, self._options.toDict().items()))))
+        path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.emulated.json"
+        if path.exists():
+            return True
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"operators": program.operators, "claim": SUCCESS}, indent=1), encoding="utf-8")
+        return False
+
+    def _call_form(self, arguments: Dict[str, Any]) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+        bound = inspect.BoundArguments(inspect.signature(self._user_model.forward), arguments)
+        return bound.args, bound.kwargs
+
+    def isCompiled(self) -> bool:
+        """Whether the model is compiled."""
+        return self._program is not None
+
+    def compilationTime(self) -> datetime.timedelta:
+        """How long compilation took."""
+        self._compiled("compilationTime")
+        return datetime.timedelta(seconds=self._seconds)
+
+    def _compiled(self, what: str) -> EmulatedDevice:
+        if self._device is None:
+            refuse(27, f"{what} was used before compilation", where="")
+        return self._device
+
+    def _check_modes(self) -> None:
+        if self._modes != _modes(self._user_model):
+            now = "train" if self._user_model.training else "eval"
+            refuse(28, f"{type(self._user_model).__name__} or a layer of it was switched after wrapping and is in "
+                   f"{now}() now", where="")
+
+    # Running
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run one call: compile on first use, check the arguments, step.
+
+        Returns:
+            What forward returns, joined as the output mode says; 64-bit numbers as 32-bit ones.
+        """
+        arguments = named_arguments(self._user_model, args, kwargs)
+        if self._program is None:
+            self._compile(arguments)
+        else:
+            self._check_modes()
+            assert self._signature is not None
+            check_same(self._signature, check_inputs(leaves_of(arguments), 1))
+        if self._options.offline_ipu_version is not None:
+            raise OfflineTargetError("The model is compiled for an offline target: it cannot be called.")
+        if self._training and optim.hyper_parameters(self._optimizer) != self._hyper:  # type: ignore[arg-type]
+            refuse(23, "the optimiser's hyper-parameters changed since the last setOptimizer", where="")
+        if not self._attached:
+            self.attachToDevice()
+        out = self._compiled("a call").run(arguments, self._call_form)
+        self._host_is_stale = self._training
+        if self._training:
+            for tensor in tensors_of(out):
+                tensor.backward = _no_backward  # type: ignore[method-assign]
+        return out
+
+    def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take over the hyper-parameters of an optimiser of the same kind; the state stays on the device.
+
+        Raises:
+            RestrictionError: A value that is compiled in differs, or the optimiser is of another kind.
+        """
+        optim.check_optimizer(optimizer)
+        if self._device is not None:
+            if type(optimizer) is not type(self._optimizer):
+                refuse(23, f"the optimiser was {type(self._optimizer).__name__} and is {type(optimizer).__name__}",
+                       where="")
+            name = optim.changed_constant(self._optimizer, self._hyper, optimizer)
+            if name:
+                refuse(23, f"{name!r} is compiled in as a constant", where="")
+            self._device.set_hyper_parameters(optimizer)
+            if isinstance(optimizer, optim.Optimizer):
+                optimizer._device_state = self._device.optimizer_state
+        self._optimizer = optimizer
+        self._hyper = optim.hyper_parameters(optimizer)
+
+    # Weights
+
+    def copyWeightsToHost(self) -> None:
+        """Copy parameters and buffers from the device into the module."""
+        self._compiled("copyWeightsToHost").download()
+        self._host_is_stale = False
+
+    def copyWeightsToHostIfNeeded(self) -> bool:
+        """Copy the weights only if the device's are newer; whether it did."""
+        stale = self._host_is_stale
+        if stale:
+            self.copyWeightsToHost()
+        return stale
+
+    def copyWeightsToDevice(self) -> None:
+        """Copy the module's parameters and buffers to the device."""
+        self._compiled("copyWeightsToDevice").upload()
+        self._host_is_stale = False
+
+    def copyNamedBuffersToDevice(self) -> None:
+        """Copy the buffers named in ``Options.updatableNamedBuffers`` to the device."""
+        self._compiled("copyNamedBuffersToDevice").upload_buffers(self._options.updatable_named_buffers)
+
+    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "",
+                   keep_vars: bool = False) -> Dict[str, Any]:
+        """State of the module, after the device's weights were fetched."""
+        self.copyWeightsToHostIfNeeded()
+        settings = {"destination": destination, "prefix": prefix, "keep_vars": keep_vars}
+        return self._user_model.state_dict(*args, **settings)
+
+    def load_state_dict(self, state_dict: Dict[str, Any], strict: bool = True) -> Any:
+        """Load a state into the module and onto the device."""
+        result = self._user_model.load_state_dict(state_dict, strict)
+        if self._device is not None:
+            self.copyWeightsToDevice()
+        return result
+
+    def parameters(self, recurse: bool = True) -> Any:
+        """Parameters of the module, on the host."""
+        return self._user_model.parameters(recurse)
+
+    def train(self, mode: bool = True) -> PoplarExecutor:
+        """Switch the module; a wrapped model refuses to run in another mode than it was wrapped in."""
+        self._user_model.train(mode)
+        return self
+
+    def eval(self) -> PoplarExecutor:
+        """Switch the module to evaluation; see ``train``."""
+        return self.train(False)
+
+    # Devices
+
+    def isAttachedToDevice(self) -> bool:
+        """Whether the model holds a device."""
+        return self._attached
+
+    def attachToDevice(self) -> None:
+        """Take the device again, with the host's weights.
+
+        Raises:
+            Error: The model is attached already, or its target is offline.
+        """
+        device = self._compiled("attachToDevice")
+        if self._attached or self._options.offline_ipu_version is not None:
+            raise Error("attachToDevice: the model is attached already, or its target is offline.")
+        device.upload()
+        self._attached = True
+
+    def detachFromDevice(self) -> None:
+        """Fetch the weights and let the device go.
+
+        Raises:
+            Error: The model is not attached.
+        """
+        self._compiled("detachFromDevice")
+        if not self._attached:
+            raise Error("detachFromDevice: the model is not attached.")
+        self.copyWeightsToHostIfNeeded()
+        self._attached = False
+
+    def destroy(self) -> None:
+        """Fetch the weights, forget the program and unwrap the module; it can be wrapped or compiled again."""
+        self.copyWeightsToHostIfNeeded()
+        if isinstance(self._optimizer, optim.Optimizer) and self._device is not None:
+            self._optimizer._loaded_state = self._device.optimizer_state()
+            self._optimizer._device_state = None
+        self._forget()
+        if _TRAINING.get(self._user_model) is self:
+            del _TRAINING[self._user_model]
+
+
+_NOT_EMULATED = frozenset(
+    "compileAndExport cycleCount getAnchoredTensor getComputeLatency getHostIpuLatency getIpuHostLatency getLatency "
+    "getPerfCounters getTensorNames loadExecutable save".split()
+)
+
+
+def _modes(model: nn.Module) -> List[bool]:
+    return [layer.training for layer in model.modules()]
+
+
+def _no_backward(*args: Any, **kwargs: Any) -> None:
+    refuse(21, "backward() was called on an output of a training model", where="")
+
+
+def _check_layout(program: Program, options: Options, training: bool) -> None:
+    """Check pipeline depth, number of IPUs and replicas against the program."""
+    accumulation = options.Training.gradient_accumulation
+    if training and accumulation < 2 * program.num_ipus - 1:
+        refuse(34, f"gradientAccumulation is {accumulation} with {program.num_ipus} stages", where="")
+    num_ipus = program.num_ipus * options.replication_factor
+    if num_ipus > 64 or (num_ipus & (num_ipus - 1) and not options.auto_round_num_ipus):
+        refuse(35, f"{program.num_ipus} IPUs x {options.replication_factor} replicas are {num_ipus}", where="")
+    if program.changed_buffers and options.replication_factor > 1 and options.broadcast_buffers:
+        refuse(36, f"forward changes {', '.join(sorted(program.changed_buffers))}", where="")

@@ -1,0 +1,306 @@
+"""The optimisers of the interface: host objects that hold hyper-parameters, and their counterparts on the device.
+
+Rules: a hyper-parameter that the constructor received stays variable, one left at None takes its default and is
+compiled as a constant (the learning rate is always variable). Accumulator types and loss scaling matter for float16
+only; they are kept without effect.
+"""
+
+# ruff: noqa: N802 - the names are PopTorch's.
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
+
+import torch
+
+from .errors import Error, NotEmulatedError
+from .restrictions import refuse
+
+#: Groups' entries that are not hyper-parameters.
+_NOT_HYPER = frozenset({"params", "param_names"})
+
+
+class VariableAttributes:
+    """Which hyper-parameters are compiled in, and which ``setOptimizer`` may change.
+
+    Args:
+        variable_attributes: Names that may change.
+        allowed_attributes: All names.
+    """
+
+    def __init__(self, variable_attributes: Iterable[str], allowed_attributes: Iterable[str]) -> None:
+        self._variable = set(variable_attributes)
+        self._allowed = set(allowed_attributes)
+
+    def _check(self, attr: str) -> None:
+        if attr not in self._allowed:
+            raise Error(f"{attr!r} is no hyper-parameter of this optimiser. Known: {', '.join(sorted(self._allowed))}.")
+
+    def isConstant(self, attr: str) -> bool:
+        """Whether a hyper-parameter is compiled in."""
+        self._check(attr)
+        return attr not in self._variable
+
+    def markAsConstant(self, attr: str) -> None:
+        """Compile a hyper-parameter in."""
+        self._check(attr)
+        self._variable.discard(attr)
+
+    def markAsVariable(self, attr: str) -> None:
+        """Keep a hyper-parameter changeable."""
+        self._check(attr)
+        self._variable.add(attr)
+
+
+class Optimizer:
+    """What the optimisers share: extra hyper-parameters, and a state that lives on the device."""
+
+    variable_attrs: VariableAttributes
+    _device_state: Optional[Callable[[], Dict[str, Any]]] = None
+    _loaded_state: Optional[Dict[str, Any]] = None
+
+    def __init__(self) -> None:
+        raise Error("Optimizer is the base of the optimisers; take SGD, Adam, AdamW, RMSprop or LAMB.")
+
+    def _setup(self, given: Dict[str, Any], extras: Dict[str, Any]) -> None:
+        """Add hyper-parameters that torch does not know, and note which ones may change."""
+        for name, default in extras.items():
+            value = default if given.get(name) is None else given[name]
+            self.defaults[name] = value  # type: ignore[attr-defined]
+            for group in self.param_groups:  # type: ignore[attr-defined]
+                group.setdefault(name, value)
+        names = set(self.defaults) | set(given)  # type: ignore[attr-defined]
+        self.variable_attrs = VariableAttributes({n for n, v in given.items() if v is not None} | {"lr"}, names)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """State as it is on the device, or as it was loaded; the hyper-parameters stand beside it."""
+        return self.get_state_dict() or {"ipu_state": {}, "ipu_param": {}}
+
+    def get_state_dict(self) -> Dict[str, Any]:
+        """State, or an empty dictionary before the first step."""
+        if self._device_state is not None:
+            return self._device_state()
+        return self._loaded_state or {}
+
+    def set_state_dict(self, state: Dict[str, Any]) -> None:
+        """Keep a state for the next compilation.
+
+        Raises:
+            Error: It does not come from an optimiser of this interface.
+        """
+        if not state or "ipu_state" not in state or "ipu_param" not in state:
+            raise Error("The state was not saved by an optimiser for IPUs: 'ipu_state' and 'ipu_param' are missing.")
+        self._loaded_state = state
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Load what ``state_dict`` returned."""
+        self.set_state_dict(state)
+
+    def has_state(self) -> bool:
+        """Whether there is a state."""
+        return bool(self.get_state_dict())
+
+
+def _given(**values: Any) -> Dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _no_amsgrad(amsgrad: Optional[bool]) -> None:
+    if amsgrad:
+        refuse(22, "amsgrad=True was asked for", where="")
+
+
+class SGD(Optimizer, torch.optim.SGD):
+    """Stochastic gradient descent with momentum; see :class:`torch.optim.SGD`."""
+
+    def __init__(self, params: Any, lr: float, momentum: Optional[float] = None, dampening: Optional[float] = None,
+                 weight_decay: Optional[float] = None, nesterov: Optional[bool] = None, maximize: Optional[bool] = None,
+                 foreach: Optional[bool] = None, differentiable: Optional[bool] = None,
+                 loss_scaling: Optional[float] = None, velocity_scaling: Optional[float] = None,
+                 use_combined_accum: Optional[bool] = None, accum_type: Optional[torch.dtype] = None,
+                 velocity_accum_type: Optional[torch.dtype] = None, max_grad_norm: Optional[float] = None) -> None:
+        given = _given(momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
+                       maximize=maximize)
+        torch.optim.SGD.__init__(self, params, lr=lr, **given)
+        self._setup({**given, "loss_scaling": loss_scaling, "velocity_scaling": velocity_scaling,
+                     "max_grad_norm": max_grad_norm},
+                    {"loss_scaling": 1.0, "velocity_scaling": 1.0, "max_grad_norm": None})
+
+
+class Adam(Optimizer, torch.optim.Adam):
+    """Adam; see :class:`torch.optim.Adam`. No AMSGrad."""
+
+    def __init__(self, params: Any, lr: Optional[float] = None, betas: Optional[Tuple[float, float]] = None,
+                 eps: Optional[float] = None, weight_decay: Optional[float] = None, amsgrad: Optional[bool] = None,
+                 foreach: Optional[bool] = None, maximize: Optional[bool] = None, capturable: Optional[bool] = None,
+                 differentiable: Optional[bool] = None, fused: Optional[bool] = None,
+                 loss_scaling: Optional[float] = None, accum_type: Optional[torch.dtype] = None,
+                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 second_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 max_grad_norm: Optional[float] = None) -> None:
+        _no_amsgrad(amsgrad)
+        given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        torch.optim.Adam.__init__(self, params, **given)
+        self._setup({**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
+                    {"loss_scaling": 1.0, "max_grad_norm": None})
+
+
+class AdamW(Optimizer, torch.optim.AdamW):
+    """Adam with decoupled weight decay; see :class:`torch.optim.AdamW`. No AMSGrad."""
+
+    def __init__(self, params: Any, lr: Optional[float] = None, betas: Optional[Tuple[float, float]] = None,
+                 eps: Optional[float] = None, weight_decay: Optional[float] = None, amsgrad: Optional[bool] = None,
+                 maximize: Optional[bool] = None, foreach: Optional[bool] = None, capturable: Optional[bool] = None,
+                 differentiable: Optional[bool] = None, fused: Optional[bool] = None,
+                 loss_scaling: Optional[float] = None, bias_correction: Optional[bool] = None,
+                 accum_type: Optional[torch.dtype] = None,
+                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 second_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 max_grad_norm: Optional[float] = None) -> None:
+        _no_amsgrad(amsgrad)
+        given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        torch.optim.AdamW.__init__(self, params, **given)
+        if bias_correction is False:
+            raise NotEmulatedError("AdamW(bias_correction=False)", "Take bias_correction=True.")
+        self._setup({**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
+                    {"loss_scaling": 1.0, "max_grad_norm": None})
+
+
+class RMSprop(Optimizer, torch.optim.RMSprop):
+    """RMSprop; see :class:`torch.optim.RMSprop`."""
+
+    def __init__(self, params: Any, lr: Optional[float] = None, alpha: Optional[float] = None,
+                 eps: Optional[float] = None, weight_decay: Optional[float] = None, momentum: Optional[float] = None,
+                 centered: Optional[bool] = None, foreach: Optional[bool] = None, maximize: Optional[bool] = None,
+                 differentiable: Optional[bool] = None, loss_scaling: Optional[float] = None,
+                 accum_type: Optional[torch.dtype] = None,
+                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 second_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 use_tf_variant: Optional[bool] = None) -> None:
+        if use_tf_variant:
+            raise NotEmulatedError("RMSprop(use_tf_variant=True)", "Take use_tf_variant=False.")
+        given = _given(lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered)
+        if maximize:
+            given["maximize"] = maximize
+        torch.optim.RMSprop.__init__(self, params, **given)
+        self._setup({**given, "loss_scaling": loss_scaling}, {"loss_scaling": 1.0})
+
+
+class _LambStep(torch.optim.Optimizer):
+    """LAMB (You et al., 2020, "Large batch optimization for deep learning"), as a torch optimiser."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update every parameter: Adam's direction, scaled by ||w|| / ||direction|| per tensor."""
+        for group in self.param_groups:
+            first, second = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["step"] = torch.zeros(())
+                    state["exp_avg"] = torch.zeros_like(parameter)
+                    state["exp_avg_sq"] = torch.zeros_like(parameter)
+                state["step"] += 1
+                state["exp_avg"].lerp_(parameter.grad, 1 - first)
+                state["exp_avg_sq"].mul_(second).addcmul_(parameter.grad, parameter.grad, value=1 - second)
+                steps = float(state["step"]) if group["bias_correction"] else float("inf")
+                mean = state["exp_avg"] / (1 - first**steps)
+                variance = state["exp_avg_sq"] / (1 - second**steps)
+                direction = mean / (variance.sqrt() + group["eps"]) + group["weight_decay"] * parameter
+                weight_norm, norm = parameter.norm(), direction.norm()
+                if group["max_weight_norm"] is not None:
+                    weight_norm = weight_norm.clamp(max=group["max_weight_norm"])
+                both = (weight_norm > 0) & (norm > 0)
+                ratio = torch.where(both, weight_norm / norm, torch.ones_like(norm))
+                parameter.sub_(group["lr"] * ratio * direction)
+
+
+class LAMB(Optimizer, _LambStep):
+    """Layer-wise adaptive moments (You et al., 2020)."""
+
+    def __init__(self, params: Any, lr: Optional[float] = None, betas: Optional[Tuple[float, float]] = None,
+                 eps: Optional[float] = None, weight_decay: Optional[float] = None,
+                 bias_correction: Optional[bool] = None, loss_scaling: Optional[float] = None,
+                 max_weight_norm: Optional[float] = None, accum_type: Optional[torch.dtype] = None,
+                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
+                 second_order_momentum_accum_type: Optional[torch.dtype] = None) -> None:
+        given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, bias_correction=bias_correction,
+                       max_weight_norm=max_weight_norm)
+        defaults = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "bias_correction": True,
+                    "max_weight_norm": None, **given}
+        torch.optim.Optimizer.__init__(self, params, defaults)
+        self._setup({**given, "loss_scaling": loss_scaling}, {"loss_scaling": 1.0})
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Make one step on the host, for comparison."""
+        _LambStep.step(self, closure)
+
+
+_KINDS: Dict[type, Type[torch.optim.Optimizer]] = {
+    torch.optim.SGD: torch.optim.SGD,
+    torch.optim.Adam: torch.optim.Adam,
+    torch.optim.AdamW: torch.optim.AdamW,
+    torch.optim.RMSprop: torch.optim.RMSprop,
+    SGD: torch.optim.SGD,
+    Adam: torch.optim.Adam,
+    AdamW: torch.optim.AdamW,
+    RMSprop: torch.optim.RMSprop,
+    LAMB: _LambStep,
+}
+_SPEED_ONLY = {"foreach": False, "fused": None, "capturable": False, "differentiable": False}
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse an optimiser that the device lacks.
+
+    Raises:
+        RestrictionError: Number 22.
+    """
+    if type(optimizer) not in _KINDS:
+        refuse(22, f"{type(optimizer).__name__} is no optimiser of the device", where="")
+    if any(group.get("amsgrad") for group in optimizer.param_groups):
+        refuse(22, "amsgrad=True was asked for", where="")
+
+
+def hyper_parameters(optimizer: torch.optim.Optimizer) -> List[Dict[str, Any]]:
+    """Every group's hyper-parameters."""
+    return [{k: v for k, v in group.items() if k not in _NOT_HYPER} for group in optimizer.param_groups]
+
+
+def device_optimizer(optimizer: torch.optim.Optimizer, on_device: Dict[int, torch.Tensor]) -> torch.optim.Optimizer:
+    """The counterpart of a host optimiser over the device's parameters.
+
+    Args:
+        optimizer: The user's.
+        on_device: Parameter on the device by ``id`` of the host's.
+
+    Raises:
+        Error: It holds a parameter that the model has not.
+    """
+    groups = []
+    for group, values in zip(optimizer.param_groups, hyper_parameters(optimizer)):
+        if any(id(p) not in on_device for p in group["params"]):
+            raise Error("The optimiser holds a parameter that the model has not. Build it from model.parameters().")
+        speed = {k: v for k, v in _SPEED_ONLY.items() if k in values}
+        groups.append({**values, **speed, "params": [on_device[id(p)] for p in group["params"]]})
+    kind = _KINDS[type(optimizer)]
+    if kind is _LambStep:
+        return _LambStep(groups, {})
+    built: torch.optim.Optimizer = kind(groups, lr=groups[0]["lr"])  # type: ignore[call-arg]
+    loaded = getattr(optimizer, "_loaded_state", None)
+    if loaded and loaded["ipu_state"]:
+        built.load_state_dict({"state": loaded["ipu_state"], "param_groups": built.state_dict()["param_groups"]})
+    return built
+
+
+def changed_constant(old: Any, compiled: List[Dict[str, Any]], new: torch.optim.Optimizer) -> Optional[str]:
+    """Name of a compiled-in hyper-parameter whose value differs from the compiled one; None if there is none."""
+    variable = getattr(old, "variable_attrs", None)
+    if variable is None:
+        return None
+    for before, after in zip(compiled, hyper_parameters(new)):
+        for name in before:
+            if before[name] != after.get(name) and name in variable._allowed and variable.isConstant(name):
+                return name
+    return None

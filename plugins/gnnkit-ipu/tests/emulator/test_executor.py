@@ -1,0 +1,399 @@
+"""Wrapped models: equality with eager training, weights apart, micro-batches, outputs, the border."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from gnnkit_ipu import emulator as poptorch
+
+from .programs import Fn, X, Y, infer, loss, options
+
+
+class Net(nn.Module):
+    """A small network with its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, x, y=None):
+        out = self.layers(x)
+        return out if y is None else (out, F.cross_entropy(out, y))
+
+
+class GraphNet(nn.Module):
+    """Two graph layers with normalisation between them, and the loss."""
+
+    def __init__(self, name: str, **kwargs) -> None:
+        super().__init__()
+        from torch_geometric import nn as pyg
+
+        torch.manual_seed(2)
+        conv = getattr(pyg, name)
+        self.first, self.second = conv(6, 8, **kwargs), conv(8, 4, **kwargs)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x, edge_index, y):
+        out = self.second(self.norm(self.first(x, edge_index)).relu(), edge_index)
+        return out, F.cross_entropy(out, y)
+
+
+def graph_data():
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(20, 6, generator=generator)
+    y = torch.randint(0, 4, (20,), generator=generator)
+    y[15:] = -100
+    return x, torch.randint(0, 20, (2, 60), generator=generator), y
+
+
+def eager(model, optimizer, data, steps):
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        _, value = model(*data)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+PAIRS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
+    ("Adam", {"lr": 0.01, "weight_decay": 0.01}),
+    ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.5, "centered": True}),
+]
+
+
+@pytest.mark.parametrize("name, settings", PAIRS)
+def test_equals_eager_training(name, settings):
+    model, plain = Net(), Net()
+    expected = eager(plain, getattr(torch.optim, name)(plain.parameters(), **settings), (X, Y), 20)
+    optimizer = getattr(poptorch.optim, name)(model.parameters(), **settings)
+    wrapped = poptorch.trainingModel(model, options(), optimizer)
+    found = [wrapped(X, Y)[1].item() for _ in range(20)]
+    wrapped.copyWeightsToHost()
+    assert found == pytest.approx(expected, abs=1e-5)
+    for ours, theirs in zip(model.parameters(), plain.parameters()):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, settings", [
+    ("GCNConv", {"add_self_loops": False}), ("SAGEConv", {}), ("GATConv", {"add_self_loops": False}),
+    ("GATv2Conv", {"add_self_loops": False}), ("GraphConv", {}),
+])
+def test_graph_layers_equal_eager_training(name, settings):
+    model, plain, data = GraphNet(name, **settings), GraphNet(name, **settings), graph_data()
+    expected = eager(plain, torch.optim.Adam(plain.parameters(), lr=0.01), data, 20)
+    wrapped = poptorch.trainingModel(model, options(), torch.optim.Adam(model.parameters(), lr=0.01))
+    found = [wrapped(*data)[1].item() for _ in range(20)]
+    assert found == pytest.approx(expected, abs=1e-5)
+    state = wrapped.state_dict()
+    for key, value in plain.state_dict().items():
+        assert torch.allclose(state[key].float(), value.float(), atol=1e-5), key
+
+
+def test_lamb_equals_its_host_step():
+    model, plain = Net(), Net()
+    host = poptorch.optim.LAMB(plain.parameters(), lr=0.05, weight_decay=0.1)
+    expected = eager(plain, host, (X, Y), 10)
+    lamb = poptorch.optim.LAMB(model.parameters(), lr=0.05, weight_decay=0.1)
+    wrapped = poptorch.trainingModel(model, options(), lamb)
+    assert [wrapped(X, Y)[1].item() for _ in range(10)] == pytest.approx(expected, abs=1e-6)
+    assert expected[-1] < expected[0]
+
+
+@pytest.mark.parametrize("reduction, scale", [("Mean", 1.0), ("Sum", 4.0)])
+def test_accumulation_and_replicas_join_gradients(reduction, scale):
+    opts = options().replicationFactor(2)
+    opts.Training.gradientAccumulation(2)
+    opts.Training.accumulationAndReplicationReductionType(getattr(poptorch.ReductionType, reduction))
+    model, plain = Net(), Net()
+    wrapped = poptorch.trainingModel(model, opts, poptorch.optim.SGD(model.parameters(), lr=0.1))
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1 * scale)
+    for _ in range(5):
+        wrapped(X, Y)
+        eager(plain, optimizer, (X, Y), 1)  # equal parts: the mean over parts is the mean over all
+    wrapped.copyWeightsToHost()
+    for ours, theirs in zip(model.parameters(), plain.parameters()):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_device_iterations_are_steps():
+    model, plain = Net(), Net()
+    wrapped = poptorch.trainingModel(model, options().deviceIterations(4), torch.optim.SGD(model.parameters(), lr=0.1))
+    wrapped(X, Y)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
+    for part in range(4):
+        eager(plain, optimizer, (X[2 * part:2 * part + 2], Y[2 * part:2 * part + 2]), 1)
+    wrapped.copyWeightsToHost()
+    for ours, theirs in zip(model.parameters(), plain.parameters()):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode, period, rows, losses", [
+    (None, None, slice(6, 8), []),
+    ("Final", None, slice(6, 8), []),
+    ("All", None, slice(0, 8), [4]),
+    ("EveryN", 2, [2, 3, 6, 7], [2]),
+    ("EveryN", 3, [4, 5], []),
+])
+def test_output_modes_of_training(mode, period, rows, losses):
+    opts = options().deviceIterations(4)
+    if mode:
+        opts.outputMode(getattr(poptorch.OutputMode, mode), period)
+    model = Net()
+    wrapped = poptorch.trainingModel(model, opts, torch.optim.SGD(model.parameters(), lr=0.0))
+    out, value = wrapped(X, Y)
+    assert torch.allclose(out, Net()(X)[rows], atol=1e-6)
+    assert list(value.shape) == losses
+
+
+def test_output_mode_sum_and_replicas():
+    opts = options().deviceIterations(2).replicationFactor(2).outputMode(poptorch.OutputMode.Sum)
+    model = Fn(lambda m, out, y: out).eval()
+    expected = model.lin(X).detach()
+    found = poptorch.inferenceModel(model, opts)(X)
+    assert torch.allclose(found, expected[:4] + expected[4:], atol=1e-6)
+
+
+def test_inference_returns_all_by_default():
+    model = Fn(lambda m, out, y: out).eval()
+    found = poptorch.inferenceModel(model, options().deviceIterations(4))(X)
+    assert torch.allclose(found, model.lin(X), atol=1e-6) and not found.requires_grad
+
+
+def test_weights_stay_on_the_device():
+    model = Net()
+    before = copy.deepcopy(model.state_dict())
+    wrapped = poptorch.trainingModel(model, options(), torch.optim.SGD(model.parameters(), lr=0.1))
+    wrapped(X, Y)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert wrapped.copyWeightsToHostIfNeeded() and not wrapped.copyWeightsToHostIfNeeded()
+    assert not torch.equal(before["layers.0.weight"], model.state_dict()["layers.0.weight"])
+    model.load_state_dict(before)
+    first = wrapped(X, Y)[1]
+    wrapped.load_state_dict(before)
+    assert wrapped(X, Y)[1] > first
+
+
+def test_detach_and_destroy_bring_weights_back():
+    model = Net()
+    before = copy.deepcopy(model.state_dict())
+    wrapped = poptorch.trainingModel(model, options(), torch.optim.SGD(model.parameters(), lr=0.1))
+    assert not wrapped.isCompiled() and not wrapped.isAttachedToDevice()
+    wrapped(X, Y)
+    assert wrapped.isCompiled() and wrapped.isAttachedToDevice()
+    wrapped.detachFromDevice()
+    assert not wrapped.isAttachedToDevice()
+    assert not torch.equal(before["layers.0.weight"], model.state_dict()["layers.0.weight"])
+    with pytest.raises(poptorch.Error, match="not attached"):
+        wrapped.detachFromDevice()
+    wrapped(X, Y)  # takes the device again
+    with pytest.raises(poptorch.Error, match="attached already"):
+        wrapped.attachToDevice()
+    wrapped.destroy()
+    assert not wrapped.isCompiled()
+    wrapped(X[:4], Y[:4])  # other shapes compile again
+    assert wrapped.isCompiled()
+
+
+def test_inference_sees_training_at_compilation_and_then_on_request():
+    model = Net().train()
+    trained = poptorch.trainingModel(model, options(), torch.optim.SGD(model.parameters(), lr=0.5))
+    trained(X, Y)
+    inference = poptorch.inferenceModel(model, options())
+    first = inference(X)
+    assert torch.allclose(first, model(X), atol=1e-6)
+    trained(X, Y)
+    assert torch.equal(inference(X), first)
+    trained.copyWeightsToHost()
+    inference.copyWeightsToDevice()
+    assert not torch.equal(inference(X), first)
+
+
+def test_optimiser_state_survives_destroy_and_set_optimizer():
+    model, plain = Net(), Net()
+    expected = eager(plain, torch.optim.Adam(plain.parameters(), lr=0.01), (X, Y), 6)
+    optimizer = poptorch.optim.Adam(model.parameters(), lr=0.01)
+    assert not optimizer.has_state()
+    wrapped = poptorch.trainingModel(model, options(), optimizer)
+    found = [wrapped(X, Y)[1].item() for _ in range(2)]
+    wrapped.setOptimizer(poptorch.optim.Adam(model.parameters(), lr=0.01))
+    found += [wrapped(X, Y)[1].item() for _ in range(2)]
+    state = wrapped._optimizer.state_dict()
+    assert set(state) == {"ipu_state", "ipu_param"} and state["ipu_state"]
+    wrapped.destroy()
+    fresh = poptorch.optim.Adam(model.parameters(), lr=0.01)
+    fresh.load_state_dict(state)
+    again = poptorch.trainingModel(model, options(), fresh)
+    found += [again(X, Y)[1].item() for _ in range(2)]
+    assert found == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(poptorch.Error, match="ipu_state"):
+        fresh.load_state_dict({"state": {}})
+
+
+def test_constants_of_the_optimiser():
+    model = Net()
+    first = poptorch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    wrapped = poptorch.trainingModel(model, options(), first)
+    wrapped(X, Y)
+    assert first.variable_attrs.isConstant("momentum") and not first.variable_attrs.isConstant("weight_decay")
+    wrapped.setOptimizer(poptorch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.2))
+    with pytest.raises(poptorch.Error, match="'momentum' is compiled in"):
+        wrapped.setOptimizer(poptorch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.2))
+
+
+def test_max_grad_norm_clips():
+    model = Net()
+    wrapped = poptorch.trainingModel(
+        model, options(), poptorch.optim.SGD(model.parameters(), lr=1.0, max_grad_norm=0.01))
+    before = [p.detach().clone() for p in model.parameters()]
+    wrapped(X, Y)
+    wrapped.copyWeightsToHost()
+    moved = torch.stack([(a - b).norm() for a, b in zip(before, model.parameters())]).norm()
+    assert moved.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_numbers_are_32_bits_outside():
+    def after(m, out, y):
+        return {"index": out.argmax(1), "double": out.double(), "pair": (out, None)}
+
+    model = Fn(after).eval().double()
+    found = poptorch.inferenceModel(model, options())(X.double())
+    assert found["index"].dtype == torch.int32 and found["double"].dtype == torch.float32
+    assert found["pair"][0].dtype == torch.float32 and found["pair"][1] is None
+    assert model.lin.weight.dtype == torch.float64
+
+
+def test_running_on_ipu_only_inside():
+    seen = []
+    infer(lambda m, out, y: seen.append(poptorch.isRunningOnIpu()) or out)
+    assert all(seen) and not poptorch.isRunningOnIpu()
+    assert not poptorch.ipuHardwareIsAvailable()
+    with pytest.raises(AssertionError):
+        poptorch.ipuHardwareVersion()
+
+
+def test_device_has_its_own_random_stream():
+    def draw():
+        opts = options().randomSeed(7)
+        wrapped = poptorch.inferenceModel(Fn(lambda m, out, y: F.dropout(torch.ones_like(out), 0.5, True)).eval(), opts)
+        return wrapped(X), wrapped(X), wrapped
+
+    first, second, wrapped = draw()
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    again = draw()
+    assert torch.equal(first, again[0]) and torch.equal(second, again[1]) and not torch.equal(first, second)
+    torch.manual_seed(99)
+    wrapped(X)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_floating_point_exceptions():
+    opts = options()
+    opts.Precision.enableFloatingPointExceptions(True)
+    infer(lambda m, out, y: out / out, opts=opts.clone())
+    with pytest.raises(poptorch.Error, match="Floating-point exception: an output"):
+        infer(lambda m, out, y: out / (out - out), opts=opts)
+
+
+def test_offline_target_compiles_and_is_not_called():
+    wrapped = poptorch.inferenceModel(Fn(lambda m, out, y: out).eval(), options().useOfflineIpuTarget())
+    wrapped.compile(X)
+    assert wrapped.isCompiled() and not wrapped.isAttachedToDevice()
+    with pytest.raises(AssertionError, match="offline"):
+        wrapped(X)
+
+
+def test_executable_cache(tmp_path, capsys):
+    for word in ("compiled in", "found in the cache"):
+        model = Net()
+        wrapped = poptorch.trainingModel(model, poptorch.Options().enableExecutableCaching(str(tmp_path / "cache")))
+        wrapped(X, Y)
+        message = capsys.readouterr().err
+        assert word in message and message.rstrip(".\n").endswith("consistent with the documented restrictions")
+        assert wrapped.compilationTime().total_seconds() > 0
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_blocks_are_recorded_and_removed():
+    model = Net()
+    poptorch.BeginBlock(model.layers[2], ipu_id=1)
+    with pytest.raises(poptorch.Error, match="a block already"):
+        poptorch.BeginBlock(model.layers[2])
+    with pytest.raises(poptorch.RestrictionError) as caught:
+        poptorch.trainingModel(model, options())(X, Y)
+    assert caught.value.number == 34
+    poptorch.removeBlocks(model)
+    model = Net()
+    poptorch.BeginBlock(model.layers[2], ipu_id=1)
+    poptorch.removeBlocks(model)
+    poptorch.trainingModel(model, options())(X, Y)
+
+
+def test_recurrent_layers_run():
+    wrapped = infer(lambda m, out, y: m.rnn(out.unsqueeze(1))[0], rnn=nn.GRU(3, 4))
+    model = wrapped.model
+    assert torch.allclose(wrapped(X), model.rnn(model.lin(X).unsqueeze(1))[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("function", [
+    lambda t: t.repeat_interleave(3, dim=0), lambda t: t.repeat_interleave(2), lambda t: t.repeat_interleave(2, dim=-1),
+    lambda t: F.one_hot(t.argmax(1), 4), lambda t: torch.bincount(t.argmax(1), minlength=5),
+    lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
+])
+def test_forms_of_fixed_shape_equal_torchs(function):
+    wrapped = infer(lambda m, out, y: function(out))
+    expected = function(wrapped.model.lin(X))
+    assert torch.allclose(wrapped(X).float(), expected.float(), atol=1e-6)
+
+
+def test_a_users_error_stays_the_users():
+    with pytest.raises(RuntimeError, match="reduction dim|mat1"):
+        infer(lambda m, out, y: out @ out)
+
+
+def test_custom_arguments():
+    class Pair:
+        def __init__(self, a, b):
+            self.a, self.b = a, b
+
+    class Parser(poptorch.ICustomArgParser):
+        def yieldTensors(self, struct):  # noqa: N802
+            yield struct.a
+            yield struct.b
+
+        def reconstruct(self, original_structure, tensor_iterator):
+            return Pair(next(tensor_iterator), next(tensor_iterator))
+
+    class Model(nn.Module):
+        def forward(self, pair):
+            return pair.a + pair.b
+
+    poptorch.registerCustomArgParser(Pair, Parser())
+    try:
+        assert torch.equal(poptorch.inferenceModel(Model(), options())(Pair(X, X)), 2 * X)
+    finally:
+        poptorch.registerCustomArgParser(Pair, None)
+
+
+def test_default_optimiser_and_wrong_objects():
+    model = Fn(loss)
+    wrapped = poptorch.trainingModel(model, options())
+    wrapped(X, Y)
+    with pytest.raises(poptorch.Error, match="torch.nn.Module"):
+        poptorch.inferenceModel(lambda x: x)
+    with pytest.raises(poptorch.Error, match="Options"):
+        poptorch.inferenceModel(Net(), {"deviceIterations": 2})
+    foreign = poptorch.trainingModel(Net(), options(), torch.optim.SGD(Net().parameters(), lr=0.1))
+    with pytest.raises(poptorch.Error, match="has not"):
+        foreign(X, Y)

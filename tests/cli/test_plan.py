@@ -1,0 +1,53 @@
+"""``gnnkit plan`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SAMPLED = ["--dataset", "digits", "--fanouts", "4,4", "--batch-size", "64", "--model", "sage", "--batches", "16"]
+
+
+def gnnkit_plan(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "gnnkit.cli.main", "plan", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_sampled_plan_as_json(tmp_path: Path) -> None:
+    done = gnnkit_plan(*SAMPLED, "--overflow-rate", "0.1", "--picture", "here/sizes.png", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert len(values["num_nodes"]) == 3 and len(values["num_edges"]) == 2
+    assert values["num_nodes"][2] == 72 and values["batches_sampled"] == 16
+    assert values["num_edges"][1] in (264, 272), "64 seeds take 4 neighbours each"
+    assert all(0 < waste < 60 for waste in values["waste_percent"].values())
+    assert 0 <= values["expected_overflow"] <= 0.1 and values["bytes_per_batch"] > 10_000
+    assert (tmp_path / values["picture"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_full_graph_plan_as_table(tmp_path: Path) -> None:
+    done = gnnkit_plan("--dataset", "karate", "train.overflow_rate=0", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for text in ("padded to", "waste in %", "nodes of level 0", "edges of block 1", "0.0% of batches", "plan.png"):
+        assert text in done.stdout
+    assert (tmp_path / "plan.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--overflow-rate", "1.5"], "overflow_rate is 1.5"),
+        (["--batches", "1"], "num_batches is 1"),
+        (["--dataset", "digit"], "'digits'"),
+        (["--fanouts", "5;5"], "15,10,5"),
+        (["train.overflow=drop"], "carry, error"),
+    ],
+)
+def test_a_mistake_gives_a_line_and_exit_code_2(arguments: list, message: str, tmp_path: Path) -> None:
+    done = gnnkit_plan(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
