@@ -123,6 +123,9 @@ def _fake_copy(module: nn.Module, fakes: _Fakes) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
     for buffer in module.buffers():
         memo[id(buffer)] = fakes.make(buffer)
+    for layer in module.modules():
+        # A copied set may iterate in another order, and older PyG collects a layer's arguments by iterating over sets.
+        memo.update((id(value), value) for value in vars(layer).values() if isinstance(value, (set, frozenset)))
     try:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:

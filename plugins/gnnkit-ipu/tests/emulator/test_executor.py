@@ -386,6 +386,26 @@ def test_custom_arguments():
         poptorch.registerCustomArgParser(Pair, None)
 
 
+def test_sets_of_a_module_keep_their_order():
+    order = set(range(30))
+    for number in range(30):
+        if number not in (1, 8):
+            order.discard(number)
+    assert list(copy.deepcopy(order)) != list(order)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.order = order
+
+        def forward(self, x):
+            for number in self.order:
+                x = x * number
+            return x
+
+    assert torch.equal(poptorch.inferenceModel(Model().eval(), options())(X), X * 8)
+
+
 def test_default_optimiser_and_wrong_objects():
     model = Fn(loss)
     wrapped = poptorch.trainingModel(model, options())
