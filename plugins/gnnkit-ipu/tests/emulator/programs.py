@@ -10,10 +10,9 @@ from typing import Any, Callable, Dict, Tuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
-
 from gnnkit_ipu import emulator as poptorch
 from gnnkit_ipu.emulator.geometric import FixedSizeOptions
+from torch import nn
 
 X = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])

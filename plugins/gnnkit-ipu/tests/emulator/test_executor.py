@@ -7,9 +7,8 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
-
 from gnnkit_ipu import emulator as poptorch
+from torch import nn
 
 from .programs import Fn, X, Y, infer, loss, options
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils.data import TensorDataset
-
 from gnnkit_ipu import emulator as poptorch
+from torch.utils.data import TensorDataset
 
 from .programs import options
 

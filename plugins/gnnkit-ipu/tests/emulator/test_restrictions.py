@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from gnnkit_ipu import emulator as poptorch
 from gnnkit_ipu.emulator.restrictions import RESTRICTIONS
 

@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from gnnkit_ipu import emulator
 from gnnkit_ipu.emulator import geometric, optim, options
 
