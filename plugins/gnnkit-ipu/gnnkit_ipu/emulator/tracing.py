@@ -105,8 +105,11 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     for name, tensor in before.items():
         if after.get(name) is not tensor:
             refuse(19, f"forward replaces {name!r}", where="")
-    changed = frozenset(name for name, tensor in clone.named_buffers()
-                        if tensor._version != versions[name] or id(tensor) in session.written)
+    changed = frozenset(
+        name
+        for name, tensor in clone.named_buffers()
+        if tensor._version != versions[name] or id(tensor) in session.written
+    )
     loss = session.check_losses() if training else -1
     return Program(tuple(session.operators), loss, tuple(session.blocks), changed)
 
@@ -134,6 +137,7 @@ def _fake_copy(module: nn.Module, fakes: _Fakes) -> nn.Module:
 
 def _watch_layers(module: nn.Module, training: bool) -> None:
     for path, layer in module.named_modules():
+
         def hook(layer: nn.Module, args: Any, path: str = path) -> None:
             check_layer(path, layer, training)
 

@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from gnnkit_ipu import emulator as poptorch
 from torch import nn
+
+from gnnkit_ipu import emulator as poptorch
 
 from .programs import Fn, X, Y, infer, loss, options
 
@@ -84,10 +85,16 @@ def test_equals_eager_training(name, settings):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, settings", [
-    ("GCNConv", {"add_self_loops": False}), ("SAGEConv", {}), ("GATConv", {"add_self_loops": False}),
-    ("GATv2Conv", {"add_self_loops": False}), ("GraphConv", {}),
-])
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        ("GCNConv", {"add_self_loops": False}),
+        ("SAGEConv", {}),
+        ("GATConv", {"add_self_loops": False}),
+        ("GATv2Conv", {"add_self_loops": False}),
+        ("GraphConv", {}),
+    ],
+)
 def test_graph_layers_equal_eager_training(name, settings):
     model, plain, data = GraphNet(name, **settings), GraphNet(name, **settings), graph_data()
     expected = eager(plain, torch.optim.Adam(plain.parameters(), lr=0.01), data, 20)
@@ -131,19 +138,22 @@ def test_device_iterations_are_steps():
     wrapped(X, Y)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
     for part in range(4):
-        eager(plain, optimizer, (X[2 * part:2 * part + 2], Y[2 * part:2 * part + 2]), 1)
+        eager(plain, optimizer, (X[2 * part : 2 * part + 2], Y[2 * part : 2 * part + 2]), 1)
     wrapped.copyWeightsToHost()
     for ours, theirs in zip(model.parameters(), plain.parameters()):
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode, period, rows, losses", [
-    (None, None, slice(6, 8), []),
-    ("Final", None, slice(6, 8), []),
-    ("All", None, slice(0, 8), [4]),
-    ("EveryN", 2, [2, 3, 6, 7], [2]),
-    ("EveryN", 3, [4, 5], []),
-])
+@pytest.mark.parametrize(
+    "mode, period, rows, losses",
+    [
+        (None, None, slice(6, 8), []),
+        ("Final", None, slice(6, 8), []),
+        ("All", None, slice(0, 8), [4]),
+        ("EveryN", 2, [2, 3, 6, 7], [2]),
+        ("EveryN", 3, [4, 5], []),
+    ],
+)
 def test_output_modes_of_training(mode, period, rows, losses):
     opts = options().deviceIterations(4)
     if mode:
@@ -253,7 +263,8 @@ def test_constants_of_the_optimiser():
 def test_max_grad_norm_clips():
     model = Net()
     wrapped = poptorch.trainingModel(
-        model, options(), poptorch.optim.SGD(model.parameters(), lr=1.0, max_grad_norm=0.01))
+        model, options(), poptorch.optim.SGD(model.parameters(), lr=1.0, max_grad_norm=0.01)
+    )
     before = [p.detach().clone() for p in model.parameters()]
     wrapped(X, Y)
     wrapped.copyWeightsToHost()
@@ -345,11 +356,17 @@ def test_recurrent_layers_run():
     assert torch.allclose(wrapped(X), model.rnn(model.lin(X).unsqueeze(1))[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [
-    lambda t: t.repeat_interleave(3, dim=0), lambda t: t.repeat_interleave(2), lambda t: t.repeat_interleave(2, dim=-1),
-    lambda t: F.one_hot(t.argmax(1), 4), lambda t: torch.bincount(t.argmax(1), minlength=5),
-    lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
-])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: t.repeat_interleave(3, dim=0),
+        lambda t: t.repeat_interleave(2),
+        lambda t: t.repeat_interleave(2, dim=-1),
+        lambda t: F.one_hot(t.argmax(1), 4),
+        lambda t: torch.bincount(t.argmax(1), minlength=5),
+        lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
+    ],
+)
 def test_forms_of_fixed_shape_equal_torchs(function):
     wrapped = infer(lambda m, out, y: function(out))
     expected = function(wrapped.model.lin(X))
