@@ -22,7 +22,9 @@ def run(
         None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A YAML file, and settings such as model.dropout=0.3."
     ),
     backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]"),
-    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda, ipu, ipu-emulator.  [default: auto]"),
+    device: Optional[str] = typer.Option(
+        None, help="Where steps run: auto, cpu, cuda, ipu, ipu-emulator.  [default: auto]"
+    ),
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
     model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),

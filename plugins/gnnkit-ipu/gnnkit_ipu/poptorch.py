@@ -101,7 +101,11 @@ def _importable() -> Optional[Availability]:
     except AssertionError as error:  # What PopTorch raises on another torch than its own.
         return _wrong_torch(built_for or SDK_TORCH, f" ({_words(error)})")
     except ImportError as error:
-        fix = "pip install the wheels of the SDK that is enabled; a wheel fits one Python version." if has_sdk else _ENABLE
+        fix = (
+            "pip install the wheels of the SDK that is enabled; a wheel fits one Python version."
+            if has_sdk
+            else _ENABLE
+        )
         return Availability(BROKEN, f"PopTorch does not import: {_words(error)}; {sdk}.", fix)
     except Exception as error:  # Nothing that a stranger's import raises may end a 'gnnkit doctor'.
         return Availability(BROKEN, f"PopTorch does not import: {_words(error)}; {sdk}.", _INSTALL)

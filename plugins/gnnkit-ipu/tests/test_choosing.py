@@ -103,7 +103,12 @@ def test_probe_no_hardware(fake_poptorch):
     [
         ("raise AssertionError('wrong torch')", {}, "PopTorch was built for torch 2.0.1", "pip install torch==2.0.1"),
         ("", {"requires": "torch ==0.4.0"}, f"built for torch 0.4.0, this is torch {HERE}", "torch==0.4.0"),
-        ("raise ImportError('libpoplar.so: not found')", {"sdk": False}, "is not enabled in this shell", "source <sdk>"),
+        (
+            "raise ImportError('libpoplar.so: not found')",
+            {"sdk": False},
+            "is not enabled in this shell",
+            "source <sdk>",
+        ),
         ("raise ImportError('undefined symbol')", {}, "undefined symbol", "a wheel fits one Python version"),
         ("raise RuntimeError('odd')", {}, "RuntimeError: odd", "Poplar SDK 3.4"),
     ],

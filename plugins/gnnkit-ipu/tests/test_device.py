@@ -6,9 +6,6 @@ import json
 
 import pytest
 import torch
-from gnnkit_ipu.backend import IpuBackend
-from gnnkit_ipu.device import IpuEmulatorDevice
-from gnnkit_ipu.emulator import RestrictionError
 from torch import nn
 
 import gnnkit
@@ -16,6 +13,9 @@ from gnnkit.backends import build_model
 from gnnkit.data import Batch, Block
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.errors import CapabilityError, ConfigError, DataError, GnnkitError, UnavailableError, UnknownNameError
+from gnnkit_ipu.backend import IpuBackend
+from gnnkit_ipu.device import IpuEmulatorDevice
+from gnnkit_ipu.emulator import RestrictionError
 from tests.graphs import communities
 
 PLAIN = {"hidden_channels": 8, "dropout": 0.0, "input_dropout": 0.0}
@@ -257,7 +257,11 @@ def test_options_reach_the_device_from_the_configuration():
         (torch.optim.Adagrad, None, "no optimiser Adagrad; they have SGD, Adam, AdamW, RMSprop"),
         (lambda p: torch.optim.Adam(p, amsgrad=True), None, "no amsgrad"),
         (torch.optim.RMSprop, 1.0, "RMSprop does not clip"),
-        (lambda p: torch.optim.SGD([{"params": [q]} for q in [*p, nn.Parameter(torch.ones(1))]], lr=1.0), None, "2 gro"),
+        (
+            lambda p: torch.optim.SGD([{"params": [q]} for q in [*p, nn.Parameter(torch.ones(1))]], lr=1.0),
+            None,
+            "2 gro",
+        ),
     ],
 )
 def test_optimisers_that_the_ipu_lacks(optimizer, clip_norm, text):

@@ -10,8 +10,9 @@ import ast
 import json
 from pathlib import Path
 
-import gnnkit_ipu
 import pytest
+
+import gnnkit_ipu
 from gnnkit_ipu.optimizer import SETTINGS
 
 API = json.loads((Path(__file__).parent / "emulator" / "poptorch_signatures.json").read_text())
@@ -84,8 +85,12 @@ def test_the_walk_finds_them():
     assert {"poptorch.trainingModel", "poptorch.inferenceModel", "poptorch.identity_loss", "poptorch.Options"} <= names
     assert {"poptorch.Options.deviceIterations", "poptorch.PoplarExecutor.setOptimizer", "poptorch.Error"} <= names
     assert len(names) > 25
-    assert not [line for path in FILES for line in path.read_text().splitlines() if "import poptorch" in line
-                and "from gnnkit_ipu import poptorch" not in line]
+    assert not [
+        line
+        for path in FILES
+        for line in path.read_text().splitlines()
+        if "import poptorch" in line and "from gnnkit_ipu import poptorch" not in line
+    ]
 
 
 @pytest.mark.parametrize("kind", SETTINGS)

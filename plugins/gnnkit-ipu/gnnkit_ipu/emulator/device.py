@@ -37,8 +37,9 @@ class EmulatedDevice:
         optimizer: The user's optimiser; None in inference.
     """
 
-    def __init__(self, module: nn.Module, program: Program, options: Options,
-                 optimizer: Optional[torch.optim.Optimizer]) -> None:
+    def __init__(
+        self, module: nn.Module, program: Program, options: Options, optimizer: Optional[torch.optim.Optimizer]
+    ) -> None:
         self._module = module
         self._program = program
         self._options = options
@@ -162,8 +163,10 @@ class EmulatedDevice:
         if not self._options.Precision.floating_point_exceptions:
             return
         if any(t.is_floating_point() and not bool(torch.isfinite(t).all()) for t in tensors):
-            raise Error(f"Floating-point exception: {what} is NaN or infinite. Lower the learning rate, or look for a "
-                        "division by zero or a logarithm of zero.")
+            raise Error(
+                f"Floating-point exception: {what} is NaN or infinite. Lower the learning rate, or look for a "
+                "division by zero or a logarithm of zero."
+            )
 
 
 def check_operators(program: Program, session: Session) -> None:
@@ -192,13 +195,15 @@ def join_outputs(outputs: List[List[Any]], options: Options, training: bool) -> 
     if mode is OutputMode.Final:
         outputs = outputs[-1:]
     elif mode is OutputMode.EveryN:
-        outputs = outputs[period - 1::period]
+        outputs = outputs[period - 1 :: period]
         if not outputs:
             raise Error(f"outputMode EveryN with period {period} returns nothing: a call makes fewer micro-steps.")
     elif mode is OutputMode.Sum:
         columns = [list(zip(*[tensors_of(step[r]) for step in outputs])) for r in range(len(outputs[0]))]
-        summed = [rebuild(outputs[0][r], [torch.stack(c).sum(0, dtype=c[0].dtype) for c in columns[r]])
-                  for r in range(len(outputs[0]))]
+        summed = [
+            rebuild(outputs[0][r], [torch.stack(c).sum(0, dtype=c[0].dtype) for c in columns[r]])
+            for r in range(len(outputs[0]))
+        ]
         outputs = [summed]
     flat = [out for step in outputs for out in step]
     if len(flat) == 1:
