@@ -151,3 +151,7 @@ def explain(judgement: Judgement) -> str:
     if judgement.alone == ACCEPTED:
         return EXPLANATIONS.get(judgement.row.name, _STATIC)
     return EXPLANATIONS.get(judgement.row.name, "")
+
+
+if __name__ == "__main__":
+    print(support_markdown(), end="")
