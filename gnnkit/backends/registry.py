@@ -15,7 +15,7 @@ backends: Registry[Backend] = Registry(
     "gnnkit.backends",
     "backend",
     Backend,  # type: ignore[type-abstract]
-    official={"pyg": "gnnkit-pyg", "dgl": "gnnkit-dgl"},
+    official={"pyg": "gnnkit-pyg", "dgl": "gnnkit-dgl", "ipu": "gnnkit-ipu"},
 )
 """All installed backends."""
 

@@ -22,7 +22,7 @@ def run(
         None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A YAML file, and settings such as model.dropout=0.3."
     ),
     backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]"),
-    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda.  [default: auto]"),
+    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda, ipu, ipu-emulator.  [default: auto]"),
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
     model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
@@ -83,7 +83,7 @@ def train(config: RunConfig) -> RunResult:
     from gnnkit.train.run_folder import check_free
 
     backend = load_backend(config.backend)
-    choose_device(config.device, backend).close()  # A device that is not there is told before data are loaded.
+    device = choose_device(config.device, backend, config.device_options)  # Told before data are loaded if not there.
     if config.run_dir is not None:
         check_free(Path(config.run_dir))
     data, model = config.dataset, asdict(config.model)
@@ -94,7 +94,8 @@ def train(config: RunConfig) -> RunResult:
     run_dir = Path(config.run_dir) if config.run_dir else new_run_dir(Path("runs"), graph.name, name, backend.name)
     trainer = Trainer(
         backend,
-        config.device,
+        device,
+        device_options=config.device_options,
         seed=config.seed,
         run_dir=run_dir,
         callbacks=_callbacks(config, run_dir),
@@ -159,6 +160,8 @@ def _show(result: RunResult) -> None:
     for split, metrics in (("valid", result.valid), ("test", result.test)):
         rows += [[f"{split} {name.replace('_', ' ')}", f"{value:.4f}"] for name, value in metrics.items()]
     rows.append(["time", f"{result.seconds:.1f} s, {result.seconds_per_epoch * 1000:.1f} ms an epoch"])
+    if result.compile_seconds:
+        rows.append(["compilation", f"{result.compile_seconds:.1f} s of it"])
     print_table("Result", ["", ""], rows)
     if result.run_dir is not None:  # Outside the table, which would break a long path in two.
         print(f"  curves:      {result.run_dir / 'plots' / 'curves.png'}\n  run folder:  {result.run_dir}")

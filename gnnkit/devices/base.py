@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, FrozenSet, Optional, Protocol
+from typing import Any, ClassVar, Dict, FrozenSet, Mapping, Optional, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.availability import READY, Availability
 from gnnkit.data import Batch
+from gnnkit.errors import UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class DeviceCapabilities:
         torch_device: Type of torch device that tensors are put on: "cpu", "cuda".
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
         static_shapes: Whether every batch must have the shapes of the first.
+        stands_in_for: Name of the device that this one replaces where that one is missing; None if it is no stand-in.
     """
 
     torch_device: str
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
     static_shapes: bool = False
+    stands_in_for: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class StepOptions:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step returns.
+    """What a step returns. Its tensors are complete after :meth:`Device.synchronize`.
 
     Attributes:
         loss: Mean loss over the batch's targets. Scalar, detached, still on the device.
@@ -90,6 +93,24 @@ class Device(ABC):
         """Say whether the device can work here. Never raises."""
         return Availability(READY)
 
+    @classmethod
+    def runs_without_hardware(cls, options: Mapping[str, Any]) -> bool:
+        """Whether these options ask for something that needs no hardware, such as a software model of it."""
+        return False
+
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """Take the user's ``device_options``, before anything else is asked of the device.
+
+        Args:
+            options: Values by name. The default refuses every name: such a device has no settings.
+
+        Raises:
+            UnknownNameError: A name that the device does not have.
+            ConfigError: A value of the wrong type or size.
+        """
+        for name in options:
+            raise UnknownNameError(f"option of device {self.name!r}", name, [])
+
     @abstractmethod
     def put(self, batch: Batch) -> Batch:
         """Move a batch to the device. May be called from a loader's thread."""
@@ -106,6 +127,10 @@ class Device(ABC):
 
     def synchronize(self) -> None:
         """Wait until all work handed to the device is done."""
+
+    def compile_seconds(self) -> float:
+        """Seconds spent on compiling so far; they do not count as training."""
+        return 0.0
 
     def memory(self) -> Dict[str, int]:
         """Memory figures in bytes, by name. Empty if unknown."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Type
+import logging
+from typing import Any, Mapping, Type
 
+from gnnkit.availability import BROKEN, NO_HARDWARE, Availability
 from gnnkit.backends import Backend
 from gnnkit.devices.base import Device
 from gnnkit.errors import BrokenPluginError, CapabilityError, GnnkitError, UnavailableError
@@ -13,32 +15,48 @@ devices: Registry[Device] = Registry("gnnkit.devices", "device", Device)  # type
 """All installed devices."""
 
 
-def load_device(name: str) -> Device:
+_LOG = logging.getLogger(__name__)
+_NO_OPTIONS: Mapping[str, Any] = {}
+
+
+def load_device(name: str, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
     """Load a device by name.
+
+    Args:
+        name: The device's name.
+        options: Settings of the device itself.
 
     Raises:
         UnknownNameError: Nobody registered the name.
         UnavailableError: The hardware is not there; the message says what was looked for.
         BrokenPluginError: It is installed but cannot be used.
+        ConfigError: An option has a value that cannot be used.
     """
     cls = devices.load(name)
     answer = cls.probe()
-    if answer.status == "broken":
+    if answer.status == BROKEN:
         raise BrokenPluginError(f"Device {name!r}", answer.detail, answer.fix)
-    if not answer.is_ready:
+    if not _is_usable(cls, answer, options):
         raise UnavailableError(f"Device {name!r} is not available: {answer.detail} To use it, {answer.fix}")
-    return cls()
+    return _configured(cls, options)
 
 
-def choose_device(name: str, backend: Backend) -> Device:
+def choose_device(name: str, backend: Backend, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
     """The device of that name, or for "auto" the ready device of the highest priority that suits the backend.
+
+    Where that is a stand-in for a device that is not ready, a line is logged that says which and why.
+
+    Args:
+        name: The device's name, or "auto".
+        backend: What will compute on it.
+        options: Settings of the device itself.
 
     Raises:
         CapabilityError: The backend cannot run on the device.
         GnnkitError: As :func:`load_device`.
     """
     if name != "auto":
-        device = load_device(name)
+        device = load_device(name, options)
         if not _suits(type(device), backend):
             can = ", ".join(sorted(backend.capabilities.devices))
             raise CapabilityError(
@@ -50,13 +68,34 @@ def choose_device(name: str, backend: Backend) -> Device:
     for candidate in devices.names():
         try:
             cls = devices.load(candidate)
-            if _suits(cls, backend) and cls.probe().is_ready:
+            if _suits(cls, backend) and _is_usable(cls, cls.probe(), options):
                 ready.append(cls)
         except GnnkitError:
             continue  # A device that cannot be loaded is none to choose from; `gnnkit doctor` tells about it.
     if not ready:
         raise UnavailableError(f"No device is ready that suits backend {backend.name!r}. See 'gnnkit doctor'.")
-    return max(ready, key=lambda cls: cls.priority)()
+    chosen = max(ready, key=lambda cls: cls.priority)
+    if chosen.capabilities.stands_in_for is not None:
+        _tell_about_stand_in(chosen.name, chosen.capabilities.stands_in_for)
+    return _configured(chosen, options)
+
+
+def _is_usable(device: Type[Device], answer: Availability, options: Mapping[str, Any]) -> bool:
+    return answer.is_ready or (answer.status == NO_HARDWARE and device.runs_without_hardware(options))
+
+
+def _configured(cls: Type[Device], options: Mapping[str, Any]) -> Device:
+    device = cls()
+    device.configure(options)
+    return device
+
+
+def _tell_about_stand_in(name: str, missing: str) -> None:
+    try:
+        reason = devices.load(missing).probe().detail
+    except GnnkitError as error:
+        reason = str(error)
+    _LOG.warning("Device %r is not available: %s Using its stand-in %r.", missing, reason, name)
 
 
 def _suits(device: Type[Device], backend: Backend) -> bool:

@@ -186,6 +186,7 @@ class RunConfig:
         train: How to train.
         backend: Which graph library computes the convolutions.
         device: Where steps run; "auto" takes the best that is ready.
+        device_options: Settings of the device itself.
         seed: Seed of splits, initial weights, shuffling, sampling and dropout.
         run_dir: Folder of this run. None: a new one under ``runs``.
         tensorboard: Whether to write TensorBoard event files into the run folder.
@@ -196,6 +197,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     backend: str = "reference"
     device: str = "auto"
+    device_options: Dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     run_dir: Optional[str] = None
     tensorboard: bool = False
@@ -256,7 +258,7 @@ def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
 
 def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
     """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix == "dataset.options.":
+    if prefix in ("dataset.options.", "device_options."):
         return
     known = [str(key) for key in base]
     for key, value in layer.items():

@@ -16,7 +16,7 @@ class EpochRecord:
     Attributes:
         epoch: Counted from 1.
         train_loss: Mean loss over all training targets, with dropout.
-        seconds: Wall time of training in this epoch, without evaluation.
+        seconds: Wall time of training in this epoch, without compilation and evaluation.
         nodes_per_second: Training targets per second.
         lr: Learning rate.
         valid_loss: Mean loss over the validation nodes; None in an epoch without evaluation.
@@ -50,8 +50,10 @@ class RunResult:
         history: One record per epoch.
         valid: Validation metrics of the best model, by name.
         test: Test metrics of the best model, by name.
-        seconds: Wall time of training and evaluation.
+        seconds: Wall time of training and evaluation, compilation included.
         run_dir: The run folder; None if none was asked for.
+        memory: Memory figures of the device in bytes, by name.
+        compile_seconds: Wall time that the device compiled; 0 for one that does not.
     """
 
     model: GNN
@@ -66,6 +68,7 @@ class RunResult:
     seconds: float
     run_dir: Optional[Path] = None
     memory: Dict[str, int] = field(default_factory=dict)
+    compile_seconds: float = 0.0
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -87,6 +90,7 @@ class RunResult:
         values.update({f"test_{name}": value for name, value in self.test.items()})
         values["seconds"] = self.seconds
         values["seconds_per_epoch"] = self.seconds_per_epoch
+        values["compile_seconds"] = self.compile_seconds
         values["memory"] = self.memory
         values["run_dir"] = None if self.run_dir is None else str(self.run_dir)
         return values

@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -38,7 +38,8 @@ class Trainer:
 
     Args:
         backend: Name of a backend, or one that is loaded. None keeps the model's.
-        device: Name of a device; "auto" takes the best that is ready.
+        device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
+        device_options: Settings of the device itself, for one given by name.
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
         run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
         callbacks: Listeners.
@@ -61,8 +62,9 @@ class Trainer:
     def __init__(
         self,
         backend: Union[str, Backend, None] = None,
-        device: str = "auto",
+        device: Union[str, Device] = "auto",
         *,
+        device_options: Optional[Mapping[str, Any]] = None,
         seed: int = 0,
         run_dir: Union[str, Path, None] = None,
         callbacks: Sequence[Callback] = (),
@@ -73,6 +75,7 @@ class Trainer:
         train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
         self.backend = backend
         self.device = device
+        self.device_options = dict(device_options or {})
         self.seed = seed
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.callbacks = list(callbacks)
@@ -122,6 +125,7 @@ class Trainer:
             "train": asdict(job.config),
             "backend": job.backend.name,
             "device": job.device.name,
+            "device_options": self.device_options,
             "seed": self.seed,
         }
 
@@ -147,7 +151,9 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     check_graph(graph)
     task = NodeClassification.for_graph(graph)
     backend = _backend(trainer.backend, model)
-    device = choose_device(trainer.device, backend)
+    device = trainer.device
+    if isinstance(device, str):
+        device = choose_device(device, backend, trainer.device_options)
     config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
     _check_fit(model, graph, backend, device, config)
     kind = model.spec.kind
@@ -225,6 +231,7 @@ def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) ->
                 callback.on_best(job.model, record)
         if job.config.patience is not None and epoch - best.epoch >= job.config.patience:
             break
+    job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if best.state:
         job.model.load_canonical(best.state)
     return RunResult(
@@ -240,11 +247,12 @@ def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) ->
         seconds=time.perf_counter() - start,
         run_dir=run_dir,
         memory=job.device.memory(),
+        compile_seconds=job.device.compile_seconds(),
     )
 
 
 def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[Callback]) -> EpochRecord:
-    start = time.perf_counter()
+    start = time.perf_counter() - job.device.compile_seconds()
     losses: List[Tuple[Tensor, int]] = []
     for batch in job.loader.epoch(epoch):
         torch.manual_seed(_step_seed(job.seed, epoch, batch.index))
@@ -253,7 +261,7 @@ def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[C
         for callback in callbacks:
             callback.on_batch(batch.index)
     job.device.synchronize()
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - job.device.compile_seconds() - start
     num_targets = sum(count for _, count in losses)
     train_loss = sum(float(loss) * count for loss, count in losses) / max(num_targets, 1)
     evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs

@@ -149,8 +149,9 @@ class _Attention(NativeConv):
 
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        # Given one tensor instead of two, GATConv transforms it once; on a whole graph that halves the work.
-        is_same = h_src.shape == h_dst.shape and h_src.data_ptr() == h_dst.data_ptr()
+        # Given one tensor instead of two, GATConv transforms it once; on a whole graph that halves the work. Destinations
+        # come first among the sources, so where there are as many they are the same; no address tells a compiler that.
+        is_same = h_src.shape == h_dst.shape
         out: Tensor = self.conv(h_src if is_same else (h_src, h_dst), lowered.edge_index)
         return out
 

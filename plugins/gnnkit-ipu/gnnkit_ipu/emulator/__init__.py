@@ -17,6 +17,8 @@ Example:
     torch.Size([])
 """
 
+
+# ruff: noqa: SIM905 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 
 from typing import NoReturn
@@ -75,14 +77,50 @@ NOT_EMULATED = frozenset(
 )
 
 __all__ = [
-    "AutoStage", "BeginBlock", "Block", "BlockFunction", "CommGroupType", "ConnectionType", "DataLoader",
-    "DataLoaderMode", "Error", "ICustomArgParser", "LegacyBeginBlockFn", "MatMulSerializationMode",
-    "MeanReductionStrategy", "NOT_EMULATED", "NameScope", "NotEmulatedError", "Options", "OutputMode",
-    "PoplarExecutor", "RecoverableError", "ReductionType", "RestrictionError", "SUCCESS", "SharingStrategy",
-    "SyncPattern", "UnrecoverableError", "cond", "createPoptorchError", "geometric", "identity_loss",
-    "inferenceModel", "ipuHardwareIsAvailable", "ipuHardwareVersion", "isRunningOnIpu", "load", "nop", "optim",
-    "options", "recomputationCheckpoint", "registerCustomArgParser", "removeBlocks", "setLogLevel",
-    "set_available_memory", "trainingModel",
+    "NOT_EMULATED",
+    "SUCCESS",
+    "AutoStage",
+    "BeginBlock",
+    "Block",
+    "BlockFunction",
+    "CommGroupType",
+    "ConnectionType",
+    "DataLoader",
+    "DataLoaderMode",
+    "Error",
+    "ICustomArgParser",
+    "LegacyBeginBlockFn",
+    "MatMulSerializationMode",
+    "MeanReductionStrategy",
+    "NameScope",
+    "NotEmulatedError",
+    "Options",
+    "OutputMode",
+    "PoplarExecutor",
+    "RecoverableError",
+    "ReductionType",
+    "RestrictionError",
+    "SharingStrategy",
+    "SyncPattern",
+    "UnrecoverableError",
+    "cond",
+    "createPoptorchError",
+    "geometric",
+    "identity_loss",
+    "inferenceModel",
+    "ipuHardwareIsAvailable",
+    "ipuHardwareVersion",
+    "isRunningOnIpu",
+    "load",
+    "nop",
+    "optim",
+    "options",
+    "recomputationCheckpoint",
+    "registerCustomArgParser",
+    "removeBlocks",
+    "setLogLevel",
+    "set_available_memory",
+    "trainingModel",
 ]
 
 

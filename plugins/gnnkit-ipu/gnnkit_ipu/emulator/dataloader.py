@@ -1,5 +1,6 @@
 """The data loader: one item is what one call of a model eats, all its micro-batches joined along dimension 0."""
 
+# ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Optional
@@ -69,10 +70,7 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
         """The frozen options."""
         return self._options
 
-    def __len__(self) -> int:
-        return super().__len__()
-
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield the joined micro-batches of one call after the other."""
         batches = super().__iter__()
         return self._join(batches) if self._joins else batches

@@ -1,8 +1,8 @@
 """The emulated device: its own copy of the weights, micro-batches, accumulation, replicas, the update, the outputs.
 
-Rules: micro-batches of a call are taken in the order (device iteration, accumulation, replica). Parameters are shared by
-all replicas; buffers are each replica's own. 64-bit integers are kept in 64 bits, because CPU kernels index with them;
-their values fit in 32 bits and they leave as 32 bits.
+Rules: micro-batches of a call are taken in the order (device iteration, accumulation, replica). Parameters are shared
+by all replicas; buffers are each replica's own. 64-bit integers are kept in 64 bits, because CPU kernels index with
+them; their values fit in 32 bits and they leave as 32 bits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .structure import map_tensors, rebuild, tensors_of, to_device, to_host
 from .tracing import Program, run_forward
 
 #: What torch and PyG say about an index that is too large.
-_INDEX_ERRORS = ("out of bounds", "out of range", "invalid 'dim_size'", "Found indices in")
+_INDEX_ERRORS = ("out of bounds", "out of range", "invalid 'dim_size'", "point to valid indices")
 
 
 class EmulatedDevice:

@@ -4,6 +4,7 @@ Rules: the first three have the names and the attributes that the real package g
 :class:`RestrictionError` and always comes from :func:`gnnkit_ipu.emulator.restrictions.refuse`.
 """
 
+# ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
 from typing import Optional

@@ -4,6 +4,7 @@ Rules: the host's weights change only by ``copyWeightsToHost`` and what calls it
 inference model reads the host's weights when it is compiled or attached and on ``copyWeightsToDevice``.
 """
 
+# ruff: noqa: N802, SIM905 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 
 import datetime
@@ -32,11 +33,11 @@ from .tracing import Program, trace
 #: All that a compilation can claim.
 SUCCESS = "consistent with the documented restrictions"
 _VERSION = "3.4.0"
-_TRAINING: MutableMapping[nn.Module, "PoplarExecutor"] = weakref.WeakKeyDictionary()
+_TRAINING: MutableMapping[nn.Module, PoplarExecutor] = weakref.WeakKeyDictionary()
 
 
 def trainingModel(model: nn.Module, options: Optional[Options] = None,
-                  optimizer: Optional[torch.optim.Optimizer] = None) -> "PoplarExecutor":
+                  optimizer: Optional[torch.optim.Optimizer] = None) -> PoplarExecutor:
     """Wrap a module whose forward computes the loss: a call runs forward, backward and update.
 
     Args:
@@ -54,7 +55,7 @@ def trainingModel(model: nn.Module, options: Optional[Options] = None,
     return PoplarExecutor(model, options, True, _VERSION, optimizer, model)
 
 
-def inferenceModel(model: nn.Module, options: Optional[Options] = None) -> "PoplarExecutor":
+def inferenceModel(model: nn.Module, options: Optional[Options] = None) -> PoplarExecutor:
     """Wrap a module for running it forward only.
 
     Args:
@@ -103,7 +104,7 @@ class PoplarExecutor:
         self._host_is_stale = False
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") and name != "_user_model" or "_user_model" not in self.__dict__:
+        if name.startswith("_") or "_user_model" not in self.__dict__:
             raise AttributeError(name)
         if name in _NOT_EMULATED:
             raise NotEmulatedError(f"PoplarExecutor.{name}")
@@ -141,8 +142,7 @@ class PoplarExecutor:
     def _compile(self, arguments: Dict[str, Any]) -> None:
         started = time.perf_counter()
         if self._training:
-            if _TRAINING.setdefault(self._user_model, self) is not self:
-                refuse(26, f"{type(self._user_model).__name__} is wrapped by another trainingModel", where="")
+            self._claim()
         self._check_modes()
         parts = micro_batches(self._options)
         signature = check_inputs(leaves_of(arguments), parts)
@@ -166,6 +166,11 @@ class PoplarExecutor:
             print(f"Graph compilation (emulated): {how}, {len(program.operators)} operators, {SUCCESS}.",
                   file=sys.stderr)
 
+    def _claim(self) -> None:
+        """Wrap the module again after ``destroy``, unless another training model has."""
+        if _TRAINING.setdefault(self._user_model, self) is not self:
+            refuse(26, f"{type(self._user_model).__name__} is wrapped by another trainingModel", where="")
+
     def _remember(self, program: Program, signature: Signature) -> bool:
         """Write a record of the program into the cache folder; whether it was there."""
         if self._options.cache_path is None:
@@ -180,7 +185,7 @@ class PoplarExecutor:
         return False
 
     def _call_form(self, arguments: Dict[str, Any]) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
-        bound = inspect.BoundArguments(inspect.signature(self._user_model.forward), arguments)  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(inspect.signature(self._user_model.forward), arguments)
         return bound.args, bound.kwargs
 
     def isCompiled(self) -> bool:
@@ -216,7 +221,8 @@ class PoplarExecutor:
             self._compile(arguments)
         else:
             self._check_modes()
-            check_same(self._signature, check_inputs(leaves_of(arguments), 1))  # type: ignore[arg-type]
+            assert self._signature is not None
+            check_same(self._signature, check_inputs(leaves_of(arguments), 1))
         if self._options.offline_ipu_version is not None:
             raise OfflineTargetError("The model is compiled for an offline target: it cannot be called.")
         if self._training and optim.hyper_parameters(self._optimizer) != self._hyper:  # type: ignore[arg-type]
@@ -227,7 +233,7 @@ class PoplarExecutor:
         self._host_is_stale = self._training
         if self._training:
             for tensor in tensors_of(out):
-                tensor.backward = _no_backward  # type: ignore[method-assign,assignment]
+                tensor.backward = _no_backward  # type: ignore[method-assign]
         return out
 
     def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
@@ -277,8 +283,8 @@ class PoplarExecutor:
                    keep_vars: bool = False) -> Dict[str, Any]:
         """State of the module, after the device's weights were fetched."""
         self.copyWeightsToHostIfNeeded()
-        values = self._user_model.state_dict(*args, destination=destination, prefix=prefix, keep_vars=keep_vars)
-        return values  # type: ignore[no-any-return]
+        settings = {"destination": destination, "prefix": prefix, "keep_vars": keep_vars}
+        return self._user_model.state_dict(*args, **settings)
 
     def load_state_dict(self, state_dict: Dict[str, Any], strict: bool = True) -> Any:
         """Load a state into the module and onto the device."""
@@ -291,12 +297,12 @@ class PoplarExecutor:
         """Parameters of the module, on the host."""
         return self._user_model.parameters(recurse)
 
-    def train(self, mode: bool = True) -> "PoplarExecutor":
+    def train(self, mode: bool = True) -> PoplarExecutor:
         """Switch the module; a wrapped model refuses to run in another mode than it was wrapped in."""
         self._user_model.train(mode)
         return self
 
-    def eval(self) -> "PoplarExecutor":
+    def eval(self) -> PoplarExecutor:
         """Switch the module to evaluation; see ``train``."""
         return self.train(False)
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from .restrictions import refuse
 from .structure import flatten
@@ -111,7 +112,7 @@ def _words(value: Any) -> str:
 def check_parameters(module: nn.Module) -> None:
     """Refuse parameters and buffers of size zero, and those without a shape."""
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+        if is_lazy(tensor):
             refuse(15, f"{name} has no shape yet (a lazy layer: run it once on the CPU)", where="")
         if tensor.numel() == 0:
             refuse(15, f"{name} has shape {list(tensor.shape)}", where="")

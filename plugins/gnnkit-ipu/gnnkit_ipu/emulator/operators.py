@@ -4,6 +4,8 @@ Rules: names are base names as in ``aten_ops.txt`` (``aten::add`` stands for ``a
 uses to hand tensors around are no operators of the device.
 """
 
+
+# ruff: noqa: SIM905 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 
 from functools import lru_cache
@@ -13,9 +15,9 @@ from typing import Any, FrozenSet
 #: Handing around, allocating, converting.
 PLUMBING = frozenset(
     "aten::" + name
-    for name in ("lift_fresh lift alias detach _to_copy empty empty_like new_empty empty_strided new_empty_strided fill "
-                 "zero scalar_tensor positive resolve_conj resolve_neg _assert_async is_same_size sym_size sym_numel "
-                 "is_pinned record_stream").split()
+    for name in ("lift_fresh lift alias detach _to_copy empty empty_like new_empty empty_strided new_empty_strided "
+                 "fill zero scalar_tensor positive resolve_conj resolve_neg _assert_async is_same_size sym_size "
+                 "sym_numel is_pinned record_stream").split()
 ) | {"prim::device"}
 
 #: Names that torch gives to parts, or later forms, of operators that are in the list.
@@ -31,8 +33,8 @@ TAKEN_APART = frozenset({"scaled_dot_product_attention"})
 
 VIEWS = frozenset(
     "aten::" + name
-    for name in ("view _unsafe_view _reshape_alias reshape expand t transpose permute unsqueeze squeeze clone contiguous "
-                 "alias detach _to_copy to lift_fresh select slice as_strided flatten unbind").split()
+    for name in ("view _unsafe_view _reshape_alias reshape expand t transpose permute unsqueeze squeeze clone "
+                 "contiguous alias detach _to_copy to lift_fresh select slice as_strided flatten unbind").split()
 )
 #: Not compared between compilation and execution: torch chooses among them by strides and by the kind of tensor.
 UNCOMPARED = PLUMBING | frozenset(

@@ -4,10 +4,11 @@ Rules: outside of a forward that the emulator runs they do on the CPU what their
 checked without a device.
 """
 
+# ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Optional, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,8 @@ def identity_loss(x: Tensor, reduction: str) -> Tensor:
     Returns:
         The reduced tensor.
     """
-    reduce = {"sum": torch.sum, "mean": torch.mean, "none": lambda t: t}.get(reduction)
+    reductions: Dict[str, Callable[[Tensor], Tensor]] = {"sum": torch.sum, "mean": torch.mean, "none": nop}
+    reduce = reductions.get(reduction)
     if reduce is None:
         raise Error(f"identity_loss takes reduction 'sum', 'mean' or 'none', received {reduction!r}.")
     session = active_session()
@@ -76,7 +78,7 @@ class Block(nn.Module):
         super().__init__()
         self._record = BlockRecord(user_id, _ipu_id(ipu_id))
 
-    def __enter__(self) -> "Block":
+    def __enter__(self) -> Block:
         _begin(self._record)
         return self
 
@@ -219,7 +221,7 @@ class NameScope:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __enter__(self) -> "NameScope":
+    def __enter__(self) -> NameScope:
         return self
 
     def __exit__(self, type: Any, value: Any, traceback: Any) -> None:

@@ -5,6 +5,7 @@ compiled as a constant (the learning rate is always variable). Accumulator types
 only; they are kept without effect.
 """
 
+# ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
@@ -286,7 +287,7 @@ def device_optimizer(optimizer: torch.optim.Optimizer, on_device: Dict[int, torc
     kind = _KINDS[type(optimizer)]
     if kind is _LambStep:
         return _LambStep(groups, {})
-    built = kind(groups, lr=groups[0]["lr"])
+    built: torch.optim.Optimizer = kind(groups, lr=groups[0]["lr"])  # type: ignore[call-arg]
     loaded = getattr(optimizer, "_loaded_state", None)
     if loaded and loaded["ipu_state"]:
         built.load_state_dict({"state": loaded["ipu_state"], "param_groups": built.state_dict()["param_groups"]})

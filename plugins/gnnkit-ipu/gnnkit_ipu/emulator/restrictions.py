@@ -21,13 +21,15 @@ _TABLE: Tuple[Tuple[int, str, str, str], ...] = (
      "Scale or add before the loss is marked, or mark the result with identity_loss(result, 'sum')."),
     (3, "E", "dimension 0 divides by iterations x accumulation x replicas",
      "Make dimension 0 of every input a multiple of deviceIterations x gradientAccumulation x replicationFactor."),
-    (4, "E", "shapes stay those of compilation", "Pad every batch to the same sizes, or destroy() and compile again."),
+    (4, "E", "shapes stay those of compilation",
+     "Pad every batch to the same sizes, or destroy() and compile again."),
     (5, "E", "data types stay those of compilation", "Convert the input, or destroy() and compile again."),
     (6, "E", "structure and non-tensor values stay those of compilation",
      "Pass the same arguments in the same nesting in every call; pass what varies as a tensor."),
     (7, "E", "no operator whose output size depends on the data",
      "Use torch.where(mask, x, other) or a padded, ignored label instead of selecting rows."),
-    (8, "E", "no value of a tensor in Python", "Compute with the tensor, or pass the number as an argument of forward."),
+    (8, "E", "no value of a tensor in Python",
+     "Compute with the tensor, or pass the number as an argument of forward."),
     (9, "S", "control flow is that of compilation",
      "Keep Python branches and Python numbers constant between calls; pass what varies as a tensor."),
     (10, "E", "dim_size, size or batch_size is given",
@@ -41,7 +43,8 @@ _TABLE: Tuple[Tuple[int, str, str, str], ...] = (
     (16, "E", "tensors in forward are inputs, parameters or buffers",
      "Register the tensor with register_buffer, or pass it as an argument of forward."),
     (17, "S", "tensors made in forward name their device", "Write torch.zeros(n, device=x.device), or x.new_zeros(n)."),
-    (18, "S", "inputs do not require a gradient", "Pass x.detach(); gradients with respect to inputs are not returned."),
+    (18, "S", "inputs do not require a gradient",
+     "Pass x.detach(); gradients with respect to inputs are not returned."),
     (19, "E", "parameters and buffers are not replaced in forward",
      "Write in place: self.buffer.copy_(value), not self.buffer = value."),
     (20, "E", "no move to the CPU in forward", "Return the tensor and move it after the call."),
@@ -108,7 +111,7 @@ def user_location() -> str:
         ours = path.startswith(_HERE)
         if ours and frame.f_code.co_name == _BORDER:
             return found
-        generated = path.startswith("<") or "/tmp" in path and "propagate" in path
+        generated = path.startswith("<") or (path.endswith(".py") and "_propagate_" in path.rsplit("/", 1)[-1])
         if not found and not ours and not generated and not any(part in path for part in _LIBRARIES):
             found = f"{path}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]

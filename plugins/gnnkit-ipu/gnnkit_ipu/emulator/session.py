@@ -49,7 +49,7 @@ class Session:
         self.inside_loss = 0  # depth of loss functions
         self._arithmetic: List[Tuple[FrozenSet[int], str]] = []
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Session:
         _ACTIVE.session = self
         return self
 

@@ -52,10 +52,12 @@ def _cluster_gcn_conv(layer: Any, x: Tensor, edge_index: Tensor) -> Tensor:
     inverse = 1.0 / degree.clamp(min=1.0)
     weight = inverse[col] * kept
     weight = torch.where(row == col, weight + layer.diag_lambda * inverse[col] * kept, weight)
-    return layer.lin_out(layer.propagate(edge_index, x=x, edge_weight=weight, size=None)) + layer.lin_root(x)
+    out: Tensor = layer.lin_out(layer.propagate(edge_index, x=x, edge_weight=weight, size=None))
+    root: Tensor = layer.lin_root(x)
+    return out + root
 
 
-def _forwards() -> Dict[type, Callable[..., Any]]:
+def _forwards() -> Dict[Any, Callable[..., Any]]:
     from torch_geometric.nn import ClusterGCNConv, HeteroLinear, MFConv
 
     return {HeteroLinear: _hetero_linear, MFConv: _mf_conv, ClusterGCNConv: _cluster_gcn_conv}
@@ -67,9 +69,9 @@ def replaced_layers() -> Iterator[None]:
     forwards = _forwards()
     own = {kind: kind.forward for kind in forwards}
     for kind, forward in forwards.items():
-        kind.forward = forward  # type: ignore[attr-defined]
+        kind.forward = forward
     try:
         yield
     finally:
         for kind, forward in own.items():
-            kind.forward = forward  # type: ignore[attr-defined]
+            kind.forward = forward

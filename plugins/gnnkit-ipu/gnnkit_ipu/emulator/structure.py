@@ -4,6 +4,7 @@ Rules: lists, tuples, named tuples, dictionaries and types with a registered par
 that is no tensor is a constant of the program.
 """
 
+# ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

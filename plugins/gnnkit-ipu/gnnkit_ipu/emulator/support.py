@@ -113,16 +113,17 @@ def support_markdown() -> str:
     lines = [
         "# Layers of PyTorch Geometric on an IPU", "",
         f"Made by a test with torch {torch.__version__.split('+')[0]} and PyG {torch_geometric.__version__}. "
-        f"*Documented* is PopTorch Geometric 3.4's own table. *Emulator* is what a user meets: the documented table is "
-        f"looked up first, then the model is compiled with fixed shapes. *Alone* is the second half by itself; it agrees "
-        f"with the documents for {agreeing} of the {len(tried)} layers that could be tried. No run on hardware was made: "
-        f"*accepted* means consistent with the documented restrictions.", "",
+        "*Documented* is PopTorch Geometric 3.4's own table. *Emulator* is what a user meets: the documented table is "
+        "looked up first, then the model is compiled with fixed shapes. *Alone* is the second half by itself; it "
+        f"agrees with the documents for {agreeing} of the {len(tried)} rows that could be tried. No run on hardware "
+        "was made: *accepted* means consistent with the documented restrictions.", "",
     ]
     section = ""
     for j in found:
         if j.row.section != section:
             section = j.row.section
-            lines += ["", f"## {section}", "", "| layer | documented | emulator | alone | remark |", "|---|---|---|---|---|"]
+            lines += ["", f"## {section}", "", "| layer | documented | emulator | alone | remark |",
+                      "|---|---|---|---|---|"]
         note = " ".join(part for part in (j.row.note.strip("* ").replace("``", "`").replace(" * ", "; "),
                                           f"({j.reason})" if j.reason else "",
                                           "" if j.agrees else f"**Differs**: {explain(j)}") if part)

@@ -14,18 +14,17 @@ from typing import Any, Callable, Dict, FrozenSet, List, Tuple
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedOperatorException,
-)
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from .layers import check_layer, static_layers
 from .restrictions import refuse
 from .session import BlockRecord, Session
 from .structure import map_tensors, to_device
 from .watching import FunctionWatcher, OperatorRecorder
+
+#: torch 2.0 has no class of its own for an operator without a fake form.
+_NO_FAKE_FORM = getattr(fake_tensor, "UnsupportedOperatorException", NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,21 @@ class Program:
     def num_ipus(self) -> int:
         """IPUs, and stages, of one replica: what stands before the first block is on IPU 0."""
         return 1 + max([block.ipu_id or 0 for block in self.blocks], default=0)
+
+
+class _Fakes:
+    """Makes tensors that have the shapes of the device's and no values."""
+
+    def __init__(self) -> None:
+        # Real tensors are refused by the recorder, which knows the line; the mode would only say that there is one.
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self._sources: List[Tensor] = []
+
+    def make(self, tensor: Tensor) -> Tensor:
+        """The fake of a tensor."""
+        # The mode remembers sources by identity: one that is freed could be taken for a later one at its address.
+        self._sources.append(to_device(tensor))
+        return self.mode.from_tensor(self._sources[-1])
 
 
 def run_forward(session: Session, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -75,17 +89,17 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     Raises:
         RestrictionError: Forward breaks a restriction.
     """
-    fakes = FakeTensorMode()
+    fakes = _Fakes()
     clone = _fake_copy(module, fakes)
     before = _named_tensors(clone)
     versions = {name: tensor._version for name, tensor in clone.named_buffers()}
     session = Session(training, tracing=True)
-    fake_args, fake_kwargs = map_tensors(lambda t: fakes.from_tensor(to_device(t)), (args, kwargs))
+    fake_args, fake_kwargs = map_tensors(fakes.make, (args, kwargs))
     _watch_layers(clone, training)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(torch.enable_grad() if training else torch.no_grad())
-        stack.enter_context(fakes)
+        stack.enter_context(fakes.mode)
         _translated(lambda: run_forward(session, clone, fake_args, fake_kwargs))
     after = _named_tensors(clone)
     for name, tensor in before.items():
@@ -101,14 +115,14 @@ def _named_tensors(module: nn.Module) -> Dict[str, Tensor]:
     return dict([*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)])
 
 
-def _fake_copy(module: nn.Module, fakes: FakeTensorMode) -> nn.Module:
+def _fake_copy(module: nn.Module, fakes: _Fakes) -> nn.Module:
     """A copy of the module whose parameters and buffers have shapes and no values."""
     memo: Dict[int, Any] = {}
     for parameter in module.parameters():
-        fake = fakes.from_tensor(to_device(parameter))
+        fake = fakes.make(parameter)
         memo[id(parameter)] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
     for buffer in module.buffers():
-        memo[id(buffer)] = fakes.from_tensor(to_device(buffer))
+        memo[id(buffer)] = fakes.make(buffer)
     try:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:
@@ -131,8 +145,8 @@ def _translated(call: Callable[[], Any]) -> Any:
         refuse(8, f"forward reads the value of a tensor ({error.func})", where=_origin(error))
     except DynamicOutputShapeException as error:
         refuse(7, f"{error.func} has an output whose size depends on the data", where=_origin(error))
-    except UnsupportedOperatorException as error:
-        refuse(12, f"{error.func} has no fixed shape", where=_origin(error))
+    except _NO_FAKE_FORM as error:
+        refuse(12, f"{getattr(error, 'func', error)} has no fixed shape", where=_origin(error))
     except ValueError as error:
         if "Dynamic shapes disabled" not in str(error):
             raise

@@ -1,9 +1,11 @@
 """Two modes of torch that watch a forward: the functions that the user calls, and the operators that result.
 
 Rules: this file and :mod:`.tracing` are the only ones that use torch's private interfaces. The modes change no result,
-except for two functions whose CPU form reads values (``one_hot``, ``bincount``): these get a form of fixed shape.
+except for functions whose CPU form reads values (``one_hot``, ``bincount``, ``repeat_interleave`` by
+a number): these get a form of fixed shape.
 """
 
+# ruff: noqa: SIM905, N812 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 
 import linecache
@@ -23,9 +25,9 @@ from .restrictions import refuse
 from .session import Session
 
 _LOSS_NAMES = (
-    "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div "
-    "poisson_nll_loss hinge_embedding_loss cosine_embedding_loss margin_ranking_loss triplet_margin_loss ctc_loss "
-    "soft_margin_loss multilabel_soft_margin_loss"
+    "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss binary_cross_entropy binary_cross_entropy_with_logits "
+    "kl_div poisson_nll_loss hinge_embedding_loss cosine_embedding_loss margin_ranking_loss triplet_margin_loss "
+    "ctc_loss soft_margin_loss multilabel_soft_margin_loss"
 ).split()
 LOSSES = frozenset(getattr(F, name) for name in _LOSS_NAMES)
 _WEIGHTED = frozenset({F.cross_entropy, F.nll_loss})
@@ -74,11 +76,11 @@ def _from_library() -> bool:
     return "/torch_geometric/" in _caller_path()
 
 
-class OperatorRecorder(TorchDispatchMode):
+class OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operator and, while tracing, refuses what has no fixed shape or no lowering."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.session = session
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -106,7 +108,8 @@ class OperatorRecorder(TorchDispatchMode):
     def _check(self, func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> None:
         if name != "aten::lift_fresh":
             for tensor in _tensors((args, kwargs), []):
-                if not isinstance(tensor, FakeTensor):
+                number = tensor.dim() == 0 and self.session.trusted  # torch 2.0 makes tensors of Python numbers
+                if not isinstance(tensor, FakeTensor) and not number:
                     refuse(16, f"forward uses a CPU tensor of shape {list(tensor.shape)} from outside")
         if name in READS_VALUE:
             if self.session.slices:
@@ -120,7 +123,7 @@ class OperatorRecorder(TorchDispatchMode):
             refuse(7, "x[mask] with a boolean mask has a size that depends on the data")
         if name == "aten::repeat_interleave":
             refuse(7, "repeat_interleave by a tensor has a size that depends on the data")
-        if name == "aten::embedding" and len(args) > 4 and args[4] or kwargs.get("sparse"):
+        if (name == "aten::embedding" and len(args) > 4 and args[4]) or kwargs.get("sparse"):
             refuse(31, "an embedding is sparse")
         if not self.session.trusted and name not in supported():
             refuse(12, f"{name} has no lowering")
@@ -140,8 +143,8 @@ class FunctionWatcher(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if session.tracing:
             _check_call(session, func, name, args, kwargs)
-        known = f"aten::{name.rstrip('_')}" in supported() or name in TAKEN_APART
         loss, slicing = func in LOSSES, name in _SLICERS
+        known = loss or f"aten::{name.rstrip('_')}" in supported() or name in TAKEN_APART
         session.trusted += known
         session.inside_loss += loss
         session.slices += slicing
@@ -163,12 +166,12 @@ def _check_call(session: Session, func: Any, name: str, args: Any, kwargs: Dict[
         refuse(8, f"forward calls {name}() of a tensor")
     if name == "backward":
         refuse(21, "forward calls backward()")
-    if func in _FACTORIES and kwargs.get("device") is None and not _from_library():
-        if not (func is torch.as_tensor and isinstance(args[0], Tensor)):
-            refuse(17, f"torch.{name}() is called without a device")
-    if name == "cpu" or name == "to" and _names_cpu(args, kwargs):
+    converts = func is torch.as_tensor and isinstance(args[0], Tensor)
+    if func in _FACTORIES and kwargs.get("device") is None and not converts and not _from_library():
+        refuse(17, f"torch.{name}() is called without a device")
+    if name == "cpu" or (name == "to" and _names_cpu(args, kwargs)):
         refuse(20, "forward moves a tensor to the CPU")
-    if func in _WEIGHTED and (kwargs.get("weight") is not None or len(args) > 2 and args[2] is not None):
+    if func in _WEIGHTED and (kwargs.get("weight") is not None or (len(args) > 2 and args[2] is not None)):
         refuse(29, f"{name} is called with class weights")
     if func is F.one_hot and (args[1] if len(args) > 1 else kwargs.get("num_classes", -1)) < 1:
         refuse(30, "one_hot is called without num_classes")
@@ -197,8 +200,21 @@ def _bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     return torch.zeros(minlength, dtype=ones.dtype, device=input.device).scatter_add_(0, input, ones)
 
 
+def _repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, **kwargs: Any) -> Tensor:
+    """By a number: torch 2.0 goes through the form for tensors, whose size depends on the data."""
+    if not isinstance(repeats, int):
+        given = [] if repeats is None else [repeats]
+        return torch.repeat_interleave(input, *given, dim=dim, **kwargs)  # type: ignore[call-overload,no-any-return]
+    tensor, dim = (input.reshape(-1), 0) if dim is None else (input, dim % input.dim())
+    shape = list(tensor.shape)
+    shape.insert(dim + 1, repeats)
+    return tensor.unsqueeze(dim + 1).expand(shape).flatten(dim, dim + 1)
+
+
 _FIXED_SHAPE: Dict[Any, Callable[..., Any]] = {
     F.one_hot: _one_hot,
     torch.bincount: _bincount,
     Tensor.bincount: _bincount,
+    torch.repeat_interleave: _repeat_interleave,
+    Tensor.repeat_interleave: _repeat_interleave,
 }

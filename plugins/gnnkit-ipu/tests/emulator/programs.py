@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Tuple
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
 from gnnkit_ipu import emulator as poptorch
 from gnnkit_ipu.emulator.geometric import FixedSizeOptions
-from torch import nn
 
 X = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -327,7 +328,7 @@ PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
     27: (_weights(False), _weights(True)),
     28: (_flip(True), _flip(False)),
     29: (lambda: train(lambda m, out, y: F.cross_entropy(out, y, weight=m.weight), weight=torch.ones(3)),
-         lambda: train(lambda m, out, y: F.cross_entropy(out, y, label_smoothing=0.1))),
+         lambda: train(lambda m, out, y: F.cross_entropy(out, y, reduction="sum"))),
     30: (lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y).float())),
          lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y, 3).float()))),
     31: (lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3, sparse=True)),
@@ -352,6 +353,7 @@ MORE = [
     (7, mapped(torch.nonzero)),
     (7, mapped(torch.unique)),
     (7, mapped(lambda out: torch.masked_select(out, out > 0))),
+    (7, mapped(lambda out: out.repeat_interleave(out.argmax(1), dim=0))),
     (8, mapped(lambda out: out if out.sum() > 0 else -out)),
     (8, mapped(lambda out: out * float(out.sum()))),
     (8, mapped(lambda out: out.tolist())),
@@ -395,6 +397,7 @@ MORE_ALLOWED = [
     mapped(lambda out: F.scaled_dot_product_attention(out[None], out[None], out[None])),
     mapped(lambda out: F.layer_norm(F.dropout(out, 0.5, True), (3,))),
     mapped(lambda out: out.topk(2).values),
+    mapped(lambda out: out.repeat_interleave(2, dim=1) + torch.repeat_interleave(out, 2, 1)),
     mapped(lambda out: out.new_zeros(3) + torch.tensor([1.0, 2.0, 3.0], device=out.device)),
     layer(lambda: pyg("SumAggregation")(), BATCH, None, 2),
     layer(lambda: pyg("GraphNorm")(3), BATCH, 2),

@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
-from gnnkit_ipu import emulator as poptorch
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
+
+from gnnkit_ipu import emulator as poptorch
 
 from .programs import Fn, X, Y, infer, loss, options
 
@@ -55,7 +56,7 @@ def eager(model, optimizer, data, steps):
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
-        out, value = model(*data)
+        _, value = model(*data)
         value.backward()
         optimizer.step()
         losses.append(value.item())
@@ -103,7 +104,8 @@ def test_lamb_equals_its_host_step():
     model, plain = Net(), Net()
     host = poptorch.optim.LAMB(plain.parameters(), lr=0.05, weight_decay=0.1)
     expected = eager(plain, host, (X, Y), 10)
-    wrapped = poptorch.trainingModel(model, options(), poptorch.optim.LAMB(model.parameters(), lr=0.05, weight_decay=0.1))
+    lamb = poptorch.optim.LAMB(model.parameters(), lr=0.05, weight_decay=0.1)
+    wrapped = poptorch.trainingModel(model, options(), lamb)
     assert [wrapped(X, Y)[1].item() for _ in range(10)] == pytest.approx(expected, abs=1e-6)
     assert expected[-1] < expected[0]
 
@@ -344,6 +346,17 @@ def test_recurrent_layers_run():
     assert torch.allclose(wrapped(X), model.rnn(model.lin(X).unsqueeze(1))[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("function", [
+    lambda t: t.repeat_interleave(3, dim=0), lambda t: t.repeat_interleave(2), lambda t: t.repeat_interleave(2, dim=-1),
+    lambda t: F.one_hot(t.argmax(1), 4), lambda t: torch.bincount(t.argmax(1), minlength=5),
+    lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
+])
+def test_forms_of_fixed_shape_equal_torchs(function):
+    wrapped = infer(lambda m, out, y: function(out))
+    expected = function(wrapped.model.lin(X))
+    assert torch.allclose(wrapped(X).float(), expected.float(), atol=1e-6)
+
+
 def test_a_users_error_stays_the_users():
     with pytest.raises(RuntimeError, match="reduction dim|mat1"):
         infer(lambda m, out, y: out @ out)
@@ -355,7 +368,7 @@ def test_custom_arguments():
             self.a, self.b = a, b
 
     class Parser(poptorch.ICustomArgParser):
-        def yieldTensors(self, struct):
+        def yieldTensors(self, struct):  # noqa: N802
             yield struct.a
             yield struct.b
 
@@ -381,6 +394,6 @@ def test_default_optimiser_and_wrong_objects():
         poptorch.inferenceModel(lambda x: x)
     with pytest.raises(poptorch.Error, match="Options"):
         poptorch.inferenceModel(Net(), {"deviceIterations": 2})
+    foreign = poptorch.trainingModel(Net(), options(), torch.optim.SGD(Net().parameters(), lr=0.1))
     with pytest.raises(poptorch.Error, match="has not"):
-        other = Net()
-        poptorch.trainingModel(other, options(), torch.optim.SGD(Net().parameters(), lr=0.1))(X, Y)
+        foreign(X, Y)

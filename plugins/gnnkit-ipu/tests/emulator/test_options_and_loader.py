@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gnnkit_ipu import emulator as poptorch
 from torch.utils.data import TensorDataset
+
+from gnnkit_ipu import emulator as poptorch
 
 from .programs import options
 

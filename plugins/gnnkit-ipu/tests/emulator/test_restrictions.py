@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from gnnkit_ipu import emulator as poptorch
 from gnnkit_ipu.emulator.restrictions import RESTRICTIONS
 

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from gnnkit_ipu import emulator
 from gnnkit_ipu.emulator import geometric, optim, options
 

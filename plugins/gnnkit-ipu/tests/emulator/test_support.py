@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gnnkit_ipu.emulator.layers import support_table
 from gnnkit_ipu.emulator.support import ACCEPTED, MISSING, REFUSED, explain, judge, support_markdown
 from gnnkit_ipu.emulator.support_cases import CASES
@@ -39,6 +40,7 @@ def test_markdown_has_every_row_and_explains_disagreement():
 def test_static_forms_compute_what_the_layer_computes(name):
     import torch
     import torch_geometric.nn as g
+
     from gnnkit_ipu.emulator.static_layers import replaced_layers
     from gnnkit_ipu.emulator.support_cases import INPUTS
 

@@ -1,0 +1,34 @@
+"""The backend ``ipu``: PyTorch Geometric's own layers with settings that keep every shape fixed.
+
+Rules: layers come from gnnkit-pyg and are fed lists of edges: no sparse matrix, no self-loop added by a layer, sizes of
+the destinations given by the shapes of the features, nothing that depends on values.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from gnnkit.backends import BackendCapabilities
+from gnnkit_pyg.backend import PygBackend
+
+
+class IpuBackend(PygBackend):
+    """PyTorch Geometric for compilers with fixed shapes.
+
+    It also runs on the processor, one operation at a time, which is the quickest way to look into a model.
+
+    Raises:
+        NotInstalledError: PyTorch Geometric is not installed.
+        BrokenPluginError: PyTorch Geometric cannot be imported.
+    """
+
+    name: ClassVar[str] = "ipu"
+    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+        convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
+        devices=frozenset({"ipu", "cpu"}),
+        dtypes=frozenset({"float32"}),
+        note="IPUs compute in float32 here; take backend pyg for GPUs and other precisions.",
+    )
+
+    def __init__(self) -> None:
+        super().__init__(use_csr=False)

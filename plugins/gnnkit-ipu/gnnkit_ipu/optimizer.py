@@ -1,0 +1,87 @@
+"""From torch's optimisers to PopTorch's.
+
+Rules: what the user did not set is left to PopTorch's default, which is torch's, because it is then compiled in; the
+learning rate always stays changeable. What an IPU has not is refused, never replaced.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+from gnnkit.errors import CapabilityError
+
+SETTINGS: Mapping[str, Tuple[str, ...]] = {
+    "SGD": ("momentum", "dampening", "weight_decay", "nesterov"),
+    "Adam": ("betas", "eps", "weight_decay"),
+    "AdamW": ("betas", "eps", "weight_decay"),
+    "RMSprop": ("alpha", "eps", "weight_decay", "momentum", "centered"),
+}
+"""Settings of each optimiser besides the learning rate that go to the device, under torch's and PopTorch's name."""
+
+_KINDS = {SGD: "SGD", Adam: "Adam", AdamW: "AdamW", RMSprop: "RMSprop"}
+_CLIPPED = ("SGD", "Adam", "AdamW")
+_REFUSED = ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay")
+
+
+def native_optimizer(poptorch: Any, optimizer: Optimizer, clip_norm: Optional[float]) -> Any:
+    """PopTorch's counterpart of an optimiser, over the same parameters.
+
+    Args:
+        poptorch: PopTorch or its emulator.
+        optimizer: One of torch's, with one group of parameters.
+        clip_norm: Largest norm of the gradients. None: no clipping.
+
+    Raises:
+        CapabilityError: The IPU has no such optimiser, or not with these settings.
+    """
+    name = kind_of(optimizer)
+    (group,) = optimizer.param_groups
+    settings: Dict[str, Any] = {"lr": float(group["lr"]), **_changed(name, optimizer)}
+    if clip_norm is not None:
+        if name not in _CLIPPED:
+            raise CapabilityError(f"On IPUs {name} does not clip gradients; {', '.join(_CLIPPED)} do. Unset clip_norm.")
+        settings["max_grad_norm"] = float(clip_norm)
+    classes = {
+        "SGD": poptorch.optim.SGD,
+        "Adam": poptorch.optim.Adam,
+        "AdamW": poptorch.optim.AdamW,
+        "RMSprop": poptorch.optim.RMSprop,
+    }
+    return classes[name](group["params"], **settings)
+
+
+def kind_of(optimizer: Optimizer) -> str:
+    """PopTorch's name for an optimiser.
+
+    Raises:
+        CapabilityError: It has none, or not with these settings.
+    """
+    name = _KINDS.get(type(optimizer))
+    if name is None:
+        raise CapabilityError(
+            f"IPUs have no optimiser {type(optimizer).__name__}; they have {', '.join(_KINDS.values())}."
+        )
+    if len(optimizer.param_groups) != 1:
+        raise CapabilityError(
+            f"The optimiser has {len(optimizer.param_groups)} groups of parameters; on IPUs give all of them in one."
+        )
+    for setting in _REFUSED:
+        # Newer releases of torch note in AdamW what its name says already.
+        if optimizer.param_groups[0].get(setting) and (name, setting) != ("AdamW", "decoupled_weight_decay"):
+            raise CapabilityError(f"On IPUs {name} has no {setting}. Unset it.")
+    return name
+
+
+def learning_rate(optimizer: Optimizer) -> float:
+    """The learning rate in force."""
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def _changed(name: str, optimizer: Optimizer) -> Dict[str, Any]:
+    """Settings whose values are not torch's defaults."""
+    defaults = inspect.signature(type(optimizer)).parameters
+    group = optimizer.param_groups[0]
+    return {key: group[key] for key in SETTINGS[name] if group[key] != defaults[key].default}
