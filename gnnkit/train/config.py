@@ -84,6 +84,8 @@ class TrainConfig:
         eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
         eval_batch_size: Nodes per batch of evaluation.
         eval_every: Epochs from one evaluation to the next.
+        save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
+        deterministic: Whether two runs on the same backend and device must give the same bits.
     """
 
     epochs: Optional[int] = None
@@ -107,6 +109,8 @@ class TrainConfig:
     eval_fanouts: Optional[List[int]] = None
     eval_batch_size: int = 4096
     eval_every: int = 1
+    save_every: int = 1
+    deterministic: bool = False
 
     @property
     def is_sampled(self) -> bool:
@@ -173,6 +177,7 @@ _SMALLEST: Mapping[str, float] = {
     "prefetch": 1,
     "eval_batch_size": 1,
     "eval_every": 1,
+    "save_every": 1,
 }
 
 
@@ -189,6 +194,8 @@ class RunConfig:
         device_options: Settings of the device itself.
         seed: Seed of splits, initial weights, shuffling, sampling and dropout.
         run_dir: Folder of this run. None: a new one under ``runs``.
+        init_from: A run folder whose best weights training starts from, or a file of weights. None: initial weights of
+            the seed.
         tensorboard: Whether to write TensorBoard event files into the run folder.
     """
 
@@ -200,6 +207,7 @@ class RunConfig:
     device_options: Dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     run_dir: Optional[str] = None
+    init_from: Optional[str] = None
     tensorboard: bool = False
 
 

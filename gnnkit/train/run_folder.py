@@ -19,12 +19,15 @@ import gnnkit
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
 from gnnkit.train.callbacks import Callback
-from gnnkit.train.checkpoint import save_weights
+from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
 from gnnkit.train.files import write_text
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.plots import plot_curves
+from gnnkit.train.state import TrainState
 
 MANIFEST = "manifest.json"
+METRICS = "metrics.jsonl"
+CONFIG = "config.yaml"
 
 
 class RunFolder(Callback):
@@ -56,20 +59,27 @@ class RunFolder(Callback):
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """See :class:`Callback`."""
-        for folder in (self.path, self.path / "checkpoints", self.path / "plots"):
+        for folder in (self.path, self.path / FOLDER, self.path / "plots"):
             folder.mkdir(parents=True, exist_ok=True)
         self._model = model
         self._write_manifest()
-        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self._config)))
+        write_text(self.path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(self._config)))
+
+    def on_resume(self, state: TrainState) -> None:
+        """See :class:`Callback`; the folder gets the whole history and the best weights of the earlier run."""
+        for record in state.history:
+            self.on_epoch(record)
+        if state.best_weights:
+            write_weights(self.path / FOLDER / BEST, state.spec, state.best_weights, state.model_seed)
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record.to_dict()) + "\n")
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        save_weights(model, self.path / "checkpoints" / "best.safetensors")
+        save_weights(model, self.path / FOLDER / BEST)
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""

@@ -55,6 +55,14 @@ def emulator() -> Any:
     return importlib.import_module("gnnkit_ipu.emulator")
 
 
+def numbers_state(module: Any) -> bool:
+    """Whether optimisers of this PopTorch give their state as torch's do: by number of the parameter.
+
+    The emulator's do. PopTorch's own names for the state that an IPU holds are not documented.
+    """
+    return bool(module.__name__ == "gnnkit_ipu.emulator")
+
+
 def probe_hardware() -> Availability:
     """Say whether an IPU can be used: SDK, wheel, the torch that it was built for, hardware. Never raises."""
     answer = _importable()
@@ -101,7 +109,11 @@ def _importable() -> Optional[Availability]:
     except AssertionError as error:  # What PopTorch raises on another torch than its own.
         return _wrong_torch(built_for or SDK_TORCH, f" ({_words(error)})")
     except ImportError as error:
-        fix = "pip install the wheels of the SDK that is enabled; a wheel fits one Python version." if has_sdk else _ENABLE
+        fix = (
+            "pip install the wheels of the SDK that is enabled; a wheel fits one Python version."
+            if has_sdk
+            else _ENABLE
+        )
         return Availability(BROKEN, f"PopTorch does not import: {_words(error)}; {sdk}.", fix)
     except Exception as error:  # Nothing that a stranger's import raises may end a 'gnnkit doctor'.
         return Availability(BROKEN, f"PopTorch does not import: {_words(error)}; {sdk}.", _INSTALL)
