@@ -171,6 +171,6 @@ def make_layer(layer: Type[MessagePassing], ops: MessageOps, in_channels: int, o
         ConfigError: Its constructor does not take ``(ops, in_channels, out_channels)``.
     """
     try:
-        return layer(ops, in_channels, out_channels)  # type: ignore[call-arg, arg-type]
+        return layer(ops, in_channels, out_channels)  # type: ignore[call-arg]
     except TypeError as error:
         raise ConfigError(f"{layer_path(layer)} was made with (ops, in_channels, out_channels): {error}.") from error

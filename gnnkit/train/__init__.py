@@ -2,6 +2,7 @@
 
 from gnnkit.train.callbacks import Callback, ProgressBar, TensorBoard
 from gnnkit.train.checkpoint import load_model, read_weights, save_weights
+from gnnkit.train.compare import BackendReport, Comparison, compare
 from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig, TrainConfig, load_config, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import FullGraphInference, Inference, LayerwiseInference, SampledInference

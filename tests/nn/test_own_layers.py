@@ -108,11 +108,13 @@ def test_second_derivatives_are_right_or_refused(ops: Any, backend: Any, layer: 
     def forward(h: torch.Tensor) -> torch.Tensor:
         return conv(backend.lower(block), h, h[: block.num_dst]).pow(2)
 
+    problem = None
     try:
-        assert torch.autograd.gradgradcheck(forward, (h,))
+        torch.autograd.gradgradcheck(forward, (h,))
     except (RuntimeError, NotImplementedError) as error:
-        assert backend.name != "reference", error
-        assert "not implemented" in str(error) or "not differentiable" in str(error), error
+        problem = str(error)
+    # A library may lack the second derivative, never have a wrong one; the reference has it.
+    assert problem is None or (backend.name != "reference" and "not implemented" in problem), problem
 
 
 def test_the_trainer_takes_them_sampled_and_layer_by_layer(ops: Any, backend: Any) -> None:
