@@ -7,6 +7,7 @@ from gnnkit.data.convert import from_scipy, to_scipy
 from gnnkit.data.convert_networkx import from_networkx, to_networkx
 from gnnkit.data.convert_pandas import from_pandas, to_pandas
 from gnnkit.data.fingerprint import (
+    check_same_data,
     data_differences,
     describe_data,
     fingerprint,
@@ -33,6 +34,7 @@ __all__ = [
     "Graph",
     "add_self_loops",
     "check_graph",
+    "check_same_data",
     "data_differences",
     "describe_data",
     "fingerprint",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gnnkit.data.check import row_chunks
 from gnnkit.data.graph import Graph
+from gnnkit.errors import OtherDataError
 
 _CHUNK_EDGES = 1 << 22
 
@@ -97,11 +98,27 @@ def data_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Lis
     return [f"edges ({_edges(first)}; {_edges(second)})" if part == "edges" else part for part in different]
 
 
+def check_same_data(recorded: Mapping[str, Any], found: Mapping[str, Any], fix: str) -> None:
+    """Refuse to go on with other data.
+
+    Args:
+        recorded: What :func:`describe_data` gave for the data of a run.
+        found: And for the data at hand.
+        fix: What to do if they differ.
+
+    Raises:
+        OtherDataError: They differ; the message says in what.
+    """
+    differences = data_differences(recorded, found)
+    if differences:
+        raise OtherDataError(differences, fix)
+
+
 def is_undirected(graph: Graph) -> bool:
     """Whether every edge has its reverse, counted with repeats.
 
-    Compares the sums of a 64-bit hash over all edges and over all reversed edges, so nothing is sorted; a directed graph
-    is taken for an undirected one with a chance of about 2^-64.
+    Compares the sums of a 64-bit hash over all edges and over all reversed edges, so nothing is sorted; a directed
+    graph is taken for an undirected one with a chance of about 2^-64.
     """
     forth = back = 0
     for start in range(0, graph.num_edges, _CHUNK_EDGES):
@@ -128,7 +145,7 @@ def _edge_chunk(graph: Graph, start: int) -> Any:
 
 
 def _hash_pairs(first: Any, second: Any) -> Any:
-    """Mix two arrays of numbers below 2^32 into one of 64 bits, with the finaliser of SplitMix64 (Steele et al., 2014)."""
+    """Mix pairs of numbers below 2^32 into 64 bits, with the finaliser of SplitMix64 (Steele et al., 2014)."""
     value = (first << np.uint64(32)) ^ second
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -48,9 +48,7 @@ class CudaDevice(EagerDevice):
 
     def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
         """See :class:`Device`."""
-        report(
-            "Kernels of graph libraries may add in any order on a GPU; torch's switch for determinism reaches its own."
-        )
+        report("Graph libraries' own kernels may add in any order on a GPU; torch's switch does not reach them.")
         return _deterministic(super().deterministic(report))
 
     def synchronize(self) -> None:

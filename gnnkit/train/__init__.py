@@ -6,7 +6,9 @@ from gnnkit.train.compare import BackendReport, Comparison, compare
 from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig, TrainConfig, load_config, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import FullGraphInference, Inference, LayerwiseInference, SampledInference
-from gnnkit.train.run_folder import RunFolder, new_run_dir
+from gnnkit.train.reproduce import Verdict, compare_curves
+from gnnkit.train.run_folder import RunFolder, RunRecord, new_run_dir, read_run, recorded_config
+from gnnkit.train.state import TrainState, read_state, save_state
 from gnnkit.train.trainer import Trainer
 
 __all__ = [
@@ -20,15 +22,23 @@ __all__ = [
     "ProgressBar",
     "RunConfig",
     "RunFolder",
+    "RunRecord",
     "RunResult",
     "SampledInference",
     "TensorBoard",
     "TrainConfig",
+    "TrainState",
     "Trainer",
+    "Verdict",
+    "compare_curves",
     "load_config",
     "load_model",
     "new_run_dir",
+    "read_run",
+    "read_state",
     "read_weights",
+    "recorded_config",
+    "save_state",
     "save_weights",
     "train_config",
 ]

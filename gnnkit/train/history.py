@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -33,7 +33,7 @@ class EpochRecord:
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)

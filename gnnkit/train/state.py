@@ -7,6 +7,7 @@ under canonical names and in canonical layout; nothing is a pickle.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Union
@@ -15,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, move_model
-from gnnkit.data import data_differences
+from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, Step
-from gnnkit.errors import CheckpointError, ConfigError
+from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.train.checkpoint import (
     LAST,
@@ -33,6 +34,7 @@ from gnnkit.train.history import EpochRecord
 from gnnkit.train.progress import Progress
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
+_LOG = logging.getLogger(__name__)
 _BEST = "best/"
 _OPTIMIZER = "optimizer/"
 
@@ -69,6 +71,16 @@ class TrainState:
         """Number of epochs done."""
         return len(self.history)
 
+    def origin(self, run: Union[str, Path]) -> Dict[str, Any]:
+        """What the manifest of a run that goes on says about where it comes from.
+
+        Args:
+            run: Where this state was found.
+        """
+        facts = self.facts
+        before = {"run": str(run), "backend": facts["backend"]["name"], "device": facts["device"]["name"]}
+        return {**before, "epoch": self.epoch, "resumed_from": facts.get("resumed_from")}
+
 
 class StateKeeper:
     """Takes the state of a training, and puts one in.
@@ -85,7 +97,8 @@ class StateKeeper:
         self._model = model
         self._step = step
         self._progress = progress
-        self._facts = dict(facts)
+        self._facts = facts
+        self._is_refused = False
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         self._names = {name: names[id(parameter)] for name, parameter in model.parameters_by_name().items()}
         # A copy in which tensors of the optimiser take the places of parameters, to be laid out as those are.
@@ -104,8 +117,18 @@ class StateKeeper:
             best_epoch=self._progress.best_epoch,
             best_weights=self._progress.best_weights,
             schedule=self._progress.schedule.state(),
-            facts=self._facts,
+            facts=dict(self._facts),
         )
+
+    def save(self, file: Path) -> None:
+        """Write the state just now; where the device does not give the optimiser's, say so once and write none."""
+        if self._is_refused:
+            return
+        try:
+            save_state(self.take(), file)
+        except CapabilityError as error:  # No reason to end a run: its weights are kept all the same.
+            _LOG.warning("No state is saved: %s", error)
+            self._is_refused = True
 
     def put(self, state: TrainState) -> None:
         """Let a training that has not begun go on from a state."""
@@ -202,7 +225,8 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         config: Resolved settings.
 
     Raises:
-        CheckpointError: Another architecture (the differences are listed) or other data (likewise).
+        CheckpointError: Another architecture; the differences are listed.
+        OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
     mine, theirs = spec.to_dict(), state.spec.to_dict()
@@ -214,12 +238,8 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
     ]
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
-    other = data_differences(state.facts["data"], data)
-    if other:
-        raise CheckpointError(
-            f"The checkpoint was trained on other data; what differs: {', '.join(other)}. Go on with the data and the "
-            "seed of that run, or start a new run from its weights with --init-from."
-        )
+    fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
+    check_same_data(state.facts["data"], data, fix)
     if state.epoch >= (config.epochs or 0):
         raise ConfigError(f"All {config.epochs} epochs are done: the run is at {state.epoch}. Give more with --epochs.")
     if config.patience is not None and state.epoch - state.best_epoch >= config.patience:

@@ -29,8 +29,9 @@ def write_tensors(file: Union[str, Path], tensors: Dict[str, Tensor], header: Ma
         tensors: In host memory, contiguous, no two in the same memory.
         header: Has an entry "format" that says what the file is.
     """
+    content = safetensors.torch.save(tensors, {**header, _DIGEST: _digest(tensors, header)})
     with replacing(Path(file)) as temporary:
-        safetensors.torch.save_file(tensors, temporary, {**header, _DIGEST: _digest(tensors, header)})
+        temporary.write_bytes(content)
 
 
 def read_tensors(file: Union[str, Path], formats: Sequence[str]) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
@@ -53,9 +54,7 @@ def read_tensors(file: Union[str, Path], formats: Sequence[str]) -> Tuple[Dict[s
             header = dict(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"Cannot read the checkpoint {file}: it is damaged or no safetensors: {error}."
-        ) from error
+        raise CheckpointError(f"Cannot read the checkpoint {file}: damaged, or no safetensors: {error}.") from error
     if header.get("format") not in formats:
         expected = " or ".join(repr(name) for name in formats)
         raise CheckpointError(f"{file} has format {header.get('format')!r}, expected {expected} as gnnkit writes it.")

@@ -28,13 +28,13 @@ from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.checkpoint import FOLDER, LAST
-from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
 from gnnkit.train.loaders import make_sampler, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.run_folder import RunFolder
-from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state, save_state
+from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
 
 _LOG = logging.getLogger(__name__)
 
@@ -107,7 +107,8 @@ class Trainer:
             ConfigError: Settings that cannot be used, or nothing is left to do.
             CapabilityError: The backend or the device does not do what is asked.
             UnavailableError: The device's hardware is not there.
-            CheckpointError: ``resume`` is missing or damaged, or belongs to another architecture or other data.
+            CheckpointError: ``resume`` is missing or damaged, or belongs to another architecture.
+            OtherDataError: ``resume`` was trained on other data.
             PipelineError: Preparing a batch failed.
         """
         earlier = None if resume is None else read_state(resume)
@@ -122,10 +123,10 @@ class Trainer:
         if self.run_dir is not None or earlier is not None:
             job.facts = _facts(job)
             job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts)
-        if earlier is not None and job.keeper is not None:
+        if earlier is not None and job.keeper is not None and resume is not None:
             job.keeper.put(earlier)
             check_resumable(earlier, job.model.spec, job.facts["data"], job.config)
-            job.facts["resumed_from"] = {"run": str(resume), "epoch": earlier.epoch, **_origin(earlier.facts)}
+            job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
         try:
@@ -143,7 +144,7 @@ class Trainer:
         """The configuration with everything filled in, in the structure of :class:`RunConfig`."""
         return {
             **self.facts,
-            "model": {"name": job.model.spec.conv, **_spec_settings(job.model)},
+            "model": model_settings(job.model.spec),
             "train": asdict(job.config),
             "backend": job.backend.name,
             "device": job.device.name,
@@ -250,7 +251,7 @@ def _deterministic(job: _Job) -> ContextManager[None]:
 def _train(
     job: _Job, earlier: Optional[TrainState], callbacks: Sequence[Callback], run_dir: Optional[Path]
 ) -> RunResult:
-    assert job.config.epochs is not None
+    assert job.config.epochs is not None and job.config.save_every is not None
     start, progress = time.perf_counter(), job.progress
     for callback in callbacks:
         callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
@@ -264,8 +265,8 @@ def _train(
             if is_best:
                 callback.on_best(job.model, record)
         is_last = progress.is_stuck or epoch == job.config.epochs
-        if run_dir is not None and (is_last or epoch % job.config.save_every == 0):
-            _save_state(job, run_dir / FOLDER / LAST)
+        if job.keeper is not None and run_dir is not None and (is_last or epoch % job.config.save_every == 0):
+            job.keeper.save(run_dir / FOLDER / LAST)
         if is_last:
             break
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
@@ -287,16 +288,6 @@ def _train(
         compile_seconds=job.device.compile_seconds(),
         nondeterministic=job.nondeterministic if job.config.deterministic else None,
     )
-
-
-def _save_state(job: _Job, file: Path) -> None:
-    if job.keeper is None:
-        return
-    try:
-        save_state(job.keeper.take(), file)
-    except CapabilityError as error:  # No reason to lose a run; its weights are kept.
-        _LOG.warning("No state is saved: %s", error)
-        job.keeper = None
 
 
 def _run_epoch(job: _Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRecord:
@@ -342,11 +333,6 @@ def _step_seed(seed: int, epoch: int, batch: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def _spec_settings(model: GNN) -> Dict[str, Any]:
-    own = ("conv", "in_channels", "out_channels")
-    return {name: value for name, value in model.spec.to_dict().items() if name not in own}
-
-
 def _facts(job: _Job) -> Dict[str, Any]:
     """What a manifest says about this training."""
     return {
@@ -356,9 +342,3 @@ def _facts(job: _Job) -> Dict[str, Any]:
         "model": job.model.spec.to_dict(),
         "seed": job.seed,
     }
-
-
-def _origin(facts: Dict[str, Any]) -> Dict[str, Any]:
-    """Where an earlier part was trained, and before that."""
-    origin = {"backend": facts["backend"]["name"], "device": facts["device"]["name"]}
-    return {**origin, "resumed_from": facts["resumed_from"]} if "resumed_from" in facts else origin
