@@ -11,7 +11,7 @@ from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.cli.run import parse_fanouts, run_config
 
 if TYPE_CHECKING:
-    from gnnkit.train.compare import BackendReport, Comparison
+    from gnnkit.train.comparison import BackendReport, Comparison
 
 EXAMPLE = "Example: gnnkit compare --backends reference,pyg,dgl --dataset cora --model sage --epochs 20"
 
@@ -71,7 +71,7 @@ def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: 
 
     from gnnkit.backends import build_model, load_backend
     from gnnkit.datasets import load_dataset
-    from gnnkit.train.compare import compare
+    from gnnkit.train.comparison import compare
 
     loaded = [load_backend(name) for name in names]  # One that is missing is told before data are loaded.
     data, spec, train = config.dataset, asdict(config.model), asdict(config.train)
