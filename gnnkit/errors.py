@@ -97,6 +97,19 @@ class CheckpointError(GnnkitError):
     """A checkpoint is missing, damaged, or belongs to another architecture."""
 
 
+class OtherDataError(GnnkitError):
+    """A run is to be continued or repeated on other data than it was trained on.
+
+    Args:
+        differences: The parts that differ.
+        fix: What to do.
+    """
+
+    def __init__(self, differences: Iterable[str], fix: str) -> None:
+        self.differences = list(differences)
+        super().__init__(f"The run was trained on other data; what differs: {', '.join(self.differences)}. {fix}")
+
+
 class PipelineError(GnnkitError):
     """A stage of the loading pipeline failed; the message names the batch."""
 

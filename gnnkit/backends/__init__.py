@@ -1,7 +1,17 @@
 """Backends: graph libraries behind one interface, and the reference backend in plain torch."""
 
 from gnnkit.backends.base import Backend, BackendCapabilities
+from gnnkit.backends.layer_state import LayerState
 from gnnkit.backends.native import NativeConv
 from gnnkit.backends.registry import backends, build_model, load_backend, move_model
 
-__all__ = ["Backend", "BackendCapabilities", "NativeConv", "backends", "build_model", "load_backend", "move_model"]
+__all__ = [
+    "Backend",
+    "BackendCapabilities",
+    "LayerState",
+    "NativeConv",
+    "backends",
+    "build_model",
+    "load_backend",
+    "move_model",
+]

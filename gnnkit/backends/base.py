@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, FrozenSet, Mapping
+from typing import Any, ClassVar, Dict, FrozenSet, Mapping, Optional, Tuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from gnnkit.availability import READY, Availability
 from gnnkit.data import Block, Graph
@@ -44,11 +44,14 @@ class Backend(ABC):
         name: The word that users type after ``--backend``.
         api_version: Version of this interface that the backend was written for.
         capabilities: What it can do. An instance may narrow what its class declares to what is installed here.
+        layer_marks: For each kind of convolution a parameter by which the library's own layer is known in a state
+            dict, for finding layers in the models of others. Empty if their weights cannot be read.
     """
 
     name: ClassVar[str]
     api_version: ClassVar[int]
     capabilities: BackendCapabilities = BackendCapabilities()
+    layer_marks: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def probe(cls) -> Availability:
@@ -91,6 +94,43 @@ class Backend(ABC):
     def from_native(self, obj: Any) -> Graph:
         """The inverse of :meth:`to_native`."""
         raise CapabilityError(f"Backend {self.name!r} has no graph object of its own.")
+
+    def read_layer(
+        self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None
+    ) -> Tuple[ConvSpec, Dict[str, Tensor]]:
+        """Read the state of one of the library's own layers, as its users make it.
+
+        Args:
+            kind: What convolution it is.
+            state: Tensors by their names within the layer.
+            concat: Whether attention heads are concatenated, where the state does not tell.
+            aggregation: How "sage" reduces its neighbours, where the state does not tell. None: the library's default.
+
+        Returns:
+            The convolution, and its parameters by canonical name.
+
+        Raises:
+            CheckpointError: The layer is another one; the message has the reason.
+        """
+        raise CapabilityError(f"Backend {self.name!r} does not read weights of its library's own models.")
+
+    def write_layer(self, spec: ConvSpec, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        """The inverse of :meth:`read_layer`: the state of the library's own layer that computes the same."""
+        raise CapabilityError(f"Backend {self.name!r} does not write weights of its library's own models.")
+
+    def apply_layer(self, spec: ConvSpec, state: Mapping[str, Tensor], graph: Graph, h: Tensor) -> Tensor:
+        """Compute the library's own layer with this state on a whole graph, as its users do, self-loops included.
+
+        Args:
+            spec: The convolution.
+            state: As :meth:`read_layer` takes it.
+            graph: Unprepared.
+            h: Features. Shape [num_nodes, in_channels].
+
+        Returns:
+            Shape [num_nodes, spec.out_width].
+        """
+        raise CapabilityError(f"Backend {self.name!r} does not run its library's own models.")
 
     def versions(self) -> Dict[str, str]:
         """Versions of the libraries below, for the manifest of a run."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gnnkit.backends.base import Backend
 from gnnkit.data import Block
-from gnnkit.nn import ConvSpec, MessageOps, MessagePassing
+from gnnkit.nn import REDUCTIONS, ConvSpec, MessageOps, MessagePassing, check_choice
 
 
 class ReferenceOps(MessageOps):
@@ -30,6 +30,7 @@ class ReferenceOps(MessageOps):
 
     def scatter(self, lowered: Block, messages: Tensor, reduce: str) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""
+        check_choice("reduce", reduce, REDUCTIONS)
         out = messages.new_zeros((lowered.num_dst,) + tuple(messages.shape[1:]))
         if reduce in ("sum", "mean"):
             total = out.index_add(0, lowered.dst, messages)

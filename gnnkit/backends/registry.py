@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
 from gnnkit.data import Graph
 from gnnkit.errors import BrokenPluginError, DataError, NotInstalledError
-from gnnkit.nn import GNN, ModelSpec, model_spec
+from gnnkit.nn import GNN, MessagePassing, ModelSpec, model_spec
 from gnnkit.registry import Registry
 
 backends: Registry[Backend] = Registry(
@@ -42,7 +42,7 @@ def load_backend(name: str) -> Backend:
 
 
 def build_model(
-    model: Union[str, ModelSpec],
+    model: Union[str, ModelSpec, Type[MessagePassing]],
     graph: Graph,
     *,
     backend: Union[str, Backend] = "reference",
@@ -52,11 +52,12 @@ def build_model(
     """Build a model that fits a graph.
 
     Args:
-        model: Name of a model ("gcn", "sage", "gat", "gatv2", "gin"), or a whole specification.
+        model: Name of a model ("gcn", "sage", "gat", "gatv2", "gin"), a layer of your own (a class derived from
+            :class:`gnnkit.nn.MessagePassing`), or a whole specification.
         graph: Gives the widths of input and output.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
-        settings: Any field of :class:`gnnkit.nn.ModelSpec`, when ``model`` is a name.
+        settings: Any field of :class:`gnnkit.nn.ModelSpec`, unless ``model`` is one.
 
     Returns:
         A module ``forward(blocks, x)``.

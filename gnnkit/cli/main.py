@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gnnkit.cli import backends, datasets, doctor, plan, run
+from gnnkit.cli import backends, compare, convert_weights, datasets, doctor, plan, reproduce, run
 
 app = typer.Typer(
     name="gnnkit",
@@ -15,6 +15,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", epilog=run.EXAMPLE)(run.run)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
+app.command("reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
+app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.convert_weights)
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import typer
 
@@ -11,6 +11,8 @@ from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gnnkit.data import Graph
+    from gnnkit.nn import GNN
     from gnnkit.train import Callback, RunConfig, RunResult
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
@@ -40,6 +42,15 @@ def run(
         None, help="A batch too large for a device's fixed shapes: carry, error.  [default: carry]"
     ),
     seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
+    deterministic: Optional[bool] = typer.Option(
+        None, "--deterministic", help="The same bits in every run on this backend and device."
+    ),
+    init_from: Optional[str] = typer.Option(
+        None, metavar="RUN", help="Start from the best weights of a run, or from a file of weights."
+    ),
+    resume: Optional[str] = typer.Option(
+        None, metavar="RUN", help="Go on where a run stopped, in a new folder; options given here win over its own."
+    ),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
@@ -59,19 +70,33 @@ def run(
             "batch_size": batch_size,
             "precision": precision,
             "overflow": overflow,
+            "deterministic": deterministic,
         },
+        "init_from": None if init_from is None else str(Path(init_from).resolve()),
     }
-    result = train(run_config(settings or [], flags))
+    if resume is not None and init_from is not None:
+        raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
+    config = run_config(settings or [], flags, base=_base(resume, init_from, device))
+    result = train(config, resume=None if resume is None else Path(resume))
     _show(result)
     if json:
         print_json(result.summary())
 
 
-def train(config: RunConfig) -> RunResult:
+def train(
+    config: RunConfig,
+    *,
+    resume: Optional[Path] = None,
+    keep: bool = True,
+    check: Optional[Callable[[GNN, Graph], None]] = None,
+) -> RunResult:
     """Run what a configuration says.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
+        resume: A run to go on with.
+        keep: Whether to make a run folder where the configuration names none.
+        check: Called with the model and the graph before training; raises where they are not what they should be.
 
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
@@ -81,7 +106,8 @@ def train(config: RunConfig) -> RunResult:
     from gnnkit.backends import build_model, load_backend
     from gnnkit.datasets import load_dataset
     from gnnkit.devices import choose_device
-    from gnnkit.train import Trainer, new_run_dir
+    from gnnkit.train import Trainer, new_run_dir, read_weights
+    from gnnkit.train.checkpoint import BEST, checkpoint_file
     from gnnkit.train.run_folder import check_free
 
     backend = load_backend(config.backend)
@@ -93,7 +119,14 @@ def train(config: RunConfig) -> RunResult:
         data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
     )
     name = model.pop("name")
-    run_dir = Path(config.run_dir) if config.run_dir else new_run_dir(Path("runs"), graph.name, name, backend.name)
+    net = build_model(name, graph, backend=backend, seed=config.seed, **model)
+    if config.init_from is not None and resume is None:
+        net.load_canonical(read_weights(checkpoint_file(config.init_from, BEST))[1])
+    if check is not None:
+        check(net, graph)
+    run_dir = None if config.run_dir is None else Path(config.run_dir)
+    if run_dir is None and keep:
+        run_dir = new_run_dir(Path("runs"), graph.name, name, backend.name)
     trainer = Trainer(
         backend,
         device,
@@ -101,29 +134,47 @@ def train(config: RunConfig) -> RunResult:
         seed=config.seed,
         run_dir=run_dir,
         callbacks=_callbacks(config, run_dir),
-        facts={"dataset": asdict(data), "tensorboard": config.tensorboard},
+        facts={"dataset": asdict(data), "init_from": config.init_from, "tensorboard": config.tensorboard},
         **asdict(config.train),
     )
-    return trainer.fit(build_model(name, graph, backend=backend, seed=config.seed, **model), graph)
+    return trainer.fit(net, graph, resume=resume)
 
 
-def _callbacks(config: RunConfig, run_dir: Path) -> List[Callback]:
+def _callbacks(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
     from gnnkit.train import TensorBoard
 
-    return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard else []
+    return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else []
 
 
-def run_config(settings: List[str], flags: Dict[str, Any]) -> RunConfig:
+def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:
+    """What the configuration builds on: that of an earlier run, or the model that a file of weights is for."""
+    run = resume or init_from
+    if run is None:
+        return {}
+    from gnnkit.train import read_weights, recorded_config
+    from gnnkit.train.checkpoint import BEST, LAST, checkpoint_file
+    from gnnkit.train.config import model_settings
+
+    file = checkpoint_file(run, LAST if resume else BEST)  # Says what is wrong with a folder that is none of a run.
+    if file != Path(run):
+        return recorded_config(run, device)
+    if resume:
+        raise ConfigError(f"--resume is {run}, a file. Give the run folder, which has the configuration as well.")
+    return {"model": model_settings(read_weights(file)[0])}
+
+
+def run_config(settings: List[str], flags: Dict[str, Any], base: Optional[Dict[str, Any]] = None) -> RunConfig:
     """The configuration from a command line.
 
     Args:
         settings: Arguments: a YAML file, and settings such as ``model.dropout=0.3``.
         flags: Nested values from flags; None where a flag was not given.
+        base: Nested values below all these.
     """
     from gnnkit.train import load_config
 
     file, overrides = _split(settings)
-    return load_config(file, _given(flags), overrides)
+    return load_config(file, _given(flags), overrides, base=base)
 
 
 def parse_fanouts(text: str) -> List[int]:
@@ -162,6 +213,8 @@ def _show(result: RunResult) -> None:
     for split, metrics in (("valid", result.valid), ("test", result.test)):
         rows += [[f"{split} {name.replace('_', ' ')}", f"{value:.4f}"] for name, value in metrics.items()]
     rows.append(["time", f"{result.seconds:.1f} s, {result.seconds_per_epoch * 1000:.1f} ms an epoch"])
+    if result.nondeterministic is not None:
+        rows.append(["deterministic", "\n".join(f"not: {sentence}" for sentence in result.nondeterministic) or "yes"])
     if result.compile_seconds:
         rows.append(["compilation", f"{result.compile_seconds:.1f} s of it"])
     print_table("Result", ["", ""], rows)

@@ -6,7 +6,14 @@ from gnnkit.data.check import check_graph
 from gnnkit.data.convert import from_scipy, to_scipy
 from gnnkit.data.convert_networkx import from_networkx, to_networkx
 from gnnkit.data.convert_pandas import from_pandas, to_pandas
-from gnnkit.data.fingerprint import fingerprint
+from gnnkit.data.fingerprint import (
+    check_same_data,
+    data_differences,
+    describe_data,
+    fingerprint,
+    is_undirected,
+    part_fingerprints,
+)
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.transforms import (
     add_self_loops,
@@ -27,6 +34,9 @@ __all__ = [
     "Graph",
     "add_self_loops",
     "check_graph",
+    "check_same_data",
+    "data_differences",
+    "describe_data",
     "fingerprint",
     "from_csc",
     "from_edge_index",
@@ -35,7 +45,9 @@ __all__ = [
     "from_scipy",
     "full_block",
     "gcn_norm",
+    "is_undirected",
     "normalize_features",
+    "part_fingerprints",
     "prepare_graph",
     "random_split",
     "remove_self_loops",

@@ -1,19 +1,23 @@
-"""A fingerprint of a graph's content, for the manifest of a run.
+"""Fingerprints of a graph's content: whether two runs saw the same data, and if not, what differs.
 
-Rules: it depends on the arrays and class names alone, not on the graph's name, on memory layout, on how the arrays are
+Rules: they depend on the arrays and class names alone, not on the graph's name, on memory layout, on how the arrays are
 stored or on the process; large arrays are read in chunks.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Dict, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gnnkit.data.check import row_chunks
 from gnnkit.data.graph import Graph
+from gnnkit.errors import OtherDataError
+
+_CHUNK_EDGES = 1 << 22
 
 
 def fingerprint(graph: Graph) -> str:
@@ -25,24 +29,147 @@ def fingerprint(graph: Graph) -> str:
     Returns:
         64 hexadecimal digits; equal for graphs of equal content.
     """
-    arrays: Dict[str, Optional[Tensor]] = {
-        "indptr": graph.indptr,
-        "indices": graph.indices,
-        "x": graph.x,
-        "y": graph.y,
-        "edge_weight": graph.edge_weight,
+    return _joined(part_fingerprints(graph))
+
+
+def part_fingerprints(graph: Graph) -> Dict[str, str]:
+    """Compute a SHA-256 for each part of a graph.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        64 hexadecimal digits by part: "edges", "edge weights", "features", "labels" (with class names), "splits",
+        "other arrays".
+    """
+    other: Dict[str, Optional[Tensor]] = {
         "edge_attr": graph.edge_attr,
         "graph_ptr": graph.graph_ptr,
         "graph_y": graph.graph_y,
+        **{f"node_data.{name}": tensor for name, tensor in graph.node_data.items()},
+        **{f"edge_data.{name}": tensor for name, tensor in graph.edge_data.items()},
     }
-    for group, members in (("splits", graph.splits), ("node_data", graph.node_data), ("edge_data", graph.edge_data)):
-        arrays.update({f"{group}.{name}": members[name] for name in sorted(members)})
-    digest = hashlib.sha256(repr(graph.class_names).encode())
-    for name, tensor in arrays.items():
-        if tensor is not None:
-            digest.update(f"{name!r} {tensor.dtype} {list(tensor.shape)}".encode())
-            for _, chunk in row_chunks(tensor):
-                # NumPy does not know bfloat16; its bits are what counts.
-                bits = chunk.view(torch.int16) if chunk.dtype == torch.bfloat16 else chunk
-                digest.update(bits.numpy().tobytes())
+    return {
+        "edges": _digest({"indptr": graph.indptr, "indices": graph.indices}),
+        "edge weights": _digest({"edge_weight": graph.edge_weight}),
+        "features": _digest({"x": graph.x}),
+        "labels": _digest({"y": graph.y}, repr(graph.class_names)),
+        "splits": _digest(graph.splits),
+        "other arrays": _digest(other),
+    }
+
+
+def describe_data(graph: Graph) -> Dict[str, Any]:
+    """The identity of a graph for the manifest of a run: name, sizes, self-loops, direction and fingerprints.
+
+    Args:
+        graph: The graph as a model sees it, prepared.
+
+    Returns:
+        Plain values; :func:`data_differences` compares them.
+    """
+    parts = part_fingerprints(graph)
+    return {
+        "name": graph.name,
+        "num_nodes": graph.num_nodes,
+        "num_edges": graph.num_edges,
+        "num_self_loops": _num_self_loops(graph),
+        "undirected": is_undirected(graph),
+        "num_features": graph.num_features,
+        "num_classes": graph.num_classes,
+        "fingerprint": _joined(parts),
+        "parts": parts,
+    }
+
+
+def data_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> List[str]:
+    """Say in what two graphs differ.
+
+    Args:
+        first: What :func:`describe_data` gave for one.
+        second: And for the other.
+
+    Returns:
+        A phrase for each part that differs, such as ``"features"``; edges with the sizes of both. Empty for graphs of
+        equal content, whatever their names.
+    """
+    mine, theirs = first["parts"], second["parts"]
+    different = [part for part in theirs if mine.get(part) != theirs[part]]
+    return [f"edges ({_edges(first)}; {_edges(second)})" if part == "edges" else part for part in different]
+
+
+def check_same_data(recorded: Mapping[str, Any], found: Mapping[str, Any], fix: str) -> None:
+    """Refuse to go on with other data.
+
+    Args:
+        recorded: What :func:`describe_data` gave for the data of a run.
+        found: And for the data at hand.
+        fix: What to do if they differ.
+
+    Raises:
+        OtherDataError: They differ; the message says in what.
+    """
+    differences = data_differences(recorded, found)
+    if differences:
+        raise OtherDataError(differences, fix)
+
+
+def is_undirected(graph: Graph) -> bool:
+    """Whether every edge has its reverse, counted with repeats.
+
+    Compares the sums of a 64-bit hash over all edges and over all reversed edges, so nothing is sorted; a directed
+    graph is taken for an undirected one with a chance of about 2^-64.
+    """
+    forth = back = 0
+    for start in range(0, graph.num_edges, _CHUNK_EDGES):
+        src, dst = _edge_chunk(graph, start)
+        forth += int(_hash_pairs(src, dst).sum(dtype=np.uint64))
+        back += int(_hash_pairs(dst, src).sum(dtype=np.uint64))
+    return (forth - back) % (1 << 64) == 0
+
+
+def _num_self_loops(graph: Graph) -> int:
+    total = 0
+    for start in range(0, graph.num_edges, _CHUNK_EDGES):
+        src, dst = _edge_chunk(graph, start)
+        total += int((src == dst).sum())
+    return total
+
+
+def _edge_chunk(graph: Graph, start: int) -> Any:
+    """Sources and destinations of a range of edges, as unsigned integers."""
+    stop = min(start + _CHUNK_EDGES, graph.num_edges)
+    indptr = graph.indptr.numpy()
+    dst = np.searchsorted(indptr, np.arange(start, stop), side="right") - 1
+    return graph.indices[start:stop].numpy().astype(np.uint64), dst.astype(np.uint64)
+
+
+def _hash_pairs(first: Any, second: Any) -> Any:
+    """Mix pairs of numbers below 2^32 into 64 bits, with the finaliser of SplitMix64 (Steele et al., 2014)."""
+    value = (first << np.uint64(32)) ^ second
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def _edges(data: Mapping[str, Any]) -> str:
+    direction = "undirected" if data["undirected"] else "directed"
+    return f"{data['num_edges']:,} with {data['num_self_loops']:,} self-loops, {direction}"
+
+
+def _joined(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in parts.items()).encode()).hexdigest()
+
+
+def _digest(arrays: Mapping[str, Optional[Tensor]], text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        tensor = arrays[name]
+        if tensor is None:
+            continue
+        digest.update(f"{name!r} {tensor.dtype} {list(tensor.shape)}".encode())
+        for _, chunk in row_chunks(tensor):
+            # NumPy does not know bfloat16; its bits are what counts.
+            bits = chunk.view(torch.int16) if chunk.dtype == torch.bfloat16 else chunk
+            digest.update(bits.numpy().tobytes())
     return digest.hexdigest()

@@ -1,17 +1,24 @@
 """Devices: where a step runs, and who owns it."""
 
-from gnnkit.devices.base import Device, DeviceCapabilities, Step, StepOptions, StepResult
+from gnnkit.devices.base import Device, DeviceCapabilities, OptimizerState, Step, StepOptions, StepResult
+from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.eager import EagerDevice
+from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state, parameter_names
 from gnnkit.devices.registry import choose_device, devices, load_device
 
 __all__ = [
     "Device",
     "DeviceCapabilities",
     "EagerDevice",
+    "OptimizerState",
     "Step",
     "StepOptions",
     "StepResult",
     "choose_device",
+    "deterministic_torch",
     "devices",
     "load_device",
+    "load_optimizer_state",
+    "optimizer_state",
+    "parameter_names",
 ]

@@ -7,8 +7,9 @@ the loss is therefore part of the module on every device. The trainer never asks
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, FrozenSet, Mapping, Optional, Protocol
+from typing import Any, Callable, ClassVar, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -63,6 +64,11 @@ class StepResult:
     num_targets: int
 
 
+OptimizerState = Mapping[str, Mapping[str, Tensor]]
+"""For each parameter, by its name in the module, the optimiser's tensors by theirs ("exp_avg", "step"), in host memory
+and independent of the optimiser."""
+
+
 class Step(Protocol):
     """One prepared step, training or evaluating."""
 
@@ -71,6 +77,12 @@ class Step(Protocol):
 
     def pull(self) -> None:
         """Bring weights that live on the device back into the module."""
+
+    def state_dict(self) -> OptimizerState:
+        """The optimiser's state. Empty before the first step, and for a step that only evaluates."""
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """Go on from a state that a step gave, on whichever device; to be called before the first step."""
 
 
 class Device(ABC):
@@ -124,6 +136,15 @@ class Device(ABC):
             optimizer: Updates the module's parameters; None makes a step that only evaluates.
             options: Precision and clipping.
         """
+
+    def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
+        """A context in which steps give the same bits in every run; global settings are put back at its end.
+
+        Args:
+            report: Called with a sentence for everything that cannot be made to, as soon as that is known.
+        """
+        report(f"Device {self.name!r} does not promise to repeat its numbers bit by bit.")
+        return nullcontext()
 
     def synchronize(self) -> None:
         """Wait until all work handed to the device is done."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict
+import os
+from contextlib import contextmanager
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator
 
 import torch
 
@@ -10,6 +12,8 @@ from gnnkit.availability import NO_HARDWARE, READY, Availability
 from gnnkit.data import Batch
 from gnnkit.devices.base import DeviceCapabilities
 from gnnkit.devices.eager import EagerDevice
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 class CudaDevice(EagerDevice):
@@ -42,6 +46,11 @@ class CudaDevice(EagerDevice):
             return batch
         return batch.map(lambda tensor: tensor.pin_memory()).to(self.torch_device, non_blocking=True)
 
+    def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
+        """See :class:`Device`."""
+        report("Graph libraries' own kernels may add in any order on a GPU; torch's switch does not reach them.")
+        return _deterministic(super().deterministic(report))
+
     def synchronize(self) -> None:
         """See :class:`Device`."""
         torch.cuda.synchronize()
@@ -53,3 +62,16 @@ class CudaDevice(EagerDevice):
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
         return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+
+
+@contextmanager
+def _deterministic(torch_settings: ContextManager[None]) -> Iterator[None]:
+    # cuBLAS repeats its bits only with a workspace of fixed size, which it takes from the environment.
+    before = os.environ.get(_WORKSPACE)
+    os.environ.setdefault(_WORKSPACE, ":4096:8")
+    try:
+        with torch_settings:
+            yield
+    finally:
+        if before is None:
+            del os.environ[_WORKSPACE]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, ContextManager, Optional
+from typing import Callable, ClassVar, ContextManager, Dict, Optional
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import Batch
-from gnnkit.devices.base import Device, StepOptions, StepResult
+from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult
+from gnnkit.devices.deterministic import deterministic_torch
+from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 
 
 class EagerDevice(Device):
@@ -31,6 +33,10 @@ class EagerDevice(Device):
     def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
         """See :class:`Device`."""
         return EagerStep(module.to(self.torch_device), optimizer, options, self.torch_device.type)
+
+    def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
+        """See :class:`Device`; torch says by itself which of its operations cannot repeat their bits."""
+        return deterministic_torch(report)
 
 
 class EagerStep:
@@ -67,6 +73,15 @@ class EagerStep:
 
     def pull(self) -> None:
         """Nothing to do: the module's weights are the device's."""
+
+    def state_dict(self) -> Dict[str, Dict[str, Tensor]]:
+        """See :class:`gnnkit.devices.Step`."""
+        return {} if self.optimizer is None else optimizer_state(self.module, self.optimizer)
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """See :class:`gnnkit.devices.Step`."""
+        assert self.optimizer is not None, "only a training step has an optimiser"
+        load_optimizer_state(self.module, self.optimizer, state)
 
     def _precision(self) -> ContextManager[None]:
         enabled = self.options.precision == "bfloat16"

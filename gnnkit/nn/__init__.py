@@ -1,15 +1,17 @@
 """Models written once: specifications, canonical parameters, the GNN skeleton, message passing."""
 
 from gnnkit.nn.gnn import GNN, ConvLibrary
-from gnnkit.nn.message_passing import MessageOps, MessagePassing
+from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_spec
-from gnnkit.nn.spec import CONV_KINDS, ConvKind, ConvSpec, ModelSpec, ParameterSpec, conv_parameters
+from gnnkit.nn.spec import CONV_KINDS, ConvKind, ConvSpec, ModelSpec, ParameterSpec, conv_kind, conv_parameters
 
 __all__ = [
     "CONV_KINDS",
     "GNN",
     "PRESETS",
+    "REDUCTIONS",
+    "SCORES",
     "ConvKind",
     "ConvLibrary",
     "ConvSpec",
@@ -19,7 +21,10 @@ __all__ = [
     "NativeParameter",
     "ParameterSpec",
     "Preset",
+    "check_choice",
+    "conv_kind",
     "conv_parameters",
     "initial_value",
+    "layer_path",
     "model_spec",
 ]

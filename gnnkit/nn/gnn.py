@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError
+from gnnkit.nn.message_passing import MessageOps, make_layer, own_layer
 from gnnkit.nn.norm import MaskedBatchNorm
-from gnnkit.nn.parameters import NativeParameter, initial_value
+from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
 from gnnkit.nn.spec import ConvSpec, ModelSpec, ParameterSpec, conv_parameters
 
 
@@ -34,6 +35,9 @@ class ConvLibrary(Protocol):
 
     def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
         """Where canonical parameters lie in that layer."""
+
+    def ops(self) -> MessageOps:
+        """The primitives that layers of one's own are written on."""
 
 
 class GNN(nn.Module):
@@ -53,12 +57,13 @@ class GNN(nn.Module):
         seed: Initial weights depend on it and on canonical names alone.
 
     Raises:
-        CapabilityError: The backend does not have the convolution.
+        CapabilityError: The backend does not have the convolution, or no primitives for a layer of one's own.
+        ConfigError: A layer of one's own is not known here, or cannot be made.
     """
 
     def __init__(self, spec: ModelSpec, backend: ConvLibrary, seed: int = 0) -> None:
         super().__init__()
-        if spec.conv not in backend.capabilities.convs:
+        if not spec.has_own_layers and spec.conv not in backend.capabilities.convs:
             raise CapabilityError(
                 f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
                 f"it has {', '.join(sorted(backend.capabilities.convs))}."
@@ -71,15 +76,20 @@ class GNN(nn.Module):
         self.reset_parameters(seed)
 
     def _build(self) -> None:
-        spec, backend = self.spec, self.backend
+        spec = self.spec
         convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
-        self.convs = nn.ModuleList([backend.conv(conv) for conv in convs])
+        self.convs = nn.ModuleList([self._conv(conv) for conv in convs])
         self.norms = nn.ModuleList([_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
         self.residuals = nn.ModuleList([_residual(conv) for conv in convs] if spec.residual else [])
         if spec.jumping_knowledge != "none":
             widths = [conv.out_width for conv in convs]
             width = sum(widths) if spec.jumping_knowledge == "cat" else widths[0]
             self.head = nn.Linear(width, spec.out_channels)
+
+    def _conv(self, conv: ConvSpec) -> nn.Module:
+        if not self.spec.has_own_layers:
+            return self.backend.conv(conv)
+        return make_layer(own_layer(conv.kind), self.backend.ops(), conv.in_channels, conv.out_channels)
 
     @property
     def num_layers(self) -> int:
@@ -167,7 +177,17 @@ class GNN(nn.Module):
             if not isinstance(norm, nn.Identity):
                 norm.reset_parameters()  # type: ignore[operator]
         values = {name: initial_value(name, spec, seed) for name, spec in self._parameter_specs()}
-        self.load_canonical({**self.canonical_state(), **values})
+        self.load_canonical({**self.canonical_state(), **values, **self._own_initial_values(seed)})
+
+    def _own_initial_values(self, seed: int) -> Dict[str, Tensor]:
+        """Layers of one's own start as their constructor says, with random numbers of the seed and the layer."""
+        values: Dict[str, Tensor] = {}
+        for i in range(self.num_layers if self.spec.has_own_layers else 0):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(name_seed(f"convs.{i}", seed))
+                state = self._conv(self.spec.conv_spec(i)).state_dict()
+            values.update({f"convs.{i}.{name}": value for name, value in state.items()})
+        return values
 
     def canonical_state(self) -> Dict[str, Tensor]:
         """All parameters and buffers under canonical names and layouts, in host memory, independent of the model."""
@@ -203,18 +223,19 @@ class GNN(nn.Module):
         self, state: Mapping[str, Tensor]
     ) -> Iterator[Tuple[str, str, NativeParameter | None, Tuple[int, ...]]]:
         """Canonical name, key in the state dict, native layout (None outside convolutions), canonical shape."""
-        for i in range(self.num_layers):
+        is_own = self.spec.has_own_layers
+        for i in range(0 if is_own else self.num_layers):
             conv = self.spec.conv_spec(i)
             parameters = conv_parameters(conv)
             for name, native in self.backend.parameter_map(conv).items():
                 yield f"convs.{i}.{name}", f"convs.{i}.{native.name}", native, parameters[name].shape
         for key, value in state.items():
-            if not key.startswith("convs."):
+            if is_own or not key.startswith("convs."):
                 yield key, key, None, tuple(value.shape)
 
     def _parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
         for i in range(self.num_layers):
-            for name, spec in conv_parameters(self.spec.conv_spec(i)).items():
+            for name, spec in self.spec.kind.parameters(self.spec.conv_spec(i)).items():
                 yield f"convs.{i}.{name}", spec
         linears = list(self.residuals.named_modules(prefix="residuals"))
         if self.spec.jumping_knowledge != "none":

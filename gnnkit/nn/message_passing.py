@@ -7,9 +7,28 @@ Rules: messages run from source to destination; a reduction over no edges is 0; 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Optional
+from typing import Any, ClassVar, Dict, Optional, Tuple, Type
 
+import torch
 from torch import Tensor, nn
+
+from gnnkit.errors import ConfigError
+
+REDUCTIONS = ("sum", "mean", "max", "min")
+"""How messages of a destination's in-edges become one."""
+
+SCORES = ("add", "dot", "concatenate")
+"""How the features of an edge's two ends become one."""
+
+
+def check_choice(what: str, value: str, allowed: Tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those allowed.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if value not in allowed:
+        raise ConfigError(f"{what} is {value!r}, expected one of {', '.join(allowed)}.")
 
 
 class MessageOps(ABC):
@@ -62,14 +81,96 @@ class MessageOps(ABC):
             messages = messages * edge_weight.reshape(tuple(edge_weight.shape) + trailing)
         return self.scatter(lowered, messages, reduce)
 
+    def edge_scores(self, lowered: Any, a_src: Tensor, a_dst: Tensor, op: str) -> Tensor:
+        """Join the features of each edge's two ends.
+
+        Args:
+            lowered: The lowered block.
+            a_src: Source features, [num_src, ...].
+            a_dst: Destination features, [num_dst, ...].
+            op: "add", "dot" (product over the last dimension, which goes), or "concatenate" (along the last dimension,
+                sources first).
+
+        Returns:
+            One score per edge, [E, ...].
+
+        Raises:
+            ConfigError: Another ``op``.
+        """
+        check_choice("op", op, SCORES)
+        src, dst = self.gather_src(lowered, a_src), self.gather_dst(lowered, a_dst)
+        if op == "add":
+            return src + dst
+        return (src * dst).sum(-1) if op == "dot" else torch.cat([src, dst], dim=-1)
+
 
 class MessagePassing(nn.Module):
-    """Base class of layers written on :class:`MessageOps`; subclasses define ``forward(lowered, h_src, h_dst)``.
+    """Base class of layers that run on every backend.
+
+    A subclass takes ``(ops, in_channels, out_channels)`` and defines ``forward(lowered, h_src, h_dst)``, which gives
+    [num_dst, out_channels]. :func:`gnnkit.build_model` makes a whole model of it.
+
+    Attributes:
+        self_loops: Whether every node of the graph gets a self-loop before training.
+        gcn_norm: Whether edges carry the symmetric normalisation of GCN as weights.
+        ops: The primitives of the backend that the layer runs on.
 
     Args:
-        ops: The primitives of the backend that the layer runs on, from ``Backend.ops()``.
+        ops: From ``Backend.ops()``.
+
+    Example:
+        >>> class Mean(MessagePassing):
+        ...     def __init__(self, ops, in_channels, out_channels):
+        ...         super().__init__(ops)
+        ...         self.lin = nn.Linear(in_channels, out_channels)
+        ...     def forward(self, lowered, h_src, h_dst):
+        ...         return self.lin(self.ops.aggregate(lowered, h_src, "mean"))
+        >>> import gnnkit
+        >>> model = gnnkit.build_model(Mean, gnnkit.load_dataset("karate"), hidden_channels=8)
     """
+
+    self_loops: ClassVar[bool] = False
+    gcn_norm: ClassVar[bool] = False
 
     def __init__(self, ops: MessageOps) -> None:
         super().__init__()
         self.ops = ops
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        _LAYERS[layer_path(cls)] = cls
+
+
+_LAYERS: Dict[str, Type[MessagePassing]] = {}
+
+
+def layer_path(layer: Type[MessagePassing]) -> str:
+    """The name under which a layer of one's own stands in specifications: ``module:Class``."""
+    return f"{layer.__module__}:{layer.__qualname__}"
+
+
+def own_layer(path: str) -> Type[MessagePassing]:
+    """The layer class of that name. It must have been defined by now; nothing is imported.
+
+    Raises:
+        ConfigError: No such class; the message says which module to import.
+    """
+    if path not in _LAYERS:
+        module, _, name = path.partition(":")
+        raise ConfigError(
+            f"The layer {name!r} of module {module!r} is not known here. Import that module (or define the class) "
+            "before its model is built or loaded; gnnkit imports nothing because a file names it."
+        )
+    return _LAYERS[path]
+
+
+def make_layer(layer: Type[MessagePassing], ops: MessageOps, in_channels: int, out_channels: int) -> MessagePassing:
+    """Make a layer of one's own.
+
+    Raises:
+        ConfigError: Its constructor does not take ``(ops, in_channels, out_channels)``.
+    """
+    try:
+        return layer(ops, in_channels, out_channels)  # type: ignore[call-arg]
+    except TypeError as error:
+        raise ConfigError(f"{layer_path(layer)} was made with (ops, in_channels, out_channels): {error}.") from error

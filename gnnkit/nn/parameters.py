@@ -41,6 +41,12 @@ class NativeParameter:
         return value.t().reshape(shape) if self.transpose else value.reshape(shape)
 
 
+def name_seed(name: str, seed: int) -> int:
+    """Seed of the random numbers that belong to one name within a run of this seed."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
 def initial_value(name: str, spec: ParameterSpec, seed: int) -> Tensor:
     """The initial value of one parameter.
 
@@ -54,7 +60,6 @@ def initial_value(name: str, spec: ParameterSpec, seed: int) -> Tensor:
     """
     if spec.init != "glorot":
         return torch.full(spec.shape, 1.0 if spec.init == "ones" else 0.0)
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    generator = torch.Generator().manual_seed(name_seed(name, seed))
     bound = math.sqrt(6.0 / (spec.shape[-1] + spec.shape[-2]))
     return (torch.rand(spec.shape, generator=generator) * 2 - 1) * bound

@@ -7,9 +7,10 @@ anything the user says wins over it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Mapping, Type, Union
 
 from gnnkit.errors import UnknownNameError
+from gnnkit.nn.message_passing import MessagePassing, layer_path
 from gnnkit.nn.spec import ModelSpec
 
 
@@ -52,11 +53,13 @@ PRESETS: Mapping[str, Preset] = {
 """Models by name. Each is a convolution of the same name with these settings."""
 
 
-def model_spec(name: str, in_channels: int, out_channels: int, **settings: Any) -> ModelSpec:
+def model_spec(
+    name: Union[str, Type[MessagePassing]], in_channels: int, out_channels: int, **settings: Any
+) -> ModelSpec:
     """The specification of a named model.
 
     Args:
-        name: A key of ``PRESETS``.
+        name: A key of ``PRESETS``, or a layer of one's own, which has no preset.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         settings: Any field of :class:`ModelSpec`; these win over the preset.
@@ -69,6 +72,9 @@ def model_spec(name: str, in_channels: int, out_channels: int, **settings: Any) 
         >>> model_spec("gcn", 1433, 7).hidden_channels
         16
     """
+    if not isinstance(name, str):
+        values = {"conv": layer_path(name), "in_channels": in_channels, "out_channels": out_channels}
+        return ModelSpec.from_dict({**values, **settings})
     if name not in PRESETS:
         raise UnknownNameError("model", name, PRESETS)
     values = {"conv": name, "in_channels": in_channels, "out_channels": out_channels}

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.nn.message_passing import own_layer
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class ConvSpec:
     """One convolution.
 
     Attributes:
-        kind: "gcn", "sage", "gat", "gatv2" or "gin".
+        kind: "gcn", "sage", "gat", "gatv2" or "gin"; ``module:Class`` for a layer of one's own.
         in_channels: Width of the source and destination features.
         out_channels: Width of the output; for attention, of one head.
         aggregation: How "sage" reduces its neighbours: "mean" or "max" (max-pool with a linear layer before it).
@@ -143,8 +144,26 @@ CONV_KINDS: Mapping[str, ConvKind] = {
 """The standard convolutions. Formulas are in docs/models.md and in ``gnnkit.backends.reference``."""
 
 
+def conv_kind(conv: str) -> ConvKind:
+    """What is true of all convolutions of one kind.
+
+    Args:
+        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own, whose parameters are its own affair.
+
+    Raises:
+        UnknownNameError: No such convolution.
+        ConfigError: No such class has been defined.
+    """
+    if ":" in conv:
+        layer = own_layer(conv)
+        return ConvKind(lambda spec: {}, self_loops=layer.self_loops, gcn_norm=layer.gcn_norm)
+    if conv not in CONV_KINDS:
+        raise UnknownNameError("convolution", conv, CONV_KINDS)
+    return CONV_KINDS[conv]
+
+
 def conv_parameters(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    """The canonical parameters of a convolution.
+    """The canonical parameters of a standard convolution.
 
     Example:
         >>> sorted(conv_parameters(ConvSpec("gcn", 4, 2)))
@@ -158,7 +177,7 @@ class ModelSpec:
     """A whole model: a stack of convolutions with what stands between them.
 
     Attributes:
-        conv: Kind of convolution, a key of ``CONV_KINDS``.
+        conv: Kind of convolution, a key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         hidden_channels: Width between layers; for attention, of one head.
@@ -192,8 +211,7 @@ class ModelSpec:
     jumping_knowledge: str = "none"
 
     def __post_init__(self) -> None:
-        if self.conv not in CONV_KINDS:
-            raise UnknownNameError("convolution", self.conv, CONV_KINDS)
+        conv_kind(self.conv)  # Unknown names are refused here.
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
@@ -207,7 +225,12 @@ class ModelSpec:
     @property
     def kind(self) -> ConvKind:
         """What is true of this model's convolutions."""
-        return CONV_KINDS[self.conv]
+        return conv_kind(self.conv)
+
+    @property
+    def has_own_layers(self) -> bool:
+        """Whether the convolution is a class of one's own, without which the model cannot be loaded."""
+        return ":" in self.conv
 
     def conv_spec(self, layer: int) -> ConvSpec:
         """The convolution of one layer, counted from the input."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from gnnkit.errors import NotInstalledError
 from gnnkit.nn import GNN
 from gnnkit.train.history import EpochRecord, RunResult
+
+if TYPE_CHECKING:
+    from gnnkit.train.state import TrainState
 
 
 class Callback:
@@ -29,6 +32,9 @@ class Callback:
             num_epochs: Epochs to come.
             num_batches: Batches per epoch.
         """
+
+    def on_resume(self, state: TrainState) -> None:
+        """Right after the start: training goes on from the state of an earlier run, whose history is in it."""
 
     def on_batch(self, index: int) -> None:
         """A batch has been trained on; ``index`` counts from 0 in each epoch."""
@@ -126,6 +132,11 @@ class TensorBoard(Callback):
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """See :class:`Callback`."""
         self._writer = self._open()
+
+    def on_resume(self, state: TrainState) -> None:
+        """See :class:`Callback`."""
+        for record in state.history:
+            self.on_epoch(record)
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""

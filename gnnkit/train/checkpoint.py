@@ -1,24 +1,29 @@
 """Weights on disk: safetensors under canonical names, with the model's specification inside.
 
-Rules: nothing that is loaded can run code; every file is written beside its place and renamed into it.
+Rules: those of ``tensor_files``. The state of a training (see ``state``) holds weights too, and can be read as such.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Tuple, Union
+from typing import Dict, Mapping, Tuple, Union
 
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError
 from gnnkit.nn import GNN, ModelSpec
-from gnnkit.train.files import replacing
+from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 FORMAT = "gnnkit-weights-1"
+STATE_FORMAT = "gnnkit-state-1"
+WEIGHTS = "weights/"
+"""What the names of the weights begin with in the state of a training."""
+
+FOLDER = "checkpoints"
+BEST = "best.safetensors"
+LAST = "last.safetensors"
 
 
 def save_weights(model: GNN, file: Union[str, Path]) -> None:
@@ -28,9 +33,19 @@ def save_weights(model: GNN, file: Union[str, Path]) -> None:
         model: On any backend and device.
         file: Where to, usually ``*.safetensors``.
     """
-    metadata = {"format": FORMAT, "spec": json.dumps(model.spec.to_dict()), "seed": str(model.seed)}
-    with replacing(Path(file)) as temporary:
-        safetensors.torch.save_file(model.canonical_state(), temporary, metadata)
+    write_weights(file, model.spec, model.canonical_state(), model.seed)
+
+
+def write_weights(file: Union[str, Path], spec: ModelSpec, weights: Mapping[str, Tensor], seed: int) -> None:
+    """Write weights that no model holds just now.
+
+    Args:
+        file: Where to, usually ``*.safetensors``.
+        spec: The model's specification.
+        weights: By canonical name, as :meth:`gnnkit.GNN.canonical_state` gives them.
+        seed: Seed of the initial weights.
+    """
+    write_tensors(file, dict(weights), model_header(FORMAT, spec, seed))
 
 
 def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
@@ -39,15 +54,11 @@ def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], 
     Raises:
         CheckpointError: The file is missing, damaged, or was not written by gnnkit.
     """
-    try:
-        with safetensors.safe_open(str(file), framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            values = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"Cannot read the weights in {file}: {error}.") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{file} has format {metadata.get('format')!r}, expected {FORMAT!r} as gnnkit writes it.")
-    return ModelSpec.from_dict(json.loads(metadata["spec"])), values, int(metadata["seed"])
+    tensors, header = read_tensors(file, (FORMAT, STATE_FORMAT))
+    if header["format"] == STATE_FORMAT:
+        tensors = with_prefix(tensors, WEIGHTS)
+    spec, seed = read_model_header(header)
+    return spec, tensors, seed
 
 
 def load_model(file: Union[str, Path], backend: Backend) -> GNN:
@@ -60,3 +71,41 @@ def load_model(file: Union[str, Path], backend: Backend) -> GNN:
     model = GNN(spec, backend, seed)
     model.load_canonical(values)
     return model
+
+
+def checkpoint_file(run: Union[str, Path], name: str) -> Path:
+    """Find a checkpoint in a run folder.
+
+    Args:
+        run: The run folder, or the checkpoint itself.
+        name: ``BEST`` or ``LAST``.
+
+    Raises:
+        CheckpointError: There is no such folder, it is no run folder, or it has no such checkpoint.
+    """
+    path = Path(run)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError(f"There is no run folder {path}.")
+    if not (path / "manifest.json").is_file():
+        raise CheckpointError(f"{path} is no run folder: it has no manifest.json. Give a folder that gnnkit run made.")
+    file = path / FOLDER / name
+    if not file.is_file():
+        raise CheckpointError(f"The run {path} has no {FOLDER}/{name}: it ended before one was written.")
+    return file
+
+
+def model_header(kind: str, spec: ModelSpec, seed: int) -> Dict[str, str]:
+    """The header of a file with a model's weights."""
+    return {"format": kind, "spec": json.dumps(spec.to_dict()), "seed": str(seed)}
+
+
+def read_model_header(header: Mapping[str, str]) -> Tuple[ModelSpec, int]:
+    """The specification and the seed in such a header."""
+    return ModelSpec.from_dict(json.loads(header["spec"])), int(header["seed"])
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The tensors whose names begin so, without the prefix."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

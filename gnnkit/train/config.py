@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.nn import PRESETS
+from gnnkit.nn import PRESETS, ModelSpec
 
 
 @dataclass
@@ -84,6 +84,9 @@ class TrainConfig:
         eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
         eval_batch_size: Nodes per batch of evaluation.
         eval_every: Epochs from one evaluation to the next.
+        save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
+            None: 10 on the full graph, whose epochs are short, 1 when sampled.
+        deterministic: Whether two runs on the same backend and device must give the same bits.
     """
 
     epochs: Optional[int] = None
@@ -107,6 +110,8 @@ class TrainConfig:
     eval_fanouts: Optional[List[int]] = None
     eval_batch_size: int = 4096
     eval_every: int = 1
+    save_every: Optional[int] = None
+    deterministic: bool = False
 
     @property
     def is_sampled(self) -> bool:
@@ -127,6 +132,8 @@ class TrainConfig:
             values["epochs"] = 20 if self.is_sampled else 200
         if self.evaluation == "auto":
             values["evaluation"] = "layerwise" if self.is_sampled else "full"
+        if self.save_every is None:
+            values["save_every"] = 1 if self.is_sampled else 10
         if self.is_sampled:
             values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
             values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
@@ -173,6 +180,7 @@ _SMALLEST: Mapping[str, float] = {
     "prefetch": 1,
     "eval_batch_size": 1,
     "eval_every": 1,
+    "save_every": 1,
 }
 
 
@@ -189,6 +197,8 @@ class RunConfig:
         device_options: Settings of the device itself.
         seed: Seed of splits, initial weights, shuffling, sampling and dropout.
         run_dir: Folder of this run. None: a new one under ``runs``.
+        init_from: A run folder whose best weights training starts from, or a file of weights. None: initial weights of
+            the seed.
         tensorboard: Whether to write TensorBoard event files into the run folder.
     """
 
@@ -200,6 +210,7 @@ class RunConfig:
     device_options: Dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     run_dir: Optional[str] = None
+    init_from: Optional[str] = None
     tensorboard: bool = False
 
 
@@ -219,8 +230,18 @@ def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
     return OmegaConf.to_object(merged)  # type: ignore[return-value]
 
 
+def model_settings(spec: ModelSpec) -> Dict[str, Any]:
+    """A model's specification as the section "model" of a configuration: without what the data decide."""
+    values = spec.to_dict()
+    return {"name": values.pop("conv"), **{k: v for k, v in values.items() if k not in ("in_channels", "out_channels")}}
+
+
 def load_config(
-    file: Optional[Path] = None, flags: Optional[Mapping[str, Any]] = None, overrides: Sequence[str] = ()
+    file: Optional[Path] = None,
+    flags: Optional[Mapping[str, Any]] = None,
+    overrides: Sequence[str] = (),
+    *,
+    base: Optional[Mapping[str, Any]] = None,
 ) -> RunConfig:
     """Merge the layers of a run's configuration.
 
@@ -228,6 +249,7 @@ def load_config(
         file: A YAML file with the structure of :class:`RunConfig`.
         flags: Nested values from command-line flags.
         overrides: Dotted settings such as ``"model.hidden_channels=32"``.
+        base: Nested values below all these, such as the configuration of another run.
 
     Raises:
         UnknownNameError: A key that does not exist; the message has the nearest ones.
@@ -237,7 +259,7 @@ def load_config(
         >>> load_config(overrides=["model.name=gat"]).model.heads
         8
     """
-    layers = [_read(file) if file else {}, dict(flags or {}), _parse(overrides)]
+    layers = [dict(base or {}), read_yaml(file) if file else {}, dict(flags or {}), _parse(overrides)]
     user = _merge(OmegaConf.structured(RunConfig), layers)
     name = user.model.name
     if name not in PRESETS:
@@ -270,7 +292,12 @@ def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") ->
             _check_keys(base[key], value, f"{prefix}{key}.")
 
 
-def _read(file: Path) -> Dict[str, Any]:
+def read_yaml(file: Path) -> Dict[str, Any]:
+    """Read a configuration file as nested values; empty for an empty file.
+
+    Raises:
+        ConfigError: It is missing, or no YAML with sections.
+    """
     try:
         content = OmegaConf.to_container(OmegaConf.load(file))
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -33,7 +33,7 @@ class EpochRecord:
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class RunResult:
         run_dir: The run folder; None if none was asked for.
         memory: Memory figures of the device in bytes, by name.
         compile_seconds: Wall time that the device compiled; 0 for one that does not.
+        nondeterministic: What could not be made deterministic, a sentence each; None if determinism was not asked for.
     """
 
     model: GNN
@@ -69,6 +70,7 @@ class RunResult:
     run_dir: Optional[Path] = None
     memory: Dict[str, int] = field(default_factory=dict)
     compile_seconds: float = 0.0
+    nondeterministic: Optional[List[str]] = None
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -92,5 +94,6 @@ class RunResult:
         values["seconds_per_epoch"] = self.seconds_per_epoch
         values["compile_seconds"] = self.compile_seconds
         values["memory"] = self.memory
+        values["nondeterministic"] = self.nondeterministic
         values["run_dir"] = None if self.run_dir is None else str(self.run_dir)
         return values

@@ -111,8 +111,8 @@ class LayerwiseInference(Inference):
         self._graph = replace(graph, y=None)
         self._device = device
         self._batch_size = batch_size
-        self._steps = [device.prepare(_Layer(model, i), None, options) for i in range(model.num_layers)]
-        self._head = device.prepare(_Head(model), None, options)
+        self._steps = [device.prepare(LayerModule(model, i), None, options) for i in range(model.num_layers)]
+        self._head = device.prepare(HeadModule(model), None, options)
         self._pad: Optional[PadSpec] = None
         if device.capabilities.static_shapes:
             loader = self._loader(self._graph)
@@ -160,7 +160,7 @@ def _real_outputs(step: Step, batch: Batch) -> Tensor:
     return step(batch).outputs.float().cpu()[(batch.nodes >= 0).cpu()]
 
 
-class _Layer(nn.Module):
+class LayerModule(nn.Module):
     """One layer of a model as a module that a device can prepare."""
 
     def __init__(self, model: GNN, index: int) -> None:
@@ -169,11 +169,12 @@ class _Layer(nn.Module):
         self.index = index
 
     def forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
+        """No loss (0), and the features of the block's destinations, [num_dst, width]."""
         h = self.model.layer(self.index, batch.blocks[0], batch.x)
         return h.new_zeros(()), h
 
 
-class _Head(nn.Module):
+class HeadModule(nn.Module):
     """What follows a model's last layer; ``batch.x`` holds the outputs of all layers, [n, layers, width]."""
 
     def __init__(self, model: GNN) -> None:
@@ -181,6 +182,7 @@ class _Head(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
+        """No loss (0), and outputs, [n, out_channels]."""
         h = self.model.output(batch.x.unbind(1))
         return h.new_zeros(()), h
 

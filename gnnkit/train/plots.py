@@ -1,9 +1,9 @@
-"""Pictures of a run."""
+"""Pictures of a run, and of several together."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List
+from typing import List, Mapping, Sequence
 
 from gnnkit.train.files import replacing
 from gnnkit.train.history import EpochRecord
@@ -37,5 +37,33 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     FigureCanvasAgg(figure)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def plot_losses(losses: Mapping[str, Sequence[float]], title: str, file: Path) -> None:
+    """Draw the training losses of several trainings over each other, as a PNG.
+
+    Args:
+        losses: One curve per training, by name.
+        title: Stands above.
+        file: Where the picture goes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, curve) in enumerate(losses.items()):
+        # Curves that lie on each other are all to be seen: wide lines below, narrow ones on top.
+        width = 1 + 2.5 * (len(losses) - 1 - i)
+        axes.plot(range(1, len(curve) + 1), curve, label=name, linewidth=width, alpha=0.9)
+    axes.set(xlabel="epoch", ylabel="training loss", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    FigureCanvasAgg(figure)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")

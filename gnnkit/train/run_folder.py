@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import platform
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 import torch
 from omegaconf import OmegaConf
@@ -19,12 +20,16 @@ import gnnkit
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
 from gnnkit.train.callbacks import Callback
-from gnnkit.train.checkpoint import save_weights
+from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
+from gnnkit.train.config import read_yaml
 from gnnkit.train.files import write_text
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.plots import plot_curves
+from gnnkit.train.state import TrainState
 
 MANIFEST = "manifest.json"
+METRICS = "metrics.jsonl"
+CONFIG = "config.yaml"
 
 
 class RunFolder(Callback):
@@ -47,29 +52,34 @@ class RunFolder(Callback):
             "status": "running",
             "started": _now(),
             "finished": None,
-            "gnnkit": gnnkit.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
+            **environment(),
             **facts,
         }
         self._model: Optional[GNN] = None
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """See :class:`Callback`."""
-        for folder in (self.path, self.path / "checkpoints", self.path / "plots"):
+        for folder in (self.path, self.path / FOLDER, self.path / "plots"):
             folder.mkdir(parents=True, exist_ok=True)
         self._model = model
         self._write_manifest()
-        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(self._config)))
+        write_text(self.path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(self._config)))
+
+    def on_resume(self, state: TrainState) -> None:
+        """See :class:`Callback`; the folder gets the whole history and the best weights of the earlier run."""
+        for record in state.history:
+            self.on_epoch(record)
+        if state.best_weights:
+            write_weights(self.path / FOLDER / BEST, state.spec, state.best_weights, state.model_seed)
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record.to_dict()) + "\n")
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        save_weights(model, self.path / "checkpoints" / "best.safetensors")
+        save_weights(model, self.path / FOLDER / BEST)
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""
@@ -88,6 +98,80 @@ class RunFolder(Callback):
 
     def _write_manifest(self) -> None:
         write_text(self.path / MANIFEST, json.dumps(self._manifest, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder says about a run.
+
+    Attributes:
+        manifest: Versions, backend, device, data, result.
+        history: One record per epoch.
+    """
+
+    manifest: Dict[str, Any]
+    history: List[EpochRecord]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run came to its end."""
+        return bool(self.manifest.get("status") == "complete")
+
+
+def read_run(path: Union[str, Path]) -> RunRecord:
+    """Read what a run folder says.
+
+    Raises:
+        ConfigError: It is no run folder, or one of its files is missing or damaged.
+    """
+    path = Path(path)
+    manifest_file, metrics_file = path / MANIFEST, path / METRICS
+    if not manifest_file.is_file():
+        raise ConfigError(f"{path} is no run folder: it has no {MANIFEST}. Give a folder that gnnkit run made.")
+    manifest = _read_json(manifest_file, manifest_file.read_text(encoding="utf-8"))
+    if "parts" not in manifest.get("data", {}):
+        raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
+    if not metrics_file.is_file():
+        raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did.")
+    history = []
+    for number, line in enumerate(metrics_file.read_text(encoding="utf-8").splitlines(), start=1):
+        values = _read_json(f"{metrics_file}, line {number},", line)
+        try:
+            history.append(EpochRecord(**values))
+        except TypeError as error:
+            raise ConfigError(f"{metrics_file}, line {number}, is no record of an epoch: {error}.") from error
+    return RunRecord(manifest, history)
+
+
+def recorded_config(path: Union[str, Path], device: Optional[str] = None) -> Dict[str, Any]:
+    """The configuration of a run, to build another one on.
+
+    Args:
+        path: The run folder.
+        device: The device that the other run is to have. Settings of a device are left out if it is another one.
+
+    Raises:
+        ConfigError: It has none, or it cannot be read.
+    """
+    config = read_yaml(Path(path) / CONFIG)
+    if device is not None and device != config.get("device"):
+        config.pop("device_options", None)
+    return config
+
+
+def environment() -> Dict[str, Any]:
+    """Versions of what every run uses."""
+    return {"gnnkit": gnnkit.__version__, "python": platform.python_version(), "torch": torch.__version__}
+
+
+def _read_json(where: object, text: str) -> Dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where} is damaged: {error}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} is damaged: expected an object with keys, received {text[:40]!r}.")
+    return values
 
 
 def check_free(path: Path) -> None:

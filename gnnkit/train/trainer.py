@@ -7,30 +7,36 @@ loop's random numbers (order, samples, dropout) depend on the seed, the epoch an
 from __future__ import annotations
 
 import hashlib
-import math
+import logging
 import time
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer, lr_scheduler
+from torch.optim import Adam
 
 from gnnkit.backends import Backend, load_backend, move_model
-from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
+from gnnkit.data import Batch, Graph, check_graph, describe_data, prepare_graph
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import CapabilityError, ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.callbacks import Callback, ProgressBar
-from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.checkpoint import FOLDER, LAST
+from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
 from gnnkit.train.loaders import make_sampler, training_loader
+from gnnkit.train.progress import Progress
 from gnnkit.train.run_folder import RunFolder
+from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
+
+_LOG = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -83,45 +89,62 @@ class Trainer:
         self.facts = facts or {}
         self.settings = settings
 
-    def fit(self, model: GNN, graph: Graph) -> RunResult:
+    def fit(self, model: GNN, graph: Graph, *, resume: Union[str, Path, None] = None) -> RunResult:
         """Train, keep the best weights by validation metric, and test them.
 
         Args:
             model: Its weights are where training starts; the model itself is left as it is.
             graph: With features, labels and the splits "train", "valid" and "test".
+            resume: A run folder, or its ``checkpoints/last.safetensors``: training goes on where that run stopped, with
+                its weights instead of the model's, its optimiser's state, schedule, best model and history. It may have
+                run on another backend and device.
 
         Returns:
             The trained model and what happened.
 
         Raises:
             DataError: The graph breaks a rule.
-            ConfigError: Settings that cannot be used.
+            ConfigError: Settings that cannot be used, or nothing is left to do.
             CapabilityError: The backend or the device does not do what is asked.
             UnavailableError: The device's hardware is not there.
+            CheckpointError: ``resume`` is missing or damaged, or belongs to another architecture.
+            OtherDataError: ``resume`` was trained on other data.
             PipelineError: Preparing a batch failed.
         """
+        earlier = None if resume is None else read_state(resume)
         job = _prepare(self, model, graph)
-        callbacks = [*self.callbacks, ProgressBar(self.progress)]
-        if self.run_dir is not None:
-            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), _facts(job)))
         try:
-            with torch.random.fork_rng(devices=[]):
-                result = _train(job, callbacks, self.run_dir)
+            return self._fit(job, earlier, resume)
+        finally:
+            job.device.close()
+
+    def _fit(self, job: _Job, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
+        callbacks = [*self.callbacks, ProgressBar(self.progress)]
+        if self.run_dir is not None or earlier is not None:
+            job.facts = _facts(job)
+            job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts)
+        if earlier is not None and job.keeper is not None and resume is not None:
+            job.keeper.put(earlier)
+            check_resumable(earlier, job.model.spec, job.facts["data"], job.config)
+            job.facts["resumed_from"] = earlier.origin(resume)
+        if self.run_dir is not None:
+            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
+        try:
+            with torch.random.fork_rng(devices=[]), _deterministic(job):
+                result = _train(job, earlier, callbacks, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
         except BaseException as error:
             for callback in callbacks:
                 callback.on_error(error)
             raise
-        finally:
-            job.device.close()
         return result
 
     def _config(self, job: _Job) -> Dict[str, Any]:
         """The configuration with everything filled in, in the structure of :class:`RunConfig`."""
         return {
             **self.facts,
-            "model": {"name": job.model.spec.conv, **_spec_settings(job.model)},
+            "model": model_settings(job.model.spec),
             "train": asdict(job.config),
             "backend": job.backend.name,
             "device": job.device.name,
@@ -135,6 +158,7 @@ class _Job:
     """Everything that one training needs, checked and in place."""
 
     model: GNN
+    module: LossModule
     graph: Graph
     task: NodeClassification
     backend: Backend
@@ -143,8 +167,11 @@ class _Job:
     seed: int
     loader: Loader
     step: Step
-    optimizer: Optimizer
+    progress: Progress
     inference: Inference
+    keeper: Optional[StateKeeper] = None
+    facts: Dict[str, Any] = field(default_factory=dict)
+    nondeterministic: List[str] = field(default_factory=list)
 
 
 def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
@@ -176,7 +203,8 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
     loader = loader_for(transfer=_transfer(device, model), pad=pad)
-    return _Job(model, prepared, task, backend, device, config, trainer.seed, loader, step, optimizer, inference)
+    progress = Progress(optimizer, config)
+    return _Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
 
 
 def _backend(choice: Union[str, Backend, None], model: GNN) -> Backend:
@@ -212,46 +240,57 @@ def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
     return transfer
 
 
-def _train(job: _Job, callbacks: Sequence[Callback], run_dir: Optional[Path]) -> RunResult:
-    assert job.config.epochs is not None
-    start = time.perf_counter()
+def _deterministic(job: _Job) -> ContextManager[None]:
+    def report(sentence: str) -> None:
+        _LOG.warning("Not deterministic: %s", sentence)
+        job.nondeterministic.append(sentence)
+
+    return job.device.deterministic(report) if job.config.deterministic else nullcontext()
+
+
+def _train(
+    job: _Job, earlier: Optional[TrainState], callbacks: Sequence[Callback], run_dir: Optional[Path]
+) -> RunResult:
+    assert job.config.epochs is not None and job.config.save_every is not None
+    start, progress = time.perf_counter(), job.progress
     for callback in callbacks:
-        callback.on_start(job.model, job.config.epochs, len(job.loader))
-    schedule = _Schedule(job.optimizer, job.config)
-    best = _Best()
-    history: List[EpochRecord] = []
-    for epoch in range(1, job.config.epochs + 1):
-        record = _run_epoch(job, epoch, schedule, callbacks)
-        history.append(record)
-        is_best = best.update(record, job.model)
-        schedule.advance(record)
+        callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
+        if earlier is not None:
+            callback.on_resume(earlier)
+    for epoch in range(progress.epoch + 1, job.config.epochs + 1):
+        record = _run_epoch(job, epoch, callbacks)
+        is_best = progress.update(record, job.model)
         for callback in callbacks:
             callback.on_epoch(record)
             if is_best:
                 callback.on_best(job.model, record)
-        if job.config.patience is not None and epoch - best.epoch >= job.config.patience:
+        is_last = progress.is_stuck or epoch == job.config.epochs
+        if job.keeper is not None and run_dir is not None and (is_last or epoch % job.config.save_every == 0):
+            job.keeper.save(run_dir / FOLDER / LAST)
+        if is_last:
             break
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
-    if best.state:
-        job.model.load_canonical(best.state)
+    if progress.best_weights:
+        job.model.load_canonical(progress.best_weights)
     return RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
         device=job.device.name,
         dataset=job.graph.name,
         metric=job.task.metric,
-        best_epoch=best.epoch,
-        history=history,
+        best_epoch=progress.best_epoch,
+        history=progress.history,
         valid=_final_metrics(job, "valid"),
         test=_final_metrics(job, "test"),
         seconds=time.perf_counter() - start,
         run_dir=run_dir,
         memory=job.device.memory(),
         compile_seconds=job.device.compile_seconds(),
+        nondeterministic=job.nondeterministic if job.config.deterministic else None,
     )
 
 
-def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[Callback]) -> EpochRecord:
+def _run_epoch(job: _Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     losses: List[Tuple[Tensor, int]] = []
     for batch in job.loader.epoch(epoch):
@@ -267,7 +306,7 @@ def _run_epoch(job: _Job, epoch: int, schedule: _Schedule, callbacks: Sequence[C
     evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs
     valid_loss, valid_metric = _evaluate(job) if evaluated else (None, None)
     return EpochRecord(
-        epoch, train_loss, seconds, num_targets / seconds, schedule.lr, valid_loss=valid_loss, valid_metric=valid_metric
+        epoch, train_loss, seconds, num_targets / seconds, job.progress.schedule.lr, valid_loss, valid_metric
     )
 
 
@@ -288,73 +327,18 @@ def _split_outputs(job: _Job, split: str) -> Tuple[Tensor, Tensor]:
     return job.inference.outputs(nodes), job.graph.y[nodes]
 
 
-class _Best:
-    """The best epoch so far: by validation metric, and between equals by validation loss."""
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.state: Dict[str, Tensor] = {}
-        self._key = (-math.inf, -math.inf)
-
-    def update(self, record: EpochRecord, model: GNN) -> bool:
-        if record.valid_metric is None or record.valid_loss is None:
-            return False
-        key = (record.valid_metric, -record.valid_loss)
-        if self.epoch and not key > self._key:
-            return False
-        self._key, self.epoch, self.state = key, record.epoch, model.canonical_state()
-        return True
-
-
-class _Schedule:
-    """The learning rate over epochs."""
-
-    def __init__(self, optimizer: Optimizer, config: TrainConfig) -> None:
-        self._optimizer = optimizer
-        self._cosine = self._plateau = None
-        if config.schedule == "cosine":
-            self._cosine = lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs or 1)
-        elif config.schedule == "plateau":
-            self._plateau = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=10)
-
-    @property
-    def lr(self) -> float:
-        """The learning rate in force."""
-        return float(self._optimizer.param_groups[0]["lr"])
-
-    def advance(self, record: EpochRecord) -> None:
-        """An epoch has ended."""
-        if self._cosine is not None:
-            self._cosine.step()
-        if self._plateau is not None and record.valid_metric is not None:
-            self._plateau.step(record.valid_metric)
-
-
 def _step_seed(seed: int, epoch: int, batch: int) -> int:
     """Seed of the dropout of one step: the same wherever a run is resumed."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{batch}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
-def _spec_settings(model: GNN) -> Dict[str, Any]:
-    own = ("conv", "in_channels", "out_channels")
-    return {name: value for name, value in model.spec.to_dict().items() if name not in own}
-
-
 def _facts(job: _Job) -> Dict[str, Any]:
     """What a manifest says about this training."""
-    graph = job.graph
     return {
         "backend": {"name": job.backend.name, **job.backend.versions()},
         "device": {"name": job.device.name, **job.device.describe()},
-        "data": {
-            "name": graph.name,
-            "num_nodes": graph.num_nodes,
-            "num_edges": graph.num_edges,
-            "num_features": graph.num_features,
-            "num_classes": graph.num_classes,
-            "fingerprint": fingerprint(graph),
-        },
+        "data": describe_data(job.graph),
         "model": job.model.spec.to_dict(),
         "seed": job.seed,
     }

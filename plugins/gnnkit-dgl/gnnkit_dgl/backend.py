@@ -7,10 +7,10 @@ Rules: a lowered block is a DGL block that shares the block's memory, with the e
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Dict, Mapping
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities
@@ -45,6 +45,14 @@ class DglBackend(Backend):
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )
+
+    layer_marks: ClassVar[Mapping[str, str]] = {
+        "gcn": "weight",
+        "sage": "fc_neigh.weight",
+        "gat": "attn_l",
+        "gatv2": "attn",
+        "gin": "apply_func.0.weight",
+    }
 
     def __init__(self) -> None:
         self._dgl = compat.import_dgl()
@@ -114,6 +122,26 @@ class DglBackend(Backend):
         from gnnkit_dgl.convert import from_dgl
 
         return from_dgl(obj)
+
+    def read_layer(
+        self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None
+    ) -> Tuple[ConvSpec, Dict[str, Tensor]]:
+        """See :class:`gnnkit.backends.Backend` and :mod:`gnnkit_dgl.weights`."""
+        from gnnkit_dgl import weights
+
+        return weights.read(kind, state, concat, aggregation)
+
+    def write_layer(self, spec: ConvSpec, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_dgl import weights
+
+        return weights.write(spec, values)
+
+    def apply_layer(self, spec: ConvSpec, state: Mapping[str, Tensor], graph: Graph, h: Tensor) -> Tensor:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_dgl import weights
+
+        return weights.apply(spec, state, graph, h)
 
     def versions(self) -> Dict[str, str]:
         """Versions of DGL and torch."""

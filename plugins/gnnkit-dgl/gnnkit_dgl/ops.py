@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from torch import Tensor
 
-from gnnkit.nn import MessageOps
+from gnnkit.nn import REDUCTIONS, SCORES, MessageOps, check_choice
 from gnnkit_dgl.compat import import_dgl
 
 
@@ -51,8 +51,20 @@ class DglOps(MessageOps):
         factors = edge_weight.to(h_src.dtype).reshape(tuple(edge_weight.shape) + trailing)
         return self._reduce(lowered, "u_mul_e", reduce, h_src, factors)
 
+    def edge_scores(self, lowered: Any, a_src: Tensor, a_dst: Tensor, op: str) -> Tensor:
+        """See :class:`gnnkit.nn.MessageOps`. Sums and products are one kernel: no end is ever copied to an edge."""
+        check_choice("op", op, SCORES)
+        if op == "concatenate" or lowered.num_edges() == 0:
+            return super().edge_scores(lowered, a_src, a_dst, op)
+        if op == "add":
+            total: Tensor = self._ops.u_add_v(lowered, a_src, a_dst)
+            return total
+        product: Tensor = self._ops.u_dot_v(lowered, a_src, a_dst)
+        return product.squeeze(-1)
+
     def _reduce(self, lowered: Any, message: str, reduce: str, features: Tensor, *factors: Tensor) -> Tensor:
         """Run one of DGL's kernels, whose extremum over no edges is infinite, with a gradient for edge 0."""
+        check_choice("reduce", reduce, REDUCTIONS)
         if lowered.num_edges() == 0:
             return features.new_zeros((lowered.num_dst_nodes(),) + tuple(features.shape[1:]))
         out: Tensor = getattr(self._ops, f"{message}_{reduce}")(lowered, features, *factors)

@@ -7,7 +7,7 @@ memory; PopTorch copies them when a program is called.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional
+from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Mapping, Optional
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from gnnkit.availability import READY, Availability
 from gnnkit.data import Batch
-from gnnkit.devices import Device, DeviceCapabilities, StepOptions
+from gnnkit.devices import Device, DeviceCapabilities, StepOptions, deterministic_torch
 from gnnkit.errors import DataError
 from gnnkit_ipu import poptorch
 from gnnkit_ipu.options import IpuOptions
@@ -135,6 +135,10 @@ class IpuEmulatorDevice(IpuDevice):
         return Availability(
             READY, f"the documented restrictions of PopTorch {poptorch.SDK_RELEASE}, on the processor; no IPU is used"
         )
+
+    def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
+        """See :class:`gnnkit.devices.Device`; the emulator computes with torch on the processor."""
+        return deterministic_torch(report)
 
     def describe(self) -> Dict[str, Any]:
         """What is emulated."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 import inspect
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+import torch
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from gnnkit.devices import OptimizerState, parameter_names
 from gnnkit.errors import CapabilityError
 
 SETTINGS: Mapping[str, Tuple[str, ...]] = {
@@ -73,6 +76,33 @@ def kind_of(optimizer: Optimizer) -> str:
         if optimizer.param_groups[0].get(setting) and (name, setting) != ("AdamW", "decoupled_weight_decay"):
             raise CapabilityError(f"On IPUs {name} has no {setting}. Unset it.")
     return name
+
+
+def read_state(module: nn.Module, native: Any) -> Dict[str, Dict[str, Tensor]]:
+    """The state that an optimiser has on the device.
+
+    Args:
+        module: Holds the parameters.
+        native: What :func:`native_optimizer` gave, for a PopTorch that numbers its state.
+
+    Returns:
+        As :meth:`gnnkit.devices.Step.state_dict`.
+    """
+    state = native.state_dict()["ipu_state"]
+    names = parameter_names(module, native)
+    return {
+        name: {key: torch.as_tensor(value).detach().clone() for key, value in state[number].items()}
+        for number, name in enumerate(names)
+        if number in state
+    }
+
+
+def write_state(module: nn.Module, native: Any, state: OptimizerState) -> None:
+    """Keep a state for the program that is compiled next; see :func:`read_state`."""
+    names = parameter_names(module, native)
+    numbered = {number: dict(state[name]) for number, name in enumerate(names) if name in state}
+    if numbered:
+        native.load_state_dict({"ipu_state": numbered, "ipu_param": {}})
 
 
 def learning_rate(optimizer: Optimizer) -> float:

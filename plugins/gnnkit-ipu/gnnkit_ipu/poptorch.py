@@ -55,6 +55,14 @@ def emulator() -> Any:
     return importlib.import_module("gnnkit_ipu.emulator")
 
 
+def numbers_state(module: Any) -> bool:
+    """Whether optimisers of this PopTorch give their state as torch's do: by number of the parameter.
+
+    The emulator's do. PopTorch's own names for the state that an IPU holds are not documented.
+    """
+    return bool(module.__name__ == "gnnkit_ipu.emulator")
+
+
 def probe_hardware() -> Availability:
     """Say whether an IPU can be used: SDK, wheel, the torch that it was built for, hardware. Never raises."""
     answer = _importable()

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import IGNORED_LABEL, Batch, BatchLayout
-from gnnkit.devices import StepOptions, StepResult
+from gnnkit.devices import OptimizerState, StepOptions, StepResult
 from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, UnavailableError
-from gnnkit_ipu.optimizer import learning_rate, native_optimizer
+from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
 from gnnkit_ipu.options import IpuOptions
+from gnnkit_ipu.poptorch import numbers_state
 
 
 class FlatModule(nn.Module):
@@ -218,6 +219,34 @@ class Program:
             self._executor.copyWeightsToHost()
             self._host = self._host_versions()
         self._is_ahead = False
+
+    def state_dict(self) -> Dict[str, Dict[str, Tensor]]:
+        """See :class:`gnnkit.devices.Step`.
+
+        Raises:
+            CapabilityError: PopTorch gives the state under names of its own.
+        """
+        if self._native_optimizer is None:
+            return {}
+        self._check_state()
+        return read_state(self._module, self._native_optimizer)
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """See :class:`gnnkit.devices.Step`.
+
+        Raises:
+            CapabilityError: As :meth:`state_dict`.
+        """
+        assert self._native_optimizer is not None and self._executor is None
+        self._check_state()
+        write_state(self._module, self._native_optimizer, state)
+
+    def _check_state(self) -> None:
+        if not numbers_state(self._poptorch):
+            raise CapabilityError(
+                "PopTorch keeps the state of an optimiser under names that it does not document, so that a run on an "
+                "IPU cannot be resumed. Start a new run from its weights with --init-from."
+            )
 
     def release(self) -> None:
         """Leave the device to another program; weights that are ahead of the host's come along."""

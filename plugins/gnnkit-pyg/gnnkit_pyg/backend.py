@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, ClassVar, Dict, Mapping, Optional
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities
@@ -48,6 +48,14 @@ class PygBackend(Backend):
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )
+
+    layer_marks: ClassVar[Mapping[str, str]] = {
+        "gcn": "lin.weight",
+        "sage": "lin_l.weight",
+        "gat": "att_src",
+        "gatv2": "att",
+        "gin": "nn.0.weight",
+    }
 
     def __init__(self, use_csr: Optional[bool] = None) -> None:
         answer = self.probe()
@@ -111,6 +119,26 @@ class PygBackend(Backend):
         from gnnkit_pyg.convert import from_pyg
 
         return from_pyg(obj)
+
+    def read_layer(
+        self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None
+    ) -> Tuple[ConvSpec, Dict[str, Tensor]]:
+        """See :class:`gnnkit.backends.Backend` and :mod:`gnnkit_pyg.weights`."""
+        from gnnkit_pyg import weights
+
+        return weights.read(kind, state, concat, aggregation)
+
+    def write_layer(self, spec: ConvSpec, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_pyg import weights
+
+        return weights.write(spec, values)
+
+    def apply_layer(self, spec: ConvSpec, state: Mapping[str, Tensor], graph: Graph, h: Tensor) -> Tensor:
+        """See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_pyg import weights
+
+        return weights.apply(spec, state, graph, h)
 
     def versions(self) -> Dict[str, str]:
         """Versions of PyTorch Geometric and torch, and of the extensions that are present."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import scatter, softmax
 
-from gnnkit.nn import MessageOps
+from gnnkit.nn import REDUCTIONS, MessageOps, check_choice
 from gnnkit_pyg.block import PygBlock
 
 
@@ -28,6 +28,7 @@ class PygOps(MessageOps):
 
     def scatter(self, lowered: PygBlock, messages: Tensor, reduce: str) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""
+        check_choice("reduce", reduce, REDUCTIONS)
         out: Tensor = scatter(messages, lowered.block.dst, 0, lowered.num_dst, reduce)
         return out
 
@@ -42,6 +43,7 @@ class PygOps(MessageOps):
 
     def aggregate(self, lowered: PygBlock, h_src: Tensor, reduce: str, edge_weight: Optional[Tensor] = None) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`. Unweighted and on the CPU, no message is ever stored."""
+        check_choice("reduce", reduce, REDUCTIONS)
         if edge_weight is None and h_src.ndim == 2 and lowered.use_csr:
             out: Tensor = torch.sparse.mm(lowered.csr(h_src.dtype, weighted=False), h_src, reduce)
             return out

@@ -1,0 +1,80 @@
+"""Reading the state of a library's own layer.
+
+Rules: every parameter is accounted for, or the layer is refused with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, Optional
+
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+from gnnkit.errors import CheckpointError
+
+
+class LayerState:
+    """The state of one layer, to be taken from piece by piece.
+
+    Args:
+        state: Tensors by name within the layer.
+        layer: What the layer is called in messages, for example ``"a SAGEConv of PyTorch Geometric"``.
+
+    Example:
+        >>> import torch
+        >>> state = LayerState({"weight": torch.ones(2, 2)}, "a layer")
+        >>> state.take("weight").shape, state.finish()
+        (torch.Size([2, 2]), None)
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], layer: str) -> None:
+        self._rest: Dict[str, Tensor] = dict(state)
+        self.layer = layer
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rest
+
+    def take(self, name: str, ndim: Optional[int] = None) -> Tensor:
+        """A tensor that must be there.
+
+        Args:
+            name: Its name.
+            ndim: How many dimensions it must have.
+
+        Raises:
+            CheckpointError: It is not there, has another number of dimensions, or no shape yet.
+        """
+        if name not in self._rest:
+            raise self.refusal(f"it has no {name!r}; it has {', '.join(sorted(self._rest)) or 'nothing'}")
+        value = self._rest.pop(name)
+        if is_lazy(value):
+            raise self.refusal(f"{name!r} has no shape yet, because the lazy layer has not seen a batch")
+        if ndim is not None and value.ndim != ndim:
+            raise self.refusal(f"{name!r} has shape {list(value.shape)}, expected {ndim} dimensions")
+        return value.detach().cpu()
+
+    def take_if_there(self, name: str) -> Optional[Tensor]:
+        """A tensor that may be missing."""
+        return self.take(name) if name in self._rest else None
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Refuse the layer if it has a tensor of this name.
+
+        Raises:
+            CheckpointError: It has.
+        """
+        if name in self._rest:
+            raise self.refusal(reason)
+
+    def finish(self) -> None:
+        """Refuse the layer if anything is left.
+
+        Raises:
+            CheckpointError: Something is.
+        """
+        if self._rest:
+            raise self.refusal(f"the standard layer has no {', '.join(sorted(self._rest))}")
+
+    def refusal(self, reason: str) -> CheckpointError:
+        """The error that says why this layer cannot be converted."""
+        return CheckpointError(f"This is not {self.layer} that can be converted: {reason}.")

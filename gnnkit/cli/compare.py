@@ -1,0 +1,171 @@
+"""``gnnkit compare``: whether backends give the same numbers, and where they part if they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, List, Optional
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.run import parse_fanouts, run_config
+
+if TYPE_CHECKING:
+    from gnnkit.train.comparison import BackendReport, Comparison
+
+EXAMPLE = "Example: gnnkit compare --backends reference,pyg,dgl --dataset cora --model sage --epochs 20"
+
+
+@reports_errors
+def compare(
+    settings: Optional[List[str]] = typer.Argument(
+        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="As for 'gnnkit run'."
+    ),
+    backends: str = typer.Option(..., help="Two or more with commas; the first is what the others are compared with."),
+    device: Optional[str] = typer.Option(None, help="Where to compute; auto takes the best for each.  [default: auto]"),
+    dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
+    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
+    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
+    epochs: int = typer.Option(20, help="How long each backend trains; 0 leaves training out."),
+    seeds: int = typer.Option(1, help="With 2 or more: train so often, and test whether results are equivalent."),
+    margin: float = typer.Option(0.02, help="Largest mean difference of the test metric that does not matter."),
+    lr: Optional[float] = typer.Option(None, help="Learning rate.  [default: the model's]"),
+    hidden: Optional[int] = typer.Option(None, help="Hidden width, per head.  [default: the model's]"),
+    layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]"),
+    dropout: Optional[float] = typer.Option(None, help="Dropout between layers.  [default: the model's]"),
+    fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
+    batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
+    precision: Optional[str] = typer.Option(None, help="float32 or bfloat16.  [default: float32]"),
+    seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
+    picture: Path = typer.Option(Path("compare.png"), help="Where the loss curves go."),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Compare backends on the same weights and the same batch, layer by layer, then on whole trainings."""
+    flags = {
+        "device": device,
+        "seed": seed,
+        "dataset": {"name": dataset, "data_dir": data_dir},
+        "model": {"name": model, "hidden_channels": hidden, "num_layers": layers, "dropout": dropout},
+        "train": {
+            "lr": lr,
+            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
+            "batch_size": batch_size,
+            "precision": precision,
+        },
+    }
+    names = [name.strip() for name in backends.split(",") if name.strip()]
+    found = _compare(run_config(settings or [], flags), names, epochs=epochs, seeds=seeds, margin=margin)
+    if epochs:
+        _draw(found, picture)
+    if json:
+        print_json({**found.to_dict(), "picture": str(picture) if epochs else None})
+    else:
+        show(found, picture if epochs else None)
+    if not found.is_within:
+        raise typer.Exit(1)
+
+
+def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: float) -> Comparison:
+    from dataclasses import asdict
+
+    from gnnkit.backends import build_model, load_backend
+    from gnnkit.datasets import load_dataset
+    from gnnkit.train.comparison import compare
+
+    loaded = [load_backend(name) for name in names]  # One that is missing is told before data are loaded.
+    data, spec, train = config.dataset, asdict(config.model), asdict(config.train)
+    graph = load_dataset(
+        data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
+    )
+    built = build_model(spec.pop("name"), graph, seed=config.seed, **spec)
+    train.pop("epochs"), train.pop("eval_every")
+    return compare(
+        built,
+        graph,
+        loaded,
+        device=config.device,
+        device_options=config.device_options,
+        epochs=epochs,
+        seeds=seeds,
+        margin=margin,
+        seed=config.seed,
+        **train,
+    )
+
+
+def _draw(found: Comparison, picture: Path) -> None:
+    from gnnkit.train.plots import plot_losses
+
+    curves = {f"{report.backend} ({report.device})": report.losses for report in found.backends}
+    plot_losses(curves, f"{found.operation} on {found.dataset}", picture)
+
+
+def show(found: Comparison, picture: Optional[Path]) -> None:
+    """Print a comparison as tables."""
+    first, tolerance = found.backends[0], found.tolerance
+    print_table(
+        "Tolerances",
+        ["operation", "dtype", "outputs", "gradients", "losses"],
+        [
+            [
+                found.operation,
+                found.dtype,
+                *(f"{t:g}" for t in (tolerance.outputs, tolerance.gradients, tolerance.losses)),
+            ]
+        ],
+    )
+    print_table(
+        f"First batch, against {first.backend} on {first.device}",
+        ["backend", "what", "absolute", "relative", "within"],
+        [row for report in found.backends[1:] for row in _difference_rows(report)],
+    )
+    if first.losses:
+        columns = [
+            "backend / device",
+            "last loss",
+            "largest difference",
+            "ms an epoch",
+            f"test {found.metric}",
+            "memory",
+        ]
+        print_table("Training", columns, [_training_row(report) for report in found.backends])
+    if first.equivalence is not None:
+        columns = ["backend", f"test {found.metric}", "difference", "margin", "p", "equivalent"]
+        print_table(f"Over {len(first.metrics)} seeds", columns, [_equivalence_row(r) for r in found.backends])
+    print(f"  graph:    {found.dataset}, fingerprint {found.fingerprint[:16]}, the same for all")
+    for notice in found.notices:
+        print(f"  notice:   {notice}")
+    if picture is not None:
+        print(f"  curves:   {picture}")
+    for problem in found.problems:
+        print(f"  outside:  {problem}")
+    if found.is_within:
+        print("  verdict:  all within tolerance")
+
+
+def _difference_rows(report: BackendReport) -> List[List[str]]:
+    rows = []
+    for kind, items in (("output of", report.outputs), ("gradient of", report.gradients)):
+        for item in items:
+            verdict = "yes" if item.is_within else "NO"
+            rows.append(
+                [report.backend, f"{kind} {item.name}", f"{item.absolute:.1e}", f"{item.relative:.1e}", verdict]
+            )
+    return rows
+
+
+def _training_row(report: BackendReport) -> List[str]:
+    gap = "" if report.loss_difference is None else f"{report.loss_difference:.1e}"
+    memory = ", ".join(f"{name.replace('_', ' ')} {size / 2**20:,.0f} MiB" for name, size in report.memory.items())
+    speed = "" if report.seconds_per_epoch is None else f"{report.seconds_per_epoch * 1000:,.1f}"
+    place = f"{report.backend} / {report.device}"
+    return [place, f"{report.losses[-1]:.6f}", gap, speed, f"{report.metrics[0]:.4f}", memory]
+
+
+def _equivalence_row(report: BackendReport) -> List[str]:
+    test = report.equivalence
+    assert test is not None
+    mean = f"{test.mean:.4f} ± {test.std:.4f}"
+    verdict = "yes" if test.is_shown else "not shown"
+    return [report.backend, mean, f"{test.difference:+.4f}", f"{test.margin:g}", f"{test.p_value:.3f}", verdict]

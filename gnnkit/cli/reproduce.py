@@ -1,0 +1,93 @@
+"""``gnnkit reproduce``: make a run again and compare its curve with the recorded one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gnnkit.data import Graph
+    from gnnkit.nn import GNN
+    from gnnkit.train import RunConfig, RunRecord, Verdict
+
+EXAMPLE = "Example: gnnkit reproduce runs/20240101-120000-cora-gcn-pyg --backend dgl"
+
+
+@reports_errors
+def reproduce(
+    run: str = typer.Argument(..., metavar="RUN", help="The run folder."),
+    backend: Optional[str] = typer.Option(None, help="Another graph library than the run's."),
+    device: Optional[str] = typer.Option(None, help="Another device than the run's."),
+    data_dir: Optional[str] = typer.Option(None, help="Where the data set's files are looked for first."),
+    tolerance: Optional[float] = typer.Option(None, help="Largest relative difference of a loss.  [default: 0.001]"),
+    run_dir: Optional[str] = typer.Option(None, help="Keep the new run in this folder.  [default: it is not kept]"),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Make a run again; say whether its curve is identical, within tolerance or different (exit code 1)."""
+    from gnnkit.cli.run import run_config, train
+    from gnnkit.train import compare_curves, read_run, recorded_config
+    from gnnkit.train.reproduce import DIFFERENT, LOSS_TOLERANCE
+
+    if tolerance is not None and not tolerance >= 0:
+        raise ConfigError(f"--tolerance is {tolerance}, expected a number of at least 0.")
+    record = read_run(run)
+    flags = {"backend": backend, "device": device, "run_dir": run_dir, "dataset": {"data_dir": data_dir}}
+    config = run_config([], flags, base=recorded_config(run, device))
+    result = train(config, keep=False, check=lambda model, graph: _check_data(record, model, graph))
+    verdict = compare_curves(
+        record.history,
+        result.history,
+        loss_tolerance=LOSS_TOLERANCE if tolerance is None else tolerance,
+        is_complete=record.is_complete,
+    )
+    changes = _changes(record, config, result.device)
+    _show(verdict, changes)
+    if json:
+        where = {"backend": result.backend, "device": result.device, "changes": changes, "run_dir": run_dir}
+        print_json({**verdict.to_dict(), **where})
+    if verdict.verdict == DIFFERENT:
+        raise typer.Exit(1)
+
+
+def _check_data(record: RunRecord, model: GNN, graph: Graph) -> None:
+    from gnnkit.data import check_same_data, describe_data, prepare_graph
+
+    kind = model.spec.kind
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    fix = "Take the data and the seed of that run; --data-dir says where they are."
+    check_same_data(record.manifest["data"], describe_data(prepared), fix)
+
+
+def _changes(record: RunRecord, config: RunConfig, device: str) -> List[str]:
+    """What is not as it was: versions, backend, device."""
+    from gnnkit.backends import load_backend
+    from gnnkit.train.reproduce import environment_differences
+    from gnnkit.train.run_folder import environment
+
+    backend = load_backend(config.backend)
+    now: Dict[str, Any] = {**environment(), "backend": {"name": backend.name}, "device": {"name": device}}
+    if backend.name == record.manifest["backend"]["name"]:
+        now["backend"].update(backend.versions())
+    return environment_differences(record.manifest, now)
+
+
+def _show(verdict: Verdict, changes: List[str]) -> None:
+    rows = [["verdict", verdict.verdict]]
+    if verdict.epoch is not None:
+        rows[0][1] += f" from epoch {verdict.epoch} on"
+        rows.append([f"{verdict.quantity}".replace("_", " "), f"{verdict.recorded} recorded, {verdict.found} now"])
+    rows += [
+        ["epochs compared", str(verdict.epochs)],
+        [
+            "largest difference",
+            f"losses {verdict.loss_difference:.1e} relative, metric {verdict.metric_difference:.1e}",
+        ],
+        ["tolerance", f"losses {verdict.loss_tolerance:g} relative, metric {verdict.metric_tolerance:g}"],
+        ["not as it was", "; ".join(changes) or "nothing"],
+    ]
+    print_table("Reproduction", ["", ""], rows)

@@ -1,0 +1,171 @@
+"""One batch through one model on several backends, layer by layer.
+
+Rules: every backend computes on a device that it suits, through steps that the device prepared, so that compiled
+devices are compared like all others; dropout is off; the first backend is the one that others are compared with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch.optim import SGD
+
+from gnnkit.backends import Backend
+from gnnkit.data import Batch
+from gnnkit.devices import Device, StepOptions
+from gnnkit.loading import PadSpec, pad_batch
+from gnnkit.loading.padding import batch_sizes
+from gnnkit.nn import GNN
+from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.train.inference import HeadModule, LayerModule
+from gnnkit.train.tolerances import Tolerance
+
+_RATE = 1024.0
+"""Learning rate of the update that gradients are read off: a power of two scales without rounding."""
+
+_SHARE = 0.01
+"""A parameter's gradient counts as rounding below this share of the whole gradient's norm."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one backend computed from a batch.
+
+    Attributes:
+        outputs: Output of every layer, and of the head if there is one, by name. Real rows only, in host memory.
+        gradients: Gradient of the loss by canonical name of the parameter.
+    """
+
+    outputs: Dict[str, Tensor]
+    gradients: Dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an output or a gradient is from that of the first backend.
+
+    Attributes:
+        name: The layer ("convs.1", "head") or the parameter ("convs.1.lin_neigh.weight").
+        absolute: Largest absolute difference.
+        relative: For outputs relative to the largest output; for gradients of norms.
+        measured: What is held against the tolerance.
+        tolerance: The largest value of ``measured`` that passes.
+    """
+
+    name: str
+    absolute: float
+    relative: float
+    measured: float
+    tolerance: float
+
+    @property
+    def is_within(self) -> bool:
+        """Whether it passes. What is not a number does not."""
+        return self.measured <= self.tolerance
+
+
+def without_dropout(model: GNN, backend: Backend) -> GNN:
+    """A copy of a model on a backend, with the same weights and without dropout."""
+    spec = replace(model.spec, dropout=0.0, input_dropout=0.0, attention_dropout=0.0)
+    copy = GNN(spec, backend, model.seed)
+    copy.load_canonical(model.canonical_state())
+    return copy
+
+
+def trace(
+    model: GNN, backend: Backend, device: Device, batch: Batch, task: NodeClassification, precision: str = "float32"
+) -> Trace:
+    """Run a batch through a model on a backend, and keep what every layer gives.
+
+    Args:
+        model: Its weights are used; the model itself is left as it is.
+        backend: What computes.
+        device: Where.
+        batch: Unpadded, in host memory, with labels.
+        task: Gives the loss.
+        precision: "float32" or "bfloat16".
+    """
+    if device.capabilities.static_shapes:
+        sizes = batch_sizes(batch.blocks)
+        batch = pad_batch(batch, PadSpec(tuple(n + 1 for n in sizes.num_nodes), tuple(n + 1 for n in sizes.num_edges)))
+    options = StepOptions(precision)
+    outputs = _outputs(without_dropout(model, backend), device, batch, options)
+    return Trace(outputs, _gradients(without_dropout(model, backend), device, batch, task, options))
+
+
+def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> Dict[str, Tensor]:
+    h, results, layers = batch.x, {}, []
+    for i, block in enumerate(batch.blocks):
+        step = device.prepare(LayerModule(model, i), None, options)
+        part = Batch((block,), h, None, torch.arange(block.num_dst), 0)
+        h = step(device.put(part)).outputs
+        device.synchronize()
+        layers.append(h)
+        kept = h if block.dst_mask is None else h[block.dst_mask.to(h.device)]
+        results[f"convs.{i}"] = kept.float().cpu()
+    if model.spec.jumping_knowledge != "none":
+        joined = torch.stack([layer[: batch.blocks[-1].num_dst] for layer in layers], dim=1)
+        step = device.prepare(HeadModule(model), None, options)
+        head = step(device.put(Batch((), joined, None, batch.nodes, 0))).outputs
+        device.synchronize()
+        results["head"] = head.float().cpu()[batch.nodes.cpu() >= 0]
+    return results
+
+
+def _gradients(
+    model: GNN, device: Device, batch: Batch, task: NodeClassification, options: StepOptions
+) -> Dict[str, Tensor]:
+    names = list(model.parameters_by_name())
+    before = model.canonical_state()
+    step = device.prepare(LossModule(model, task), SGD(model.parameters(), lr=_RATE), options)
+    step(device.put(batch))
+    device.synchronize()
+    step.pull()
+    after = model.canonical_state()
+    return {name: (before[name].double() - after[name].double()).div(_RATE).float() for name in names}
+
+
+def differences(first: Trace, other: Trace, tolerance: Tolerance) -> Tuple[List[Difference], List[Difference]]:
+    """Hold one backend's trace against the first one's.
+
+    Returns:
+        Differences of outputs, from the input layer to the output, and of gradients.
+    """
+    outputs = []
+    for name, expected in first.outputs.items():
+        absolute = _largest(other.outputs[name] - expected)
+        scale = _largest(expected)
+        outputs.append(
+            Difference(name, absolute, absolute / max(scale, 1e-30), absolute / max(scale, 1.0), tolerance.outputs)
+        )
+    whole = torch.stack([gradient.norm() for gradient in first.gradients.values()]).norm().item()
+    gradients = []
+    for name, expected in first.gradients.items():
+        gap = other.gradients[name] - expected
+        norm = expected.norm().item()
+        measured = gap.norm().item() / max(norm, _SHARE * whole, 1e-30)
+        relative = gap.norm().item() / max(norm, 1e-30)
+        gradients.append(Difference(name, _largest(gap), relative, measured, tolerance.gradients))
+    return outputs, gradients
+
+
+def _largest(values: Tensor) -> float:
+    return values.abs().max().item() if values.numel() else 0.0
+
+
+def first_outside(outputs: List[Difference], gradients: List[Difference]) -> Optional[str]:
+    """Where two backends part: the first layer whose output is outside; else, as gradients run backwards, the last.
+
+    Returns:
+        The name of a layer, or "gradient of" a parameter; None where all is within tolerance.
+    """
+    for difference in outputs:
+        if not difference.is_within:
+            return difference.name
+    for difference in reversed(gradients):
+        if not difference.is_within:
+            return f"gradient of {difference.name}"
+    return None

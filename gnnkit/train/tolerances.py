@@ -1,0 +1,49 @@
+"""How far two backends may be apart, in one table.
+
+Rules: a tolerance belongs to an operation and a dtype. Backends add up the same numbers in another order, so they may
+differ by rounding and by nothing else; what is above a tolerance is a mistake of somebody's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Tuple
+
+from gnnkit.nn import CONV_KINDS, ModelSpec
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest differences that are put down to rounding.
+
+    Attributes:
+        outputs: Of a layer's outputs: absolute where the layer's largest output is below 1, else relative to it.
+        gradients: Norm of the difference of a parameter's gradient, relative to the gradient's norm.
+        losses: Difference of an epoch's training loss, relative to the loss.
+    """
+
+    outputs: float
+    gradients: float
+    losses: float
+
+
+OWN_LAYERS = "own layers"
+"""The operation under which layers of one's own stand in the table."""
+
+_BY_DTYPE = {"float32": Tolerance(1e-5, 1e-4, 1e-3), "bfloat16": Tolerance(2e-2, 5e-2, 5e-2)}
+
+TOLERANCES: Mapping[Tuple[str, str], Tolerance] = {
+    (operation, dtype): values for operation in (*CONV_KINDS, OWN_LAYERS) for dtype, values in _BY_DTYPE.items()
+}
+"""Tolerances by operation (a kind of convolution) and dtype."""
+
+
+def tolerance_for(spec: ModelSpec, dtype: str) -> Tuple[str, Tolerance]:
+    """The row of the table that holds for a model: operation and tolerance.
+
+    Args:
+        spec: The model.
+        dtype: "float32" or "bfloat16".
+    """
+    operation = OWN_LAYERS if spec.has_own_layers else spec.conv
+    return operation, TOLERANCES[operation, dtype]

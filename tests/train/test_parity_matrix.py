@@ -1,0 +1,68 @@
+"""The promise in numbers: every installed backend against the reference, on real data, for every model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+import gnnkit
+from gnnkit.backends import load_backend
+from gnnkit.data import Graph
+from gnnkit.devices import choose_device
+from gnnkit.train import compare
+from tests.conftest import installed_backends
+
+MODELS = ["gcn", "sage", "gat", "gatv2", "gin"]
+SAMPLED = {"fanouts": [10, 10], "batch_size": 512}
+
+
+def groups() -> Dict[str, List[str]]:
+    """Backends that train with dropout, and those that need it off: together they would all be without."""
+    free, fixed = [], []
+    for name in installed_backends():
+        if name != "reference":
+            device = choose_device("auto", load_backend(name))
+            (fixed if device.capabilities.static_shapes else free).append(name)
+            device.close()
+    return {name: group for name, group in (("dropout", free), ("no dropout", fixed)) if group}
+
+
+@pytest.fixture(params=groups())
+def group(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def check(graph: Graph, model: str, group: str, **settings: Any) -> None:
+    dropout = {"dropout": 0.5, "input_dropout": 0.0, "attention_dropout": 0.0}
+    built = gnnkit.build_model(model, graph, seed=1, hidden_channels=16, heads=1, **dropout)
+    found = compare(built, graph, ["reference", *groups()[group]], **settings)
+    assert found.is_within, found.problems
+    for report in found.backends[1:]:
+        logits = report.outputs[-1]
+        assert logits.absolute <= 1e-5, f"{report.backend}: logits differ by {logits.absolute}"
+        assert all(gradient.measured <= 1e-4 for gradient in report.gradients)
+        assert report.loss_difference <= 1e-3
+    assert any(notice.startswith("dropout is off") for notice in found.notices) == (group == "no dropout")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_full_graph(model: str, group: str, data_dir: Path) -> None:
+    check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_sampled(model: str, group: str, data_dir: Path) -> None:
+    graph = gnnkit.load_dataset("facebook_large", data_dir=data_dir)
+    small = replace(graph, splits={name: nodes[:1024] for name, nodes in graph.splits.items()})
+    check(small, model, group, epochs=2, evaluation="sampled", **SAMPLED)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dataset", ["cora", "facebook_large"])
+def test_whole_curves(dataset: str, model: str, group: str, data_dir: Path) -> None:
+    settings = SAMPLED if dataset == "facebook_large" else {}
+    check(gnnkit.load_dataset(dataset, data_dir=data_dir), model, group, epochs=20, **settings)
