@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import typer
 
+from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
@@ -22,7 +23,9 @@ def run(
         None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A YAML file, and settings such as model.dropout=0.3."
     ),
     backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]"),
-    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda, ipu, ipu-emulator.  [default: auto]"),
+    device: Optional[str] = typer.Option(
+        None, help="Where steps run: auto, cpu, cuda, or a plugin's.  [default: auto]"
+    ),
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
     model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
@@ -40,9 +43,13 @@ def run(
     seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
+    help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a graph neural network, keep the best model by validation metric, and test it."""
+    if help_config:
+        show_settings(json)
+        return
     flags = {
         "backend": backend,
         "device": device,
@@ -76,14 +83,14 @@ def train(config: RunConfig) -> RunResult:
     """
     from dataclasses import asdict
 
-    from gnnkit.backends import build_model, load_backend
+    from gnnkit.backends import build_model
+    from gnnkit.cli.choosing import choose_hardware
     from gnnkit.datasets import load_dataset
-    from gnnkit.devices import choose_device
     from gnnkit.train import Trainer, new_run_dir
     from gnnkit.train.run_folder import check_free
 
-    backend = load_backend(config.backend)
-    device = choose_device(config.device, backend, config.device_options)  # Told before data are loaded if not there.
+    # What is not there or cannot be done is told before data are loaded.
+    backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_free(Path(config.run_dir))
     data, model = config.dataset, asdict(config.model)
@@ -95,11 +102,12 @@ def train(config: RunConfig) -> RunResult:
     trainer = Trainer(
         backend,
         device,
-        device_options=config.device_options,
         seed=config.seed,
         run_dir=run_dir,
         callbacks=_callbacks(config, run_dir),
         facts={"dataset": asdict(data), "tensorboard": config.tensorboard},
+        backend_options=config.backend_options,
+        device_options=config.device_options,
         **asdict(config.train),
     )
     return trainer.fit(build_model(name, graph, backend=backend, seed=config.seed, **model), graph)
