@@ -8,6 +8,8 @@ READY = "ready"
 NOT_INSTALLED = "not installed"
 BROKEN = "broken"
 NO_HARDWARE = "no hardware"
+AMBIGUOUS = "ambiguous"
+NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Availability:
     """The answer of a plugin's ``probe``.
 
     Attributes:
-        status: "ready", "not installed", "broken" or "no hardware".
+        status: "ready", "not installed", "broken" or "no hardware". gnnkit itself says "ambiguous" of a plugin
+            that shares its name with another, and "not asked" of one that need not be probed.
         detail: When ready, versions and anything worth knowing; else what is wrong.
         fix: What to do about it. Empty when ready.
     """

@@ -1,12 +1,15 @@
 """Finding plugins: names are read from package metadata, code is loaded only by name.
 
-Rules: listing never imports a plugin; whatever a plugin raises while it loads becomes a ``BrokenPluginError``; our own
-backends, devices and data sets are registered through the same entry points as anyone else's.
+Rules: listing never imports a plugin; whatever a plugin raises while it loads becomes a ``BrokenPluginError``; of two
+plugins with one name neither is loaded until the user says which; our own backends, devices and data sets are
+registered through the same entry points as anyone else's.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
+from dataclasses import dataclass
 from typing import Any, Dict, Generic, List, Optional, Type, TypeVar
 
 from gnnkit.errors import BrokenPluginError, NotInstalledError, UnknownNameError
@@ -15,6 +18,26 @@ API_VERSION = 1
 """Version of the plugin interfaces. A plugin states the one that it was written for."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What the metadata say about one installed plugin; its code is not loaded.
+
+    Attributes:
+        name: What users call it.
+        distribution: The distribution that brought it, in lower case with dashes.
+        point: Its entry point.
+    """
+
+    name: str
+    distribution: str
+    point: Any
+
+    @property
+    def full_name(self) -> str:
+        """``name@distribution``, which no other plugin has."""
+        return f"{self.name}@{self.distribution}"
 
 
 class Registry(Generic[T]):
@@ -38,22 +61,41 @@ class Registry(Generic[T]):
         self.base = base
         self.official = official or {}
 
+    def plugins(self) -> List[Plugin]:
+        """All plugins of the group by name and distribution, straight from the metadata of what is installed now."""
+        found: Dict[Any, Plugin] = {}
+        for distribution in importlib.metadata.distributions():
+            for point in distribution.entry_points:
+                if point.group == self.group:
+                    # A distribution that is on the path twice counts once, as the first of them is imported.
+                    plugin = Plugin(point.name, _normalized(distribution.metadata["Name"]), point)
+                    found.setdefault((plugin.name, plugin.distribution), plugin)
+        return [found[key] for key in sorted(found)]
+
     def entry_points(self) -> List[Any]:
-        """All entry points of the group, straight from the metadata of what is installed now."""
-        found = importlib.metadata.entry_points()
-        group = found.select(group=self.group) if hasattr(found, "select") else found.get(self.group, ())
-        unique = {(point.name, point.value): point for point in group}
-        return [unique[key] for key in sorted(unique)]
+        """The entry points of all plugins of the group."""
+        return [plugin.point for plugin in self.plugins()]
 
     def names(self) -> List[str]:
-        """Names of all installed plugins, sorted; nothing is imported."""
-        return sorted({point.name for point in self.entry_points()})
+        """Names that :meth:`load` takes, sorted; nothing is imported.
+
+        A name that several distributions claim is there once for each, as ``name@distribution``.
+        """
+        plugins = self.plugins()
+        claims = [plugin.name for plugin in plugins]
+        return sorted(plugin.name if claims.count(plugin.name) == 1 else plugin.full_name for plugin in plugins)
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a name is claimed by gnnkit itself, or by an official distribution, alone."""
+        ours = {"gnnkit", *self.official.values()}
+        claims = [plugin.distribution for plugin in self.plugins() if name in (plugin.name, plugin.full_name)]
+        return len(claims) == 1 and claims[0] in ours
 
     def load(self, name: str) -> Type[T]:
         """Import one plugin and check it.
 
         Args:
-            name: The plugin's name.
+            name: The plugin's name, or ``name@distribution``.
 
         Returns:
             The plugin's class.
@@ -62,44 +104,60 @@ class Registry(Generic[T]):
             UnknownNameError: Nobody registered the name.
             NotInstalledError: The name belongs to a known distribution that is not installed.
             BrokenPluginError: The plugin fails to import, is of another kind, was written for another version of
-                the interface, or two distributions claim its name.
+                the interface, or several distributions claim its name.
         """
-        points = [point for point in self.entry_points() if point.name == name]
-        if not points:
+        claims = [plugin for plugin in self.plugins() if name in (plugin.name, plugin.full_name)]
+        if not claims:
             if name in self.official:
                 raise NotInstalledError(f"{self.what.capitalize()} {name!r}", f"pip install {self.official[name]}")
             raise UnknownNameError(self.what, name, {*self.names(), *self.official})
         title = f"{self.what.capitalize()} {name!r}"
-        if len(points) > 1:
-            values = " and ".join(point.value for point in points)
-            raise BrokenPluginError(title, f"two plugins claim this name: {values}.", "uninstall one of them.")
-        return self._check(title, self._import(title, points))
+        if len(claims) > 1:
+            raise BrokenPluginError(title, f"{len(claims)} distributions claim this name.", pick_one(claims))
+        return self._check(title, claims[0], self._import(title, claims[0]))
 
-    def _import(self, title: str, points: List[Any]) -> Any:
-        # stevedore keeps a cache on disk whose time stamps are too coarse to see a plugin installed a minute ago, so
-        # it is given the entry points that were just read.
+    def _import(self, title: str, plugin: Plugin) -> Any:
+        # stevedore keeps a cache on disk whose time stamps are too coarse to see a plugin installed a minute ago, and
+        # it does not tell two distributions apart, so it is given the one entry point that was just read.
         from stevedore import DriverManager, ExtensionManager
 
-        ExtensionManager.ENTRY_POINT_CACHE[self.group] = points
+        ExtensionManager.ENTRY_POINT_CACHE[self.group] = [plugin.point]
 
         def reraise(_manager: Any, _point: Any, error: BaseException) -> None:
             raise error
 
         try:
-            return DriverManager(self.group, points[0].name, on_load_failure_callback=reraise).driver
+            return DriverManager(self.group, plugin.name, on_load_failure_callback=reraise).driver
         except (Exception, SystemExit) as error:
             # Any exception at all may escape from a stranger's import; the user needs the name of the culprit.
             cause = f"{type(error).__name__}: {error}"
             raise BrokenPluginError(title, cause, "see 'gnnkit doctor'.") from error
 
-    def _check(self, title: str, plugin: Any) -> Type[T]:
-        if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
-            raise BrokenPluginError(title, f"its entry point is {plugin!r}, not a {self.base.__name__} class.")
-        version = getattr(plugin, "api_version", None)
+    def _check(self, title: str, plugin: Plugin, loaded: Any) -> Type[T]:
+        if not (isinstance(loaded, type) and issubclass(loaded, self.base)):
+            raise BrokenPluginError(title, f"its entry point is {loaded!r}, not a {self.base.__name__} class.")
+        version = getattr(loaded, "api_version", None)
         if version != API_VERSION:
             raise BrokenPluginError(
                 title,
                 f"it was written for version {version} of the plugin interface, this is version {API_VERSION}.",
-                "install versions of gnnkit and the plugin that belong together.",
+                f"install versions of gnnkit and {plugin.distribution} that belong together.",
             )
-        return plugin
+        if getattr(loaded, "name", None) != plugin.name:
+            raise BrokenPluginError(
+                title,
+                f"its entry point is called {plugin.name!r}, its class {getattr(loaded, 'name', None)!r}.",
+                f"{loaded.__name__}.name must be the name of the entry point.",
+            )
+        return loaded
+
+
+def pick_one(claims: List[Plugin]) -> str:
+    """What to do about several plugins with one name."""
+    names = " or ".join(plugin.full_name for plugin in claims)
+    return f"say which one you mean, {names}, or uninstall the others."
+
+
+def _normalized(distribution: str) -> str:
+    """The name of a distribution in the form that PEP 503 gives it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, FrozenSet, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Tuple, Type
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from gnnkit.errors import CapabilityError
 from gnnkit.nn.message_passing import MessageOps
 from gnnkit.nn.parameters import NativeParameter
 from gnnkit.nn.spec import CONV_KINDS, ConvSpec, conv_parameters
+from gnnkit.options import NoOptions, Option, describe_options, make_options
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,44 @@ class Backend(ABC):
         capabilities: What it can do. An instance may narrow what its class declares to what is installed here.
         layer_marks: For each kind of convolution a parameter by which the library's own layer is known in a state
             dict, for finding layers in the models of others. Empty if their weights cannot be read.
+        options_class: A dataclass whose fields, all with defaults, are settings of the backend itself: users give them
+            under ``backend_options`` and read its docstring in ``gnnkit run --help-config``.
+        options: Its record for this backend, from :meth:`configure`.
     """
 
     name: ClassVar[str]
     api_version: ClassVar[int]
     capabilities: BackendCapabilities = BackendCapabilities()
     layer_marks: ClassVar[Mapping[str, str]] = {}
+    options_class: ClassVar[Type[Any]] = NoOptions
+    options: Any = None
 
     @classmethod
     def probe(cls) -> Availability:
         """Say whether the backend can work here. Never raises."""
         return Availability(READY)
+
+    @classmethod
+    def capabilities_here(cls) -> BackendCapabilities:
+        """What instances declare with what is installed here. For a backend that is ready."""
+        return cls().capabilities
+
+    @classmethod
+    def describe_options(cls) -> List[Option]:
+        """All options in words."""
+        return describe_options(cls.options_class)
+
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """Take the user's ``backend_options``, before anything else is asked of the backend.
+
+        Args:
+            options: Values by name.
+
+        Raises:
+            UnknownNameError: A name that the backend does not have.
+            ConfigError: A value of the wrong type.
+        """
+        self.options = make_options(self.options_class, options, f"backend {self.name!r}")
 
     @abstractmethod
     def lower(self, block: Block) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Type, Union
+from typing import Any, Mapping, Optional, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
@@ -20,13 +20,18 @@ backends: Registry[Backend] = Registry(
 """All installed backends."""
 
 
-def load_backend(name: str) -> Backend:
+def load_backend(name: str, options: Optional[Mapping[str, Any]] = None) -> Backend:
     """Load a backend by name.
+
+    Args:
+        name: The backend's name, or ``name@distribution`` where several share it.
+        options: Settings of the backend itself.
 
     Raises:
         UnknownNameError: Nobody registered the name.
         NotInstalledError: The backend, or the library that it needs, is not installed.
         BrokenPluginError: It is installed but cannot be used; the message has the cause and the fix.
+        ConfigError: An option has a value that cannot be used.
 
     Example:
         >>> load_backend("reference").name
@@ -38,7 +43,9 @@ def load_backend(name: str) -> Backend:
         raise NotInstalledError(f"What backend {name!r} needs", answer.fix)
     if not answer.is_ready:
         raise BrokenPluginError(f"Backend {name!r}", answer.detail, answer.fix)
-    return cls()
+    backend = cls()
+    backend.configure(options or {})
+    return backend
 
 
 def build_model(

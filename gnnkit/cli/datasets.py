@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 import typer
 
 from gnnkit.cli.output import print_json, print_table, reports_errors
@@ -15,14 +13,10 @@ EXAMPLE = "Example: gnnkit datasets"
 def datasets(json: bool = typer.Option(False, "--json", help="Print one line of JSON instead.")) -> None:
     """List the data sets that 'gnnkit run --dataset' knows."""
     from gnnkit.datasets import datasets as registry
-    from gnnkit.errors import GnnkitError
+    from gnnkit.probing import overview
 
-    summaries: Dict[str, str] = {}
-    for name in registry.names():
-        try:
-            summaries[name] = registry.load(name).summary
-        except GnnkitError as error:
-            summaries[name] = str(error)
+    reports = overview(registry)
+    summaries = {name: report.summary or report.availability.detail for name, report in reports.items()}
     if json:
         print_json(summaries)
     else:

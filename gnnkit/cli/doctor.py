@@ -8,6 +8,7 @@ from typing import Any, Dict
 import typer
 
 from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.reports import as_json, rows
 
 EXAMPLE = "Example: gnnkit doctor"
 
@@ -18,16 +19,16 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one line of JS
     import torch
 
     import gnnkit
-    from gnnkit.cli.probing import probe_all, rows
+    from gnnkit.backends import backends
+    from gnnkit.devices import devices
+    from gnnkit.probing import probe_all
 
     versions = {"gnnkit": gnnkit.__version__, "python": platform.python_version(), "torch": torch.__version__}
-    answers = {kind: probe_all(f"gnnkit.{kind}") for kind in ("backends", "devices")}
+    reports = {"backends": probe_all(backends), "devices": probe_all(devices)}
     if json:
-        values: Dict[str, Any] = {"versions": versions}
-        for kind, found in answers.items():
-            values[kind] = {n: {"status": a.status, "detail": a.detail, "fix": a.fix} for n, a in found.items()}
-        print_json(values)
+        values: Dict[str, Any] = {kind: as_json(found) for kind, found in reports.items()}
+        print_json({"versions": versions, **values})
         return
     print_table("Versions", ["", ""], [[name, version] for name, version in versions.items()])
-    for kind, found in answers.items():
+    for kind, found in reports.items():
         print_table(kind.capitalize(), ["name", "state", "notes"], rows(found))

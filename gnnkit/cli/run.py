@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import typer
 
+from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
@@ -25,7 +26,7 @@ def run(
     ),
     backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]"),
     device: Optional[str] = typer.Option(
-        None, help="Where steps run: auto, cpu, cuda, ipu, ipu-emulator.  [default: auto]"
+        None, help="Where steps run: auto, cpu, cuda, or a plugin's.  [default: auto]"
     ),
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
@@ -53,9 +54,13 @@ def run(
     ),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
+    help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a graph neural network, keep the best model by validation metric, and test it."""
+    if help_config:
+        show_settings(json)
+        return
     flags = {
         "backend": backend,
         "device": device,
@@ -103,15 +108,15 @@ def train(
     """
     from dataclasses import asdict
 
-    from gnnkit.backends import build_model, load_backend
+    from gnnkit.backends import build_model
+    from gnnkit.cli.choosing import choose_hardware
     from gnnkit.datasets import load_dataset
-    from gnnkit.devices import choose_device
     from gnnkit.train import Trainer, new_run_dir, read_weights
     from gnnkit.train.checkpoint import BEST, checkpoint_file
     from gnnkit.train.run_folder import check_free
 
-    backend = load_backend(config.backend)
-    device = choose_device(config.device, backend, config.device_options)  # Told before data are loaded if not there.
+    # What is not there or cannot be done is told before data are loaded.
+    backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_free(Path(config.run_dir))
     data, model = config.dataset, asdict(config.model)
@@ -130,11 +135,12 @@ def train(
     trainer = Trainer(
         backend,
         device,
-        device_options=config.device_options,
         seed=config.seed,
         run_dir=run_dir,
         callbacks=_callbacks(config, run_dir),
         facts={"dataset": asdict(data), "init_from": config.init_from, "tensorboard": config.tensorboard},
+        backend_options=config.backend_options,
+        device_options=config.device_options,
         **asdict(config.train),
     )
     return trainer.fit(net, graph, resume=resume)

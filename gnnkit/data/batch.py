@@ -187,8 +187,9 @@ class BatchLayout:
             values = {name: rest.pop(0) for name in layout.names}
             dst = values.pop("dst")
             block = Block(num_src=layout.num_src, **values)
-            # Where a cached property keeps its value: what is given need not be computed from the offsets.
-            vars(block)["dst"] = dst
+            # Where cached properties keep their values: what is given need not be computed from the offsets, and
+            # compilers cannot look into the lock under which Python before 3.12 computes such a property.
+            vars(block).update(dst=dst, lowered={})
             blocks.append(block)
         y = rest[1] if self.has_targets else None
         return Batch(tuple(blocks[i] for i in self.order), rest[0], y, _NO_NODES, num_targets=0)

@@ -8,13 +8,14 @@ depend on the seed. What does depend on it, a random split, belongs to ``split``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, get_type_hints
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Type, TypeVar
 
 from gnnkit.data import Graph, random_split
 from gnnkit.datasets.files import DataFile, Finder
-from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.errors import ConfigError
+from gnnkit.options import Option, describe_options, make_options
 from gnnkit.registry import API_VERSION, Registry
 
 D = TypeVar("D", bound="Dataset")
@@ -99,6 +100,11 @@ class Dataset(ABC):
         """The values of all options."""
         return {key: value for key, value in asdict(self).items() if key not in _OURS}
 
+    @classmethod
+    def describe_options(cls) -> List[Option]:
+        """All options in words."""
+        return describe_options(cls, leave_out=_OURS)
+
 
 def seeded_split(graph: Graph, seed: int) -> Graph:
     """The 60/20/20 split that data without a published one get; a graph with splits is returned as it is."""
@@ -141,22 +147,7 @@ def create(cls: Type[D], requested: str, seed: int, options: Mapping[str, Any]) 
         UnknownNameError: There is no such option.
         ConfigError: A value has the wrong type.
     """
-    hints = get_type_hints(cls)
-    known = [item.name for item in fields(cls) if item.name not in _OURS]
-    for key, value in options.items():
-        if key not in known:
-            raise UnknownNameError(f"option of data set {requested!r}:", key, known)
-        accepted = _types(hints[key])
-        is_whole_float = float in accepted and isinstance(value, int) and not isinstance(value, bool)
-        if not is_whole_float and (type(value) not in accepted):
-            expected = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in accepted)
-            raise ConfigError(f"Option {key!r} of data set {requested!r} is {value!r}, expected {expected}.")
-    return cls(requested=requested, seed=seed, **options)
-
-
-def _types(hint: Any) -> Tuple[type, ...]:
-    members: List[type] = list(hint.__args__) if getattr(hint, "__origin__", None) is Union else [hint]
-    return tuple(members)
+    return make_options(cls, options, f"data set {requested!r}", requested=requested, seed=seed)
 
 
 def check_option(requested: str, key: str, value: Any, is_good: bool, expected: str) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, ContextManager, Dict, FrozenSet, Mapping, Optional, Protocol
+from typing import Any, Callable, ClassVar, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Protocol, Type
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.availability import READY, Availability
 from gnnkit.data import Batch
-from gnnkit.errors import UnknownNameError
+from gnnkit.options import NoOptions, Option, describe_options, make_options
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class DeviceCapabilities:
     Attributes:
         torch_device: Type of torch device that tensors are put on: "cpu", "cuda".
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
+        tasks: Names of the tasks whose loss it can compute; the loss is part of a step.
         static_shapes: Whether every batch must have the shapes of the first.
         stands_in_for: Name of the device that this one replaces where that one is missing; None if it is no stand-in.
     """
 
     torch_device: str
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
+    tasks: FrozenSet[str] = frozenset({"node_classification"})
     static_shapes: bool = False
     stands_in_for: Optional[str] = None
 
@@ -93,12 +95,17 @@ class Device(ABC):
         api_version: Version of this interface that the device was written for.
         priority: ``--device auto`` takes the ready device of the highest priority.
         capabilities: What it can do.
+        options_class: A dataclass whose fields, all with defaults, are settings of the device itself: users give them
+            under ``device_options`` and read its docstring in ``gnnkit run --help-config``.
+        options: Its record for this device, from :meth:`configure`.
     """
 
     name: ClassVar[str]
     api_version: ClassVar[int]
     priority: ClassVar[int] = 0
     capabilities: ClassVar[DeviceCapabilities]
+    options_class: ClassVar[Type[Any]] = NoOptions
+    options: Any = None
 
     @classmethod
     def probe(cls) -> Availability:
@@ -110,18 +117,22 @@ class Device(ABC):
         """Whether these options ask for something that needs no hardware, such as a software model of it."""
         return False
 
+    @classmethod
+    def describe_options(cls) -> List[Option]:
+        """All options in words."""
+        return describe_options(cls.options_class)
+
     def configure(self, options: Mapping[str, Any]) -> None:
         """Take the user's ``device_options``, before anything else is asked of the device.
 
         Args:
-            options: Values by name. The default refuses every name: such a device has no settings.
+            options: Values by name.
 
         Raises:
             UnknownNameError: A name that the device does not have.
             ConfigError: A value of the wrong type or size.
         """
-        for name in options:
-            raise UnknownNameError(f"option of device {self.name!r}", name, [])
+        self.options = make_options(self.options_class, options, f"device {self.name!r}")
 
     @abstractmethod
     def put(self, batch: Batch) -> Batch:

@@ -9,9 +9,15 @@ from gnnkit.availability import BROKEN, NO_HARDWARE, Availability
 from gnnkit.backends import Backend
 from gnnkit.devices.base import Device
 from gnnkit.errors import BrokenPluginError, CapabilityError, GnnkitError, UnavailableError
+from gnnkit.probing import harmless
 from gnnkit.registry import Registry
 
-devices: Registry[Device] = Registry("gnnkit.devices", "device", Device)  # type: ignore[type-abstract]
+devices: Registry[Device] = Registry(
+    "gnnkit.devices",
+    "device",
+    Device,  # type: ignore[type-abstract]
+    official={"ipu": "gnnkit-ipu", "ipu-emulator": "gnnkit-ipu"},
+)
 """All installed devices."""
 
 
@@ -65,7 +71,7 @@ def choose_device(name: str, backend: Backend, options: Mapping[str, Any] = _NO_
             )
         return device
     ready = []
-    for candidate in devices.names():
+    for candidate in harmless(devices):
         try:
             cls = devices.load(candidate)
             if _suits(cls, backend) and _is_usable(cls, cls.probe(), options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping
+from typing import ClassVar, Dict, Mapping
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from gnnkit.tasks.metrics import METRICS, Metric, ogb_metric
 class NodeClassification:
     """Learn the labels of nodes.
 
+    Attributes:
+        name: What capabilities call this task.
+
     Args:
         multi_label: Whether a node can have several labels.
         metric: The metric that picks the best model; it comes first in every report.
@@ -24,6 +27,8 @@ class NodeClassification:
     Raises:
         UnknownNameError: No such metric.
     """
+
+    name: ClassVar[str] = "node_classification"
 
     def __init__(
         self, *, multi_label: bool = False, metric: str = "accuracy", metrics: Mapping[str, Metric] = METRICS

@@ -36,7 +36,12 @@ class DatasetConfig:
 
 @dataclass
 class ModelConfig:
-    """Which model; all but ``name`` is described at :class:`gnnkit.nn.ModelSpec`."""
+    """Which model; what is not described here is described at :class:`gnnkit.nn.ModelSpec`.
+
+    Attributes:
+        name: "gcn", "sage", "gat", "gatv2" or "gin". It brings defaults of its own for the settings below and for
+            training.
+    """
 
     name: str = "gcn"
     hidden_channels: int = 64
@@ -193,6 +198,7 @@ class RunConfig:
         model: Which model.
         train: How to train.
         backend: Which graph library computes the convolutions.
+        backend_options: Settings of the backend itself.
         device: Where steps run; "auto" takes the best that is ready.
         device_options: Settings of the device itself.
         seed: Seed of splits, initial weights, shuffling, sampling and dropout.
@@ -206,6 +212,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     backend: str = "reference"
+    backend_options: Dict[str, Any] = field(default_factory=dict)
     device: str = "auto"
     device_options: Dict[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -280,7 +287,7 @@ def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
 
 def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
     """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix in ("dataset.options.", "device_options."):
+    if prefix in ("dataset.options.", "backend_options.", "device_options."):
         return
     known = [str(key) for key in base]
     for key, value in layer.items():

@@ -22,11 +22,12 @@ from torch.optim import Adam
 from gnnkit.backends import Backend, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, describe_data, prepare_graph
 from gnnkit.devices import Device, Step, StepOptions, choose_device
-from gnnkit.errors import CapabilityError, ConfigError
+from gnnkit.errors import ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.callbacks import Callback, ProgressBar
+from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import FOLDER, LAST
 from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
@@ -45,6 +46,7 @@ class Trainer:
     Args:
         backend: Name of a backend, or one that is loaded. None keeps the model's.
         device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
+        backend_options: Settings of the backend itself, for one given by name.
         device_options: Settings of the device itself, for one given by name.
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
         run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
@@ -70,6 +72,7 @@ class Trainer:
         backend: Union[str, Backend, None] = None,
         device: Union[str, Device] = "auto",
         *,
+        backend_options: Optional[Mapping[str, Any]] = None,
         device_options: Optional[Mapping[str, Any]] = None,
         seed: int = 0,
         run_dir: Union[str, Path, None] = None,
@@ -81,6 +84,7 @@ class Trainer:
         train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
         self.backend = backend
         self.device = device
+        self.backend_options = dict(backend_options or {})
         self.device_options = dict(device_options or {})
         self.seed = seed
         self.run_dir = None if run_dir is None else Path(run_dir)
@@ -148,6 +152,7 @@ class Trainer:
             "train": asdict(job.config),
             "backend": job.backend.name,
             "device": job.device.name,
+            "backend_options": self.backend_options,
             "device_options": self.device_options,
             "seed": self.seed,
         }
@@ -177,12 +182,12 @@ class _Job:
 def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     check_graph(graph)
     task = NodeClassification.for_graph(graph)
-    backend = _backend(trainer.backend, model)
+    backend = _backend(trainer, model)
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
     config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
-    _check_fit(model, graph, backend, device, config)
+    _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
     model = move_model(model, backend)
@@ -207,25 +212,25 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     return _Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
 
 
-def _backend(choice: Union[str, Backend, None], model: GNN) -> Backend:
-    if choice is None:
+def _backend(trainer: Trainer, model: GNN) -> Backend:
+    if trainer.backend is None:
         assert isinstance(model.backend, Backend)
         return model.backend
-    return load_backend(choice) if isinstance(choice, str) else choice
+    if isinstance(trainer.backend, str):
+        return load_backend(trainer.backend, trainer.backend_options)
+    return trainer.backend
 
 
-def _check_fit(model: GNN, graph: Graph, backend: Backend, device: Device, config: TrainConfig) -> None:
+def _check_fit(
+    model: GNN, graph: Graph, task: NodeClassification, backend: Backend, device: Device, config: TrainConfig
+) -> None:
     spec = model.spec
     if (spec.in_channels, spec.out_channels) != (graph.num_features, graph.num_classes):
         raise ConfigError(
             f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
             f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
         )
-    if config.precision not in backend.capabilities.dtypes & device.capabilities.dtypes:
-        raise CapabilityError(
-            f"Precision {config.precision!r} is not offered by backend {backend.name!r} on device {device.name!r}. "
-            f"{backend.capabilities.note}".rstrip()
-        )
+    check_capabilities(backend, device, conv=spec.conv, precision=config.precision, task=task.name)
 
 
 def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:

@@ -7,7 +7,7 @@ memory; PopTorch copies them when a program is called.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Mapping, Optional
+from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Mapping, Optional, Type
 
 import torch
 from torch import nn
@@ -39,6 +39,7 @@ class IpuDevice(Device):
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities(
         "ipu", dtypes=frozenset({"float32"}), static_shapes=True
     )
+    options_class: ClassVar[Type[Any]] = IpuOptions
     resolve: ClassVar[Callable[[], Any]] = staticmethod(poptorch.hardware)
 
     def __init__(self) -> None:

@@ -1,0 +1,65 @@
+"""Loading the backend and the device of a run, or saying which installed ones would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping, Tuple
+
+from gnnkit.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from gnnkit.backends import Backend
+    from gnnkit.devices import Device
+    from gnnkit.train import RunConfig
+
+
+def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
+    """Load backend and device, and check that they declare what the run needs.
+
+    Raises:
+        CapabilityError: They do not; the message lists the installed backends that do.
+        GnnkitError: One of them cannot be used.
+    """
+    from gnnkit.backends import load_backend
+    from gnnkit.devices import choose_device
+    from gnnkit.tasks import NodeClassification
+    from gnnkit.train.capabilities import check_capabilities
+
+    backend = load_backend(config.backend, config.backend_options)
+    try:
+        device = choose_device(config.device, backend, config.device_options)
+        check_capabilities(
+            backend, device, conv=config.model.name, precision=config.train.precision, task=NodeClassification.name
+        )
+    except CapabilityError as error:
+        raise CapabilityError(f"{error} {_who_can(config, NodeClassification.name)}") from error
+    return backend, device
+
+
+def _who_can(config: RunConfig, task: str) -> str:
+    """A sentence with the installed backends that declare what the run needs."""
+    from gnnkit.backends import backends
+    from gnnkit.devices import devices
+    from gnnkit.probing import probe, probe_all
+
+    candidates = probe_all(devices) if config.device == "auto" else probe(devices, [config.device])
+    on = [report.capabilities for report in candidates.values() if report.availability.is_ready]
+    can = [
+        name
+        for name, report in probe_all(backends).items()
+        if report.availability.is_ready and any(_suit(report.capabilities, device, config, task) for device in on)
+    ]
+    place = "" if config.device == "auto" else f" on device {config.device!r}"
+    if not can:
+        return f"No installed backend can{place}; see 'gnnkit backends --capabilities'."
+    return f"Installed backends that can{place}: {', '.join(can)}."
+
+
+def _suit(backend: Mapping[str, Any], device: Mapping[str, Any], config: RunConfig, task: str) -> bool:
+    precision = config.train.precision
+    return (
+        config.model.name in backend["convs"]
+        and precision in backend["dtypes"]
+        and precision in device["dtypes"]
+        and device["torch_device"] in backend["devices"]
+        and task in device["tasks"]
+    )

@@ -1,0 +1,123 @@
+"""Options that a plugin brings: the fields of a dataclass of its own, checked by name and by type.
+
+Rules: every option has a default; its meaning stands in the ``Attributes`` section of the dataclass's docstring, from
+where ``gnnkit run --help-config`` takes it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
+
+from gnnkit.errors import ConfigError, UnknownNameError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a plugin that has none."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, in words.
+
+    Attributes:
+        name: Its name.
+        type: Its type, as it is written in the source.
+        default: Its default.
+        meaning: What it does, from the docstring; empty if that does not say.
+    """
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def make_options(cls: Type[T], values: Mapping[str, Any], owner: str, **fixed: Any) -> T:
+    """Make the record of a plugin's options.
+
+    Args:
+        cls: A dataclass whose fields have defaults.
+        values: What the user gave, by name.
+        owner: Whose options they are, for messages: ``"device 'ipu'"``.
+        fixed: Fields that are no options.
+
+    Raises:
+        UnknownNameError: There is no such option.
+        ConfigError: A value has the wrong type.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Speed:
+        ...     limit: float = 1.0
+        >>> make_options(Speed, {"limit": 2}, "device 'car'")
+        Speed(limit=2)
+    """
+    hints = get_type_hints(cls)
+    known = [item.name for item in fields(cls) if item.name not in fixed]  # type: ignore[arg-type]
+    for name, value in values.items():
+        if name not in known:
+            raise UnknownNameError(f"option of {owner}:", name, known)
+        if not _fits(value, hints[name]):
+            expected = " or ".join(_name(kind) for kind in _members(hints[name]))
+            raise ConfigError(f"Option {name!r} of {owner} is {value!r}, expected {expected}.")
+    return cls(**fixed, **values)
+
+
+def describe_options(cls: Type[Any], leave_out: Sequence[str] = ()) -> List[Option]:
+    """All options of a dataclass, in words.
+
+    Args:
+        cls: A dataclass.
+        leave_out: Fields that are no options.
+    """
+    hints, meanings = get_type_hints(cls), _meanings(cls)
+    described = []
+    for item in fields(cls):
+        if item.name not in leave_out:
+            factory = item.default_factory
+            default = item.default if factory is MISSING else factory()
+            kind = " or ".join(_name(member) for member in _members(hints[item.name]))
+            described.append(Option(item.name, kind, _shown(default), meanings.get(item.name, "")))
+    return described
+
+
+def _members(hint: Any) -> List[Any]:
+    return list(hint.__args__) if getattr(hint, "__origin__", None) is Union else [hint]
+
+
+def _name(hint: Any) -> str:
+    if hint is type(None):
+        return "nothing"
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    for member in _members(hint):
+        kind = getattr(member, "__origin__", member)
+        if type(value) is kind or (kind is float and type(value) is int):
+            return True
+    return False
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _meanings(cls: Type[Any]) -> Dict[str, str]:
+    """The entries of the section ``Attributes`` of a docstring in Google's style, of the class and those above it."""
+    found: Dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        text = inspect.cleandoc(base.__doc__ or "")
+        section = re.search(r"^Attributes:\n((?:[ ]+.*\n?|\n)*)", text, re.MULTILINE)
+        for entry in re.split(r"\n(?=    \S)", section.group(1).rstrip()) if section else []:
+            name, _, meaning = entry.partition(":")
+            found[name.strip()] = " ".join(meaning.split())
+    return found

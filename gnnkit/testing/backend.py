@@ -1,0 +1,195 @@
+"""The checks of a backend, by importance."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, ClassVar, Dict, Mapping, Optional
+
+import torch
+
+from gnnkit.backends import Backend, BackendCapabilities
+from gnnkit.data import Graph
+from gnnkit.devices import choose_device
+from gnnkit.errors import CapabilityError
+from gnnkit.nn import CONV_KINDS, MessageOps
+from gnnkit.testing.backend_base import DTYPES, OPTIONAL_PARTS, BackendBase, unsuitable_devices
+from gnnkit.testing.compare import compare, expect_error
+from gnnkit.testing.conv_checks import ConvChecks
+from gnnkit.testing.graphs import HARD_BLOCKS, draw, full_record
+from gnnkit.testing.model_checks import ModelChecks
+from gnnkit.testing.suite import check
+from gnnkit.testing.training import MODELS, fit, model_for
+
+_REDUCTIONS: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "max": torch.amax,
+    "min": torch.amin,
+}
+
+
+class _DeclarationChecks(BackendBase):
+    """What the backend says of itself."""
+
+    @check()
+    def test_declaration(self) -> None:
+        """The declaration is sound.
+
+        Name and interface version are right; at least one convolution, a device and float32 are declared, with words
+        that gnnkit knows; ``versions`` names the libraries below.
+        """
+        self.check_identity()
+        backend = self.make_backend()
+        assert isinstance(backend, Backend), f"the plugin made a {type(backend).__name__}, expected a Backend."
+        capabilities = backend.capabilities
+        assert isinstance(capabilities, BackendCapabilities), f"capabilities are {capabilities!r}."
+        for what, declared, known in (
+            ("convolutions", capabilities.convs, set(CONV_KINDS)),
+            ("dtypes", capabilities.dtypes, set(DTYPES)),
+        ):
+            assert declared, f"no {what} are declared."
+            unknown = sorted(set(declared) - known)
+            assert not unknown, f"{what} {unknown} are declared, known are {sorted(known)}."
+        assert capabilities.devices, "no devices are declared."
+        assert "float32" in capabilities.dtypes, "float32 is not declared, which all training starts from."
+        versions = backend.versions()
+        texts = all(isinstance(key, str) and isinstance(value, str) for key, value in versions.items())
+        assert texts, f"versions() is {versions!r}, expected text by text."
+
+
+class _OtherChecks(BackendBase):
+    """Primitives, conversions, refusals."""
+
+    @check(needs=["message-passing primitives"])
+    def test_primitives(self) -> None:
+        """Message-passing primitives equal their definition.
+
+        ``ops()`` gathers, scatters (sum, mean, maximum, minimum; 0 over no edges), aggregates and normalises by softmax
+        over in-edges as defined, edge by edge, on graphs that hurt.
+        """
+        backend = self.make_backend()
+        for name, block in HARD_BLOCKS.items():
+            _check_primitives(backend.ops(), backend.lower(block.map(torch.clone)), name)
+
+    @check(needs=["a graph object of its own"])
+    def test_native_graphs(self) -> None:
+        """Conversion of graphs loses nothing.
+
+        ``from_native(to_native(graph))`` has every array of a record with all fields filled: weights, attributes,
+        splits, extra arrays, several graphs, names.
+        """
+        backend = self.make_backend()
+        graph = full_record()
+        _compare_graphs(backend.from_native(backend.to_native(graph)), graph)
+
+    @check(needs=["an undeclared convolution"])
+    def test_undeclared_convs(self) -> None:
+        """Undeclared convolutions are refused clearly.
+
+        A model of a convolution that is not declared is refused with a ``CapabilityError`` that names it and says what
+        there is.
+        """
+        backend = self.make_backend()
+        for name, settings in MODELS.items():
+            if settings["model"] not in backend.capabilities.convs:
+                expect_error(CapabilityError, partial(model_for, name, backend), str(settings["model"]))
+
+    @check(needs=["an undeclared precision"])
+    def test_undeclared_dtypes(self) -> None:
+        """Undeclared precisions are refused clearly.
+
+        Training in a precision that is not declared is refused with a ``CapabilityError`` that names it.
+        """
+        model = model_for(self.any_model(), self.make_backend())
+        expect_error(CapabilityError, lambda: fit(model, self.make_device(), precision="bfloat16"), "bfloat16")
+
+    @check(needs=["an undeclared device"])
+    def test_undeclared_devices(self) -> None:
+        """Undeclared devices are refused clearly.
+
+        Asking for an installed device that is not declared is refused with a ``GnnkitError`` that names it.
+        """
+        backend = self.make_backend()
+        for name in unsuitable_devices(backend.capabilities):
+            expect_error(CapabilityError, partial(choose_device, name, backend), name)
+
+    @check(needs=["a missing optional part"])
+    def test_missing_parts(self) -> None:
+        """Optional parts that are missing say so.
+
+        ``ops``, ``to_native`` and ``from_native``, where they are not there, raise a ``CapabilityError`` that names the
+        backend.
+        """
+        backend = self.make_backend()
+        for part in OPTIONAL_PARTS:
+            arguments = [] if part == "ops" else [full_record()]
+            if not self.offers(part):
+                expect_error(CapabilityError, partial(getattr(backend, part), *arguments), backend.name)
+
+    def any_model(self) -> str:
+        """Name of a model that the backend can compute."""
+        convs = self.make_backend().capabilities.convs
+        return next(name for name, settings in MODELS.items() if settings["model"] in convs)
+
+
+class BackendSuite(_OtherChecks, ModelChecks, ConvChecks, _DeclarationChecks):
+    """Checks of a backend. Subclass it in a plugin's tests and give its name; pytest does the rest.
+
+    Where a name is not enough, override ``make_backend`` or ``make_device``.
+
+    Attributes:
+        name: Name of the entry point.
+        device: Name of the device to measure on; None takes the one that the backend is made for.
+
+    Example:
+        >>> class TestMine(BackendSuite):
+        ...     name = "reference"
+        >>> TestMine().run(only=["start"]).verdict
+        'conformant'
+    """
+
+    # A backend with a single convolution passes so many.
+    floor: ClassVar[int] = 25
+
+
+def _check_primitives(ops: MessageOps, lowered: Any, name: str) -> None:
+    block = HARD_BLOCKS[name]
+    for trailing in ((3,), (2, 3)):
+        h = draw(block.num_src, *trailing, seed=1) - 1.0  # Mostly negative: the maximum over nothing is still 0.
+        messages = h[block.indices]
+        compare(f"gather_src on {name!r}", ops.gather_src(lowered, h), messages, 0.0)
+        compare(f"gather_dst on {name!r}", ops.gather_dst(lowered, h[: block.num_dst]), h[block.dst], 0.0)
+        for reduce, function in _REDUCTIONS.items():
+            rows = [messages[block.dst == v] for v in range(block.num_dst)]
+            nothing = h.new_zeros(trailing)
+            expected = torch.stack([function(row, 0) if len(row) else nothing for row in rows])
+            compare(f"scatter {reduce} on {name!r}", ops.scatter(lowered, messages, reduce), expected, 1e-5)
+            compare(f"aggregate {reduce} on {name!r}", ops.aggregate(lowered, h, reduce), expected, 1e-5)
+    weight = draw(block.num_edges, seed=2)
+    weighted = h.new_zeros((block.num_dst, *trailing)).index_add(0, block.dst, messages * weight[:, None, None])
+    compare(f"weighted aggregate on {name!r}", ops.aggregate(lowered, h, "sum", weight), weighted, 1e-5)
+    scores = draw(block.num_edges, 2, seed=3) * 100.0
+    expected = torch.zeros_like(scores)
+    for v in range(block.num_dst):
+        expected[block.dst == v] = scores[block.dst == v].softmax(0)
+    compare(f"edge_softmax on {name!r}", ops.edge_softmax(lowered, scores), expected, 1e-5)
+
+
+def _compare_graphs(received: Graph, expected: Graph) -> None:
+    for field in ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y"):
+        _compare_arrays(field, getattr(received, field), getattr(expected, field))
+    for field in ("splits", "node_data", "edge_data"):
+        ours: Dict[str, torch.Tensor] = getattr(received, field)
+        theirs: Dict[str, torch.Tensor] = getattr(expected, field)
+        assert sorted(ours) == sorted(theirs), f"{field} has {sorted(ours)}, expected {sorted(theirs)}."
+        for key, value in theirs.items():
+            _compare_arrays(f"{field}[{key!r}]", ours[key], value)
+    for field in ("class_names", "name", "metric"):
+        values = getattr(received, field), getattr(expected, field)
+        assert values[0] == values[1], f"{field} is {values[0]!r}, expected {values[1]!r}."
+
+
+def _compare_arrays(what: str, received: Optional[torch.Tensor], expected: torch.Tensor) -> None:
+    assert received is not None, f"{what} is lost."
+    assert received.dtype == expected.dtype, f"{what} is {received.dtype}, expected {expected.dtype}."
+    compare(what, received, expected, 0.0)

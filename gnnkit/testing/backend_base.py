@@ -1,0 +1,125 @@
+"""What the checks of a backend share: the backend under test, the device to measure on, what is declared.
+
+Rules: a backend is measured on one device. That is ``cpu`` where its layers run there and nowhere else but on GPUs; a
+backend made for other hardware is measured on that, or on what stands in for it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar, List, Optional
+
+from gnnkit.backends import Backend, BackendCapabilities, backends, load_backend
+from gnnkit.devices import Device, DeviceCapabilities, devices, load_device
+from gnnkit.errors import CapabilityError, GnnkitError
+from gnnkit.nn import CONV_KINDS
+from gnnkit.probing import harmless
+from gnnkit.testing.formulas import CONV_SPECS
+from gnnkit.testing.plugin import PluginSuite
+from gnnkit.testing.training import MODELS
+
+DTYPES = ("float32", "bfloat16", "float64")
+"""Precisions that a backend can declare."""
+
+OPTIONAL_PARTS = ("ops", "to_native", "from_native")
+"""Methods that a backend may leave out."""
+
+_TORCH_DEVICES = {"cpu", "cuda"}
+
+
+class BackendBase(PluginSuite):
+    """The part of :class:`BackendSuite` that its checks need.
+
+    Attributes:
+        device: Name of the device to measure on; None takes the one that the backend is made for.
+    """
+
+    kind: ClassVar[str] = "backend"
+    registry = backends
+    device: Optional[str] = None
+
+    def make_backend(self) -> Backend:
+        """The backend under test. Override it for one that is made with arguments."""
+        return load_backend(self.name)
+
+    def make_device(self) -> Device:
+        """A new device to measure on. Override it for one that is made with arguments."""
+        return load_device(self.device or _home_of(self.make_backend()))
+
+    def plugin_class(self) -> Any:
+        """See :class:`PluginSuite`."""
+        return type(self.make_backend())
+
+    def offers(self, part: str) -> bool:
+        """Whether the backend defines one of ``OPTIONAL_PARTS``."""
+        return getattr(self.plugin_class(), part) is not getattr(Backend, part)
+
+    @cached_property
+    def declared(self) -> BackendCapabilities:
+        """What the backend declares here."""
+        return self.make_backend().capabilities
+
+    @cached_property
+    def declared_by_device(self) -> DeviceCapabilities:
+        """What the device declares."""
+        return self.make_device().capabilities
+
+    def lacks(self, need: str, case: str) -> str:
+        """See :class:`Suite`."""
+        if need == "the convolution":
+            kind = _kind_of(case)
+            return "" if kind in self.declared.convs else f"convolution {kind}"
+        if need in DTYPES:
+            owners = {"the backend": self.declared.dtypes, "the device": self.declared_by_device.dtypes}
+            missing = [owner for owner, dtypes in owners.items() if need not in dtypes]
+            return f"{need}, by {' and '.join(missing)}" if missing else ""
+        if need == "eager steps":
+            return "steps with free shapes, by the device" if self.declared_by_device.static_shapes else ""
+        if need == "message-passing primitives":
+            return "" if self.offers("ops") else "message-passing primitives: ops()"
+        if need == "a graph object of its own":
+            return "" if self.offers("to_native") else "a graph object of its own: to_native()"
+        refusable = {
+            "an undeclared convolution": set(CONV_KINDS) - self.declared.convs,
+            "an undeclared precision": {"bfloat16"} - self.declared.dtypes,
+            "an undeclared device": unsuitable_devices(self.declared),
+            "a missing optional part": [part for part in OPTIONAL_PARTS if not self.offers(part)],
+        }
+        if need in refusable:
+            return "" if refusable[need] else f"nothing to refuse: there is not {need}"
+        return super().lacks(need, case)
+
+
+def _kind_of(case: str) -> str:
+    """Kind of convolution of a case: a convolution, a model, or a model and a way to train it."""
+    if case in CONV_SPECS:
+        return CONV_SPECS[case].kind
+    return str(MODELS[case.split(", ")[0]]["model"])
+
+
+def _home_of(backend: Backend) -> str:
+    """Name of the device that a backend is made for."""
+    ready = [cls for cls in _ready_devices() if cls.capabilities.torch_device in backend.capabilities.devices]
+    special = [cls for cls in ready if cls.capabilities.torch_device not in _TORCH_DEVICES]
+    if not special and "cpu" in backend.capabilities.devices:
+        return "cpu"
+    if not ready:
+        raise CapabilityError(f"No device is ready that backend {backend.name!r} declares. See 'gnnkit doctor'.")
+    return str(max(special or ready, key=lambda cls: cls.priority).name)
+
+
+def unsuitable_devices(declared: BackendCapabilities) -> List[str]:
+    """Names of installed devices that a backend does not declare."""
+    return [cls.name for cls in _ready_devices() if cls.capabilities.torch_device not in declared.devices]
+
+
+def _ready_devices() -> List[Any]:
+    found = []
+    for name in harmless(devices):
+        try:
+            cls = devices.load(name)
+        except GnnkitError:
+            continue  # A device that cannot be loaded is none to measure on; `gnnkit doctor` tells about it.
+        if cls.probe().is_ready:
+            found.append(cls)
+    return found

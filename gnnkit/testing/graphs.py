@@ -1,0 +1,141 @@
+"""Graphs that hurt, and small graphs that can be learnt, made in a moment.
+
+Rules: everything is drawn from seeds of its own, so every call gives the same; edges are sorted by destination and
+source, as gnnkit sorts them.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gnnkit.data import Block, Graph, from_edge_index
+
+
+def draw(*shape: int, seed: int) -> Tensor:
+    """Normal random numbers, float32, the same at every call."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def make_block(src: Tensor, dst: Tensor, num_src: int, num_dst: int, weight: Optional[Tensor] = None) -> Block:
+    """A block from edges in any order.
+
+    Args:
+        src: Source of every edge. Shape [E], int64.
+        dst: Destination of every edge. Shape [E], int64.
+        num_src: Number of sources; the first ``num_dst`` are the destinations.
+        num_dst: Number of destinations.
+        weight: Weight of every edge. Shape [E].
+    """
+    order = (dst * num_src + src).argsort(stable=True)
+    indptr = functional.pad(torch.bincount(dst, minlength=num_dst).cumsum(0), (1, 0))
+    return Block(indptr, src[order], num_src, None if weight is None else weight[order])
+
+
+def _block(num_dst: int, num_src: int, edges: Sequence[Tuple[int, int]], weighted: bool = True) -> Block:
+    pairs = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2)
+    weight = torch.rand(len(pairs), generator=torch.Generator().manual_seed(1)) + 0.1 if weighted else None
+    return make_block(pairs[:, 0], pairs[:, 1], num_src, num_dst, weight)
+
+
+HARD_BLOCKS: Mapping[str, Block] = {
+    "square": _block(4, 4, ((0, 1), (1, 0), (1, 2), (2, 1), (3, 0), (2, 3))),
+    "unequal sides": _block(2, 5, ((0, 1), (2, 0), (3, 0), (4, 1), (3, 1))),
+    "unweighted": _block(3, 4, ((0, 1), (3, 0), (3, 2), (2, 2)), weighted=False),
+    "no edges": _block(3, 4, ()),
+    "isolated nodes": _block(4, 4, ((0, 1), (1, 0))),
+    "self-loops": _block(3, 3, ((0, 0), (1, 1), (2, 2), (0, 1))),
+    "multi-edges": _block(2, 3, ((2, 0), (2, 0), (1, 0), (0, 1), (0, 1), (0, 1))),
+    "one node": _block(1, 1, ()),
+    "one node, self-loop": _block(1, 1, ((0, 0),)),
+    "hub": _block(3, 60, tuple((u, 0) for u in range(1, 60))),
+}
+"""Blocks that hurt, by name."""
+
+
+def side_by_side(blocks: Sequence[Block]) -> Block:
+    """Several blocks as one that falls into parts: all destinations first, then the other sources.
+
+    Edges without weights get the weight 1.
+    """
+    num_dst = sum(block.num_dst for block in blocks)
+    src, dst, weight = [], [], []
+    seen_dst, seen_rest = 0, num_dst
+    for block in blocks:
+        is_dst = block.indices < block.num_dst
+        src.append(torch.where(is_dst, block.indices + seen_dst, block.indices - block.num_dst + seen_rest))
+        dst.append(block.dst + seen_dst)
+        weight.append(torch.ones(block.num_edges) if block.edge_weight is None else block.edge_weight)
+        seen_dst += block.num_dst
+        seen_rest += block.num_src - block.num_dst
+    return make_block(torch.cat(src), torch.cat(dst), seen_rest, num_dst, torch.cat(weight))
+
+
+ALL_HARD = side_by_side(list(HARD_BLOCKS.values()))
+"""All of ``HARD_BLOCKS`` as one block: for devices that compile a program for every shape."""
+
+
+def reverse_edges_of_each_node(block: Block) -> Block:
+    """The same edges, those of every destination in opposite order."""
+    order = (block.dst * (block.num_edges + 1) - torch.arange(block.num_edges)).argsort()
+    weight = None if block.edge_weight is None else block.edge_weight[order]
+    return Block(block.indptr, block.indices[order], block.num_src, weight)
+
+
+def renumber(block: Block, seed: int = 0) -> Tuple[Block, Tensor]:
+    """The same block with its nodes in another order.
+
+    Returns:
+        The block, and the new number of every source; destinations stay in front. Shape [num_src], int64.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    others = block.num_src - block.num_dst
+    dst = torch.randperm(block.num_dst, generator=generator)
+    number = torch.cat([dst, block.num_dst + torch.randperm(others, generator=generator)])
+    moved = make_block(number[block.indices], number[block.dst], block.num_src, block.num_dst, block.edge_weight)
+    return moved, number
+
+
+def communities(num_nodes: int = 240, num_classes: int = 3, seed: int = 0, *, strangers: float = 0.15) -> Graph:
+    """Planted communities whose features say little alone and much together with the neighbours'.
+
+    Args:
+        num_nodes: Number of nodes; half of them train.
+        num_classes: Number of communities.
+        seed: Seed of everything.
+        strangers: Share of the edges between communities that are kept; all within one are.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, num_classes, (num_nodes,), generator=generator)
+    edges = torch.randint(0, num_nodes, (2, num_nodes * 10), generator=generator)
+    kept = (y[edges[0]] == y[edges[1]]) | (torch.rand(edges.shape[1], generator=generator) < strangers)
+    x = torch.randn(num_nodes, 8, generator=generator) + functional.one_hot(y, 8)
+    order = torch.randperm(num_nodes, generator=generator)
+    half, three_quarters = num_nodes // 2, 3 * num_nodes // 4
+    splits = {"train": order[:half], "valid": order[half:three_quarters], "test": order[three_quarters:]}
+    return from_edge_index(edges[:, kept], num_nodes, x=x, y=y, splits=splits, name="communities")
+
+
+def full_record() -> Graph:
+    """Three small graphs in one record with every field filled: repeated edges, self-loops, an isolated node."""
+    src, dst = [0, 0, 1, 2, 2, 2, 4, 5, 6, 6], [1, 1, 0, 2, 0, 1, 5, 4, 7, 6]
+    num_edges, num_nodes = len(src), 9
+    return from_edge_index(
+        [src, dst],
+        num_nodes,
+        x=draw(num_nodes, 3, seed=0),
+        y=torch.arange(num_nodes) % 2,
+        edge_weight=draw(num_edges, seed=1).abs() + 0.1,
+        edge_attr=draw(num_edges, 2, seed=2),
+        splits={"train": [0, 4, 6], "valid": [1, 5], "test": [2, 7]},
+        node_data={"year": torch.arange(num_nodes)},
+        edge_data={"kind": torch.arange(num_edges)},
+        graph_ptr=[0, 4, 6, 9],
+        graph_y=[1, 0, 1],
+        class_names=["left", "right"],
+        name="full record",
+        metric="macro_f1",
+    )

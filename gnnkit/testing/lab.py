@@ -1,0 +1,153 @@
+"""A backend on a device, where convolutions are measured.
+
+Rules: everything goes through the device's own step, so that one way of measuring serves eager and compiled devices. A
+gradient is what one step of plain gradient descent with learning rate 1 takes away from the weights; the features'
+gradient is that of a parameter which is added to them. On a device with fixed shapes batches are padded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.backends import Backend
+from gnnkit.data import IGNORED_LABEL, Batch, Block
+from gnnkit.devices import Device, StepOptions
+from gnnkit.loading import PadSpec, pad_batch
+from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.testing.formulas import dense_conv
+from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS
+
+
+def load_parameters(backend: Backend, conv: nn.Module, spec: ConvSpec, values: Mapping[str, Tensor]) -> None:
+    """Give a backend's layer canonical values."""
+    native = dict(conv.named_parameters())
+    with torch.no_grad():
+        for name, place in backend.parameter_map(spec).items():
+            native[place.name].copy_(place.to_native(values[name]))
+
+
+class ConvModule(nn.Module):
+    """One convolution as a module that a device can prepare; its loss is the sum of its outputs times ``batch.y``.
+
+    Args:
+        backend: Makes the convolution.
+        spec: The convolution.
+        values: Its canonical parameters.
+        num_src: Sources of the batches to come, padding included.
+    """
+
+    def __init__(self, backend: Backend, spec: ConvSpec, values: Mapping[str, Tensor], num_src: int) -> None:
+        super().__init__()
+        self.backend = backend
+        self.conv = backend.conv(spec)
+        self.shift = nn.Parameter(torch.zeros(num_src, spec.in_channels))
+        load_parameters(backend, self.conv, spec, values)
+
+    def forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
+        """Loss and outputs."""
+        block = batch.blocks[0]
+        h = batch.x + self.shift
+        out = self.conv(self.backend.lower(block), h, h[: block.num_dst])
+        if batch.y is None:
+            return out.new_zeros(()), out
+        weights = torch.where(batch.y == IGNORED_LABEL, torch.zeros_like(batch.y), batch.y)
+        return (out * weights).sum(), out
+
+
+class Lab:
+    """Measures convolutions.
+
+    Args:
+        backend: What computes.
+        device: Where.
+        dtype: Precision of weights and features.
+        precision: Precision of the device's step.
+    """
+
+    def __init__(
+        self, backend: Backend, device: Device, dtype: torch.dtype = torch.float32, precision: str = "float32"
+    ) -> None:
+        self.backend = backend
+        self.device = device
+        self.dtype = dtype
+        self.options = StepOptions(precision)
+
+    @property
+    def blocks(self) -> Mapping[str, Block]:
+        """Graphs that hurt: each alone, or all in one where every shape would be a program of its own."""
+        return {"all side by side": ALL_HARD} if self.device.capabilities.static_shapes else HARD_BLOCKS
+
+    def outputs(
+        self,
+        spec: ConvSpec,
+        values: Mapping[str, Tensor],
+        inputs: Sequence[Tuple[Block, Tensor]],
+        spare: Optional[int] = None,
+    ) -> List[Tensor]:
+        """Outputs of one convolution for several inputs of equal shapes, without padding, in host memory.
+
+        Args:
+            spec: The convolution.
+            values: Its canonical parameters.
+            inputs: Blocks with features [num_src, in_channels].
+            spare: Pad with so many slots more than are needed. None pads only where the device asks for it.
+        """
+        batches = [self._batch(block, x, None, spare) for block, x in inputs]
+        module = ConvModule(self.backend, spec, values, batches[0].x.shape[0]).to(self.dtype)
+        step = self.device.prepare(module, None, self.options)
+        received = [step(self.device.put(batch)).outputs for batch in batches]
+        self.device.synchronize()
+        return [out.detach().cpu()[: block.num_dst] for out, (block, _) in zip(received, inputs)]
+
+    def gradients(
+        self,
+        spec: ConvSpec,
+        values: Mapping[str, Tensor],
+        block: Block,
+        x: Tensor,
+        y: Tensor,
+        spare: Optional[int] = None,
+    ) -> Dict[str, Tensor]:
+        """Gradients of ``(outputs * y).sum()`` by canonical name, and of the features as "features"."""
+        batch = self._batch(block, x, y, spare)
+        module = ConvModule(self.backend, spec, values, batch.x.shape[0]).to(self.dtype)
+        step = self.device.prepare(module, torch.optim.SGD(module.parameters(), lr=1.0), self.options)
+        step(self.device.put(batch))
+        self.device.synchronize()
+        step.pull()
+        native = dict(module.conv.named_parameters())
+        found = {"features": -module.shift.detach().cpu()[: block.num_src]}
+        for name, place in self.backend.parameter_map(spec).items():
+            after = place.to_canonical(native[place.name].detach().cpu(), conv_parameters(spec)[name].shape)
+            found[name] = values[name].to(after.dtype) - after
+        return found
+
+    def _batch(self, block: Block, x: Tensor, y: Optional[Tensor], spare: Optional[int]) -> Batch:
+        y = None if y is None else y.to(self.dtype)
+        nodes = torch.arange(block.num_dst)
+        batch = Batch((block,), x.to(self.dtype), y, nodes, num_targets=block.num_dst)
+        batch = batch.map(torch.clone)  # A layer that writes into its inputs must not spoil what comes after it.
+        if spare is None and not self.device.capabilities.static_shapes:
+            return batch
+        more = spare or 1
+        sizes = PadSpec((block.num_src + more + 1, block.num_dst + more), (block.num_edges + more,))
+        batch = pad_batch(batch, sizes)
+        # Features of padding are 0 in a loader's batch; here they are loud, so that whoever reads them is heard.
+        loud = batch.x.clone()
+        loud[block.num_src :] = 50.0
+        return replace(batch, x=loud)
+
+
+def dense_gradients(
+    spec: ConvSpec, values: Mapping[str, Tensor], block: Block, x: Tensor, y: Tensor
+) -> Dict[str, Tensor]:
+    """What :meth:`Lab.gradients` must find, by the formula."""
+    leaves = {name: value.double().requires_grad_() for name, value in values.items()}
+    features = x.double().requires_grad_()
+    torch.autograd.backward((dense_conv(spec, leaves, block, features) * y).sum())
+    leaves["features"] = features
+    return {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}

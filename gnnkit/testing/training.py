@@ -1,0 +1,126 @@
+"""Small trainings that the checks of backends and devices compare.
+
+Rules: dropout is off wherever two backends or devices are compared, because random masks have the shape of the batch
+and each device has a stream of its own; layer normalisation is on, so that whole models are under test.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from gnnkit.backends import Backend, build_model
+from gnnkit.data import Batch, Graph, prepare_graph
+from gnnkit.devices import Device, StepOptions
+from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
+from gnnkit.nn import GNN
+from gnnkit.sampling import NeighborSampler
+from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.testing.graphs import communities
+from gnnkit.train import RunResult, Trainer
+
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "gcn": {"model": "gcn"},
+    "sage mean": {"model": "sage"},
+    "sage max": {"model": "sage", "aggregation": "max"},
+    "gat": {"model": "gat", "heads": 2, "hidden_channels": 4},
+    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4},
+    "gin": {"model": "gin"},
+}
+"""Models of every convolution and reduction, by name."""
+
+_SMALL: Mapping[str, Any] = {"hidden_channels": 8, "norm": "layer"}
+_NO_DROPOUT: Mapping[str, Any] = {"dropout": 0.0, "input_dropout": 0.0, "attention_dropout": 0.0}
+
+FULL: Mapping[str, Any] = {}
+SAMPLED: Mapping[str, Any] = {"fanouts": [4, 4], "batch_size": 40, "overflow_rate": 0.0}
+HOW: Mapping[str, Mapping[str, Any]] = {"full graph": FULL, "sampled": SAMPLED}
+"""Ways to train, by name."""
+
+
+def model_for(name: str, backend: Backend, graph: Optional[Graph] = None, **settings: Any) -> GNN:
+    """A model of ``MODELS`` without dropout on a backend."""
+    values = {**_SMALL, **_NO_DROPOUT, **MODELS[name], **settings}
+    return build_model(graph=communities() if graph is None else graph, backend=backend, seed=3, **values)
+
+
+def fit(
+    model: GNN, device: Device, graph: Optional[Graph] = None, *, epochs: int = 3, lr: float = 0.01, **settings: Any
+) -> RunResult:
+    """Train a model on the communities, or on another graph; the device is closed at the end."""
+    trainer = Trainer(None, device, progress=False, epochs=epochs, lr=lr, **settings)
+    return trainer.fit(model, communities() if graph is None else graph)
+
+
+def learnt_accuracy(name: str, backend: Backend, device: Device) -> float:
+    """Test accuracy after 30 epochs on communities that few edges leave; from features alone it is 0.54."""
+    graph = communities(400, strangers=0.02)
+    model = model_for(name, backend, graph, hidden_channels=16, norm="none")
+    return fit(model, device, graph, epochs=30, lr=0.05, eval_every=30).test["accuracy"]
+
+
+def losses(result: RunResult) -> List[float]:
+    """Training and validation losses of all epochs."""
+    values: List[float] = []
+    for record in result.history:
+        values += [record.train_loss, math.nan if record.valid_loss is None else record.valid_loss]
+    return values
+
+
+def compare_losses(what: str, received: Sequence[float], expected: Sequence[float], tolerance: float) -> None:
+    """Refuse losses that are not equal to a relative tolerance.
+
+    Raises:
+        AssertionError: With the first two that differ.
+    """
+    assert len(received) == len(expected), f"{what} has {len(received)} losses, expected {len(expected)}."
+    for i, (ours, theirs) in enumerate(zip(received, expected)):
+        split = "validation" if i % 2 else "training"
+        close = math.isfinite(ours) and abs(ours - theirs) <= tolerance * max(abs(theirs), 1e-3)
+        assert close, f"{what}: the {split} loss of epoch {i // 2 + 1} is {ours:.6g}, expected {theirs:.6g}."
+
+
+def batches(model: GNN, device: Device, how: str, count: int) -> List[Batch]:
+    """The first batches of the communities for a model, padded where the device asks for it."""
+    kind = model.spec.kind
+    graph = prepare_graph(communities(), self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    nodes = graph.splits["train"]
+    if how == "full graph":
+        found = list(FullGraphLoader(graph, nodes, num_layers=model.num_layers).epoch(0)) * count
+        pad = plan_padding(FullGraphLoader(graph, nodes, num_layers=model.num_layers)).spec
+    else:
+        sampler = NeighborSampler(graph, [4, 4], keep_self_loops=kind.self_loops, rescale=kind.gcn_norm)
+        loader = NeighborLoader(graph, nodes, sampler, batch_size=40, shuffle=True)
+        found = list(loader.epoch(0))[:count]
+        pad = plan_padding(loader, overflow_rate=0.0).spec
+    return [pad_batch(batch, pad) for batch in found] if device.capabilities.static_shapes else found
+
+
+def outputs(model: GNN, device: Device) -> Tensor:
+    """A model's outputs for all nodes of the communities, in host memory. Shape [240, 3]."""
+    (batch,) = batches(model, device, "full graph", 1)
+    step = device.prepare(LossModule(model, task()), None, StepOptions())
+    result = step(device.put(batch))
+    device.synchronize()
+    return result.outputs.float().cpu()[: communities().num_nodes]
+
+
+def task() -> NodeClassification:
+    """What is learned on the communities."""
+    return NodeClassification.for_graph(communities())
+
+
+def plain_step(
+    model: GNN, optimizer: torch.optim.Optimizer, batch: Batch, clip: Optional[float] = None
+) -> Tuple[float, Tensor]:
+    """One training step in plain torch on the host: forward, loss, backward, clipping, update."""
+    loss, out = LossModule(model.train(), task())(batch)
+    optimizer.zero_grad()
+    loss.backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return float(loss), out.detach()
