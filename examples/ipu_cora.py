@@ -7,7 +7,8 @@ training loss from 1.946 to 1.795 and an accuracy of 71.2 %.
 
 That accuracy is one draw. A ReLU after the last layer cuts off whatever is below 0 at the start, and over the seeds 0
 to 9 the emulator gives 55.8 % to 78.8 % (mean 68.6 %), with a last loss of 1.780 to 1.818. Seed 9, the default, is
-close to the figures of the worked example. gnnkit's own models have no ReLU there and reach 75 % to 77 % with the same settings.
+close to the figures of the worked example. gnnkit's own models have no ReLU there and reach 75 % to 77 % with the same
+settings.
 
     python examples/ipu_cora.py --out runs/ipu_cora
 """
