@@ -85,7 +85,9 @@ class Program:
         self._optimizer = optimizer
         self._options = options
         self._take = take
-        self._native_optimizer = None if optimizer is None else native_optimizer(poptorch, optimizer, step.clip_norm)
+        self._native_optimizer: Any = None
+        if optimizer is not None:
+            self._native_optimizer = native_optimizer(poptorch, optimizer, step.clip_norm)
         self._lr = 0.0 if optimizer is None else learning_rate(optimizer)
         self._flat: Optional[FlatModule] = None
         self._executor: Any = None

@@ -293,6 +293,36 @@ def test_a_batch_of_another_shape():
     device.close()
 
 
+class Shared(Regression):
+    """One layer under two names, and one weight in two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.again = self.linear
+        self.tied = nn.Linear(2, 1, bias=False)
+        self.tied.weight = self.linear.weight
+
+    def forward(self, batch):
+        out = self.linear(batch.x) + 0.5 * self.again(batch.x) + self.tied(batch.x)
+        return (out - batch.y).square().mean(), out
+
+
+def test_shared_layers_and_weights_stay_shared():
+    device, module, step = make_step(module=Shared(), lr=0.01)
+    ours = [float(step(make_batch(1.0)).loss) for _ in range(5)]
+    device.close()
+    plain, theirs = Shared(), []
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.01)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = plain(make_batch(1.0))[0]
+        loss.backward()
+        optimizer.step()
+        theirs.append(loss.item())
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    torch.testing.assert_close(module.linear.weight, plain.linear.weight)
+
+
 class BooleanMask(nn.Module):
     def forward(self, h):
         return h - h[h > 0].sum()

@@ -46,6 +46,7 @@ class EmulatedDevice:
         self._training = optimizer is not None
         self._parameters: Dict[str, Tensor] = {}
         self._buffers: List[Dict[str, Tensor]] = []
+        self._places = _places(module)
         self.upload()
         self._optimizer: Optional[torch.optim.Optimizer] = None
         if optimizer is not None:
@@ -133,11 +134,17 @@ class EmulatedDevice:
         return outputs
 
     def _forward(self, replica: int, args: Any, kwargs: Dict[str, Any]) -> Tuple[Any, Any]:
-        weights = {**self._parameters, **self._buffers[replica]}
+        values = {**self._parameters, **self._buffers[replica]}
+        weights = {place: values[name] for place, name in self._places.items()}
         session = Session(self._training, tracing=False)
         with torch.enable_grad() if self._training else torch.no_grad():
             try:
-                out = run_forward(session, lambda *a, **k: functional_call(self._module, weights, a, k), args, kwargs)
+                out = run_forward(
+                    session,
+                    lambda *a, **k: functional_call(self._module, weights, a, k, tie_weights=False),
+                    args,
+                    kwargs,
+                )
             except (IndexError, RuntimeError, ValueError) as error:
                 if not any(words in str(error) for words in _INDEX_ERRORS):
                     raise
@@ -167,6 +174,21 @@ class EmulatedDevice:
                 f"Floating-point exception: {what} is NaN or infinite. Lower the learning rate, or look for a "
                 "division by zero or a logarithm of zero."
             )
+
+
+def _places(module: nn.Module) -> Dict[str, str]:
+    """Every place of a module that holds a weight, with the weight's first name.
+
+    A weight may have several places; a place that has several names, in a module that several others hold, is listed
+    once, because torch before 2.1 does not put back what it swapped there twice.
+    """
+    first = {id(tensor): name for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+    places = {}
+    for path, layer in module.named_modules():
+        own = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
+        for name, tensor in own:
+            places[f"{path}.{name}" if path else name] = first[id(tensor)]
+    return places
 
 
 def check_operators(program: Program, session: Session) -> None:
