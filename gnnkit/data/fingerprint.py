@@ -115,14 +115,19 @@ def check_same_data(recorded: Mapping[str, Any], found: Mapping[str, Any], fix: 
 
 
 def is_undirected(graph: Graph) -> bool:
-    """Whether every edge has its reverse, counted with repeats.
+    """Whether every edge has its reverse; how often an edge is repeated does not matter.
 
     Compares the sums of a 64-bit hash over all edges and over all reversed edges, so nothing is sorted; a directed
     graph is taken for an undirected one with a chance of about 2^-64.
     """
     forth = back = 0
     for start in range(0, graph.num_edges, _CHUNK_EDGES):
-        src, dst = _edge_chunk(graph, start)
+        # With the edge before, so that one that repeats it is seen: edges are sorted.
+        src, dst = _edge_range(graph, max(start - 1, 0), start + _CHUNK_EDGES)
+        is_new = np.ones(len(src), dtype=bool)
+        is_new[1:] = (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])
+        is_new[0] = start == 0
+        src, dst = src[is_new], dst[is_new]
         forth += int(_hash_pairs(src, dst).sum(dtype=np.uint64))
         back += int(_hash_pairs(dst, src).sum(dtype=np.uint64))
     return (forth - back) % (1 << 64) == 0
@@ -131,14 +136,14 @@ def is_undirected(graph: Graph) -> bool:
 def _num_self_loops(graph: Graph) -> int:
     total = 0
     for start in range(0, graph.num_edges, _CHUNK_EDGES):
-        src, dst = _edge_chunk(graph, start)
+        src, dst = _edge_range(graph, start, start + _CHUNK_EDGES)
         total += int((src == dst).sum())
     return total
 
 
-def _edge_chunk(graph: Graph, start: int) -> Any:
+def _edge_range(graph: Graph, start: int, stop: int) -> Any:
     """Sources and destinations of a range of edges, as unsigned integers."""
-    stop = min(start + _CHUNK_EDGES, graph.num_edges)
+    stop = min(stop, graph.num_edges)
     indptr = graph.indptr.numpy()
     dst = np.searchsorted(indptr, np.arange(start, stop), side="right") - 1
     return graph.indices[start:stop].numpy().astype(np.uint64), dst.astype(np.uint64)

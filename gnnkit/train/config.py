@@ -90,7 +90,7 @@ class TrainConfig:
         eval_batch_size: Nodes per batch of evaluation.
         eval_every: Epochs from one evaluation to the next.
         save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
-            None: 10 on the full graph, whose epochs are short, 1 when sampled.
+            None: at the end of the first epoch, and of every other that ends a second or more after the last save.
         deterministic: Whether two runs on the same backend and device must give the same bits.
     """
 
@@ -137,8 +137,6 @@ class TrainConfig:
             values["epochs"] = 20 if self.is_sampled else 200
         if self.evaluation == "auto":
             values["evaluation"] = "layerwise" if self.is_sampled else "full"
-        if self.save_every is None:
-            values["save_every"] = 1 if self.is_sampled else 10
         if self.is_sampled:
             values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
             values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +37,7 @@ from gnnkit.train.progress import Progress
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
+_SECONDS_BETWEEN_SAVES = 1.0
 _BEST = "best/"
 _OPTIMIZER = "optimizer/"
 
@@ -91,14 +94,26 @@ class StateKeeper:
         step: The training step, which has the optimiser's state.
         progress: History, best epoch, schedule.
         facts: See :class:`TrainState`.
+        every: Epochs from one save to the next. None: as many as take a second.
     """
 
-    def __init__(self, model: GNN, module: nn.Module, step: Step, progress: Progress, facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: GNN,
+        module: nn.Module,
+        step: Step,
+        progress: Progress,
+        facts: Mapping[str, Any],
+        *,
+        every: Optional[int] = None,
+    ) -> None:
         self._model = model
         self._step = step
         self._progress = progress
         self._facts = facts
+        self._every = every
         self._is_refused = False
+        self._saved_at = -math.inf
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         self._names = {name: names[id(parameter)] for name, parameter in model.parameters_by_name().items()}
         # A copy in which tensors of the optimiser take the places of parameters, to be laid out as those are.
@@ -120,12 +135,19 @@ class StateKeeper:
             facts=dict(self._facts),
         )
 
+    def is_due(self) -> bool:
+        """Whether it is time to save, at the end of an epoch. Small epochs take no longer than saving does."""
+        if self._every is not None:
+            return self._progress.epoch % self._every == 0
+        return time.perf_counter() - self._saved_at >= _SECONDS_BETWEEN_SAVES
+
     def save(self, file: Path) -> None:
         """Write the state just now; where the device does not give the optimiser's, say so once and write none."""
         if self._is_refused:
             return
         try:
             save_state(self.take(), file)
+            self._saved_at = time.perf_counter()
         except CapabilityError as error:  # No reason to end a run: its weights are kept all the same.
             _LOG.warning("No state is saved: %s", error)
             self._is_refused = True

@@ -126,7 +126,8 @@ class Trainer:
         callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None or earlier is not None:
             job.facts = _facts(job)
-            job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts)
+            every = job.config.save_every
+            job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
             job.keeper.put(earlier)
             check_resumable(earlier, job.model.spec, job.facts["data"], job.config)
@@ -256,7 +257,7 @@ def _deterministic(job: _Job) -> ContextManager[None]:
 def _train(
     job: _Job, earlier: Optional[TrainState], callbacks: Sequence[Callback], run_dir: Optional[Path]
 ) -> RunResult:
-    assert job.config.epochs is not None and job.config.save_every is not None
+    assert job.config.epochs is not None
     start, progress = time.perf_counter(), job.progress
     for callback in callbacks:
         callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
@@ -270,7 +271,7 @@ def _train(
             if is_best:
                 callback.on_best(job.model, record)
         is_last = progress.is_stuck or epoch == job.config.epochs
-        if job.keeper is not None and run_dir is not None and (is_last or epoch % job.config.save_every == 0):
+        if job.keeper is not None and run_dir is not None and (is_last or job.keeper.is_due()):
             job.keeper.save(run_dir / FOLDER / LAST)
         if is_last:
             break
