@@ -6,8 +6,8 @@ backend made for other hardware is measured on that, or on what stands in for it
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, ClassVar, List, Optional
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, List, Optional, Tuple, Type
 
 from gnnkit.backends import Backend, BackendCapabilities, backends, load_backend
 from gnnkit.devices import Device, DeviceCapabilities, devices, load_device
@@ -99,21 +99,24 @@ def _kind_of(case: str) -> str:
 
 def _home_of(backend: Backend) -> str:
     """Name of the device that a backend is made for."""
-    ready = [cls for cls in _ready_devices() if cls.capabilities.torch_device in backend.capabilities.devices]
-    special = [cls for cls in ready if cls.capabilities.torch_device not in _TORCH_DEVICES]
-    if not special and "cpu" in backend.capabilities.devices:
+    declared = backend.capabilities.devices
+    if declared <= _TORCH_DEVICES and "cpu" in declared:
         return "cpu"
-    if not ready:
-        raise CapabilityError(f"No device is ready that backend {backend.name!r} declares. See 'gnnkit doctor'.")
-    return str(max(special or ready, key=lambda cls: cls.priority).name)
+    ready = [cls for cls in ready_devices() if cls.capabilities.torch_device in declared]
+    special = [cls for cls in ready if cls.capabilities.torch_device not in _TORCH_DEVICES]
+    if ready:
+        return str(max(special or ready, key=lambda cls: cls.priority).name)
+    raise CapabilityError(f"No device is ready that backend {backend.name!r} declares. See 'gnnkit doctor'.")
 
 
 def unsuitable_devices(declared: BackendCapabilities) -> List[str]:
-    """Names of installed devices that a backend does not declare."""
-    return [cls.name for cls in _ready_devices() if cls.capabilities.torch_device not in declared.devices]
+    """Names of ready devices that a backend does not declare."""
+    return [cls.name for cls in ready_devices() if cls.capabilities.torch_device not in declared.devices]
 
 
-def _ready_devices() -> List[Any]:
+@lru_cache(maxsize=None)  # Strangers are probed in processes of their own, which takes seconds.
+def ready_devices() -> Tuple[Type[Device], ...]:
+    """Installed devices that work here."""
     found = []
     for name in harmless(devices):
         try:
@@ -122,4 +125,4 @@ def _ready_devices() -> List[Any]:
             continue  # A device that cannot be loaded is none to measure on; `gnnkit doctor` tells about it.
         if cls.probe().is_ready:
             found.append(cls)
-    return found
+    return tuple(found)

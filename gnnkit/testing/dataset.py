@@ -39,7 +39,7 @@ class DatasetSuite(Suite):
     """
 
     kind: ClassVar[str] = "dataset"
-    floor: ClassVar[int] = 8
+    floor: ClassVar[int] = 6
     options: Mapping[str, Any] = {}
     data_dir: Optional[Union[str, Path]] = None
 

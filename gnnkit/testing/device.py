@@ -97,7 +97,7 @@ class DeviceSuite(PluginSuite):
         if need in _DTYPES:
             return "" if need in declared else need
         if need == "an undeclared precision":
-            return need if "bfloat16" in declared else ""
+            return f"nothing to refuse: there is not {need}" if "bfloat16" in declared else ""
         return super().lacks(need, case)
 
     @contextmanager

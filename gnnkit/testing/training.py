@@ -123,4 +123,4 @@ def plain_step(
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
-    return float(loss), out.detach()
+    return float(loss.detach()), out.detach()

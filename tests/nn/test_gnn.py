@@ -11,7 +11,7 @@ from gnnkit.backends import load_backend, move_model
 from gnnkit.data import Block
 from gnnkit.errors import CheckpointError, ConfigError, UnknownNameError
 from gnnkit.nn import CONV_KINDS, GNN, ModelSpec, model_spec
-from tests.dense import HARD_BLOCKS
+from gnnkit.testing import HARD_BLOCKS
 
 SPECS = [
     ModelSpec(conv, 6, 3, hidden_channels=4, heads=2, norm=norm, residual=residual, jumping_knowledge=jumping)
@@ -120,27 +120,3 @@ def test_unknown_names_get_the_nearest() -> None:
 def test_specification_survives_a_round_trip() -> None:
     for spec in SPECS:
         assert ModelSpec.from_dict(spec.to_dict()) == spec
-
-
-def test_message_ops_agree_with_the_formula(backend) -> None:
-    """Layers of one's own: only backends that offer the primitives."""
-    from gnnkit.errors import CapabilityError
-
-    try:
-        ops = backend.ops()
-    except CapabilityError as error:
-        pytest.skip(str(error))
-    block = HARD_BLOCKS["multi-edges"]
-    h = features(block.num_src)
-    lowered = backend.lower(block)
-    messages = h[block.indices]
-    for reduce in ("sum", "mean", "max", "min"):
-        expected = torch.stack([_reduce(messages[block.dst == v], reduce) for v in range(block.num_dst)])
-        torch.testing.assert_close(ops.scatter(lowered, ops.gather_src(lowered, h), reduce), expected)
-        torch.testing.assert_close(ops.aggregate(lowered, h, reduce), expected)
-    softmax = ops.edge_softmax(lowered, messages)
-    torch.testing.assert_close(ops.scatter(lowered, softmax, "sum"), torch.ones(block.num_dst, h.shape[1]))
-
-
-def _reduce(messages: torch.Tensor, reduce: str) -> torch.Tensor:
-    return getattr(messages, {"max": "amax", "min": "amin"}.get(reduce, reduce))(0)

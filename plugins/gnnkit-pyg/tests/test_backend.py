@@ -14,8 +14,8 @@ import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.backends.reference import ReferenceOps
 from gnnkit.data import Block, from_edge_index, full_block, prepare_graph
+from gnnkit.testing import HARD_BLOCKS
 from gnnkit_pyg.backend import PygBackend
-from tests.dense import HARD_BLOCKS
 
 REDUCTIONS = ["sum", "mean", "max", "min"]
 NO_DROPOUT = {"dropout": 0.0, "input_dropout": 0.0, "attention_dropout": 0.0}

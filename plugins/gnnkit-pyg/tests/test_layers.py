@@ -1,19 +1,19 @@
-"""PyG's layers against dense formulas and the reference backend, fed sparse matrices and lists of edges."""
+"""PyG's layers pass the conformance kit, fed sparse matrices and lists of edges; and what is theirs alone."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gnnkit.backends.reference import ReferenceBackend
+from gnnkit.backends import Backend
 from gnnkit.data import Block
 from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.testing import CONV_SPECS, HARD_BLOCKS, BackendSuite, conform, dense_conv
 from gnnkit_pyg.backend import PygBackend
-from tests.dense import CONV_SPECS, HARD_BLOCKS, dense_conv
 
 LAYOUTS = {"csr": PygBackend(use_csr=True), "edge_index": PygBackend(use_csr=False)}
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
@@ -39,53 +39,6 @@ def make(backend: Any, spec: ConvSpec) -> nn.Module:
         for name, value in values_of(spec).items():
             native[places[name].name].copy_(places[name].to_native(value))
     return conv
-
-
-def run(backend: Any, spec: ConvSpec, block: Block, device: str = "cpu") -> Tuple[Tensor, Dict[str, Tensor]]:
-    """Output of a convolution, and gradients of a random projection of it by canonical name, inputs included."""
-    conv = make(backend, spec).to(device)
-    block = block.map(lambda tensor: tensor.to(device))
-    h = draw(block.num_src, spec.in_channels, seed=50).to(device).requires_grad_()
-    out = conv(backend.lower(block), h, h[: block.num_dst])
-    (out * draw(*out.shape, seed=51).to(device)).sum().backward()
-    native = dict(conv.named_parameters())
-    gradients = {"input": h.grad if h.grad is not None else torch.zeros_like(h)}
-    for name, place in backend.parameter_map(spec).items():
-        gradient = native[place.name].grad
-        gradient = torch.zeros_like(native[place.name]) if gradient is None else gradient
-        gradients[name] = place.to_canonical(gradient, conv_parameters(spec)[name].shape)
-    return out.detach().cpu(), {name: gradient.cpu() for name, gradient in gradients.items()}
-
-
-def assert_near(ours: Tuple[Tensor, Dict[str, Tensor]], theirs: Tuple[Tensor, Dict[str, Tensor]]) -> None:
-    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-5, atol=1e-5)
-    for name, gradient in theirs[1].items():
-        scale = max(1.0, float(gradient.abs().max()) if gradient.numel() else 1.0)
-        torch.testing.assert_close(ours[1][name] / scale, gradient / scale, rtol=1e-5, atol=1e-5, msg=f"d {name}")
-
-
-@layouts
-@specs
-@pytest.mark.parametrize("block_name", HARD_BLOCKS)
-def test_equals_formula_and_reference(layout: str, spec_name: str, block_name: str) -> None:
-    spec, block = CONV_SPECS[spec_name], HARD_BLOCKS[block_name]
-    received = run(LAYOUTS[layout], spec, block)
-    h = draw(block.num_src, spec.in_channels, seed=50)
-    expected = dense_conv(spec, values_of(spec), block, h).float()
-    torch.testing.assert_close(received[0], expected, rtol=1e-5, atol=1e-5)
-    assert_near(received, run(ReferenceBackend(), spec, block))
-
-
-@layouts
-def test_max_pool_of_nothing_is_zero_whatever_the_others(layout: str) -> None:
-    spec = CONV_SPECS["sage max"]
-    block = HARD_BLOCKS["isolated nodes"]
-    conv = make(LAYOUTS[layout], spec)
-    h = draw(4, spec.in_channels, seed=1)
-    out = conv(LAYOUTS[layout].lower(block), h, h)
-    parameters = values_of(spec)
-    alone = h[2:] @ parameters["lin_self.weight"].T + parameters["bias"]
-    torch.testing.assert_close(out[2:], alone, rtol=1e-5, atol=1e-5)
 
 
 @layouts
@@ -121,27 +74,6 @@ def test_bfloat16_counts_every_neighbour_of_a_hub(layout: str, spec_name: str) -
     assert (out - expected).norm() <= 0.02 * expected.norm(), "a sum kept in bfloat16 stops growing at 256"
 
 
-@layouts
-@specs
-def test_float64(layout: str, spec_name: str) -> None:
-    spec, backend = CONV_SPECS[spec_name], LAYOUTS[layout]
-    block = HARD_BLOCKS["multi-edges"]  # Its weights stay float32: the layer takes them in its own precision.
-    h = draw(block.num_src, spec.in_channels, seed=2).double()
-    out = make(backend, spec).double()(backend.lower(block), h, h[: block.num_dst])
-    torch.testing.assert_close(out, dense_conv(spec, values_of(spec), block, h), rtol=1e-9, atol=1e-9)
-
-
-@layouts
-def test_attention_dropout_acts_while_training_only(layout: str) -> None:
-    spec, block = ConvSpec("gat", 6, 4, heads=2, attention_dropout=0.5), HARD_BLOCKS["hub"]
-    conv, lowered = make(LAYOUTS[layout], spec), LAYOUTS[layout].lower(block)
-    h = draw(block.num_src, 6, seed=3)
-    outputs = [conv(lowered, h, h[: block.num_dst]) for _ in range(2)]
-    assert not torch.allclose(outputs[0], outputs[1])
-    conv.eval()
-    assert torch.equal(conv(lowered, h, h[: block.num_dst]), conv(lowered, h, h[: block.num_dst]))
-
-
 def test_a_whole_graph_is_transformed_once_and_right() -> None:
     spec, block = CONV_SPECS["gat"], HARD_BLOCKS["square"]
     conv = make(LAYOUTS["csr"], spec)
@@ -166,26 +98,22 @@ def test_lowering_is_lazy_shares_memory_and_is_silent() -> None:
     assert lowered.edge_index.tolist() == [block.indices.tolist(), block.dst.tolist()]
 
 
-@needs_cuda
-@pytest.mark.cuda
-@specs
-@pytest.mark.parametrize("block_name", HARD_BLOCKS)
-def test_cuda_equals_reference(spec_name: str, block_name: str) -> None:
-    spec, block = CONV_SPECS[spec_name], HARD_BLOCKS[block_name]
-    assert_near(run(PygBackend(), spec, block, "cuda"), run(ReferenceBackend(), spec, block))
+class TestSparseMatrices(BackendSuite):
+    name = "pyg"
+
+    def make_backend(self) -> Backend:
+        return PygBackend(use_csr=True)
+
+
+class TestListsOfEdges(BackendSuite):
+    name = "pyg"
+
+    def make_backend(self) -> Backend:
+        return PygBackend(use_csr=False)
 
 
 @needs_cuda
 @pytest.mark.cuda
-@specs
-def test_cuda_bfloat16_by_autocast(spec_name: str) -> None:
-    spec, block = CONV_SPECS[spec_name], HARD_BLOCKS["unequal sides"]
-    conv = make(PygBackend(), spec).cuda()
-    h = draw(block.num_src, spec.in_channels, seed=50)
-    on_device = block.map(lambda tensor: tensor.cuda())
-    with torch.autocast("cuda", dtype=torch.bfloat16):
-        out = conv(PygBackend().lower(on_device), h.cuda(), h[: block.num_dst].cuda())
-    out.float().sum().backward()
-    expected = dense_conv(spec, values_of(spec), block, h).float()
-    assert (out.float().cpu() - expected).norm() <= 0.03 * expected.norm()
-    assert all(parameter.grad is not None for parameter in conv.parameters())
+def test_conformant_on_cuda() -> None:
+    report = conform("pyg", device="cuda")
+    assert report.is_conformant, report.problems
