@@ -8,18 +8,22 @@ ARGS ?=
 # Processes that run tests side by side; each computes with one thread, so that they do not get in each other's way.
 WORKERS ?= 2
 
+# The versions that PopTorch of the last Poplar SDK was built for, and what is contemporary with them.
+OLD_VENV ?= .venv-old
+OLD_STACK := torch==2.0.1 pyg-nightly==2.4.0.dev20230613 'numpy<2' 'pandas<2.1' 'pyarrow<15'
+
 BIN := $(VENV)/bin
-PLUGINS := plugins/gnnkit-pyg plugins/gnnkit-dgl
+PLUGINS := plugins/gnnkit-pyg plugins/gnnkit-dgl plugins/gnnkit-ipu
 PROJECTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 EDITABLE := $(addprefix --editable ./,$(PLUGINS))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long check check-lint check-format check-types check-layers check-syntax format docs clean
+.PHONY: help setup run test test-long test-old-stack check check-lint check-format check-types check-layers check-syntax format docs clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/ready-run ## install gnnkit with the pyg and dgl backends into .venv
 
@@ -31,6 +35,9 @@ test: $(VENV)/ready-test ## run all tests but the long ones
 
 test-long: $(VENV)/ready-test ## run the long tests: whole trainings
 	@$(PYTEST) -m long
+
+test-old-stack: $(OLD_VENV)/ready ## run the tests of core, gnnkit-pyg and gnnkit-ipu on torch 2.0.1 (2.5 GB of wheels)
+	@OMP_NUM_THREADS=1 $(OLD_VENV)/bin/python -m pytest -n $(WORKERS) tests plugins/gnnkit-pyg plugins/gnnkit-ipu
 
 check: check-lint check-format check-types check-layers check-syntax ## lint, formatting, types, layers, Python 3.8 syntax
 
@@ -52,7 +59,7 @@ check-layers: $(VENV)/ready-check
 
 check-syntax: $(VENV)/ready-check
 	@echo "vermin"
-	@$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --exclude long gnnkit plugins/gnnkit-pyg/gnnkit_pyg
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --exclude long gnnkit plugins/gnnkit-pyg/gnnkit_pyg plugins/gnnkit-ipu/gnnkit_ipu
 
 format: $(VENV)/ready-check ## bring imports and layout into the project's form
 	@$(BIN)/ruff check --quiet --fix --select I .
@@ -63,9 +70,19 @@ docs: $(VENV)/ready-docs ## build the documentation into site/
 	@echo "open site/index.html"
 
 clean: ## remove what the commands above have made, run folders excepted
-	rm -rf $(VENV) site build *.egg-info plugins/*/*.egg-info plugins/*/build
+	rm -rf $(VENV) $(OLD_VENV) site build *.egg-info plugins/*/*.egg-info plugins/*/build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(OLD_VENV)/ready: $(PROJECTS)
+	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11, or say make PYTHON=/path/to/python"; exit 1; }
+	@echo "installing the old stack into $(OLD_VENV)"
+	@$(PYTHON) -m venv $(OLD_VENV)
+	@$(OLD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(OLD_STACK) --editable ".[networkx,pandas]" \
+	  pytest pytest-xdist hypothesis 'setuptools>=70.1'
+	@$(OLD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --editable ./plugins/gnnkit-pyg --editable ./plugins/gnnkit-ipu
+	@touch $@
 
 $(VENV)/created:
 	@test -n "$(PYTHON)" || { echo "no python3.11 or python3 found: install Python 3.11, or say make PYTHON=/path/to/python"; exit 1; }
@@ -74,7 +91,7 @@ $(VENV)/created:
 	@touch $@
 
 $(VENV)/ready-run: $(VENV)/created $(PROJECTS)
-	@echo "installing gnnkit, gnnkit-pyg, gnnkit-dgl (a few minutes the first time)"
+	@echo "installing gnnkit, gnnkit-pyg, gnnkit-dgl, gnnkit-ipu (a few minutes the first time)"
 	@$(INSTALL) --editable . $(EDITABLE)
 	@touch $@
 

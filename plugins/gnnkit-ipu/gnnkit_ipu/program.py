@@ -85,11 +85,13 @@ class Program:
         self._optimizer = optimizer
         self._options = options
         self._take = take
-        self._native_optimizer = None if optimizer is None else native_optimizer(poptorch, optimizer, step.clip_norm)
+        self._native_optimizer: Any = None
+        if optimizer is not None:
+            self._native_optimizer = native_optimizer(poptorch, optimizer, step.clip_norm)
         self._lr = 0.0 if optimizer is None else learning_rate(optimizer)
         self._flat: Optional[FlatModule] = None
         self._executor: Any = None
-        self._host = ()  # type: Tuple[int, ...]
+        self._host: Tuple[int, ...] = ()
         self._is_ahead = False
         self._has_run = False
         self._waiting: List[Tuple[Batch, StepResult]] = []
@@ -155,7 +157,12 @@ class Program:
             if isinstance(error, GnnkitError):
                 raise
             raise CapabilityError(f"PopTorch refuses the program: {error}") from error
-        self._is_ahead = self._optimizer is not None
+        if self._optimizer is not None:
+            self._is_ahead = True
+            if not self._has_run:
+                # Changes nothing without gradients on the host, and tells torch's schedules that a step was made.
+                self._optimizer.zero_grad(set_to_none=True)
+                self._optimizer.step()
         self._has_run = True
         return out
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from gnnkit.backends import NativeConv
+from gnnkit.data import Block
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_pyg.block import PygBlock
 
@@ -26,7 +27,7 @@ from gnnkit_pyg.block import PygBlock
 class _GCNConv(pyg.GCNConv):  # type: ignore[misc]
     def message_and_aggregate(self, adj_t, x):  # type: ignore[no-untyped-def]
         """PyG's own sum by ``torch.sparse.mm`` without a reduction has no bfloat16 on the CPU; this one has."""
-        return torch.sparse.mm(adj_t, x, "sum")
+        return torch.sparse.mm(adj_t, x.to(adj_t.dtype), "sum")
 
 
 class _GINConv(pyg.GINConv):  # type: ignore[misc]
@@ -38,6 +39,23 @@ class _GINConv(pyg.GINConv):  # type: ignore[misc]
 def _product_dtype(h: Tensor, weight: Tensor) -> torch.dtype:
     """The dtype that torch gives to a product of features and weights here and now, autocast included."""
     return (h[:0] @ weight.t()).dtype
+
+
+def _sum_dtype(h: Tensor, weight: Tensor) -> torch.dtype:
+    """The dtype of messages to be added up: that of products, or that of the weights.
+
+    The latter where torch would add bfloat16 up in bfloat16, as releases before 2.1 do.
+    """
+    dtype = _product_dtype(h, weight)
+    return dtype if dtype != torch.bfloat16 or _adds_bfloat16_in_float32() else weight.dtype
+
+
+@lru_cache(maxsize=None)
+def _adds_bfloat16_in_float32() -> bool:
+    num = 512
+    block = Block(torch.tensor([0, num]), torch.arange(num), num)
+    row = PygBlock(block, use_csr=True).csr(torch.bfloat16, weighted=False)
+    return float(torch.sparse.mm(row, torch.ones(num, 1, dtype=torch.bfloat16), "sum")) == num
 
 
 class GCN(NativeConv):
@@ -54,17 +72,17 @@ class GCN(NativeConv):
         weight = self.conv.lin.weight
         if lowered.use_csr:
             # GCNConv says that it takes no bipartite graph, but a matrix of unequal sides says its own sizes.
-            out: Tensor = self.conv(h_src, lowered.csr(_product_dtype(h_src, weight), weighted=True))
+            out: Tensor = self.conv(h_src, lowered.csr(_sum_dtype(h_src, weight), weighted=True))
             return out
         # A list of edges is taken for a square graph; destinations come first in it, and the others receive nothing.
         out = self.conv(h_src, lowered.edge_index, lowered.weights(weight.dtype))
         return out[: lowered.num_dst]
 
 
-def _unweighted(lowered: PygBlock, h_src: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
+def _unweighted(lowered: PygBlock, h_src: Tensor, weight: Tensor, *, adds: bool = True) -> Tuple[Tensor, Tensor]:
     """Source features and the graph, in the form and dtype for a layer that ignores edge weights."""
     if lowered.use_csr:
-        h_src = h_src.to(_product_dtype(h_src, weight))
+        h_src = h_src.to(_sum_dtype(h_src, weight) if adds else _product_dtype(h_src, weight))
         return h_src, lowered.csr(h_src.dtype, weighted=False)
     return h_src.to(weight.dtype), lowered.edge_index
 
@@ -94,7 +112,7 @@ class SAGE(NativeConv):
 
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        h_src, graph = _unweighted(lowered, h_src, self.conv.lin_l.weight)
+        h_src, graph = _unweighted(lowered, h_src, self.conv.lin_l.weight, adds=self.spec.aggregation != "max")
         out: Tensor = self.conv((h_src, h_dst), graph)
         return out
 
@@ -149,7 +167,7 @@ class _Attention(NativeConv):
 
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        # Given one tensor instead of two, GATConv transforms it once; on a whole graph that halves the work. Destinations
+        # Given one tensor instead of two, GATConv transforms it once; on a whole graph that halves the work. Targets
         # come first among the sources, so where there are as many they are the same; no address tells a compiler that.
         is_same = h_src.shape == h_dst.shape
         out: Tensor = self.conv(h_src if is_same else (h_src, h_dst), lowered.edge_index)

@@ -17,7 +17,6 @@ Example:
     torch.Size([])
 """
 
-
 # ruff: noqa: SIM905 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 

@@ -37,11 +37,22 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
         PartialBatchError: The last batch would be partial.
     """
 
-    def __init__(self, options: Options, dataset: Any, batch_size: Optional[int] = 1, shuffle: Optional[bool] = None,
-                 num_workers: int = 0, drop_last: bool = True, persistent_workers: Optional[bool] = None,
-                 auto_distributed_partitioning: bool = True, mode: DataLoaderMode = DataLoaderMode.Sync,
-                 async_options: Optional[Dict[str, Any]] = None, rebatched_worker_size: Optional[int] = None,
-                 batch_sampler: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        options: Options,
+        dataset: Any,
+        batch_size: Optional[int] = 1,
+        shuffle: Optional[bool] = None,
+        num_workers: int = 0,
+        drop_last: bool = True,
+        persistent_workers: Optional[bool] = None,
+        auto_distributed_partitioning: bool = True,
+        mode: DataLoaderMode = DataLoaderMode.Sync,
+        async_options: Optional[Dict[str, Any]] = None,
+        rebatched_worker_size: Optional[int] = None,
+        batch_sampler: Any = None,
+        **kwargs: Any,
+    ) -> None:
         if mode is not DataLoaderMode.Sync:
             raise NotEmulatedError(f"DataLoaderMode.{mode.name}", "Take DataLoaderMode.Sync: the batches are the same.")
         self._options = options
@@ -55,10 +66,17 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
             super().__init__(dataset, batch_sampler=batch_sampler, num_workers=num_workers, **kwargs)
             return
         if self._combined and not drop_last and hasattr(dataset, "__len__") and len(dataset) % self._combined:
-            refuse(39, f"{len(dataset)} samples do not fill batches of {self._combined}", where="",
-                   error=PartialBatchError)
-        super().__init__(dataset, batch_size=self._combined, shuffle=bool(shuffle), num_workers=num_workers,
-                         drop_last=drop_last and self._combined is not None, **kwargs)
+            refuse(
+                39, f"{len(dataset)} samples do not fill batches of {self._combined}", where="", error=PartialBatchError
+            )
+        super().__init__(
+            dataset,
+            batch_size=self._combined,
+            shuffle=bool(shuffle),
+            num_workers=num_workers,
+            drop_last=drop_last and self._combined is not None,
+            **kwargs,
+        )
 
     @property
     def combinedBatchSize(self) -> Optional[int]:
@@ -84,8 +102,12 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
                 yield rebuild(batch, [torch.cat(column) for column in columns])
                 waiting = []
         if waiting:
-            refuse(39, f"the last call gets {len(waiting)} micro-batches instead of {self._joined}", where="",
-                   error=PartialBatchError)
+            refuse(
+                39,
+                f"the last call gets {len(waiting)} micro-batches instead of {self._joined}",
+                where="",
+                error=PartialBatchError,
+            )
 
     def terminate(self) -> None:
         """Stop the loading process: there is none."""

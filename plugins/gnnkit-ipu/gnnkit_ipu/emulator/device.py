@@ -37,14 +37,16 @@ class EmulatedDevice:
         optimizer: The user's optimiser; None in inference.
     """
 
-    def __init__(self, module: nn.Module, program: Program, options: Options,
-                 optimizer: Optional[torch.optim.Optimizer]) -> None:
+    def __init__(
+        self, module: nn.Module, program: Program, options: Options, optimizer: Optional[torch.optim.Optimizer]
+    ) -> None:
         self._module = module
         self._program = program
         self._options = options
         self._training = optimizer is not None
         self._parameters: Dict[str, Tensor] = {}
         self._buffers: List[Dict[str, Tensor]] = []
+        self._places = _places(module)
         self.upload()
         self._optimizer: Optional[torch.optim.Optimizer] = None
         if optimizer is not None:
@@ -132,11 +134,17 @@ class EmulatedDevice:
         return outputs
 
     def _forward(self, replica: int, args: Any, kwargs: Dict[str, Any]) -> Tuple[Any, Any]:
-        weights = {**self._parameters, **self._buffers[replica]}
+        values = {**self._parameters, **self._buffers[replica]}
+        weights = {place: values[name] for place, name in self._places.items()}
         session = Session(self._training, tracing=False)
         with torch.enable_grad() if self._training else torch.no_grad():
             try:
-                out = run_forward(session, lambda *a, **k: functional_call(self._module, weights, a, k), args, kwargs)
+                out = run_forward(
+                    session,
+                    lambda *a, **k: functional_call(self._module, weights, a, k, tie_weights=False),
+                    args,
+                    kwargs,
+                )
             except (IndexError, RuntimeError, ValueError) as error:
                 if not any(words in str(error) for words in _INDEX_ERRORS):
                     raise
@@ -162,8 +170,25 @@ class EmulatedDevice:
         if not self._options.Precision.floating_point_exceptions:
             return
         if any(t.is_floating_point() and not bool(torch.isfinite(t).all()) for t in tensors):
-            raise Error(f"Floating-point exception: {what} is NaN or infinite. Lower the learning rate, or look for a "
-                        "division by zero or a logarithm of zero.")
+            raise Error(
+                f"Floating-point exception: {what} is NaN or infinite. Lower the learning rate, or look for a "
+                "division by zero or a logarithm of zero."
+            )
+
+
+def _places(module: nn.Module) -> Dict[str, str]:
+    """Every place of a module that holds a weight, with the weight's first name.
+
+    A weight may have several places; a place that has several names, in a module that several others hold, is listed
+    once, because torch before 2.1 does not put back what it swapped there twice.
+    """
+    first = {id(tensor): name for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
+    places = {}
+    for path, layer in module.named_modules():
+        own = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
+        for name, tensor in own:
+            places[f"{path}.{name}" if path else name] = first[id(tensor)]
+    return places
 
 
 def check_operators(program: Program, session: Session) -> None:
@@ -192,13 +217,15 @@ def join_outputs(outputs: List[List[Any]], options: Options, training: bool) -> 
     if mode is OutputMode.Final:
         outputs = outputs[-1:]
     elif mode is OutputMode.EveryN:
-        outputs = outputs[period - 1::period]
+        outputs = outputs[period - 1 :: period]
         if not outputs:
             raise Error(f"outputMode EveryN with period {period} returns nothing: a call makes fewer micro-steps.")
     elif mode is OutputMode.Sum:
         columns = [list(zip(*[tensors_of(step[r]) for step in outputs])) for r in range(len(outputs[0]))]
-        summed = [rebuild(outputs[0][r], [torch.stack(c).sum(0, dtype=c[0].dtype) for c in columns[r]])
-                  for r in range(len(outputs[0]))]
+        summed = [
+            rebuild(outputs[0][r], [torch.stack(c).sum(0, dtype=c[0].dtype) for c in columns[r]])
+            for r in range(len(outputs[0]))
+        ]
         outputs = [summed]
     flat = [out for step in outputs for out in step]
     if len(flat) == 1:

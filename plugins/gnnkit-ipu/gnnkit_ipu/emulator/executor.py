@@ -36,8 +36,9 @@ _VERSION = "3.4.0"
 _TRAINING: MutableMapping[nn.Module, PoplarExecutor] = weakref.WeakKeyDictionary()
 
 
-def trainingModel(model: nn.Module, options: Optional[Options] = None,
-                  optimizer: Optional[torch.optim.Optimizer] = None) -> PoplarExecutor:
+def trainingModel(
+    model: nn.Module, options: Optional[Options] = None, optimizer: Optional[torch.optim.Optimizer] = None
+) -> PoplarExecutor:
     """Wrap a module whose forward computes the loss: a call runs forward, backward and update.
 
     Args:
@@ -75,8 +76,15 @@ class PoplarExecutor:
     Unknown attributes are those of the wrapped module.
     """
 
-    def __init__(self, model: nn.Module, options: Optional[Options], training: bool, poptorch_version: str,
-                 optimizer: Optional[torch.optim.Optimizer] = None, user_model: Optional[nn.Module] = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        options: Optional[Options],
+        training: bool,
+        poptorch_version: str,
+        optimizer: Optional[torch.optim.Optimizer] = None,
+        user_model: Optional[nn.Module] = None,
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise Error(f"A model is a torch.nn.Module, received {type(model).__name__}.")
         if options is not None and not isinstance(options, Options):
@@ -153,8 +161,9 @@ class PoplarExecutor:
         other = _TRAINING.get(self._user_model)
         if other is not None and other is not self:
             other.copyWeightsToHostIfNeeded()
-        self._device = EmulatedDevice(self._user_model, program, self._options,
-                                      self._optimizer if self._training else None)
+        self._device = EmulatedDevice(
+            self._user_model, program, self._options, self._optimizer if self._training else None
+        )
         if isinstance(self._optimizer, optim.Optimizer):
             self._optimizer._device_state = self._device.optimizer_state
         self._program, self._signature = program, signature
@@ -163,8 +172,9 @@ class PoplarExecutor:
         self._seconds = time.perf_counter() - started
         if self._options.show_compilation_progress_bar:
             how = "found in the cache" if cached else f"compiled in {self._seconds:.2f} s"
-            print(f"Graph compilation (emulated): {how}, {len(program.operators)} operators, {SUCCESS}.",
-                  file=sys.stderr)
+            print(
+                f"Graph compilation (emulated): {how}, {len(program.operators)} operators, {SUCCESS}.", file=sys.stderr
+            )
 
     def _claim(self) -> None:
         """Wrap the module again after ``destroy``, unless another training model has."""
@@ -205,8 +215,11 @@ class PoplarExecutor:
     def _check_modes(self) -> None:
         if self._modes != _modes(self._user_model):
             now = "train" if self._user_model.training else "eval"
-            refuse(28, f"{type(self._user_model).__name__} or a layer of it was switched after wrapping and is in "
-                   f"{now}() now", where="")
+            refuse(
+                28,
+                f"{type(self._user_model).__name__} or a layer of it was switched after wrapping and is in {now}() now",
+                where="",
+            )
 
     # Running
 
@@ -245,8 +258,11 @@ class PoplarExecutor:
         optim.check_optimizer(optimizer)
         if self._device is not None:
             if type(optimizer) is not type(self._optimizer):
-                refuse(23, f"the optimiser was {type(self._optimizer).__name__} and is {type(optimizer).__name__}",
-                       where="")
+                refuse(
+                    23,
+                    f"the optimiser was {type(self._optimizer).__name__} and is {type(optimizer).__name__}",
+                    where="",
+                )
             name = optim.changed_constant(self._optimizer, self._hyper, optimizer)
             if name:
                 refuse(23, f"{name!r} is compiled in as a constant", where="")
@@ -279,8 +295,9 @@ class PoplarExecutor:
         """Copy the buffers named in ``Options.updatableNamedBuffers`` to the device."""
         self._compiled("copyNamedBuffersToDevice").upload_buffers(self._options.updatable_named_buffers)
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "",
-                   keep_vars: bool = False) -> Dict[str, Any]:
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Dict[str, Any]:
         """State of the module, after the device's weights were fetched."""
         self.copyWeightsToHostIfNeeded()
         settings = {"destination": destination, "prefix": prefix, "keep_vars": keep_vars}

@@ -23,9 +23,16 @@ class FixedSizeOptions:
         RestrictionError: Fewer than two graphs.
     """
 
-    def __init__(self, num_nodes: int, num_edges: Optional[int] = None, num_graphs: int = 2,
-                 node_pad_value: Optional[float] = None, edge_pad_value: Optional[float] = None,
-                 graph_pad_value: Optional[float] = None, pad_graph_defaults: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(
+        self,
+        num_nodes: int,
+        num_edges: Optional[int] = None,
+        num_graphs: int = 2,
+        node_pad_value: Optional[float] = None,
+        edge_pad_value: Optional[float] = None,
+        graph_pad_value: Optional[float] = None,
+        pad_graph_defaults: Optional[Dict[str, Any]] = None,
+    ) -> None:
         if num_graphs < 2:
             refuse(37, f"num_graphs is {num_graphs}", where="")
         self.num_nodes = num_nodes

@@ -175,8 +175,9 @@ def _ipu_id(value: Any) -> Optional[int]:
     return value
 
 
-def cond(condition: Tensor, then_body: Callable[..., Any], then_inps: Any, else_body: Callable[..., Any],
-         else_inps: Any) -> List[Tensor]:
+def cond(
+    condition: Tensor, then_body: Callable[..., Any], then_inps: Any, else_body: Callable[..., Any], else_inps: Any
+) -> List[Tensor]:
     """Choose between two bodies by a tensor, in inference. The emulator computes both and selects.
 
     Args:

@@ -112,70 +112,125 @@ def _no_amsgrad(amsgrad: Optional[bool]) -> None:
 class SGD(Optimizer, torch.optim.SGD):
     """Stochastic gradient descent with momentum; see :class:`torch.optim.SGD`."""
 
-    def __init__(self, params: Any, lr: float, momentum: Optional[float] = None, dampening: Optional[float] = None,
-                 weight_decay: Optional[float] = None, nesterov: Optional[bool] = None, maximize: Optional[bool] = None,
-                 foreach: Optional[bool] = None, differentiable: Optional[bool] = None,
-                 loss_scaling: Optional[float] = None, velocity_scaling: Optional[float] = None,
-                 use_combined_accum: Optional[bool] = None, accum_type: Optional[torch.dtype] = None,
-                 velocity_accum_type: Optional[torch.dtype] = None, max_grad_norm: Optional[float] = None) -> None:
-        given = _given(momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov,
-                       maximize=maximize)
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        momentum: Optional[float] = None,
+        dampening: Optional[float] = None,
+        weight_decay: Optional[float] = None,
+        nesterov: Optional[bool] = None,
+        maximize: Optional[bool] = None,
+        foreach: Optional[bool] = None,
+        differentiable: Optional[bool] = None,
+        loss_scaling: Optional[float] = None,
+        velocity_scaling: Optional[float] = None,
+        use_combined_accum: Optional[bool] = None,
+        accum_type: Optional[torch.dtype] = None,
+        velocity_accum_type: Optional[torch.dtype] = None,
+        max_grad_norm: Optional[float] = None,
+    ) -> None:
+        given = _given(
+            momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize
+        )
         torch.optim.SGD.__init__(self, params, lr=lr, **given)
-        self._setup({**given, "loss_scaling": loss_scaling, "velocity_scaling": velocity_scaling,
-                     "max_grad_norm": max_grad_norm},
-                    {"loss_scaling": 1.0, "velocity_scaling": 1.0, "max_grad_norm": None})
+        self._setup(
+            {
+                **given,
+                "loss_scaling": loss_scaling,
+                "velocity_scaling": velocity_scaling,
+                "max_grad_norm": max_grad_norm,
+            },
+            {"loss_scaling": 1.0, "velocity_scaling": 1.0, "max_grad_norm": None},
+        )
 
 
 class Adam(Optimizer, torch.optim.Adam):
     """Adam; see :class:`torch.optim.Adam`. No AMSGrad."""
 
-    def __init__(self, params: Any, lr: Optional[float] = None, betas: Optional[Tuple[float, float]] = None,
-                 eps: Optional[float] = None, weight_decay: Optional[float] = None, amsgrad: Optional[bool] = None,
-                 foreach: Optional[bool] = None, maximize: Optional[bool] = None, capturable: Optional[bool] = None,
-                 differentiable: Optional[bool] = None, fused: Optional[bool] = None,
-                 loss_scaling: Optional[float] = None, accum_type: Optional[torch.dtype] = None,
-                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 second_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 max_grad_norm: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        params: Any,
+        lr: Optional[float] = None,
+        betas: Optional[Tuple[float, float]] = None,
+        eps: Optional[float] = None,
+        weight_decay: Optional[float] = None,
+        amsgrad: Optional[bool] = None,
+        foreach: Optional[bool] = None,
+        maximize: Optional[bool] = None,
+        capturable: Optional[bool] = None,
+        differentiable: Optional[bool] = None,
+        fused: Optional[bool] = None,
+        loss_scaling: Optional[float] = None,
+        accum_type: Optional[torch.dtype] = None,
+        first_order_momentum_accum_type: Optional[torch.dtype] = None,
+        second_order_momentum_accum_type: Optional[torch.dtype] = None,
+        max_grad_norm: Optional[float] = None,
+    ) -> None:
         _no_amsgrad(amsgrad)
         given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
         torch.optim.Adam.__init__(self, params, **given)
-        self._setup({**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
-                    {"loss_scaling": 1.0, "max_grad_norm": None})
+        self._setup(
+            {**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
+            {"loss_scaling": 1.0, "max_grad_norm": None},
+        )
 
 
 class AdamW(Optimizer, torch.optim.AdamW):
     """Adam with decoupled weight decay; see :class:`torch.optim.AdamW`. No AMSGrad."""
 
-    def __init__(self, params: Any, lr: Optional[float] = None, betas: Optional[Tuple[float, float]] = None,
-                 eps: Optional[float] = None, weight_decay: Optional[float] = None, amsgrad: Optional[bool] = None,
-                 maximize: Optional[bool] = None, foreach: Optional[bool] = None, capturable: Optional[bool] = None,
-                 differentiable: Optional[bool] = None, fused: Optional[bool] = None,
-                 loss_scaling: Optional[float] = None, bias_correction: Optional[bool] = None,
-                 accum_type: Optional[torch.dtype] = None,
-                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 second_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 max_grad_norm: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        params: Any,
+        lr: Optional[float] = None,
+        betas: Optional[Tuple[float, float]] = None,
+        eps: Optional[float] = None,
+        weight_decay: Optional[float] = None,
+        amsgrad: Optional[bool] = None,
+        maximize: Optional[bool] = None,
+        foreach: Optional[bool] = None,
+        capturable: Optional[bool] = None,
+        differentiable: Optional[bool] = None,
+        fused: Optional[bool] = None,
+        loss_scaling: Optional[float] = None,
+        bias_correction: Optional[bool] = None,
+        accum_type: Optional[torch.dtype] = None,
+        first_order_momentum_accum_type: Optional[torch.dtype] = None,
+        second_order_momentum_accum_type: Optional[torch.dtype] = None,
+        max_grad_norm: Optional[float] = None,
+    ) -> None:
         _no_amsgrad(amsgrad)
         given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
         torch.optim.AdamW.__init__(self, params, **given)
         if bias_correction is False:
             raise NotEmulatedError("AdamW(bias_correction=False)", "Take bias_correction=True.")
-        self._setup({**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
-                    {"loss_scaling": 1.0, "max_grad_norm": None})
+        self._setup(
+            {**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
+            {"loss_scaling": 1.0, "max_grad_norm": None},
+        )
 
 
 class RMSprop(Optimizer, torch.optim.RMSprop):
     """RMSprop; see :class:`torch.optim.RMSprop`."""
 
-    def __init__(self, params: Any, lr: Optional[float] = None, alpha: Optional[float] = None,
-                 eps: Optional[float] = None, weight_decay: Optional[float] = None, momentum: Optional[float] = None,
-                 centered: Optional[bool] = None, foreach: Optional[bool] = None, maximize: Optional[bool] = None,
-                 differentiable: Optional[bool] = None, loss_scaling: Optional[float] = None,
-                 accum_type: Optional[torch.dtype] = None,
-                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 second_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 use_tf_variant: Optional[bool] = None) -> None:
+    def __init__(
+        self,
+        params: Any,
+        lr: Optional[float] = None,
+        alpha: Optional[float] = None,
+        eps: Optional[float] = None,
+        weight_decay: Optional[float] = None,
+        momentum: Optional[float] = None,
+        centered: Optional[bool] = None,
+        foreach: Optional[bool] = None,
+        maximize: Optional[bool] = None,
+        differentiable: Optional[bool] = None,
+        loss_scaling: Optional[float] = None,
+        accum_type: Optional[torch.dtype] = None,
+        first_order_momentum_accum_type: Optional[torch.dtype] = None,
+        second_order_momentum_accum_type: Optional[torch.dtype] = None,
+        use_tf_variant: Optional[bool] = None,
+    ) -> None:
         if use_tf_variant:
             raise NotEmulatedError("RMSprop(use_tf_variant=True)", "Take use_tf_variant=False.")
         given = _given(lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered)
@@ -219,16 +274,37 @@ class _LambStep(torch.optim.Optimizer):
 class LAMB(Optimizer, _LambStep):
     """Layer-wise adaptive moments (You et al., 2020)."""
 
-    def __init__(self, params: Any, lr: Optional[float] = None, betas: Optional[Tuple[float, float]] = None,
-                 eps: Optional[float] = None, weight_decay: Optional[float] = None,
-                 bias_correction: Optional[bool] = None, loss_scaling: Optional[float] = None,
-                 max_weight_norm: Optional[float] = None, accum_type: Optional[torch.dtype] = None,
-                 first_order_momentum_accum_type: Optional[torch.dtype] = None,
-                 second_order_momentum_accum_type: Optional[torch.dtype] = None) -> None:
-        given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, bias_correction=bias_correction,
-                       max_weight_norm=max_weight_norm)
-        defaults = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "bias_correction": True,
-                    "max_weight_norm": None, **given}
+    def __init__(
+        self,
+        params: Any,
+        lr: Optional[float] = None,
+        betas: Optional[Tuple[float, float]] = None,
+        eps: Optional[float] = None,
+        weight_decay: Optional[float] = None,
+        bias_correction: Optional[bool] = None,
+        loss_scaling: Optional[float] = None,
+        max_weight_norm: Optional[float] = None,
+        accum_type: Optional[torch.dtype] = None,
+        first_order_momentum_accum_type: Optional[torch.dtype] = None,
+        second_order_momentum_accum_type: Optional[torch.dtype] = None,
+    ) -> None:
+        given = _given(
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            bias_correction=bias_correction,
+            max_weight_norm=max_weight_norm,
+        )
+        defaults = {
+            "lr": 1e-3,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "bias_correction": True,
+            "max_weight_norm": None,
+            **given,
+        }
         torch.optim.Optimizer.__init__(self, params, defaults)
         self._setup({**given, "loss_scaling": loss_scaling}, {"loss_scaling": 1.0})
 

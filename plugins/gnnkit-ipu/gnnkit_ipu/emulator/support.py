@@ -26,7 +26,9 @@ _STATIC = "Its shapes are fixed and each operator has a lowering; what fails on 
 EXPLANATIONS: Dict[str, str] = {
     "SuperGATConv": "Tried in inference. In training it draws negative edges, whose number varies.",
     "DenseGATConv": "The documents leave it open. " + _STATIC,
-    "dense_diff_pool": "A function, not looked up by name. " + _STATIC,
+    "HeteroBatchNorm": "The documents refuse it without a reason. " + _STATIC,
+    "HeteroLayerNorm": "The documents refuse it without a reason. " + _STATIC,
+    "dense_diff_pool": "A function, not looked up by name; refused in the documents without a reason. " + _STATIC,
 }
 
 
@@ -111,22 +113,35 @@ def support_markdown() -> str:
     tried = [j for j in found if j.alone != MISSING]
     agreeing = sum(j.agrees for j in tried)
     lines = [
-        "# Layers of PyTorch Geometric on an IPU", "",
+        "# Layers of PyTorch Geometric on an IPU",
+        "",
         f"Made by a test with torch {torch.__version__.split('+')[0]} and PyG {torch_geometric.__version__}. "
         "*Documented* is PopTorch Geometric 3.4's own table. *Emulator* is what a user meets: the documented table is "
         "looked up first, then the model is compiled with fixed shapes. *Alone* is the second half by itself; it "
         f"agrees with the documents for {agreeing} of the {len(tried)} rows that could be tried. No run on hardware "
-        "was made: *accepted* means consistent with the documented restrictions.", "",
+        "was made: *accepted* means consistent with the documented restrictions.",
+        "",
     ]
     section = ""
     for j in found:
         if j.row.section != section:
             section = j.row.section
-            lines += ["", f"## {section}", "", "| layer | documented | emulator | alone | remark |",
-                      "|---|---|---|---|---|"]
-        note = " ".join(part for part in (j.row.note.strip("* ").replace("``", "`").replace(" * ", "; "),
-                                          f"({j.reason})" if j.reason else "",
-                                          "" if j.agrees else f"**Differs**: {explain(j)}") if part)
+            lines += [
+                "",
+                f"## {section}",
+                "",
+                "| layer | documented | emulator | alone | remark |",
+                "|---|---|---|---|---|",
+            ]
+        note = " ".join(
+            part
+            for part in (
+                j.row.note.strip("* ").replace("``", "`").replace(" * ", "; "),
+                f"({j.reason})" if j.reason else "",
+                "" if j.agrees else f"**Differs**: {explain(j)}",
+            )
+            if part
+        )
         lines.append(f"| {j.row.name} | {j.row.status} | {j.met} | {j.alone} | {note.replace('|', '/')} |")
     return "\n".join(lines) + "\n"
 

@@ -139,14 +139,17 @@ CASES: Dict[str, Case] = {
     "HEATConv": _plain("HEATConv", 8, 4, 2, 2, 3, 4, 4, inputs=[*_G2, "node_type", "edge_type", "edge_attr"]),
     "HANConv": _plain("HANConv", 8, 4, _METADATA, inputs=["x_dict", "edge_dict"]),
     "AntiSymmetricConv": _case(lambda g: g.AntiSymmetricConv(8, phi=g.GCNConv(8, 8, **_LOOP))),
-    **{f"{n}Aggregation": _plain(f"{n}Aggregation", inputs=_AGGR, call=_SIZE)
-       for n in ("Sum", "Mean", "Max", "Min", "Mul", "Var", "Std", "Softmax", "PowerMean", "Median")},
+    **{
+        f"{n}Aggregation": _plain(f"{n}Aggregation", inputs=_AGGR, call=_SIZE)
+        for n in ("Sum", "Mean", "Max", "Min", "Mul", "Var", "Std", "Softmax", "PowerMean", "Median")
+    },
     "MultiAggregation": _plain("MultiAggregation", ["sum", "max"], inputs=_AGGR, call=_SIZE),
     "DeepSetsAggregation": _case(lambda g: g.DeepSetsAggregation(_lin(), _lin(4)), _AGGR, **_SIZE),
     "AttentionalAggregation": _case(lambda g: g.AttentionalAggregation(_lin(8, 1)), _AGGR, **_SIZE),
     "Set2Set": _plain("Set2Set", 8, 2, inputs=_AGGR, call=_SIZE),
     "DegreeScalerAggregation": _case(
-        lambda g: g.DegreeScalerAggregation(["mean"], ["identity"], torch.tensor([1, 3, 2])), _AGGR, **_SIZE),
+        lambda g: g.DegreeScalerAggregation(["mean"], ["identity"], torch.tensor([1, 3, 2])), _AGGR, **_SIZE
+    ),
     "QuantileAggregation": _plain("QuantileAggregation", 0.5, inputs=_AGGR, call=_SIZE),
     "SortAggregation": _plain("SortAggregation", 2, inputs=_AGGR, call=_PAD),
     "LSTMAggregation": _plain("LSTMAggregation", 8, 4, inputs=_AGGR, call=_PAD),
@@ -164,8 +167,10 @@ CASES: Dict[str, Case] = {
     "MeanSubtractionNorm": _plain("MeanSubtractionNorm", inputs=_AGGR, call=_SIZE),
     "MessageNorm": _plain("MessageNorm", inputs=["x", "x"]),
     "DiffGroupNorm": _plain("DiffGroupNorm", 8, 2, inputs=["x"]),
-    **{n: _case(lambda g, n=n: getattr(g, n), _AGGR, size=2)  # type: ignore[misc]
-       for n in ("global_add_pool", "global_mean_pool", "global_max_pool")},
+    **{
+        n: _case(lambda g, n=n: getattr(g, n), _AGGR, size=2)  # type: ignore[misc]
+        for n in ("global_add_pool", "global_mean_pool", "global_max_pool")
+    },
     "TopKPooling": _plain("TopKPooling", 8),
     "PANPooling": _case(lambda g: _PanPool(g)),
     "SAGPooling": _plain("SAGPooling", 8),

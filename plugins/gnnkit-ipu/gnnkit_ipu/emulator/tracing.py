@@ -105,8 +105,11 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     for name, tensor in before.items():
         if after.get(name) is not tensor:
             refuse(19, f"forward replaces {name!r}", where="")
-    changed = frozenset(name for name, tensor in clone.named_buffers()
-                        if tensor._version != versions[name] or id(tensor) in session.written)
+    changed = frozenset(
+        name
+        for name, tensor in clone.named_buffers()
+        if tensor._version != versions[name] or id(tensor) in session.written
+    )
     loss = session.check_losses() if training else -1
     return Program(tuple(session.operators), loss, tuple(session.blocks), changed)
 
@@ -123,6 +126,9 @@ def _fake_copy(module: nn.Module, fakes: _Fakes) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
     for buffer in module.buffers():
         memo[id(buffer)] = fakes.make(buffer)
+    for layer in module.modules():
+        # A copied set may iterate in another order, and older PyG collects a layer's arguments by iterating over sets.
+        memo.update((id(value), value) for value in vars(layer).values() if isinstance(value, (set, frozenset)))
     try:
         return copy.deepcopy(module, memo)
     except RuntimeError as error:
@@ -131,6 +137,7 @@ def _fake_copy(module: nn.Module, fakes: _Fakes) -> nn.Module:
 
 def _watch_layers(module: nn.Module, training: bool) -> None:
     for path, layer in module.named_modules():
+
         def hook(layer: nn.Module, args: Any, path: str = path) -> None:
             check_layer(path, layer, training)
 

@@ -66,8 +66,9 @@ def _caller_path() -> str:
     """File of the frame that called into torch: the innermost one that is neither torch's nor ours."""
     frame = sys._getframe(2)
     here = __file__.rsplit("/", 1)[0]
-    while frame.f_back is not None and (frame.f_code.co_filename.startswith(here)
-                                        or "/torch/" in frame.f_code.co_filename):
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(here) or "/torch/" in frame.f_code.co_filename
+    ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -293,14 +293,17 @@ def _pool(size):
     return lambda: poptorch.inferenceModel(Pooled(size).eval(), options())(X, BATCH)
 
 
-
 #: number -> (violating, allowed)
 PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
     1: (_two_losses(False), _two_losses(True)),
-    2: (lambda: train(lambda m, out, y: 2 * F.cross_entropy(out, y)),
-        lambda: train(lambda m, out, y: poptorch.identity_loss(2 * F.cross_entropy(out, y), "sum"))),
-    3: (lambda: train(loss, x=X[:7], y=Y[:7], opts=options().deviceIterations(2)),
-        lambda: train(loss, opts=options().deviceIterations(2))),
+    2: (
+        lambda: train(lambda m, out, y: 2 * F.cross_entropy(out, y)),
+        lambda: train(lambda m, out, y: poptorch.identity_loss(2 * F.cross_entropy(out, y), "sum")),
+    ),
+    3: (
+        lambda: train(loss, x=X[:7], y=Y[:7], opts=options().deviceIterations(2)),
+        lambda: train(loss, opts=options().deviceIterations(2)),
+    ),
     4: (twice((X,), (X[:4],)), twice((X,), (X + 1,))),
     5: (twice((X, Y), (X, Y.float())), twice((X, Y), (X, Y + 1))),
     6: (twice((X, 1), (X, 2)), twice((X, 1), (X, 1))),
@@ -315,8 +318,10 @@ PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
     15: (lambda: infer(lambda m, out, y: out, x=X[:0]), lambda: infer(lambda m, out, y: out, x=X[:1])),
     16: (_captured(False), _captured(True)),
     17: (mapped(lambda out: out + torch.ones(3)), mapped(lambda out: out + torch.ones(3, device=out.device))),
-    18: (lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_()),
-         lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_().detach())),
+    18: (
+        lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_()),
+        lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_().detach()),
+    ),
     19: (_replace(False), _replace(True)),
     20: (mapped(lambda out: out.cpu()), mapped(lambda out: out.to(out.device))),
     21: (_hand_backward(True), _hand_backward(False)),
@@ -327,12 +332,18 @@ PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
     26: (_wrap_twice(False), _wrap_twice(True)),
     27: (_weights(False), _weights(True)),
     28: (_flip(True), _flip(False)),
-    29: (lambda: train(lambda m, out, y: F.cross_entropy(out, y, weight=m.weight), weight=torch.ones(3)),
-         lambda: train(lambda m, out, y: F.cross_entropy(out, y, reduction="sum"))),
-    30: (lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y).float())),
-         lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y, 3).float()))),
-    31: (lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3, sparse=True)),
-         lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3))),
+    29: (
+        lambda: train(lambda m, out, y: F.cross_entropy(out, y, weight=m.weight), weight=torch.ones(3)),
+        lambda: train(lambda m, out, y: F.cross_entropy(out, y, reduction="sum")),
+    ),
+    30: (
+        lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y).float())),
+        lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y, 3).float())),
+    ),
+    31: (
+        lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3, sparse=True)),
+        lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3)),
+    ),
     32: (_recurrent(True), _recurrent(False)),
     33: (mapped(lambda out: out[4:4]), mapped(lambda out: out[4:5])),
     34: (_pipeline(2), _pipeline(3)),

@@ -85,10 +85,16 @@ def test_equals_eager_training(name, settings):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, settings", [
-    ("GCNConv", {"add_self_loops": False}), ("SAGEConv", {}), ("GATConv", {"add_self_loops": False}),
-    ("GATv2Conv", {"add_self_loops": False}), ("GraphConv", {}),
-])
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        ("GCNConv", {"add_self_loops": False}),
+        ("SAGEConv", {}),
+        ("GATConv", {"add_self_loops": False}),
+        ("GATv2Conv", {"add_self_loops": False}),
+        ("GraphConv", {}),
+    ],
+)
 def test_graph_layers_equal_eager_training(name, settings):
     model, plain, data = GraphNet(name, **settings), GraphNet(name, **settings), graph_data()
     expected = eager(plain, torch.optim.Adam(plain.parameters(), lr=0.01), data, 20)
@@ -132,19 +138,22 @@ def test_device_iterations_are_steps():
     wrapped(X, Y)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1)
     for part in range(4):
-        eager(plain, optimizer, (X[2 * part:2 * part + 2], Y[2 * part:2 * part + 2]), 1)
+        eager(plain, optimizer, (X[2 * part : 2 * part + 2], Y[2 * part : 2 * part + 2]), 1)
     wrapped.copyWeightsToHost()
     for ours, theirs in zip(model.parameters(), plain.parameters()):
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode, period, rows, losses", [
-    (None, None, slice(6, 8), []),
-    ("Final", None, slice(6, 8), []),
-    ("All", None, slice(0, 8), [4]),
-    ("EveryN", 2, [2, 3, 6, 7], [2]),
-    ("EveryN", 3, [4, 5], []),
-])
+@pytest.mark.parametrize(
+    "mode, period, rows, losses",
+    [
+        (None, None, slice(6, 8), []),
+        ("Final", None, slice(6, 8), []),
+        ("All", None, slice(0, 8), [4]),
+        ("EveryN", 2, [2, 3, 6, 7], [2]),
+        ("EveryN", 3, [4, 5], []),
+    ],
+)
 def test_output_modes_of_training(mode, period, rows, losses):
     opts = options().deviceIterations(4)
     if mode:
@@ -254,7 +263,8 @@ def test_constants_of_the_optimiser():
 def test_max_grad_norm_clips():
     model = Net()
     wrapped = poptorch.trainingModel(
-        model, options(), poptorch.optim.SGD(model.parameters(), lr=1.0, max_grad_norm=0.01))
+        model, options(), poptorch.optim.SGD(model.parameters(), lr=1.0, max_grad_norm=0.01)
+    )
     before = [p.detach().clone() for p in model.parameters()]
     wrapped(X, Y)
     wrapped.copyWeightsToHost()
@@ -346,11 +356,17 @@ def test_recurrent_layers_run():
     assert torch.allclose(wrapped(X), model.rnn(model.lin(X).unsqueeze(1))[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [
-    lambda t: t.repeat_interleave(3, dim=0), lambda t: t.repeat_interleave(2), lambda t: t.repeat_interleave(2, dim=-1),
-    lambda t: F.one_hot(t.argmax(1), 4), lambda t: torch.bincount(t.argmax(1), minlength=5),
-    lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
-])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: t.repeat_interleave(3, dim=0),
+        lambda t: t.repeat_interleave(2),
+        lambda t: t.repeat_interleave(2, dim=-1),
+        lambda t: F.one_hot(t.argmax(1), 4),
+        lambda t: torch.bincount(t.argmax(1), minlength=5),
+        lambda t: torch.bincount(t.argmax(1), t[:, 0], 5),
+    ],
+)
 def test_forms_of_fixed_shape_equal_torchs(function):
     wrapped = infer(lambda m, out, y: function(out))
     expected = function(wrapped.model.lin(X))
@@ -384,6 +400,26 @@ def test_custom_arguments():
         assert torch.equal(poptorch.inferenceModel(Model(), options())(Pair(X, X)), 2 * X)
     finally:
         poptorch.registerCustomArgParser(Pair, None)
+
+
+def test_sets_of_a_module_keep_their_order():
+    order = set(range(30))
+    for number in range(30):
+        if number not in (1, 8):
+            order.discard(number)
+    assert list(copy.deepcopy(order)) != list(order)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.order = order
+
+        def forward(self, x):
+            for number in self.order:
+                x = x * number
+            return x
+
+    assert torch.equal(poptorch.inferenceModel(Model().eval(), options())(X), X * 8)
 
 
 def test_default_optimiser_and_wrong_objects():

@@ -25,8 +25,11 @@ def test_clone_is_separate_and_not_frozen():
     other = opts.clone().deviceIterations(5)
     other.Training.gradientAccumulation(2)
     assert opts.device_iterations == 1 and opts.Training.gradient_accumulation == 1
-    for change in (lambda: opts.deviceIterations(2), lambda: opts.Training.gradientAccumulation(2),
-                   lambda: opts._Popart.set("key", 1)):
+    for change in (
+        lambda: opts.deviceIterations(2),
+        lambda: opts.Training.gradientAccumulation(2),
+        lambda: opts._Popart.set("key", 1),
+    ):
         with pytest.raises(AttributeError, match="restriction 24"):
             change()
 
@@ -36,10 +39,15 @@ def test_options_from_json():
     assert opts.device_iterations == 3 and opts.Training.gradient_accumulation == 2
 
 
-@pytest.mark.parametrize("change", [
-    lambda o: o.logCycleCount(True), lambda o: o.anchorTensor("a", "b"), lambda o: o.enableSyntheticData(True),
-    lambda o: o.Distributed.configureProcessId(1, 2),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda o: o.logCycleCount(True),
+        lambda o: o.anchorTensor("a", "b"),
+        lambda o: o.enableSyntheticData(True),
+        lambda o: o.Distributed.configureProcessId(1, 2),
+    ],
+)
 def test_options_left_out_say_so(change):
     with pytest.raises(poptorch.NotEmulatedError, match="not emulated"):
         change(options())
