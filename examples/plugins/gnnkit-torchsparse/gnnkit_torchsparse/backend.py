@@ -80,7 +80,9 @@ class SparseOps(MessageOps):
         powers = (scores - self.gather_dst(lowered, largest)).exp()
         return powers / self.gather_dst(lowered, self.scatter(lowered, powers, "sum"))
 
-    def aggregate(self, lowered: SparseBlock, h_src: Tensor, reduce: str, edge_weight: Optional[Tensor] = None) -> Tensor:
+    def aggregate(
+        self, lowered: SparseBlock, h_src: Tensor, reduce: str, edge_weight: Optional[Tensor] = None
+    ) -> Tensor:
         """One product, unless weights are learned or differ between heads: torch has no gradient for the entries."""
         if edge_weight is not None and (edge_weight.ndim > 1 or edge_weight.requires_grad or reduce != "sum"):
             return super().aggregate(lowered, h_src, reduce, edge_weight)
