@@ -1,4 +1,4 @@
-"""Installing plugins for a test: real packages on the path, with metadata, without pip."""
+"""Installing plugins for a test: packages on the path with metadata but without pip, or in a new environment."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 from typing import Dict, Mapping
+
+import gnnkit
 
 
 def install(site: Path, name: str, source: str, *, group: str = "backends", distribution: str = "") -> None:
@@ -30,3 +34,27 @@ def environment_with(site: Path, **settings: str) -> Dict[str, str]:
 def gnnkit_command(environment: Mapping[str, str], *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "gnnkit.cli.main", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=dict(environment))
+
+
+def clean_environment(parent: Path) -> Path:
+    """A new virtual environment that sees gnnkit and all that is installed here; its interpreter."""
+    venv.create(parent / "venv", with_pip=False)
+    python = parent / "venv" / "bin" / "python"
+    site = run_python(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=parent).strip()
+    # Nothing is downloaded; the source of gnnkit under test comes first.
+    paths = [str(Path(gnnkit.__file__).parent.parent), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    (Path(site) / "here.pth").write_text("\n".join(dict.fromkeys(paths)) + "\n")
+    return python
+
+
+def run_python(python: Path, *arguments: str, cwd: Path) -> str:
+    """Run an interpreter to its good end; its output."""
+    done = subprocess.run([python, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pip_install(python: Path, folder: Path) -> None:
+    """Install a package from its source, without a download."""
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    run_python(python, "-m", "pip", "install", *options, str(folder), cwd=folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import FrozenSet
+
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
 from gnnkit.errors import CapabilityError
@@ -33,5 +35,5 @@ def check_capabilities(backend: Backend, device: Device, *, conv: str, precision
         )
 
 
-def _list(names: frozenset[str]) -> str:
+def _list(names: FrozenSet[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"

@@ -1,0 +1,83 @@
+"""The example plugins install and work without a change to gnnkit, with its public names alone."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import io
+import json
+import shutil
+import tokenize
+from pathlib import Path
+from typing import Set
+
+import pytest
+
+from tests.plugins import clean_environment, pip_install, run_python
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "plugins"
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a new environment with both examples; the source folders are left clean."""
+    folder = tmp_path_factory.mktemp("clean")
+    python = clean_environment(folder)
+    for name in ("gnnkit-torchsparse", "gnnkit-inductor"):
+        pip_install(python, Path(shutil.copytree(EXAMPLES / name, folder / name)))
+    return python
+
+
+def gnnkit_json(python: Path, *arguments: str, cwd: Path) -> dict:
+    return json.loads(run_python(python, "-m", "gnnkit.cli.main", *arguments, "--json", cwd=cwd).splitlines()[-1])
+
+
+@pytest.mark.long
+def test_torchsparse_is_conformant(clean: Path, tmp_path: Path) -> None:
+    assert gnnkit_json(clean, "conform", "torchsparse", cwd=tmp_path)["verdict"] == "conformant"
+
+
+def test_torchsparse_trains_on_cora(clean: Path, data_dir: Path, tmp_path: Path) -> None:
+    arguments = ("--backend", "torchsparse", "--dataset", "cora", "--data-dir", str(data_dir), "--epochs", "30")
+    assert gnnkit_json(clean, "run", *arguments, cwd=tmp_path)["test_accuracy"] > 0.75
+
+
+def test_inductor_trains(clean: Path, tmp_path: Path) -> None:
+    arguments = ("--device", "inductor", "--dataset", "karate", "--hidden", "4", "--epochs", "2")
+    values = gnnkit_json(clean, "run", *arguments, cwd=tmp_path)
+    assert values["device"] == "inductor" and 0 < values["compile_seconds"] < values["seconds"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["gnnkit-torchsparse", "gnnkit-inductor"])
+def test_an_example_passes_all_of_its_own_tests(name: str, clean: Path, data_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / name / "tests", tmp_path / "tests")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = long: takes minutes\n")
+    assert " passed" in run_python(clean, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=tmp_path)
+
+
+def code_lines(source: str) -> int:
+    """Lines with code: neither blank, nor comment, nor docstring."""
+    docstrings: Set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            docstrings.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    marks = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    lines = {line for t in tokens if t.type not in marks for line in range(t.start[0], t.end[0] + 1)}
+    return len(lines - docstrings)
+
+
+def test_torchsparse_is_small() -> None:
+    source = (EXAMPLES / "gnnkit-torchsparse" / "gnnkit_torchsparse" / "backend.py").read_text()
+    assert 60 < code_lines(source) <= 120
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/gnnkit_*/*.py")), ids=lambda path: path.parent.name)
+def test_examples_use_public_names_alone(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "gnnkit":
+            public = vars(importlib.import_module(node.module)).get("__all__")
+            assert node.module.count(".") <= 1, f"{node.module} is inside a package"
+            for alias in node.names:
+                assert alias.name in public if public else not alias.name.startswith("_"), alias.name
