@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from gnnkit_inductor.device import InductorDevice
 
 import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.data import full_block
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.errors import CapabilityError, ConfigError
+from gnnkit_inductor.device import InductorDevice
 
 SAMPLED = {"fanouts": [3, 3], "evaluation": "sampled", "batch_size": 2, "eval_batch_size": 16, "epochs": 3}
 

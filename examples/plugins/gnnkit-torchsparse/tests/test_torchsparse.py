@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from gnnkit_torchsparse.backend import TorchSparseBackend
 
 from gnnkit.data import Block
 from gnnkit.testing import BackendSuite
+from gnnkit_torchsparse.backend import TorchSparseBackend
 
 
 class TestTorchSparse(BackendSuite):
