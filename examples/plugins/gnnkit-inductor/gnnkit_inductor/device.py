@@ -164,6 +164,6 @@ class CompiledStep:
         compiled: Any = torch.compile(program, fullgraph=True, dynamic=False, backend=self._inductor)
         return compiled  # type: ignore[no-any-return]
 
-    def _inductor(self, graph: Any, inputs: List[Tensor]) -> Any:
+    def _inductor(self, graph: Any, inputs: Any) -> Any:
         self.compilations += 1
         return torch._inductor.compile(graph, inputs, options={"fallback_random": self._options.eager_random})

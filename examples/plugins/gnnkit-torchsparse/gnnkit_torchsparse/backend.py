@@ -51,7 +51,8 @@ class SparseBlock:
             warnings.filterwarnings("ignore", ".*Sparse (CSR|invariant).*")  # torch calls its CSR a beta.
             matrix = torch.sparse_csr_tensor(self.block.indptr, columns, values, size)
             out = torch.sparse.mm(matrix, flat, _REDUCTIONS[how])
-        return out.reshape((self.block.num_dst,) + tuple(dense.shape[1:]))
+        result: Tensor = out.reshape((self.block.num_dst,) + tuple(dense.shape[1:]))
+        return result
 
 
 class SparseOps(MessageOps):
@@ -142,7 +143,7 @@ class TorchSparseBackend(Backend):
 
     name: ClassVar[str] = "torchsparse"
     api_version: ClassVar[int] = 1
-    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+    capabilities: BackendCapabilities = BackendCapabilities(
         convs=frozenset({"gcn", "sage", "gin"}),
         devices=frozenset({"cpu"}),
         dtypes=frozenset({"float32", "float64"}),
