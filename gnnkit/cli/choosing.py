@@ -57,7 +57,7 @@ def _who_can(config: RunConfig, task: str) -> str:
 def _suit(backend: Mapping[str, Any], device: Mapping[str, Any], config: RunConfig, task: str) -> bool:
     precision = config.train.precision
     return (
-        config.model.name in backend["convs"]
+        (":" in config.model.name or config.model.name in backend["convs"])
         and precision in backend["dtypes"]
         and precision in device["dtypes"]
         and device["torch_device"] in backend["devices"]

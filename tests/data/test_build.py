@@ -187,4 +187,4 @@ def test_fingerprint_sees_every_array():
 
 def test_fingerprint_is_stable():
     graph = from_edge_index([[0, 1], [1, 0]], x=[[1.0], [2.0]], y=[0, 1])
-    assert fingerprint(graph) == "21fe1e4fd15cf345daf3bbc3223fe83f1ac252fd03bfad5151513eb04c233222"
+    assert fingerprint(graph) == "4502b38e4090ebea72c34fca979a5f20355cb78df2bb126089819dca8fb11a2d"

@@ -14,7 +14,7 @@ from examples.custom_layers import LAYERS, SAGEConv
 from gnnkit.data import full_block
 from gnnkit.errors import CapabilityError, ConfigError
 from gnnkit.nn import MessagePassing, layer_path
-from tests.dense import HARD_BLOCKS
+from gnnkit.testing import HARD_BLOCKS
 from tests.graphs import communities
 
 

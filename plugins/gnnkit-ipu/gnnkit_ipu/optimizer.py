@@ -78,18 +78,18 @@ def kind_of(optimizer: Optimizer) -> str:
     return name
 
 
-def read_state(module: nn.Module, native: Any) -> Dict[str, Dict[str, Tensor]]:
+def read_state(module: nn.Module, device_optimizer: Any) -> Dict[str, Dict[str, Tensor]]:
     """The state that an optimiser has on the device.
 
     Args:
         module: Holds the parameters.
-        native: What :func:`native_optimizer` gave, for a PopTorch that numbers its state.
+        device_optimizer: What :func:`native_optimizer` gave, for a PopTorch that numbers its state.
 
     Returns:
         As :meth:`gnnkit.devices.Step.state_dict`.
     """
-    state = native.state_dict()["ipu_state"]
-    names = parameter_names(module, native)
+    state = device_optimizer.state_dict()["ipu_state"]
+    names = parameter_names(module, device_optimizer)
     return {
         name: {key: torch.as_tensor(value).detach().clone() for key, value in state[number].items()}
         for number, name in enumerate(names)
@@ -97,12 +97,12 @@ def read_state(module: nn.Module, native: Any) -> Dict[str, Dict[str, Tensor]]:
     }
 
 
-def write_state(module: nn.Module, native: Any, state: OptimizerState) -> None:
+def write_state(module: nn.Module, device_optimizer: Any, state: OptimizerState) -> None:
     """Keep a state for the program that is compiled next; see :func:`read_state`."""
-    names = parameter_names(module, native)
+    names = parameter_names(module, device_optimizer)
     numbered = {number: dict(state[name]) for number, name in enumerate(names) if name in state}
     if numbered:
-        native.load_state_dict({"ipu_state": numbered, "ipu_param": {}})
+        device_optimizer.load_state_dict({"ipu_state": numbered, "ipu_param": {}})
 
 
 def learning_rate(optimizer: Optimizer) -> float:

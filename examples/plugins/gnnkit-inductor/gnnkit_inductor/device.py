@@ -20,7 +20,15 @@ from torch.optim import Optimizer
 
 from gnnkit.availability import NOT_INSTALLED, READY, Availability
 from gnnkit.data import Batch, BatchLayout
-from gnnkit.devices import Device, DeviceCapabilities, StepOptions, StepResult
+from gnnkit.devices import (
+    Device,
+    DeviceCapabilities,
+    OptimizerState,
+    StepOptions,
+    StepResult,
+    load_optimizer_state,
+    optimizer_state,
+)
 from gnnkit.errors import CapabilityError
 
 
@@ -137,6 +145,15 @@ class CompiledStep:
 
     def pull(self) -> None:
         """Nothing to do: the module's weights are the device's."""
+
+    def state_dict(self) -> OptimizerState:
+        """See :class:`gnnkit.devices.Step`."""
+        return {} if self._optimizer is None else optimizer_state(self._module, self._optimizer)
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """See :class:`gnnkit.devices.Step`."""
+        assert self._optimizer is not None, "only a training step has an optimiser"
+        load_optimizer_state(self._module, self._optimizer, state)
 
     def _run(self, tensors: Tuple[Tensor, ...], num_targets: int) -> StepResult:
         assert self._compiled is not None
