@@ -63,22 +63,24 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
         config: As :func:`gnnkit.train.load_config` gives it.
         num_batches: How many batches to sample.
     """
+    from dataclasses import asdict
+
     from gnnkit.data import prepare_graph
     from gnnkit.datasets import load_dataset
     from gnnkit.loading import plan_padding
-    from gnnkit.nn import CONV_KINDS
+    from gnnkit.nn import model_spec
     from gnnkit.tasks import NodeClassification
     from gnnkit.train.loaders import training_loader
 
-    data, num_layers = config.dataset, config.model.num_layers
-    settings = config.train.resolved(num_layers)
+    data, model = config.dataset, asdict(config.model)
+    settings = config.train.resolved(config.model.num_layers)
     graph = load_dataset(
         data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
     )
     NodeClassification.for_graph(graph)  # Says what is missing for a training.
-    kind = CONV_KINDS[config.model.name]
-    graph = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    loader = training_loader(graph, kind, num_layers, settings, config.seed)
+    spec = model_spec(model.pop("name"), graph.num_features, graph.num_classes, **model)
+    graph = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    loader = training_loader(graph, spec, settings, config.seed)
     return plan_padding(loader, overflow_rate=settings.overflow_rate, num_batches=num_batches)
 
 

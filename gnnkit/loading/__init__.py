@@ -6,10 +6,12 @@ from gnnkit.loading.neighbor import NeighborLoader
 from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
+from gnnkit.loading.reducing import InputReduction
 
 __all__ = [
     "BatchSizes",
     "FullGraphLoader",
+    "InputReduction",
     "Loader",
     "NeighborLoader",
     "Packing",

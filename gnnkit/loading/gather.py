@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,43 +21,60 @@ from gnnkit.sampling.jit import kernel
 _EXPONENT_SHIFT = np.float32(2.0**112)
 
 
-@kernel
-def _copy_rows(table: Any, rows: Any, out: Any) -> None:
-    for row in range(len(rows)):
-        source = rows[row]
-        for column in range(table.shape[1]):
-            out[row, column] = table[source, column]
-
-
-@kernel
-def _widen_bfloat16(table: Any, rows: Any, bits: Any) -> None:
-    # A bfloat16 is the upper half of a float32.
-    for row in range(len(rows)):
-        source = rows[row]
-        for column in range(table.shape[1]):
-            bits[row, column] = np.uint32(table[source, column]) << np.uint32(16)
-
-
-@kernel
-def _widen_float16(table: Any, rows: Any, bits: Any, out: Any) -> None:
-    # With its fields moved into place a float16 reads as a float32 that is 2^112 too small, because the exponents'
-    # zero points differ by 112; a product puts that right for subnormal numbers too. Infinity and NaN need the
-    # largest exponent, which the product leaves alone: 2^31 - 2^23 sets its bits. `special` is 1 for them, else 0; a
-    # branch here would cost a half more time. `bits` and `out` are the same memory.
-    for row in range(len(rows)):
-        source = rows[row]
-        for column in range(table.shape[1]):
-            half = np.uint32(table[source, column])
-            wide = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
-            special = ((half & np.uint32(0x7C00)) + np.uint32(0x0400)) >> np.uint32(15)
-            bits[row, column] = wide | ((special << np.uint32(31)) - (special << np.uint32(23)))
-        for column in range(table.shape[1]):
-            out[row, column] *= _EXPONENT_SHIFT
-
-
 def loaded_dtype(dtype: torch.dtype) -> torch.dtype:
     """The type in which stored features of type ``dtype`` are loaded."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def stored_array(x: Tensor) -> NDArray[Any]:
+    """A table as kernels read it, in the same memory: uint16 stands for bfloat16 and int16 for float16."""
+    if x.dtype == torch.bfloat16:
+        # Through int16, because releases of torch before 2.3 know no uint16.
+        return x.view(torch.int16).numpy().view(np.uint16)
+    return x.view(torch.int16).numpy() if x.dtype == torch.float16 else x.numpy()
+
+
+def _bitcast(_context: Any, bits: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.uint32), generate
+
+
+_as_float32: Any = intrinsic(_bitcast)
+"""In a kernel: the float32 that has these 32 bits."""
+
+
+def widened(stored: Any) -> Any:
+    """In a kernel: a number of a stored table in the type in which it is loaded."""
+    raise NotImplementedError("for kernels only")
+
+
+@overload(widened, inline="always")
+def _widened(stored):  # type: ignore[no-untyped-def]  # Numba compares signatures, annotations included.
+    if stored == types.uint16:
+        # A bfloat16 is the upper half of a float32.
+        return lambda stored: _as_float32(np.uint32(stored) << np.uint32(16))
+    return _widened_float16 if stored == types.int16 else lambda stored: stored
+
+
+def _widened_float16(stored):  # type: ignore[no-untyped-def]
+    # With its fields moved into place a float16 reads as a float32 that is 2^112 too small, because the exponents'
+    # zero points differ by 112; a product puts that right for subnormal numbers too. Infinity and NaN need the
+    # largest exponent, which the product leaves alone: 2^31 - 2^23 sets its bits. `special` is 1 for them, else 0; a
+    # branch here would cost a half more time.
+    half = np.uint32(np.uint16(stored))
+    wide = ((half & np.uint32(0x8000)) << np.uint32(16)) | ((half & np.uint32(0x7FFF)) << np.uint32(13))
+    special = ((half & np.uint32(0x7C00)) + np.uint32(0x0400)) >> np.uint32(15)
+    return _as_float32(wide | ((special << np.uint32(31)) - (special << np.uint32(23)))) * _EXPONENT_SHIFT
+
+
+@kernel
+def _gather(table: Any, rows: Any, out: Any) -> None:
+    for row in range(len(rows)):
+        source = rows[row]
+        for column in range(table.shape[1]):
+            out[row, column] = widened(table[source, column])
 
 
 def gather_rows(x: Tensor, nodes: Tensor) -> Tensor:
@@ -67,16 +87,11 @@ def gather_rows(x: Tensor, nodes: Tensor) -> Tensor:
     Returns:
         Features. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``. New memory.
     """
-    rows: NDArray[np.int64] = nodes.numpy()
     out = torch.empty((nodes.numel(), x.shape[1]), dtype=loaded_dtype(x.dtype))
-    if x.dtype == torch.bfloat16:
-        _widen_bfloat16(_bits(x), rows, out.numpy().view(np.uint32))
-    elif x.dtype == torch.float16:
-        _widen_float16(_bits(x), rows, out.numpy().view(np.uint32), out.numpy())
-    else:
-        _copy_rows(x.numpy(), rows, out.numpy())
+    gather_into(x, nodes, out)
     return out
 
 
-def _bits(x: Tensor) -> NDArray[np.uint16]:
-    return x.view(torch.int16).numpy().view(np.uint16)
+def gather_into(x: Tensor, nodes: Tensor, out: Tensor) -> None:
+    """As :func:`gather_rows`, into memory that is there already."""
+    _gather(stored_array(x), nodes.numpy(), out.numpy())

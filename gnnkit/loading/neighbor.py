@@ -1,4 +1,4 @@
-"""Neighbour-sampled batches: seeds -> sample -> gather features -> batch -> pad -> transfer, in threads.
+"""Neighbour-sampled batches: seeds -> sample -> gather or reduce features -> batch -> pad -> transfer, in threads.
 
 Rules: a batch is a function of (loader, epoch, number of the batch), so it is the same for any number of threads.
 Every seed comes exactly once in an epoch, whatever the sizes that batches are padded to.
@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data import Batch, Graph
+from gnnkit.data import Batch, Block, Graph
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import prefetch
+from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
 from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -45,6 +46,8 @@ class NeighborLoader(Loader):
         transfer: The last stage, run in the thread that prepared the batch, for example ``Device.put``.
         pad: Bring every batch to these sizes, a last smaller one too; see :func:`gnnkit.loading.plan_padding`. None
             leaves batches as large as they are.
+        reduction: What the model's first layer does with its neighbours before it uses a parameter; it is done while
+            loading, which never copies the neighbours' features. None leaves it to the model.
         overflow: What to do with a batch that is too large for ``pad``: "carry" splits its seeds in halves until they
             fit, each part a batch of its own directly after the other, so that an epoch may have more batches than
             ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
@@ -76,6 +79,7 @@ class NeighborLoader(Loader):
         transfer: Transfer = identity,
         pad: Optional[PadSpec] = None,
         overflow: str = "carry",
+        reduction: Optional[InputReduction] = None,
     ) -> None:
         if overflow not in OVERFLOW:
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
@@ -101,6 +105,7 @@ class NeighborLoader(Loader):
         self.prefetch = prefetch
         self.pad = pad
         self.overflow = overflow
+        self.reduction = reduction
         self._x = features_of(graph)
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
@@ -130,7 +135,7 @@ class NeighborLoader(Loader):
         order = self._order(number)
         for index in spread(len(self), limit):
             sampled = self.sampler.sample(self._seeds(order, index), epoch=number, batch=index)
-            yield batch_sizes(sampled.blocks)
+            yield batch_sizes(self._blocks(sampled))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
@@ -166,7 +171,7 @@ class NeighborLoader(Loader):
         sampled = self.sampler.sample(seeds, epoch=epoch, batch=index)
         if self.pad is None:
             return [(seeds, sampled)]
-        sizes = batch_sizes(sampled.blocks)
+        sizes = batch_sizes(self._blocks(sampled))
         if self.overflow == "error" or len(seeds) == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
@@ -174,8 +179,17 @@ class NeighborLoader(Loader):
         half = (len(seeds) + 1) // 2
         return self._sample(seeds[:half], epoch, index) + self._sample(seeds[half:], epoch, index)
 
+    def _blocks(self, sampled: SampledBlocks) -> Tuple[Block, ...]:
+        """The blocks that a batch will have."""
+        if self.reduction is None:
+            return sampled.blocks
+        return (reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
+
     def _gather(self, seeds: NDArray[np.int64], sampled: SampledBlocks, index: int) -> Batch:
-        x = gather_rows(self._x, sampled.nodes)
+        if self.reduction is None:
+            x = gather_rows(self._x, sampled.nodes)
+        else:
+            x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction)
         nodes = torch.from_numpy(seeds.copy())
         y = None if self.graph.y is None else self.graph.y[nodes]
-        return Batch(sampled.blocks, x, y, nodes, 0 if y is None else count_targets(y), index)
+        return Batch(self._blocks(sampled), x, y, nodes, 0 if y is None else count_targets(y), index)

@@ -127,19 +127,24 @@ class ConvKind:
         parameters: Canonical parameters of a convolution of this kind.
         self_loops: Whether a self-loop is added to every node of the graph before training.
         gcn_norm: Whether edges carry the symmetric normalisation of GCN as weights.
+        reduces_first: How neighbours' features are reduced before the first parameter: "sum", "weighted_sum" (by edge
+            weights) or "mean" (for "sage" with its aggregation "mean" only). None: a parameter comes before.
+        reads_own: Whether a destination's own features are read, besides those of its in-neighbours.
     """
 
     parameters: Callable[[ConvSpec], Dict[str, ParameterSpec]]
     self_loops: bool = False
     gcn_norm: bool = False
+    reduces_first: Optional[str] = None
+    reads_own: bool = True
 
 
 CONV_KINDS: Mapping[str, ConvKind] = {
-    "gcn": ConvKind(_gcn, self_loops=True, gcn_norm=True),
-    "sage": ConvKind(_sage),
+    "gcn": ConvKind(_gcn, self_loops=True, gcn_norm=True, reduces_first="weighted_sum", reads_own=False),
+    "sage": ConvKind(_sage, reduces_first="mean"),
     "gat": ConvKind(_gat, self_loops=True),
     "gatv2": ConvKind(_gatv2, self_loops=True),
-    "gin": ConvKind(_gin),
+    "gin": ConvKind(_gin, reduces_first="sum"),
 }
 """The standard convolutions. Formulas are in docs/models.md and in ``gnnkit.backends.reference``."""
 

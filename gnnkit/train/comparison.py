@@ -205,7 +205,9 @@ class _Work:
 
     def first_batch(self, model: GNN) -> Batch:
         """The batch that training would begin with, in host memory."""
-        loader = training_loader(self.prepared(model), model.spec.kind, model.num_layers, self.config, self.seed)
+        # Fused into loading, the first layer's sum over neighbours would be nobody's, and no fault in it could be seen.
+        config = replace(self.config, fuse_first_layer="never")
+        loader = training_loader(self.prepared(model), model.spec, config, self.seed)
         return next(iter(loader.epoch(1)))
 
     def traces(self, model: GNN) -> List[Trace]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import List, Optional
 
 from gnnkit.data import Graph
-from gnnkit.loading import FullGraphLoader, Loader, NeighborLoader, PadSpec, Transfer
+from gnnkit.errors import ConfigError
+from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
-from gnnkit.nn import ConvKind
+from gnnkit.nn import ConvKind, ModelSpec
 from gnnkit.sampling import NeighborSampler
 from gnnkit.train.config import TrainConfig
 
@@ -39,8 +40,7 @@ def make_sampler(
 
 def training_loader(
     graph: Graph,
-    kind: ConvKind,
-    num_layers: int,
+    spec: ModelSpec,
     config: TrainConfig,
     seed: int,
     *,
@@ -51,17 +51,16 @@ def training_loader(
 
     Args:
         graph: The prepared graph.
-        kind: What is true of the model's convolutions.
-        num_layers: Number of the model's layers.
+        spec: The model.
         config: Resolved settings.
         seed: Seed of order and samples.
         transfer: What to do with a batch last.
         pad: Sizes to bring batches to.
     """
     nodes = graph.splits["train"]
-    sampler = make_sampler(graph, kind, config, config.fanouts, seed)
+    sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
     if sampler is None:
-        return FullGraphLoader(graph, nodes, num_layers=num_layers, transfer=transfer, pad=pad)
+        return FullGraphLoader(graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad)
     assert config.batch_size is not None
     return NeighborLoader(
         graph,
@@ -76,4 +75,28 @@ def training_loader(
         transfer=transfer,
         pad=pad,
         overflow=config.overflow,
+        reduction=input_reduction(spec, config.fuse_first_layer),
     )
+
+
+def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
+    """What of the first layer can be done while loading, if it is to be.
+
+    Args:
+        spec: The model.
+        fuse: "auto" (where it can be), "always" (it must be possible) or "never".
+
+    Raises:
+        ConfigError: "always", and the model does not allow it.
+    """
+    reason = None
+    if spec.input_dropout:
+        reason = f"its input dropout of {spec.input_dropout} comes before the sum"
+    elif spec.kind.reduces_first is None or (spec.conv == "sage" and spec.aggregation != "mean"):
+        reason = f"the convolution {spec.conv!r} does not begin with a sum or mean over neighbours"
+    if fuse == "always" and reason is not None:
+        raise ConfigError(f"fuse_first_layer is 'always', but this model's first layer cannot be fused: {reason}.")
+    if fuse == "never" or reason is not None:
+        return None
+    assert spec.kind.reduces_first is not None
+    return InputReduction(spec.kind.reduces_first, keep_own=spec.kind.reads_own or spec.residual)

@@ -26,6 +26,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import FOLDER, LAST
@@ -188,6 +189,8 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
     config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
+    if config.keep_memory:
+        keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
@@ -204,7 +207,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
         batch_size=config.eval_batch_size,
         sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
     )
-    loader_for = partial(training_loader, prepared, kind, model.num_layers, config, trainer.seed)
+    loader_for = partial(training_loader, prepared, model.spec, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec

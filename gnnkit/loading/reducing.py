@@ -1,0 +1,118 @@
+"""The first layer's aggregation, done while loading.
+
+Rules: only what stands before the first parameter moves here, so results change by rounding alone. Neighbours are read
+straight from the table of features, added up in float32 (float64 for float64), and never copied: the widest matrix of
+a batch is not made at all. What a backend sees is an ordinary block, in which every destination has one in-edge, from
+its finished aggregate; no layer needs to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.data import Block
+from gnnkit.errors import ConfigError
+from gnnkit.loading.gather import gather_into, loaded_dtype, stored_array, widened
+from gnnkit.sampling.jit import kernel
+
+REDUCTIONS = ("sum", "weighted_sum", "mean")
+"""How neighbours can be reduced ahead: their sum, their sum by edge weights, their mean."""
+
+
+@dataclass(frozen=True)
+class InputReduction:
+    """What a model's first layer does with its neighbours before it uses a parameter.
+
+    Attributes:
+        reduce: One of ``REDUCTIONS``.
+        keep_own: Whether the layer also reads the destinations' own features.
+
+    Raises:
+        ConfigError: No such reduction.
+    """
+
+    reduce: str
+    keep_own: bool = True
+
+    def __post_init__(self) -> None:
+        if self.reduce not in REDUCTIONS:
+            raise ConfigError(f"reduce is {self.reduce!r}, expected one of {', '.join(REDUCTIONS)}.")
+
+
+def reduced_block(block: Block, reduction: InputReduction) -> Block:
+    """The block that stands in for ``block`` once its sources are reduced.
+
+    Returns:
+        A block with the same destinations. Destination i has one in-edge of weight 1, from source ``num_dst + i`` if
+        the destinations' own features are kept in front, else from source i.
+    """
+    num = block.num_dst
+    first = num if reduction.keep_own else 0
+    return Block(torch.arange(num + 1), torch.arange(first, first + num), first + num)
+
+
+def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduction) -> Tensor:
+    """Features of the sources of :func:`reduced_block`.
+
+    Args:
+        x: Features in host memory, possibly memory-mapped. Shape [N, F], floating point.
+        nodes: Rows of the block's sources. Shape [block.num_src], int64.
+        block: The first block as it was sampled.
+        reduction: What to do.
+
+    Returns:
+        The destinations' own features, if they are kept, then for every destination its reduced neighbours; 0 where
+        there are none. Shape [2 * num_dst or num_dst, F]; float32 for float16 and bfloat16 input, else as ``x``.
+    """
+    num = block.num_dst
+    first = num if reduction.keep_own else 0
+    out = torch.empty((first + num, x.shape[1]), dtype=loaded_dtype(x.dtype))
+    gather_into(x, nodes[:first], out[:first])
+    arrays = (stored_array(x), nodes.numpy(), block.indptr.numpy(), block.indices.numpy())
+    if reduction.reduce == "weighted_sum" and block.edge_weight is not None:
+        _reduce_weighted_rows(*arrays, block.edge_weight.numpy(), out[first:].numpy())
+    else:
+        _reduce_rows(*arrays, reduction.reduce == "mean", out[first:].numpy())
+    return out
+
+
+@kernel
+def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: bool, out: Any) -> None:
+    for dst in range(len(indptr) - 1):
+        edge, end = indptr[dst], indptr[dst + 1]
+        for column in range(out.shape[1]):
+            out[dst, column] = 0
+        while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
+            r0, r1 = nodes[indices[edge]], nodes[indices[edge + 1]]
+            r2, r3 = nodes[indices[edge + 2]], nodes[indices[edge + 3]]
+            for column in range(out.shape[1]):
+                total = out[dst, column] + widened(table[r0, column])
+                total = total + widened(table[r1, column])
+                total = total + widened(table[r2, column])
+                out[dst, column] = total + widened(table[r3, column])
+            edge += 4
+        while edge < end:
+            source = nodes[indices[edge]]
+            for column in range(out.shape[1]):
+                out[dst, column] += widened(table[source, column])
+            edge += 1
+        if is_mean and end > indptr[dst]:
+            num = np.float32(end - indptr[dst])  # An integer would make this a division in float64.
+            for column in range(out.shape[1]):
+                out[dst, column] /= num
+
+
+@kernel
+def _reduce_weighted_rows(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, out: Any) -> None:
+    for dst in range(len(indptr) - 1):
+        for column in range(out.shape[1]):
+            out[dst, column] = 0
+        for edge in range(indptr[dst], indptr[dst + 1]):
+            source, weight = nodes[indices[edge]], weights[edge]
+            for column in range(out.shape[1]):
+                out[dst, column] += weight * widened(table[source, column])
