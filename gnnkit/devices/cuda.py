@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import contextmanager
 from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator
 
 import torch
+from torch import Tensor
 
 from gnnkit.availability import NO_HARDWARE, READY, Availability
 from gnnkit.data import Batch
@@ -40,11 +42,24 @@ class CudaDevice(EagerDevice):
             "check 'nvidia-smi' and CUDA_VISIBLE_DEVICES.",
         )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._streams = threading.local()
+
     def put(self, batch: Batch) -> Batch:
-        """See :class:`Device`; page-locked memory lets the copy run beside computation."""
+        """See :class:`Device`; the copy runs from page-locked memory on a stream of the calling thread's own.
+
+        The thread waits until its copy is done, and no other does: steps go on meanwhile on theirs.
+        """
         if batch.x.device.type == "cuda":
             return batch
-        return batch.map(lambda tensor: tensor.pin_memory()).to(self.torch_device, non_blocking=True)
+        if not hasattr(self._streams, "copies"):
+            self._streams.copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream: torch.cuda.Stream = self._streams.copies
+        with torch.cuda.stream(stream):
+            moved = batch.map(lambda tensor: tensor.pin_memory()).to(self.torch_device, non_blocking=True)
+        stream.synchronize()
+        return moved.map(_use_on_default_stream)
 
     def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
         """See :class:`Device`."""
@@ -62,6 +77,12 @@ class CudaDevice(EagerDevice):
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
         return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+
+
+def _use_on_default_stream(tensor: Tensor) -> Tensor:
+    # Else the memory would be free for the next copy as soon as Python lets go of it, with steps still reading it.
+    tensor.record_stream(torch.cuda.default_stream())
+    return tensor
 
 
 @contextmanager

@@ -6,10 +6,11 @@ Every seed comes exactly once in an epoch, whatever the sizes that batches are p
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -21,10 +22,12 @@ from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
-from gnnkit.loading.prefetch import prefetch
+from gnnkit.loading.prefetch import Pace, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
 from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
+
+_LOG = logging.getLogger(__name__)
 
 OVERFLOW = ("carry", "error")
 """What can be done with seeds whose batch is too large for fixed sizes."""
@@ -41,7 +44,8 @@ class NeighborLoader(Loader):
         shuffle: Visit the nodes in a new order every epoch, keyed by (seed, epoch).
         drop_last: Leave out a last batch that is smaller than the others.
         seed: Seed of the order.
-        num_threads: Threads that prepare batches. 0 prepares each in the caller's thread.
+        num_threads: Threads that prepare batches. 0 prepares each in the caller's thread. None begins with one and,
+            from the times of the first batches, goes on with as many from the next epoch as keep up with their use.
         prefetch: Finished batches to hold beyond one for each thread.
         transfer: The last stage, run in the thread that prepared the batch, for example ``Device.put``.
         pad: Bring every batch to these sizes, a last smaller one too; see :func:`gnnkit.loading.plan_padding`. None
@@ -74,7 +78,7 @@ class NeighborLoader(Loader):
         shuffle: bool,
         drop_last: bool = False,
         seed: int = 0,
-        num_threads: int = 1,
+        num_threads: Optional[int] = 1,
         prefetch: int = 2,
         transfer: Transfer = identity,
         pad: Optional[PadSpec] = None,
@@ -85,7 +89,7 @@ class NeighborLoader(Loader):
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
         for name, value, least in (
             ("batch_size", batch_size, 1),
-            ("num_threads", num_threads, 0),
+            ("num_threads", num_threads or 0, 0),
             ("prefetch", prefetch, 0),
         ):
             if value < least:
@@ -109,6 +113,7 @@ class NeighborLoader(Loader):
         self._x = features_of(graph)
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
+        self._pace = Pace() if num_threads is None else None
         if len(self) == 0:
             raise ConfigError(
                 f"drop_last leaves no batch: batch_size is {batch_size} and there are {len(self._nodes)} nodes. "
@@ -122,13 +127,24 @@ class NeighborLoader(Loader):
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``."""
-        build = partial(self._build, self._order(number), number)
+        build: Callable[[int], List[Batch]] = partial(self._build, self._order(number), number)
+        if self._pace is not None:
+            build = self._pace.making(build)
         position = 0
-        with closing(prefetch(build, len(self), num_threads=self.num_threads, ahead=self.prefetch)) as groups:
-            for parts in groups:
+        num_threads = 1 if self.num_threads is None else self.num_threads
+        with closing(prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch)) as groups:
+            for parts in groups if self._pace is None else self._pace.using(groups):
                 for batch in parts:
                     yield batch if batch.index == position else replace(batch, index=position)
                     position += 1
+        self._set_pace()
+
+    def _set_pace(self) -> None:
+        """Settle the number of threads once enough has been measured."""
+        chosen = None if self._pace is None else self._pace.num_threads()
+        if chosen is not None:
+            _LOG.info("Batches are prepared in %d thread(s) from here on.", chosen)
+            self.num_threads, self._pace = chosen, None
 
     def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
         """See :class:`Loader`; neighbours are sampled, features are not read."""

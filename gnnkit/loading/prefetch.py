@@ -6,9 +6,13 @@ way an iteration ends, its threads end with it.
 
 from __future__ import annotations
 
+import math
+import os
+import statistics
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Generator, TypeVar
+from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional, TypeVar
 
 T = TypeVar("T")
 
@@ -43,3 +47,53 @@ def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: 
         for future in pending:
             future.cancel()
         threads.shutdown(wait=True)
+
+
+class Pace:
+    """How long items take to make and to use, and how many threads make them as fast as they are used.
+
+    Attributes:
+        made: Seconds that each item took to make, in the order in which they were finished.
+        used: Seconds that the consumer spent on each item.
+
+    Example:
+        >>> pace = Pace()
+        >>> pace.made, pace.used = [0.9, 0.3, 0.3, 0.3], [0.5, 0.1, 0.1, 0.1]
+        >>> pace.num_threads(most=8)
+        3
+    """
+
+    ENOUGH = 4
+
+    def __init__(self) -> None:
+        self.made: List[float] = []
+        self.used: List[float] = []
+
+    def making(self, produce: Callable[[int], T]) -> Callable[[int], T]:
+        """``produce``, timed."""
+
+        def timed(item: int) -> T:
+            start = time.perf_counter()
+            result = produce(item)
+            self.made.append(time.perf_counter() - start)
+            return result
+
+        return timed
+
+    def using(self, items: Iterable[T]) -> Iterator[T]:
+        """The items; what the consumer does with each is timed."""
+        for item in items:
+            start = time.perf_counter()
+            yield item
+            self.used.append(time.perf_counter() - start)
+
+    def num_threads(self, most: Optional[int] = None) -> Optional[int]:
+        """Threads that keep up with the consumer, from 1 to ``most``; None while too little has been seen.
+
+        The first item does not count: kernels are compiled for it.
+        """
+        if min(len(self.made), len(self.used)) < self.ENOUGH:
+            return None
+        most = (os.cpu_count() or 1) if most is None else most
+        made, used = statistics.median(self.made[1:]), statistics.median(self.used[1:])
+        return max(1, min(most, math.ceil(made / max(used, 1e-6))))

@@ -79,7 +79,8 @@ class TrainConfig:
         weighted: Whether neighbours are drawn in proportion to edge weights.
         shuffle: Whether training nodes are shuffled in every epoch.
         drop_last: Whether a last, smaller batch is left out.
-        num_threads: Threads that prepare batches.
+        num_threads: Threads that prepare batches; 0 prepares them between steps. None: so many that they keep up with
+            the steps of the first epoch.
         prefetch: Batches prepared ahead.
         fuse_first_layer: Whether the first layer's sum over neighbours is done while loading sampled batches: "auto"
             where the model begins with one ("sage" with mean, "gcn", "gin", without input dropout), "always" to
@@ -112,7 +113,7 @@ class TrainConfig:
     weighted: bool = False
     shuffle: bool = True
     drop_last: bool = False
-    num_threads: int = 1
+    num_threads: Optional[int] = None
     prefetch: int = 2
     fuse_first_layer: str = "auto"
     keep_memory: bool = True
