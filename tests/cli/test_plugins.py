@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Dict
 
@@ -118,6 +119,47 @@ def test_of_two_with_one_name_the_user_picks(tmp_path: Path) -> None:
     done = gnnkit_command(environment, *run, "double@first-one", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "loaded").exists()
+    config = next((tmp_path / "runs").glob("*/config.yaml"))
+    assert "backend: double@first-one\n" in config.read_text()  # So the run can be repeated from it.
+    done = gnnkit_command(environment, "run", str(config), "--json", cwd=tmp_path)
+    assert done.returncode == 0 and json.loads(done.stdout.splitlines()[-1])["backend"] == "double", done.stderr
+
+
+CONFORM = """
+from gnnkit.testing import conform
+for name in ("double@first-one", "pair@first-pair", "twins@first-twins"):
+    report = conform(name, only=['declaration'])
+    print(report.kind, len(report.passed), report.problems)
+"""
+DATASET = """
+from dataclasses import dataclass
+from gnnkit.datasets.karate import Karate
+@dataclass(frozen=True)
+class Plugin(Karate):
+    name = "twins"
+"""
+
+
+def test_of_two_with_one_name_each_can_be_checked(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    for distribution, suffix in (("First-One", ""), ("second.one", "\nraise RuntimeError('the second')")):
+        first_or_second = distribution[:-4]
+        install(site, "double", BACKEND.format(name="double") + suffix, distribution=distribution)
+        install(
+            site, "pair", DEVICE.format(name="pair") + suffix, group="devices", distribution=f"{first_or_second}-pair"
+        )
+        install(site, "twins", DATASET + suffix, group="datasets", distribution=f"{first_or_second}-twins")
+    environment = environment_with(site)
+    done = gnnkit_command(environment, "conform", "double", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "2 distributions claim this name" in done.stderr and "double@first-one or double@second-one" in done.stderr
+    done = gnnkit_command(environment, "conform", "double@second-one", cwd=tmp_path)
+    assert done.returncode == 2 and "the second" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", CONFORM], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["backend 1 []", "device 1 []", "dataset 1 []"], done.stdout + done.stderr
 
 
 OPTIONS = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import FrozenSet
+
 import pytest
 
 from gnnkit.backends.reference import ReferenceBackend
@@ -10,11 +12,11 @@ from gnnkit.testing import BackendSuite, Report
 from tests.testing.mutants import MUTANTS, narrowed
 
 # Trainings take most of the time and are about whole models; faults of single layers are found without them.
-SLOW = {"losses", "repeated", "saved", "learns", "missing_library"}
+SLOW = {"losses", "repeated", "saved", "resumed", "learns", "missing_library"}
 QUICK = [item.name for item in BackendSuite.checks() if item.name not in SLOW]
 
 
-def examine(backend_class) -> Report:
+def examine(backend_class, also: FrozenSet[str] = frozenset()) -> Report:
     class Planted(BackendSuite):
         name = "mutant"
 
@@ -24,7 +26,7 @@ def examine(backend_class) -> Report:
         def make_device(self) -> Device:
             return load_device("cpu")
 
-    return Planted().run(only=QUICK)
+    return Planted().run(only=[*QUICK, *also])
 
 
 def test_there_are_enough() -> None:
@@ -33,7 +35,7 @@ def test_there_are_enough() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_fault_is_caught_and_pointed_at(name: str) -> None:
-    report = examine(MUTANTS[name].backend)
+    report = examine(MUTANTS[name].backend, also=MUTANTS[name].points_at_it)
     assert not report.is_conformant
     assert MUTANTS[name].points_at_it <= {result.check for result in report.failed}, report.problems
 

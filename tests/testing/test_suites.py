@@ -168,6 +168,24 @@ class OwnWeights(EagerStep):
         super().__init__(own, optimizer, options, device_type)
 
 
+class ForgetsMoments(EagerStep):
+    def state_dict(self):
+        return {}
+
+
+class StartsAfresh(EagerStep):
+    def load_state_dict(self, state):
+        pass
+
+
+class LosesStepCount(EagerStep):
+    def state_dict(self):
+        return {
+            name: {key: value * (key != "step") for key, value in tensors.items()}
+            for name, tensors in super().state_dict().items()
+        }
+
+
 class CountsPadding(EagerStep):
     def __call__(self, batch):
         return replace(super().__call__(batch), num_targets=len(batch.nodes))
@@ -186,6 +204,9 @@ class SumOfLosses(EagerStep):
         (StaysInTraining, {"evaluating"}),
         (FixedRate, {"learning_rate"}),
         (OwnWeights, {"steps", "pull"}),
+        (ForgetsMoments, {"resumed"}),
+        (StartsAfresh, {"resumed"}),
+        (LosesStepCount, {"resumed"}),
         (CountsPadding, {"steps"}),
         (SumOfLosses, {"steps"}),
     ],
