@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Type
+from typing import Any, Iterator, Mapping, Optional, Sequence, Set, Type
 
 from gnnkit.backends import backends
 from gnnkit.datasets import datasets
@@ -70,7 +70,7 @@ def _kind(name: str) -> str:
     if not found and any(name.startswith(f"{family}-") for family in datasets.names()):
         found = ["dataset"]
     if not found:
-        everything: List[str] = [known for registry in _REGISTRIES.values() for known in registry.names()]
+        everything: Set[str] = {known for registry in _REGISTRIES.values() for known in registry.names()}
         if name in backends.official:
             backends.load(name)  # Raises with the line that installs it.
         raise UnknownNameError("plugin", name, everything)

@@ -65,7 +65,7 @@ def fit(
     return trainer.fit(model, communities() if graph is None else graph, resume=resume)
 
 
-def dropout_on(device: DeviceCapabilities) -> Mapping[str, float]:
+def dropout_on(device: DeviceCapabilities) -> Mapping[str, Any]:
     """Rates of dropout for trainings on one device that must be equal; none where its random numbers may be its own."""
     names = () if device.static_shapes else _NO_DROPOUT
     return dict.fromkeys(names, 0.3)
