@@ -52,6 +52,7 @@ check-format: $(VENV)/ready-check
 check-types: $(VENV)/ready-check
 	@echo "mypy"
 	@$(BIN)/mypy
+	@$(BIN)/mypy examples/plugins/*/gnnkit_*/*.py
 
 check-layers: $(VENV)/ready-check
 	@echo "import-linter"

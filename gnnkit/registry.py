@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Dict, Generic, List, Optional, Type, TypeVar
 
@@ -72,6 +73,29 @@ class Registry(Generic[T]):
                     found.setdefault((plugin.name, plugin.distribution), plugin)
         return [found[key] for key in sorted(found)]
 
+    def claims(self, name: str) -> List[Plugin]:
+        """Who provides a name: one plugin, none, or several that share it.
+
+        Args:
+            name: A plugin's name, or ``name@distribution``.
+        """
+        return [plugin for plugin in self.plugins() if name in (plugin.name, plugin.full_name)]
+
+    def name_of(self, loaded: Type[T]) -> str:
+        """What to call a plugin so that :meth:`load` finds it again: ``name@distribution`` where others share its name.
+
+        Args:
+            loaded: The plugin's class.
+        """
+        name: str = loaded.name  # type: ignore[attr-defined]
+        shared = self.claims(name)
+        if len(shared) > 1:
+            for plugin in shared:
+                # Of the others nothing must be imported; the class that is asked about is here already.
+                if plugin.point.value.split(":")[0] in sys.modules and plugin.point.load() is loaded:
+                    return plugin.full_name
+        return name
+
     def entry_points(self) -> List[Any]:
         """The entry points of all plugins of the group."""
         return [plugin.point for plugin in self.plugins()]
@@ -88,7 +112,7 @@ class Registry(Generic[T]):
     def is_ours(self, name: str) -> bool:
         """Whether a name is claimed by gnnkit itself, or by an official distribution, alone."""
         ours = {"gnnkit", *self.official.values()}
-        claims = [plugin.distribution for plugin in self.plugins() if name in (plugin.name, plugin.full_name)]
+        claims = [plugin.distribution for plugin in self.claims(name)]
         return len(claims) == 1 and claims[0] in ours
 
     def load(self, name: str) -> Type[T]:
@@ -106,7 +130,7 @@ class Registry(Generic[T]):
             BrokenPluginError: The plugin fails to import, is of another kind, was written for another version of
                 the interface, or several distributions claim its name.
         """
-        claims = [plugin for plugin in self.plugins() if name in (plugin.name, plugin.full_name)]
+        claims = self.claims(name)
         if not claims:
             if name in self.official:
                 raise NotInstalledError(f"{self.what.capitalize()} {name!r}", f"pip install {self.official[name]}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
-from typing import Dict, Mapping
+from typing import Dict
 
 import gnnkit
 
@@ -23,17 +23,13 @@ def install(site: Path, name: str, source: str, *, group: str = "backends", dist
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[gnnkit.{group}]\n{name} = {module}:Plugin\n")
+    importlib.invalidate_caches()
 
 
 def environment_with(site: Path, **settings: str) -> Dict[str, str]:
     """The environment of a process that finds the folder's plugins."""
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, **settings}
-
-
-def gnnkit_command(environment: Mapping[str, str], *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "gnnkit.cli.main", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=dict(environment))
 
 
 def clean_environment(parent: Path) -> Path:

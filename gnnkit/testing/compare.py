@@ -43,7 +43,7 @@ def expect_error(kind: Type[Exception], action: Callable[[], Any], word: str) ->
     """
     try:
         action()
-    except Exception as error:
+    except Exception as error:  # Another error than the right one is a finding, whichever it is.
         text = str(error)
         if not isinstance(error, kind):
             name = type(error).__name__

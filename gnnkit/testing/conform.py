@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Type
+from typing import Any, Iterator, Mapping, Optional, Sequence, Set, Type
 
 from gnnkit.backends import backends
 from gnnkit.datasets import datasets
@@ -27,7 +27,8 @@ def conform(name: str, *, kind: Optional[str] = None, device: Optional[str] = No
     """Check an installed plugin.
 
     Args:
-        name: The plugin's name; of a family of data sets the whole one, "ogbn-arxiv".
+        name: The plugin's name, or ``name@distribution`` where several share it; of a family of data sets the whole
+            one, "ogbn-arxiv".
         kind: "backend", "device" or "dataset". None: the first of them that has a plugin of that name.
         device: Measure a backend on this device instead of the one that it is made for.
         only: Names of the checks to make. Empty: all.
@@ -57,7 +58,7 @@ def conform(name: str, *, kind: Optional[str] = None, device: Optional[str] = No
     for wanted in only:
         if wanted not in names:
             raise UnknownNameError(f"check of a {kind}", wanted, names)
-    if kind != "dataset" or name in datasets.names():
+    if kind != "dataset" or datasets.claims(name):
         _REGISTRIES[kind].load(name)  # What cannot be loaded at all is an error with a fix, not a list of failures.
     with _quiet():
         return suite.run(only)
@@ -65,11 +66,11 @@ def conform(name: str, *, kind: Optional[str] = None, device: Optional[str] = No
 
 def _kind(name: str) -> str:
     """The first kind that has a plugin of that name."""
-    found = [kind for kind, registry in _REGISTRIES.items() if name in registry.names()]
+    found = [kind for kind, registry in _REGISTRIES.items() if registry.claims(name)]
     if not found and any(name.startswith(f"{family}-") for family in datasets.names()):
         found = ["dataset"]
     if not found:
-        everything: List[str] = [known for registry in _REGISTRIES.values() for known in registry.names()]
+        everything: Set[str] = {known for registry in _REGISTRIES.values() for known in registry.names()}
         if name in backends.official:
             backends.load(name)  # Raises with the line that installs it.
         raise UnknownNameError("plugin", name, everything)

@@ -70,7 +70,7 @@ class DatasetSuite(Suite):
         """
         cls = self.dataset_class()
         assert issubclass(cls, Dataset), f"the plugin is {cls!r}, expected a Dataset."
-        assert cls.name == self.name or (cls.is_family and self.name.startswith(f"{cls.name}-")), (
+        assert cls.name == self.name.split("@")[0] or (cls.is_family and self.name.startswith(f"{cls.name}-")), (
             f"the class is named {cls.name!r}, it was asked for as {self.name!r}."
         )
         assert cls.api_version == API_VERSION, f"api_version is {cls.api_version!r}, this is version {API_VERSION}."

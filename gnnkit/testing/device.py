@@ -25,8 +25,11 @@ from gnnkit.testing.plugin import PluginSuite
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import (
     HOW,
+    SAMPLED,
     batches,
     compare_losses,
+    compare_resumed,
+    dropout_on,
     fit,
     learnt_accuracy,
     losses,
@@ -257,6 +260,16 @@ class DeviceSuite(PluginSuite):
         received = fit(self.model(), self.make_device(), **how)
         expected = fit(move_model(self.model(), load_backend("reference")), load_device("cpu"), **how)
         compare_losses("the training", losses(received), losses(expected), 1e-3)
+
+    @check()
+    def test_resumed(self) -> None:
+        """Save and resume equal an uninterrupted run.
+
+        With Adam and on samples, two epochs that are saved and two after resuming on a new device give the losses and
+        the weights of four in one go: the step hands out the optimiser's whole state and takes it back. Dropout is on
+        where the device takes batches of any shape; one with fixed shapes may have random numbers of its own.
+        """
+        compare_resumed(self.model(**dropout_on(self.plugin_class().capabilities)), self.make_device, **SAMPLED)
 
     @check(needs=["bfloat16"])
     def test_bfloat16(self) -> None:

@@ -16,8 +16,11 @@ from gnnkit.testing.suite import check
 from gnnkit.testing.training import (
     HOW,
     MODELS,
+    SAMPLED,
     batches,
     compare_losses,
+    compare_resumed,
+    dropout_on,
     fit,
     learnt_accuracy,
     losses,
@@ -109,6 +112,17 @@ class ModelChecks(BackendBase):
         received = outputs(again, device)
         device.close()
         compare("an output of the loaded model", received, expected, 1e-4)
+
+    @check(needs=_CONV, over=list(MODELS))
+    def test_resumed(self, case: str) -> None:
+        """Save and resume equal an uninterrupted run.
+
+        On samples, two epochs that are saved and two after resuming give the losses and the weights of four in one go:
+        nothing that counts is outside the canonical weights and the optimiser's state. Dropout is on where the device
+        takes batches of any shape; one with fixed shapes may have random numbers of its own.
+        """
+        model = model_for(case, self.make_backend(), **dropout_on(self.declared_by_device))
+        compare_resumed(model, self.make_device, **SAMPLED)
 
     @check(needs=_CONV, over=list(MODELS))
     def test_learns(self, case: str) -> None:

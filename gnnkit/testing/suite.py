@@ -16,6 +16,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, List, Sequence, Tuple, TypeVar
 
+from gnnkit.errors import CapabilityError
 from gnnkit.testing.report import FAILED, PASSED, SKIPPED, CheckResult, Report
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -102,8 +103,14 @@ class Suite:
 
         Returns:
             The undeclared capability in words; empty if it is declared.
+
+        Raises:
+            CapabilityError: The suite does not know the capability, so that it cannot tell.
         """
-        raise NotImplementedError(need)
+        raise CapabilityError(
+            f"A check of {type(self).__name__} needs {need!r}, which the suite cannot look up. "
+            "Define lacks(need, case) for it, and hand on to super() what it does not know."
+        )
 
     @classmethod
     def checks(cls) -> List[Check]:

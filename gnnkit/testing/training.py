@@ -7,18 +7,21 @@ and each device has a stream of its own; layer normalisation is on, so that whol
 from __future__ import annotations
 
 import math
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from gnnkit.backends import Backend, build_model
 from gnnkit.data import Batch, Graph, prepare_graph
-from gnnkit.devices import Device, StepOptions
+from gnnkit.devices import Device, DeviceCapabilities, StepOptions
 from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.testing.compare import compare_states
 from gnnkit.testing.graphs import communities
 from gnnkit.train import RunResult, Trainer
 
@@ -48,11 +51,47 @@ def model_for(name: str, backend: Backend, graph: Optional[Graph] = None, **sett
 
 
 def fit(
-    model: GNN, device: Device, graph: Optional[Graph] = None, *, epochs: int = 3, lr: float = 0.01, **settings: Any
+    model: GNN,
+    device: Device,
+    graph: Optional[Graph] = None,
+    *,
+    epochs: int = 3,
+    lr: float = 0.01,
+    resume: Optional[Path] = None,
+    **settings: Any,
 ) -> RunResult:
     """Train a model on the communities, or on another graph; the device is closed at the end."""
     trainer = Trainer(None, device, progress=False, epochs=epochs, lr=lr, **settings)
-    return trainer.fit(model, communities() if graph is None else graph)
+    return trainer.fit(model, communities() if graph is None else graph, resume=resume)
+
+
+def dropout_on(device: DeviceCapabilities) -> Mapping[str, Any]:
+    """Rates of dropout for trainings on one device that must be equal; none where its random numbers may be its own."""
+    names = () if device.static_shapes else _NO_DROPOUT
+    return dict.fromkeys(names, 0.3)
+
+
+def compare_resumed(model: GNN, make_device: Callable[[], Device], **settings: Any) -> None:
+    """Refuse a training of four epochs, saved after two and gone on with, that is not the one without a break.
+
+    Args:
+        model: What is trained.
+        make_device: Makes a new device for every training.
+        settings: How it is trained.
+
+    Raises:
+        AssertionError: Nothing was saved, or with the first loss or weight that differs.
+    """
+    whole = fit(model, make_device(), epochs=4, **settings)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        fit(model, make_device(), epochs=2, run_dir=run, **settings)
+        saved = (run / "checkpoints" / "last.safetensors").is_file()
+        assert saved, "a run cannot be resumed: no state was saved, because the step's state_dict refuses."
+        resumed = fit(model, make_device(), epochs=4, resume=run, **settings)
+    compare_losses("the resumed training", losses(resumed), losses(whole), 1e-4)
+    states = [result.model.canonical_state() for result in (resumed, whole)]
+    compare_states(states[0], states[1], "after the resumed training", 1e-4)
 
 
 def learnt_accuracy(name: str, backend: Backend, device: Device) -> float:

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from gnnkit.backends import Backend, load_backend, move_model
+from gnnkit.backends import Backend, backends, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, describe_data, prepare_graph
-from gnnkit.devices import Device, Step, StepOptions, choose_device
+from gnnkit.devices import Device, Step, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
@@ -152,8 +152,8 @@ class Trainer:
             **self.facts,
             "model": model_settings(job.model.spec),
             "train": asdict(job.config),
-            "backend": job.backend.name,
-            "device": job.device.name,
+            "backend": backends.name_of(type(job.backend)),
+            "device": devices.name_of(type(job.device)),
             "backend_options": self.backend_options,
             "device_options": self.device_options,
             "seed": self.seed,
@@ -188,7 +188,8 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
-    config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
+    settings = train_config(model.spec.conv, trainer.settings)
+    config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
     if config.keep_memory:
         keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)

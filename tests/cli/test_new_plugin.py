@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from gnnkit.cli.new_plugin import KINDS, write_plugin
 from gnnkit.errors import ConfigError, UnknownNameError
-from tests.plugins import clean_environment, environment_with, pip_install, run_python
+from tests.commands import gnnkit_command
+from tests.plugins import clean_environment, pip_install, run_python
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +48,7 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 def test_an_existing_folder_is_kept(tmp_path: Path) -> None:
     (tmp_path / "gnnkit-mine").mkdir()
     (tmp_path / "gnnkit-mine" / "thesis.txt").write_text("years of work")
-    command = [
-        sys.executable,
-        "-m",
-        "gnnkit.cli.main",
-        "new-plugin",
-        "mine",
-        "--kind",
-        "device",
-        "--dir",
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_with(tmp_path))
+    done = gnnkit_command("new-plugin", "mine", "--kind", "device", "--dir", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 2 and "is there already" in done.stderr
     assert [path.name for path in (tmp_path / "gnnkit-mine").iterdir()] == ["thesis.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["gnnkit-mine"]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.commands import gnnkit_command, gnnkit_here
+
 SAMPLED = ["--dataset", "digits", "--fanouts", "4,4", "--batch-size", "64", "--model", "sage", "--batches", "16"]
 
 
-def gnnkit_plan(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "gnnkit.cli.main", "plan", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 def test_sampled_plan_as_json(tmp_path: Path) -> None:
-    done = gnnkit_plan(*SAMPLED, "--overflow-rate", "0.1", "--picture", "here/sizes.png", "--json", cwd=tmp_path)
+    done = gnnkit_command(
+        "plan", *SAMPLED, "--overflow-rate", "0.1", "--picture", "here/sizes.png", "--json", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert len(values["num_nodes"]) == 3 and len(values["num_edges"]) == 2
@@ -30,7 +27,7 @@ def test_sampled_plan_as_json(tmp_path: Path) -> None:
 
 
 def test_full_graph_plan_as_table(tmp_path: Path) -> None:
-    done = gnnkit_plan("--dataset", "karate", "train.overflow_rate=0", cwd=tmp_path)
+    done = gnnkit_here("plan", "--dataset", "karate", "train.overflow_rate=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for text in ("padded to", "waste in %", "nodes of level 0", "edges of block 1", "0.0% of batches", "plan.png"):
         assert text in done.stdout
@@ -48,6 +45,6 @@ def test_full_graph_plan_as_table(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_gives_a_line_and_exit_code_2(arguments: list, message: str, tmp_path: Path) -> None:
-    done = gnnkit_plan(*arguments, cwd=tmp_path)
+    done = gnnkit_here("plan", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr

@@ -10,7 +10,9 @@ from typing import Dict
 
 import pytest
 
-from tests.plugins import environment_with, gnnkit_command, install
+from gnnkit.testing import conform
+from tests.commands import gnnkit_command, gnnkit_here
+from tests.plugins import environment_with, install
 
 BACKEND = """
 from gnnkit.backends.reference import ReferenceBackend
@@ -36,45 +38,92 @@ BROKEN = {
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
     "ends": ("import os\nos._exit(0)", "ended the interpreter with code 0"),
     "crashes": (CRASH, "SIGSEGV"),
-    "hangs": (HANG, "no answer within 20 s"),
+    "hangs": (HANG, "no answer within 12 s"),
     "old": (BACKEND.format(name="old") + "    api_version = 0", "version 0 of the plugin interface, this is version 1"),
 }
 REFUSED = ("raises", "exits", "old")
 
 
+NARROW = """
+from gnnkit.backends import BackendCapabilities
+from gnnkit.backends.reference import ReferenceBackend
+class Plugin(ReferenceBackend):
+    name = "narrow"
+    capabilities = BackendCapabilities(
+        convs=frozenset({"gcn"}), devices=frozenset({"cpu"}), dtypes=frozenset({"float32"}), note="It is young."
+    )
+"""
+MARK = "\nimport os, pathlib\npathlib.Path(os.environ['LOADED']).touch()"
+
+
+def install_double(site: Path) -> None:
+    """Two distributions with a backend of one name; the first leaves a mark when it is imported, the second fails."""
+    install(site, "double", BACKEND.format(name="double") + MARK, distribution="First_One")
+    install(site, "double", "raise RuntimeError('the second')", distribution="second.one")
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
-    """An environment with every backend of ``BROKEN``, and one that works."""
+    """An environment with every backend of ``BROKEN``, two with one name, and two that work."""
     site = tmp_path_factory.mktemp("site")
     for name, (source, _) in BROKEN.items():
         install(site, name, source)
     install(site, "good", BACKEND.format(name="good"))
-    return environment_with(site, GNNKIT_PROBE_SECONDS="20", PID_FILE=str(site / "pid"))
+    install(site, "narrow", NARROW)
+    install_double(site)
+    settings = {"PID_FILE": str(site / "pid"), "LOADED": str(site / "loaded")}
+    return environment_with(site, GNNKIT_PROBE_SECONDS="12", **settings)
 
 
-def test_each_is_listed_with_its_cause(environment: Dict[str, str], tmp_path: Path) -> None:
-    done = gnnkit_command(environment, "backends", "--json", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def listed(environment: Dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Dict[str, dict]:
+    """What ``gnnkit backends`` says in that environment."""
+    arguments = ("backends", "--capabilities", "--json")
+    done = gnnkit_command(*arguments, cwd=tmp_path_factory.mktemp("cwd"), environment=environment)
     assert done.returncode == 0, done.stderr
-    answers = json.loads(done.stdout.splitlines()[-1])
-    assert answers["reference"]["status"] == answers["good"]["status"] == "ready"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose plugins are found by this process and by those that it starts; for plugins that do no harm."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", environment_with(site)["PYTHONPATH"])
+    return site
+
+
+def test_each_is_listed_with_its_cause(environment: Dict[str, str], listed: Dict[str, dict]) -> None:
+    assert listed["reference"]["status"] == listed["good"]["status"] == "ready"
     for name, (_, cause) in BROKEN.items():
-        assert answers[name]["status"] == "broken"
-        assert cause in answers[name]["detail"]
+        assert listed[name]["status"] == "broken"
+        assert cause in listed[name]["detail"]
+    declared = {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "note": "It is young."}
+    assert listed["narrow"]["capabilities"] == declared
     pid = Path(environment["PID_FILE"]).read_text()
     state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
     assert state.strip() in ("", "Z"), "the process that a plugin had started still runs"
 
 
+def test_those_with_one_name_are_listed_and_not_loaded(environment: Dict[str, str], listed: Dict[str, dict]) -> None:
+    for name in ("double@first-one", "double@second-one"):
+        assert listed[name]["status"] == "ambiguous"
+        assert "double@first-one or double@second-one" in listed[name]["fix"]
+    assert not Path(environment["LOADED"]).exists()
+
+
 def test_a_broken_one_is_refused_and_others_run(environment: Dict[str, str], tmp_path: Path) -> None:
     for name in REFUSED:
-        done = gnnkit_command(environment, "run", "--backend", name, "--dataset", "karate", cwd=tmp_path)
+        arguments = ("run", "--backend", name, "--dataset", "karate")
+        done = gnnkit_command(*arguments, cwd=tmp_path, environment=environment)
         assert done.returncode == 2, name
         assert f"'{name}' is installed but cannot be used" in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
     for name in ("good", "reference"):
         arguments = ("run", "--backend", name, "--dataset", "karate", "--epochs", "1", "--json")
-        done = gnnkit_command(environment, *arguments, cwd=tmp_path)
+        done = gnnkit_command(*arguments, cwd=tmp_path, environment=environment)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["backend"] == name
 
@@ -87,37 +136,58 @@ def test_broken_devices_and_data_sets_do_not_keep_a_run_from_its_device(tmp_path
     install(site, "better", DEVICE.format(name="better"), group="devices")
     install(site, "stops", CRASH, group="datasets")
     environment = environment_with(site)
-    done = gnnkit_command(environment, "run", "--dataset", "karate", "--epochs", "1", "--json", cwd=tmp_path)
+    run = ("run", "--dataset", "karate", "--epochs", "1", "--json")
+    done = gnnkit_command(*run, cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["device"] == "better"  # "auto" still sees what works.
-    done = gnnkit_command(environment, "datasets", "--json", cwd=tmp_path)
+    done = gnnkit_command("datasets", "--json", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     summaries = json.loads(done.stdout.splitlines()[-1])
+    assert {"digits", "karate", "cora", "facebook_large"} <= set(summaries)
     assert "SIGSEGV" in summaries["stops"] and "34 members" in summaries["karate"]
 
 
-def test_of_two_with_one_name_the_user_picks(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    mark = "\nimport os, pathlib\npathlib.Path(os.environ['LOADED']).touch()"
-    install(site, "double", BACKEND.format(name="double") + mark, distribution="First_One")
-    install(site, "double", "raise RuntimeError('the second')", distribution="second.one")
-    environment = environment_with(site, LOADED=str(tmp_path / "loaded"))
-    answers = json.loads(gnnkit_command(environment, "backends", "--json", cwd=tmp_path).stdout.splitlines()[-1])
-    for name in ("double@first-one", "double@second-one"):
-        assert answers[name]["status"] == "ambiguous"
-        assert "double@first-one or double@second-one" in answers[name]["fix"]
+def test_of_two_with_one_name_the_user_picks(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_double(site)
+    monkeypatch.setenv("LOADED", str(tmp_path / "loaded"))
     run = ("run", "--dataset", "karate", "--epochs", "1", "--json", "--backend")
-    done = gnnkit_command(environment, *run, "double", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "2 distributions claim this name" in done.stderr and "double@first-one" in done.stderr
+    for command in (run, ("conform",)):
+        done = gnnkit_here(*command, "double", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "2 distributions claim this name" in done.stderr and "double@first-one" in done.stderr
+        done = gnnkit_here(*command, "double@second-one", cwd=tmp_path)
+        assert done.returncode == 2 and "the second" in done.stderr
     assert not (tmp_path / "loaded").exists()
-    done = gnnkit_command(environment, *run, "double@second-one", cwd=tmp_path)
-    assert done.returncode == 2 and "the second" in done.stderr
-    assert not (tmp_path / "loaded").exists()
-    done = gnnkit_command(environment, *run, "double@first-one", cwd=tmp_path)
+    done = gnnkit_here(*run, "double@first-one", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "loaded").exists()
+    config = next((tmp_path / "runs").glob("*/config.yaml"))
+    assert "backend: double@first-one\n" in config.read_text()  # So the run can be repeated from it.
+
+
+DATASET = """
+from dataclasses import dataclass
+from gnnkit.datasets.karate import Karate
+@dataclass(frozen=True)
+class Plugin(Karate):
+    name = "twins"
+"""
+
+
+def test_of_two_with_one_name_each_can_be_checked(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOADED", os.devnull)
+    install_double(site)
+    for group, name, source in (("devices", "pair", DEVICE.format(name="pair")), ("datasets", "twins", DATASET)):
+        for number, suffix in (("first", ""), ("second", "\nraise RuntimeError('the second')")):
+            install(site, name, source + suffix, group=group, distribution=f"{number}-{name}")
+    # The check without libraries finds the plugin by its name, in a process of its own.
+    for name, checks in (
+        ("double@first-one", ["declaration", "missing_library"]),
+        ("pair@first-pair", ["declaration"]),
+        ("twins@first-twins", ["declaration", "loads"]),
+    ):
+        report = conform(name, only=checks)
+        assert len(report.passed) == len(checks), report.problems or report.skipped
 
 
 OPTIONS = """
@@ -135,14 +205,11 @@ class Settings:
 """
 
 
-def test_options_of_plugins(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
+def test_options_of_plugins(site: Path, tmp_path: Path) -> None:
     use = "    options_class = Settings\n"
     install(site, "geared", OPTIONS + BACKEND.format(name="geared") + use)
     install(site, "wheeled", OPTIONS + DEVICE.format(name="wheeled") + use, group="devices")
-    environment = environment_with(site)
-    done = gnnkit_command(environment, "run", "--help-config", "--json", cwd=tmp_path)
+    done = gnnkit_here("run", "--help-config", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     sections = json.loads(done.stdout.splitlines()[-1])
     described = {"type": "int", "default": "3", "meaning": "How fast, in gears, from 1 to 5."}
@@ -151,7 +218,7 @@ def test_options_of_plugins(tmp_path: Path) -> None:
     assert sections["Training"]["train.weighted"]["default"] == "false"
     assert sections["Data set synthetic"]
     run = ("run", "--dataset", "karate", "--epochs", "1", "--backend", "geared", "--device", "wheeled")
-    done = gnnkit_command(environment, *run, "backend_options.speed=5", "device_options.speed=2", cwd=tmp_path)
+    done = gnnkit_here(*run, "backend_options.speed=5", "device_options.speed=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = next((tmp_path / "runs").glob("*/config.yaml")).read_text()
     assert "speed: 5" in config and "speed: 2" in config
@@ -159,40 +226,20 @@ def test_options_of_plugins(tmp_path: Path) -> None:
         ("backend_options.sped=5", "Unknown option of backend 'geared': 'sped'. Did you mean 'speed'?"),
         ("device_options.speed=fast", "Option 'speed' of device 'wheeled' is 'fast', expected int."),
     ):
-        done = gnnkit_command(environment, *run, setting, cwd=tmp_path)
+        done = gnnkit_here(*run, setting, cwd=tmp_path)
         assert done.returncode == 2 and words in done.stderr
 
 
-NARROW = """
-from gnnkit.backends import BackendCapabilities
-from gnnkit.backends.reference import ReferenceBackend
-class Plugin(ReferenceBackend):
-    name = "narrow"
-    capabilities = BackendCapabilities(
-        convs=frozenset({"gcn"}), devices=frozenset({"cpu"}), dtypes=frozenset({"float32"}), note="It is young."
-    )
-"""
-
-
-def test_capabilities_are_checked_before_data_are_loaded(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
+def test_capabilities_are_checked_before_data_are_loaded(site: Path, tmp_path: Path) -> None:
     install(site, "narrow", NARROW)
-    environment = environment_with(site)
     nowhere = ("run", "--dataset", "synthetic", "dataset.options.num_nodes=-1", "--backend", "narrow")
-    done = gnnkit_command(environment, *nowhere, "--model", "gat", cwd=tmp_path)
+    done = gnnkit_here(*nowhere, "--model", "gat", cwd=tmp_path)
     assert done.returncode == 2
     assert "Backend 'narrow' has no model 'gat'; it has gcn. It is young." in done.stderr
-    listed = done.stderr.split("Installed backends that can: ")[1].strip(" .\n").split(", ")
-    assert "reference" in listed and "narrow" not in listed
-    done = gnnkit_command(environment, "backends", "--capabilities", "--json", cwd=tmp_path)
-    declared = json.loads(done.stdout.splitlines()[-1])["narrow"]["capabilities"]
-    assert declared == {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "note": "It is young."}
+    can = done.stderr.split("Installed backends that can: ")[1].strip(" .\n").split(", ")
+    assert "reference" in can and "narrow" not in can
 
 
-def test_doctor_and_datasets_answer(tmp_path: Path) -> None:
-    environment = dict(os.environ)
-    values = json.loads(gnnkit_command(environment, "doctor", "--json", cwd=tmp_path).stdout.splitlines()[-1])
+def test_doctor_answers(tmp_path: Path) -> None:
+    values = json.loads(gnnkit_command("doctor", "--json", cwd=tmp_path).stdout.splitlines()[-1])
     assert values["devices"]["cpu"]["status"] == values["backends"]["reference"]["status"] == "ready"
-    values = json.loads(gnnkit_command(environment, "datasets", "--json", cwd=tmp_path).stdout.splitlines()[-1])
-    assert {"digits", "karate", "cora", "facebook_large"} <= set(values)

@@ -204,6 +204,17 @@ class NoPooling(SAGEConv):
         return self.lin_self(h_dst) + self.lin_neigh(neighbours) + self.bias + 0 * self.lin_pool.bias.sum()
 
 
+class CountsItsCalls(GINConv):
+    """Becomes another layer with every training step, which no parameter tells."""
+
+    calls = 0
+
+    def forward(self, lowered, h_src, h_dst):
+        shift = 0.1 * self.calls
+        self.calls += self.training
+        return super().forward(lowered, h_src, h_dst) + shift * h_src.new_ones(self.spec.out_channels).cumsum(0)
+
+
 class WritesFeatures(GINConv):
     def forward(self, lowered, h_src, h_dst):
         out = super().forward(lowered, h_src, h_dst)
@@ -342,6 +353,7 @@ _FAULTS: Tuple[Tuple[str, str, Type[ReferenceBackend], Tuple[str, ...]], ...] = 
     ("epsilon ignored", "gin", with_conv(NoEps), ("outputs",)),
     ("features overwritten", "gin", with_conv(WritesFeatures), ("inputs",)),
     ("padding leaks through a mean", "gin", with_conv(Centred), ("padding",)),
+    ("state outside the parameters", "gin", with_conv(CountsItsCalls), ("resumed",)),
     ("gradient detached", "gin", with_ops(NoGradientThroughMessages), ("gradients",)),
     ("softmax over sources", "gat", with_ops(SoftmaxOverSources), ("outputs", "primitives")),
     ("softmax that overflows", "gat", with_ops(SoftmaxThatOverflows), ("large_scores", "primitives")),

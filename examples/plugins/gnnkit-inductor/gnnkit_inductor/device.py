@@ -163,7 +163,7 @@ class CompiledStep:
             loss, outputs = self._compiled(tensors)
         if self._optimizer is not None:
             self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             if self._clip_norm is not None:
                 nn.utils.clip_grad_norm_(self._module.parameters(), self._clip_norm)
             self._optimizer.step()

@@ -1,0 +1,38 @@
+"""The command line for tests: in a process of its own, or in this one, which spares the time of starting one.
+
+Rules: whatever can end, hang or change an interpreter gets its own process; of each command at least one test has one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Mapping, Optional
+
+from typer.testing import CliRunner
+
+from gnnkit.cli.main import app
+
+
+def gnnkit_command(
+    *arguments: str, cwd: Path, environment: Optional[Mapping[str, str]] = None
+) -> subprocess.CompletedProcess:
+    """The command as a user types it."""
+    command = [sys.executable, "-m", "gnnkit.cli.main", *arguments]
+    env = None if environment is None else dict(environment)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=env)
+
+
+def gnnkit_here(*arguments: str, cwd: Path) -> SimpleNamespace:
+    """The command in this process; ``returncode``, ``stdout`` and ``stderr`` as a process has them."""
+    before = Path.cwd()
+    os.chdir(cwd)
+    try:
+        done = CliRunner().invoke(app, arguments)
+    finally:
+        os.chdir(before)
+    text = done.stderr if done.exception is None or isinstance(done.exception, SystemExit) else repr(done.exception)
+    return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=text)
