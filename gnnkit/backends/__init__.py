@@ -2,13 +2,14 @@
 
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.backends.layer_state import LayerState
-from gnnkit.backends.native import NativeConv
+from gnnkit.backends.native import LibraryLayer, NativeConv
 from gnnkit.backends.registry import backends, build_model, load_backend, move_model
 
 __all__ = [
     "Backend",
     "BackendCapabilities",
     "LayerState",
+    "LibraryLayer",
     "NativeConv",
     "backends",
     "build_model",

@@ -60,7 +60,8 @@ def build_model(
 
     Args:
         model: Name of a model ("gcn", "sage", "gat", "gatv2", "gin"), a layer of your own (a class derived from
-            :class:`gnnkit.nn.MessagePassing`), or a whole specification.
+            :class:`gnnkit.nn.MessagePassing`), a layer of the backend's library by name
+            ("torch_geometric.nn:PNAConv"), or a whole specification.
         graph: Gives the widths of input and output.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.

@@ -28,7 +28,7 @@ class Tolerance:
 
 
 OWN_LAYERS = "own layers"
-"""The operation under which layers of one's own stand in the table."""
+"""The operation under which layers by name, of one's own or of a library, stand in the table."""
 
 _BY_DTYPE = {"float32": Tolerance(1e-5, 1e-4, 1e-3), "bfloat16": Tolerance(2e-2, 5e-2, 5e-2)}
 
@@ -45,5 +45,5 @@ def tolerance_for(spec: ModelSpec, dtype: str) -> Tuple[str, Tolerance]:
         spec: The model.
         dtype: "float32" or "bfloat16".
     """
-    operation = OWN_LAYERS if spec.has_own_layers else spec.conv
+    operation = OWN_LAYERS if spec.has_named_layers else spec.conv
     return operation, TOLERANCES[operation, dtype]

@@ -139,7 +139,7 @@ class Trainer:
                 result = _train(job, earlier, callbacks, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
-        except BaseException as error:
+        except BaseException as error:  # An interrupt, too: the run folder says how a run ended.
             for callback in callbacks:
                 callback.on_error(error)
             raise
@@ -346,5 +346,6 @@ def _facts(job: _Job) -> Dict[str, Any]:
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
         "model": job.model.spec.to_dict(),
+        "portable": job.model.spec.is_portable,
         "seed": job.seed,
     }
