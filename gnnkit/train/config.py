@@ -324,5 +324,5 @@ def _parse(overrides: Sequence[str]) -> Dict[str, Any]:
             raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))  # type: ignore[return-value]
-    except Exception as error:
+    except Exception as error:  # As above; and OmegaConf reads values as YAML here.
         raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {error}") from error
