@@ -87,7 +87,10 @@ def build_model(
 
 
 def move_model(model: GNN, backend: Backend) -> GNN:
-    """A copy of a model with the same weights on another backend, or on the same one."""
+    """A copy of a model with the same weights, of the same type, on another backend or on the same one."""
     moved = GNN(model.spec, backend, model.seed)
+    first = next(model.parameters(), None)
+    if first is not None:
+        moved.to(first.dtype)
     moved.load_canonical(model.canonical_state())
     return moved.train(model.training)

@@ -73,7 +73,8 @@ class TrainConfig:
             10 epochs without a better validation metric).
         clip_norm: Largest norm of the gradients. None: no clipping.
         patience: Stop after this many epochs without a better validation metric. None: never.
-        precision: "float32", or "bfloat16" for matrix products in bfloat16.
+        precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
+            tells rounding from mistakes.
         batch_size: Training nodes per batch. None: 1,024 when sampled.
         fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
         replace: Whether neighbours are drawn with replacement.
@@ -170,7 +171,7 @@ class TrainConfig:
 
 _CHOICES: Mapping[str, Sequence[str]] = {
     "schedule": ("constant", "cosine", "plateau"),
-    "precision": ("float32", "bfloat16"),
+    "precision": ("float32", "bfloat16", "float64"),
     "overflow": ("carry", "error"),
     "evaluation": ("full", "layerwise", "sampled"),
 }
