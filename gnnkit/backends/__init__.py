@@ -1,7 +1,7 @@
 """Backends: graph libraries behind one interface, and the reference backend in plain torch."""
 
 from gnnkit.backends.base import Backend, BackendCapabilities
-from gnnkit.backends.layer_state import LayerState
+from gnnkit.backends.layer_state import LayerState, read_gin
 from gnnkit.backends.native import LibraryLayer, NativeConv
 from gnnkit.backends.registry import backends, build_model, load_backend, move_model
 
@@ -15,4 +15,5 @@ __all__ = [
     "build_model",
     "load_backend",
     "move_model",
+    "read_gin",
 ]
