@@ -66,7 +66,7 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     from gnnkit.data import prepare_graph
     from gnnkit.datasets import load_dataset
     from gnnkit.loading import plan_padding
-    from gnnkit.nn import CONV_KINDS
+    from gnnkit.nn import conv_kind
     from gnnkit.tasks import NodeClassification
     from gnnkit.train.loaders import training_loader
 
@@ -76,7 +76,7 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
         data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
     )
     NodeClassification.for_graph(graph)  # Says what is missing for a training.
-    kind = CONV_KINDS[config.model.name]
+    kind = conv_kind(config.model.name)
     graph = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
     loader = training_loader(graph, kind, num_layers, settings, config.seed)
     return plan_padding(loader, overflow_rate=settings.overflow_rate, num_batches=num_batches)
