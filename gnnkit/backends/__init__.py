@@ -1,17 +1,19 @@
 """Backends: graph libraries behind one interface, and the reference backend in plain torch."""
 
 from gnnkit.backends.base import Backend, BackendCapabilities
-from gnnkit.backends.layer_state import LayerState
-from gnnkit.backends.native import NativeConv
+from gnnkit.backends.layer_state import LayerState, read_gin
+from gnnkit.backends.native import LibraryLayer, NativeConv
 from gnnkit.backends.registry import backends, build_model, load_backend, move_model
 
 __all__ = [
     "Backend",
     "BackendCapabilities",
     "LayerState",
+    "LibraryLayer",
     "NativeConv",
     "backends",
     "build_model",
     "load_backend",
     "move_model",
+    "read_gin",
 ]

@@ -47,6 +47,8 @@ class Backend(ABC):
         capabilities: What it can do. An instance may narrow what its class declares to what is installed here.
         layer_marks: For each kind of convolution a parameter by which the library's own layer is known in a state
             dict, for finding layers in the models of others. Empty if their weights cannot be read.
+        layer_module: The module whose layers :meth:`native_layer` makes by name, such as "torch_geometric.nn"; empty if
+            there is none. Everybody's checkpoints may name them, so it must hold nothing that is dangerous to make.
         options_class: A dataclass whose fields, all with defaults, are settings of the backend itself: users give them
             under ``backend_options`` and read its docstring in ``gnnkit run --help-config``.
         options: Its record for this backend, from :meth:`configure`.
@@ -56,6 +58,7 @@ class Backend(ABC):
     api_version: ClassVar[int]
     capabilities: BackendCapabilities = BackendCapabilities()
     layer_marks: ClassVar[Mapping[str, str]] = {}
+    layer_module: ClassVar[str] = ""
     options_class: ClassVar[Type[Any]] = NoOptions
     options: Any = None
 
@@ -103,6 +106,21 @@ class Backend(ABC):
             [num_dst, in_channels] and h [num_dst, spec.out_width]. It adds no self-loops and normalises nothing:
             the block already carries both. Its initial weights do not matter; gnnkit sets them.
         """
+
+    def native_layer(self, spec: ConvSpec) -> nn.Module:
+        """Make any layer of the library by its name, for models that need not run elsewhere.
+
+        Args:
+            spec: ``kind`` is ``module:Class`` with the backend's ``layer_module``; ``options`` are further arguments.
+
+        Returns:
+            A module as :meth:`conv` gives it; :class:`gnnkit.backends.LibraryLayer` is its usual base. Its own initial
+            weights and its own names of parameters are kept.
+
+        Raises:
+            ConfigError: There is no such layer, or it cannot be made so.
+        """
+        raise CapabilityError(f"Backend {self.name!r} takes no layers of its library by name.")
 
     def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
         """Where each canonical parameter of a convolution lies in the module that ``conv`` made.

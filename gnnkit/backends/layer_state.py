@@ -5,12 +5,14 @@ Rules: every parameter is accounted for, or the layer is refused with a reason.
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Tuple
 
+import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from gnnkit.errors import CheckpointError
+from gnnkit.nn.spec import ConvSpec
 
 
 class LayerState:
@@ -57,6 +59,11 @@ class LayerState:
         """A tensor that may be missing."""
         return self.take(name) if name in self._rest else None
 
+    def take_or_zeros(self, name: str, width: int) -> Tensor:
+        """A bias that may be missing, which is the same as one of zeros. Shape [width]."""
+        value = self.take_if_there(name)
+        return torch.zeros(width) if value is None else value
+
     def refuse(self, name: str, reason: str) -> None:
         """Refuse the layer if it has a tensor of this name.
 
@@ -78,3 +85,26 @@ class LayerState:
     def refusal(self, reason: str) -> CheckpointError:
         """The error that says why this layer cannot be converted."""
         return CheckpointError(f"This is not {self.layer} that can be converted: {reason}.")
+
+
+def read_gin(layer: LayerState, mlp: str) -> Tuple[ConvSpec, Dict[str, Tensor]]:
+    """Read a GIN layer, which libraries keep alike but for what they call its MLP.
+
+    Args:
+        layer: The state of the layer.
+        mlp: The library's name of an MLP of linear, ReLU, linear.
+
+    Raises:
+        CheckpointError: It is another MLP.
+    """
+    first, last = layer.take(f"{mlp}.0.weight", 2), layer.take(f"{mlp}.2.weight", 2)
+    eps = layer.take_if_there("eps")
+    spec = ConvSpec(
+        "gin", first.shape[1], last.shape[0], eps=0.0 if eps is None else float(eps), mlp_channels=first.shape[0]
+    )
+    return spec, {
+        "mlp.0.weight": first,
+        "mlp.0.bias": layer.take_or_zeros(f"{mlp}.0.bias", first.shape[0]),
+        "mlp.2.weight": last,
+        "mlp.2.bias": layer.take_or_zeros(f"{mlp}.2.bias", last.shape[0]),
+    }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Dict, Mapping
+import inspect
+from abc import abstractmethod
+from types import ModuleType
+from typing import Any, ClassVar, Dict, List, Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import ConvSpec, NativeParameter
 
 
@@ -39,3 +44,83 @@ class NativeConv(nn.Module):
     def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:
         """Where each canonical parameter lies; override it for one that lies there in another layout."""
         return {name: NativeParameter(native) for name, native in cls.names.items()}
+
+
+class LibraryLayer(nn.Module):
+    """Base of a module around any layer of a library, made by its name.
+
+    The layer sees a block as a square graph on the block's sources, of which destinations are the first, because not
+    every layer takes two sets of nodes. Other nodes than destinations receive no message; their outputs are dropped.
+
+    Attributes:
+        layer: The library's layer.
+        takes_weights: Whether its ``forward`` has an argument ``edge_weight``.
+
+    Args:
+        spec: ``kind`` is ``module:Class``.
+        module: The module that has the class.
+        home: What the name of the module that defines a layer begins with; nothing else that ``module`` has is made.
+
+    Raises:
+        UnknownNameError: The module has no such layer.
+        ConfigError: The layer cannot be made with these arguments, or needs more than features and edges.
+    """
+
+    def __init__(self, spec: ConvSpec, module: ModuleType, home: str) -> None:
+        super().__init__()
+        self.spec = spec
+        cls = _find(spec, module, home)
+        parameters = inspect.signature(cls).parameters
+        options = {name: _as_asked(parameters.get(name), value) for name, value in spec.options.items()}
+        try:
+            self.layer: nn.Module = cls(spec.in_channels, spec.out_channels, **options)
+        # What a constructor of somebody else makes of arguments that it does not like is its own choice.
+        except Exception as error:
+            given = ", ".join([str(spec.in_channels), str(spec.out_channels), *(f"{name}=..." for name in options)])
+            raise ConfigError(
+                f"{spec.kind} cannot be made as {cls.__name__}({given}): {type(error).__name__}: {error}. Its "
+                f"arguments are {inspect.signature(cls)}; give those besides the two widths as model.conv_options."
+            ) from error
+        arguments = inspect.signature(self.layer.forward).parameters
+        needed = [name for name, argument in arguments.items() if argument.default is inspect.Parameter.empty]
+        if len(needed) > 2:
+            raise ConfigError(f"{spec.kind} needs {', '.join(needed[2:])} besides features and edges.")
+        self.takes_weights = "edge_weight" in arguments
+
+    @abstractmethod
+    def compute(self, lowered: Any, h: Tensor) -> Tensor:
+        """Apply ``layer`` on the square graph. Features [num_src, in_channels] to [num_src, out_channels]."""
+
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+        """Features of the destinations, [num_dst, out_channels]."""
+        try:
+            out = self.compute(lowered, h_src)
+        except Exception as error:  # The library's own exceptions, assertions among them.
+            raise ConfigError(
+                f"{self.spec.kind} failed on features {list(h_src.shape)} and their edges, which is all that it is "
+                f"given: {type(error).__name__}: {error}"
+            ) from error
+        if out.shape != (len(h_src), self.spec.out_channels):
+            raise ConfigError(
+                f"{self.spec.kind} gives {list(out.shape)}, expected [{len(h_src)}, {self.spec.out_channels}]: one "
+                "vector of that width for each node. Choose other model.conv_options, such as one head."
+            )
+        return out[: len(h_dst)]
+
+
+def _find(spec: ConvSpec, module: ModuleType, home: str) -> Any:
+    name = spec.kind.partition(":")[2]
+    layers: List[str] = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith(home)
+    ]
+    if name not in layers:
+        raise UnknownNameError(f"layer of {module.__name__}", name, layers)
+    return getattr(module, name)
+
+
+def _as_asked(parameter: Any, value: Any) -> Any:
+    """Specifications hold plain values; an argument that is a tensor is a list there."""
+    is_tensor = parameter is not None and parameter.annotation in (Tensor, "Tensor", "torch.Tensor")
+    return torch.tensor(value) if is_tensor else value

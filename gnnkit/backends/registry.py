@@ -60,7 +60,8 @@ def build_model(
 
     Args:
         model: Name of a model ("gcn", "sage", "gat", "gatv2", "gin"), a layer of your own (a class derived from
-            :class:`gnnkit.nn.MessagePassing`), or a whole specification.
+            :class:`gnnkit.nn.MessagePassing`), a layer of the backend's library by name
+            ("torch_geometric.nn:PNAConv"), or a whole specification.
         graph: Gives the widths of input and output.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
@@ -86,7 +87,10 @@ def build_model(
 
 
 def move_model(model: GNN, backend: Backend) -> GNN:
-    """A copy of a model with the same weights on another backend, or on the same one."""
+    """A copy of a model with the same weights, of the same type, on another backend or on the same one."""
     moved = GNN(model.spec, backend, model.seed)
+    first = next(model.parameters(), None)
+    if first is not None:
+        moved.to(first.dtype)
     moved.load_canonical(model.canonical_state())
     return moved.train(model.training)

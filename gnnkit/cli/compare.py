@@ -35,7 +35,7 @@ def compare(
     dropout: Optional[float] = typer.Option(None, help="Dropout between layers.  [default: the model's]"),
     fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
     batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
-    precision: Optional[str] = typer.Option(None, help="float32 or bfloat16.  [default: float32]"),
+    precision: Optional[str] = typer.Option(None, help="float32, bfloat16, float64.  [default: float32]"),
     seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     picture: Path = typer.Option(Path("compare.png"), help="Where the loss curves go."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),

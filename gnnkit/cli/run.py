@@ -30,7 +30,7 @@ def run(
     ),
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
-    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
+    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin, or module:Layer.  [default: gcn]"),
     epochs: Optional[int] = typer.Option(None, help="Passes over the training nodes.  [default: 200; 20 if sampled]"),
     lr: Optional[float] = typer.Option(None, help="Learning rate.  [default: the model's]"),
     hidden: Optional[int] = typer.Option(None, help="Hidden width, per head.  [default: the model's]"),
@@ -38,7 +38,7 @@ def run(
     dropout: Optional[float] = typer.Option(None, help="Dropout between layers.  [default: the model's]"),
     fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
     batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
-    precision: Optional[str] = typer.Option(None, help="float32 or bfloat16.  [default: float32]"),
+    precision: Optional[str] = typer.Option(None, help="float32, bfloat16, float64.  [default: float32]"),
     overflow: Optional[str] = typer.Option(
         None, help="A batch too large for a device's fixed shapes: carry, error.  [default: carry]"
     ),
@@ -219,6 +219,8 @@ def _show(result: RunResult) -> None:
     for split, metrics in (("valid", result.valid), ("test", result.test)):
         rows += [[f"{split} {name.replace('_', ' ')}", f"{value:.4f}"] for name, value in metrics.items()]
     rows.append(["time", f"{result.seconds:.1f} s, {result.seconds_per_epoch * 1000:.1f} ms an epoch"])
+    if not result.model.spec.is_portable:
+        rows.append(["portable", f"no: the layer is one of backend {result.backend} alone"])
     if result.nondeterministic is not None:
         rows.append(["deterministic", "\n".join(f"not: {sentence}" for sentence in result.nondeterministic) or "yes"])
     if result.compile_seconds:

@@ -43,7 +43,8 @@ class StepOptions:
     """What a step does besides forward, loss, backward and update.
 
     Attributes:
-        precision: "float32" or "bfloat16" (matrix products in bfloat16, weights in float32).
+        precision: "float32", "bfloat16" (matrix products in bfloat16, weights in float32) or "float64", for which
+            module and batches come in float64 already.
         clip_norm: Gradients are scaled to at most this norm; None leaves them.
     """
 

@@ -88,7 +88,7 @@ class FullGraphLoader(Loader):
             batch = pad_batch(batch, self.pad)
         try:
             return self._transfer(batch)
-        except Exception as error:
+        except Exception as error:  # A device's or a backend's own, which may be anything.
             raise PipelineError(f"The full-graph batch failed in transfer: {type(error).__name__}: {error}") from error
 
     def _targets(self) -> Optional[Tensor]:

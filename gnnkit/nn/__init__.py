@@ -1,6 +1,6 @@
 """Models written once: specifications, canonical parameters, the GNN skeleton, message passing."""
 
-from gnnkit.nn.gnn import GNN, ConvLibrary
+from gnnkit.nn.gnn import GNN, ConvLibrary, check_named_layer
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_spec
@@ -22,6 +22,7 @@ __all__ = [
     "ParameterSpec",
     "Preset",
     "check_choice",
+    "check_named_layer",
     "conv_kind",
     "conv_parameters",
     "initial_value",

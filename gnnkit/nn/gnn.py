@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnnkit.data import Block
-from gnnkit.errors import CapabilityError, CheckpointError
-from gnnkit.nn.message_passing import MessageOps, make_layer, own_layer
+from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
+from gnnkit.nn.message_passing import MessageOps, is_own_layer, make_layer, own_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
 from gnnkit.nn.spec import ConvSpec, ModelSpec, ParameterSpec, conv_parameters
@@ -25,6 +25,7 @@ class ConvLibrary(Protocol):
     """The part of a backend that a model needs. See :class:`gnnkit.backends.Backend`."""
 
     name: ClassVar[str]
+    layer_module: ClassVar[str]
     capabilities: Any
 
     def lower(self, block: Block) -> Any:
@@ -38,6 +39,9 @@ class ConvLibrary(Protocol):
 
     def ops(self) -> MessageOps:
         """The primitives that layers of one's own are written on."""
+
+    def native_layer(self, spec: ConvSpec) -> nn.Module:
+        """Make a layer of the library by its name."""
 
 
 class GNN(nn.Module):
@@ -58,12 +62,14 @@ class GNN(nn.Module):
 
     Raises:
         CapabilityError: The backend does not have the convolution, or no primitives for a layer of one's own.
-        ConfigError: A layer of one's own is not known here, or cannot be made.
+        ConfigError: A layer by name is not known here, or cannot be made.
     """
 
     def __init__(self, spec: ModelSpec, backend: ConvLibrary, seed: int = 0) -> None:
         super().__init__()
-        if not spec.has_own_layers and spec.conv not in backend.capabilities.convs:
+        if spec.has_named_layers:
+            check_named_layer(spec.conv, backend)
+        elif spec.conv not in backend.capabilities.convs:
             raise CapabilityError(
                 f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
                 f"it has {', '.join(sorted(backend.capabilities.convs))}."
@@ -87,8 +93,10 @@ class GNN(nn.Module):
             self.head = nn.Linear(width, spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
-        if not self.spec.has_own_layers:
+        if not self.spec.has_named_layers:
             return self.backend.conv(conv)
+        if not is_own_layer(conv.kind):
+            return self.backend.native_layer(conv)
         return make_layer(own_layer(conv.kind), self.backend.ops(), conv.in_channels, conv.out_channels)
 
     @property
@@ -180,9 +188,9 @@ class GNN(nn.Module):
         self.load_canonical({**self.canonical_state(), **values, **self._own_initial_values(seed)})
 
     def _own_initial_values(self, seed: int) -> Dict[str, Tensor]:
-        """Layers of one's own start as their constructor says, with random numbers of the seed and the layer."""
+        """Layers by name start as their constructor says, with random numbers of the seed and the layer."""
         values: Dict[str, Tensor] = {}
-        for i in range(self.num_layers if self.spec.has_own_layers else 0):
+        for i in range(self.num_layers if self.spec.has_named_layers else 0):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(name_seed(f"convs.{i}", seed))
                 state = self._conv(self.spec.conv_spec(i)).state_dict()
@@ -223,14 +231,14 @@ class GNN(nn.Module):
         self, state: Mapping[str, Tensor]
     ) -> Iterator[Tuple[str, str, NativeParameter | None, Tuple[int, ...]]]:
         """Canonical name, key in the state dict, native layout (None outside convolutions), canonical shape."""
-        is_own = self.spec.has_own_layers
-        for i in range(0 if is_own else self.num_layers):
+        has_own_names = self.spec.has_named_layers
+        for i in range(0 if has_own_names else self.num_layers):
             conv = self.spec.conv_spec(i)
             parameters = conv_parameters(conv)
             for name, native in self.backend.parameter_map(conv).items():
                 yield f"convs.{i}.{name}", f"convs.{i}.{native.name}", native, parameters[name].shape
         for key, value in state.items():
-            if is_own or not key.startswith("convs."):
+            if has_own_names or not key.startswith("convs."):
                 yield key, key, None, tuple(value.shape)
 
     def _parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
@@ -245,6 +253,27 @@ class GNN(nn.Module):
                 yield f"{name}.weight", ParameterSpec(tuple(module.weight.shape))
                 if module.bias is not None:
                     yield f"{name}.bias", ParameterSpec(tuple(module.bias.shape), "zeros")
+
+
+def check_named_layer(path: str, backend: ConvLibrary) -> None:
+    """Refuse a layer by name that neither has been defined here nor belongs to the backend's library.
+
+    Args:
+        path: ``module:Class``.
+        backend: Computes the convolutions.
+
+    Raises:
+        ConfigError: It is refused; the message has the ways out.
+    """
+    module, _, name = path.partition(":")
+    if is_own_layer(path) or (module and module == backend.layer_module):
+        return
+    library = f"takes layers of its library by name from {backend.layer_module}" if backend.layer_module else ""
+    raise ConfigError(
+        f"Backend {backend.name!r} has no layer {name!r} of module {module!r}; it "
+        f"{library or 'takes no layers of a library by name'}. If the layer is your own: Import that module (or define "
+        "the class) before its model is built or loaded; gnnkit imports nothing because a file names it."
+    )
 
 
 def _norm(kind: str, width: int) -> nn.Module:

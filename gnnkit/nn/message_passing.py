@@ -149,18 +149,13 @@ def layer_path(layer: Type[MessagePassing]) -> str:
     return f"{layer.__module__}:{layer.__qualname__}"
 
 
-def own_layer(path: str) -> Type[MessagePassing]:
-    """The layer class of that name. It must have been defined by now; nothing is imported.
+def is_own_layer(path: str) -> bool:
+    """Whether a layer class of that name has been defined."""
+    return path in _LAYERS
 
-    Raises:
-        ConfigError: No such class; the message says which module to import.
-    """
-    if path not in _LAYERS:
-        module, _, name = path.partition(":")
-        raise ConfigError(
-            f"The layer {name!r} of module {module!r} is not known here. Import that module (or define the class) "
-            "before its model is built or loaded; gnnkit imports nothing because a file names it."
-        )
+
+def own_layer(path: str) -> Type[MessagePassing]:
+    """The layer class of that name, for which :func:`is_own_layer` holds."""
     return _LAYERS[path]
 
 

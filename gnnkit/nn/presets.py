@@ -59,7 +59,7 @@ def model_spec(
     """The specification of a named model.
 
     Args:
-        name: A key of ``PRESETS``, or a layer of one's own, which has no preset.
+        name: A key of ``PRESETS``; or a layer of one's own, or of a library as ``module:Class``, which have no preset.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         settings: Any field of :class:`ModelSpec`; these win over the preset.
@@ -72,8 +72,9 @@ def model_spec(
         >>> model_spec("gcn", 1433, 7).hidden_channels
         16
     """
-    if not isinstance(name, str):
-        values = {"conv": layer_path(name), "in_channels": in_channels, "out_channels": out_channels}
+    if not isinstance(name, str) or ":" in name:
+        path = name if isinstance(name, str) else layer_path(name)
+        values = {"conv": path, "in_channels": in_channels, "out_channels": out_channels}
         return ModelSpec.from_dict({**values, **settings})
     if name not in PRESETS:
         raise UnknownNameError("model", name, PRESETS)

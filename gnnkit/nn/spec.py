@@ -6,11 +6,11 @@ a convolution with its shape and its initial distribution. These canonical names
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.nn.message_passing import own_layer
+from gnnkit.nn.message_passing import is_own_layer, own_layer
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ConvSpec:
     """One convolution.
 
     Attributes:
-        kind: "gcn", "sage", "gat", "gatv2" or "gin"; ``module:Class`` for a layer of one's own.
+        kind: "gcn", "sage", "gat", "gatv2" or "gin"; ``module:Class`` for a layer of one's own or of a library.
         in_channels: Width of the source and destination features.
         out_channels: Width of the output; for attention, of one head.
         aggregation: How "sage" reduces its neighbours: "mean" or "max" (max-pool with a linear layer before it).
@@ -28,6 +28,7 @@ class ConvSpec:
         negative_slope: Slope of the leaky ReLU in attention scores.
         eps: The epsilon of "gin".
         mlp_channels: Width inside the MLP of "gin". None means ``out_channels``.
+        options: Arguments of a library's layer, plain values.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class ConvSpec:
     negative_slope: float = 0.2
     eps: float = 0.0
     mlp_channels: Optional[int] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mlp_width(self) -> int:
@@ -153,15 +155,17 @@ def conv_kind(conv: str) -> ConvKind:
     """What is true of all convolutions of one kind.
 
     Args:
-        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own, whose parameters are its own affair.
+        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own or of a library, whose parameters are
+            its own affair. Whether there is such a class is asked when the model is built.
 
     Raises:
         UnknownNameError: No such convolution.
-        ConfigError: No such class has been defined.
     """
-    if ":" in conv:
+    if is_own_layer(conv):
         layer = own_layer(conv)
         return ConvKind(lambda spec: {}, self_loops=layer.self_loops, gcn_norm=layer.gcn_norm)
+    if ":" in conv:
+        return ConvKind(lambda spec: {})
     if conv not in CONV_KINDS:
         raise UnknownNameError("convolution", conv, CONV_KINDS)
     return CONV_KINDS[conv]
@@ -182,7 +186,7 @@ class ModelSpec:
     """A whole model: a stack of convolutions with what stands between them.
 
     Attributes:
-        conv: Kind of convolution, a key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own.
+        conv: Kind of convolution, a key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own or of a library.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         hidden_channels: Width between layers; for attention, of one head.
@@ -197,6 +201,7 @@ class ModelSpec:
         norm: "none", "batch" or "layer", before each activation.
         residual: Whether each layer adds its own input (through a linear layer where widths differ).
         jumping_knowledge: "none", or "cat" or "max" over the outputs of all layers before a linear head.
+        conv_options: Arguments of a library's layer besides its widths, plain values; lists where it wants tensors.
     """
 
     conv: str
@@ -214,6 +219,7 @@ class ModelSpec:
     norm: str = "none"
     residual: bool = False
     jumping_knowledge: str = "none"
+    conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         conv_kind(self.conv)  # Unknown names are refused here.
@@ -226,6 +232,8 @@ class ModelSpec:
         for name in ("dropout", "input_dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a probability from 0 up to below 1.")
+        if self.conv_options and (":" not in self.conv or is_own_layer(self.conv)):
+            raise ConfigError(f"conv_options are for layers of a library by name, {self.conv!r} is none.")
 
     @property
     def kind(self) -> ConvKind:
@@ -233,9 +241,14 @@ class ModelSpec:
         return conv_kind(self.conv)
 
     @property
-    def has_own_layers(self) -> bool:
-        """Whether the convolution is a class of one's own, without which the model cannot be loaded."""
+    def has_named_layers(self) -> bool:
+        """Whether the convolution is a class by name, of one's own or of a library, that brings its own parameters."""
         return ":" in self.conv
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether other backends can run the model too; a library's layer by name exists in that library alone."""
+        return ":" not in self.conv or is_own_layer(self.conv)
 
     def conv_spec(self, layer: int) -> ConvSpec:
         """The convolution of one layer, counted from the input."""
@@ -250,6 +263,7 @@ class ModelSpec:
             concat=not is_output,
             attention_dropout=self.attention_dropout,
             mlp_channels=self.hidden_channels,
+            options=self.conv_options,
         )
 
     def to_dict(self) -> Dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import FrozenSet
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
 from gnnkit.errors import CapabilityError
+from gnnkit.nn import check_named_layer
 
 
 def check_capabilities(backend: Backend, device: Device, *, conv: str, precision: str, task: str) -> None:
@@ -15,16 +16,19 @@ def check_capabilities(backend: Backend, device: Device, *, conv: str, precision
     Args:
         backend: Computes the convolutions.
         device: Runs the steps; that the backend runs on it is checked where it is chosen.
-        conv: Kind of convolution.
+        conv: Kind of convolution, or a layer by name.
         precision: Computing precision.
         task: Name of the task.
 
     Raises:
         CapabilityError: Something is not declared; the message says what is.
+        ConfigError: A layer by name that the backend cannot have.
     """
     has, on = backend.capabilities, device.capabilities
     note = f" {has.note}" if has.note else ""
-    if ":" not in conv and conv not in has.convs:  # A layer of one's own needs primitives, which GNN asks for.
+    if ":" in conv:  # A layer of one's own needs primitives besides, which GNN asks for.
+        check_named_layer(conv, backend)
+    elif conv not in has.convs:
         raise CapabilityError(f"Backend {backend.name!r} has no model {conv!r}; it has {_list(has.convs)}.{note}")
     if task not in on.tasks:
         raise CapabilityError(f"Device {device.name!r} does not do {task!r}; it does {_list(on.tasks)}.")

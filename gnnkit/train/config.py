@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.nn import PRESETS, ModelSpec
+from gnnkit.nn import PRESETS, ModelSpec, Preset
 
 
 @dataclass
@@ -39,8 +39,8 @@ class ModelConfig:
     """Which model; what is not described here is described at :class:`gnnkit.nn.ModelSpec`.
 
     Attributes:
-        name: "gcn", "sage", "gat", "gatv2" or "gin". It brings defaults of its own for the settings below and for
-            training.
+        name: "gcn", "sage", "gat", "gatv2" or "gin", which bring defaults of their own for the settings below and for
+            training; or a layer of the backend's library, such as "torch_geometric.nn:PNAConv".
     """
 
     name: str = "gcn"
@@ -56,6 +56,7 @@ class ModelConfig:
     norm: str = "none"
     residual: bool = False
     jumping_knowledge: str = "none"
+    conv_options: Dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,7 +73,8 @@ class TrainConfig:
             10 epochs without a better validation metric).
         clip_norm: Largest norm of the gradients. None: no clipping.
         patience: Stop after this many epochs without a better validation metric. None: never.
-        precision: "float32", or "bfloat16" for matrix products in bfloat16.
+        precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
+            tells rounding from mistakes.
         batch_size: Training nodes per batch. None: 1,024 when sampled.
         fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
         replace: Whether neighbours are drawn with replacement.
@@ -179,7 +181,7 @@ class TrainConfig:
 
 _CHOICES: Mapping[str, Sequence[str]] = {
     "schedule": ("constant", "cosine", "plateau"),
-    "precision": ("float32", "bfloat16"),
+    "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
     "overflow": ("carry", "error"),
     "evaluation": ("full", "layerwise", "sampled"),
@@ -278,9 +280,10 @@ def load_config(
     layers = [dict(base or {}), read_yaml(file) if file else {}, dict(flags or {}), _parse(overrides)]
     user = _merge(OmegaConf.structured(RunConfig), layers)
     name = user.model.name
-    if name not in PRESETS:
+    if name not in PRESETS and ":" not in name:
         raise UnknownNameError("model", name, PRESETS)
-    preset = {"model": dict(PRESETS[name].model), "train": dict(PRESETS[name].train)}
+    defaults = PRESETS.get(name, Preset())
+    preset = {"model": dict(defaults.model), "train": dict(defaults.train)}
     return OmegaConf.to_object(_merge(OmegaConf.structured(RunConfig), [preset, *layers]))  # type: ignore[return-value]
 
 
@@ -296,7 +299,7 @@ def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
 
 def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
     """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix in ("dataset.options.", "backend_options.", "device_options."):
+    if prefix in ("dataset.options.", "model.conv_options.", "backend_options.", "device_options."):
         return
     known = [str(key) for key in base]
     for key, value in layer.items():
@@ -333,5 +336,5 @@ def _parse(overrides: Sequence[str]) -> Dict[str, Any]:
             raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))  # type: ignore[return-value]
-    except Exception as error:
+    except Exception as error:  # As above; and OmegaConf reads values as YAML here.
         raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {error}") from error

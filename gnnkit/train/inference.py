@@ -34,7 +34,7 @@ class Inference(ABC):
             nodes: Node ids. Shape [M], int64.
 
         Returns:
-            Logits in host memory. Shape [M, out_channels], float32.
+            Logits in host memory. Shape [M, out_channels], float32; float64 where that is the precision.
         """
 
 
@@ -52,7 +52,7 @@ class FullGraphInference(Inference):
 
     def outputs(self, nodes: Tensor) -> Tensor:
         """See :class:`Inference`."""
-        return self._step(self._batch).outputs.float().cpu()[nodes]
+        return _widened(self._step(self._batch).outputs)[nodes]
 
 
 class SampledInference(Inference):
@@ -124,7 +124,7 @@ class LayerwiseInference(Inference):
         return self._combine(self.layers(), nodes)
 
     def layers(self) -> List[Tensor]:
-        """The output of every layer for every node, in host memory. Each [N, width], float32."""
+        """The output of every layer for every node, in host memory. Each [N, width], of the type of outputs."""
         results: List[Tensor] = []
         h = self._graph.x
         for step in self._steps:
@@ -151,13 +151,18 @@ class LayerwiseInference(Inference):
         wanted = torch.arange(self._graph.num_nodes) if self._pad is not None else nodes
         joined = torch.stack([layer[wanted] for layer in layers], dim=1)
         batch = self._device.put(Batch((), joined, None, wanted, 0))
-        outputs = self._head(batch).outputs.float().cpu()
+        outputs = _widened(self._head(batch).outputs)
         return outputs[nodes] if self._pad is not None else outputs
 
 
 def _real_outputs(step: Step, batch: Batch) -> Tensor:
     """Outputs of the batch's real nodes, in host memory."""
-    return step(batch).outputs.float().cpu()[(batch.nodes >= 0).cpu()]
+    return _widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
+
+
+def _widened(outputs: Tensor) -> Tensor:
+    """In host memory, and at least in float32."""
+    return outputs.cpu().to(torch.promote_types(outputs.dtype, torch.float32))
 
 
 class LayerModule(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Optional
 
 from gnnkit.data import Graph
@@ -11,6 +12,17 @@ from gnnkit.loading.base import identity
 from gnnkit.nn import ConvKind, ModelSpec
 from gnnkit.sampling import NeighborSampler
 from gnnkit.train.config import TrainConfig
+
+
+def in_precision(graph: Graph, precision: str) -> Graph:
+    """The graph with features in the type that a precision computes in; edge weights follow the features.
+
+    Args:
+        graph: With features.
+        precision: As :class:`gnnkit.train.TrainConfig` has it.
+    """
+    assert graph.x is not None, "a task has been found for the graph"
+    return replace(graph, x=graph.x.double()) if precision == "float64" else graph
 
 
 def make_sampler(

@@ -86,14 +86,17 @@ def trace(
         device: Where.
         batch: Unpadded, in host memory, with labels.
         task: Gives the loss.
-        precision: "float32" or "bfloat16".
+        precision: "float32", "bfloat16" or "float64".
     """
     if device.capabilities.static_shapes:
         sizes = batch_sizes(batch.blocks)
         batch = pad_batch(batch, PadSpec(tuple(n + 1 for n in sizes.num_nodes), tuple(n + 1 for n in sizes.num_edges)))
     options = StepOptions(precision)
-    outputs = _outputs(without_dropout(model, backend), device, batch, options)
-    return Trace(outputs, _gradients(without_dropout(model, backend), device, batch, task, options))
+    copies = [without_dropout(model, backend) for _ in range(2)]
+    if precision == "float64":
+        batch, copies = replace(batch, x=batch.x.double()), [copy.double() for copy in copies]
+    outputs = _outputs(copies[0], device, batch, options)
+    return Trace(outputs, _gradients(copies[1], device, batch, task, options))
 
 
 def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> Dict[str, Tensor]:
@@ -105,13 +108,13 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
         device.synchronize()
         layers.append(h)
         kept = h if block.dst_mask is None else h[block.dst_mask.to(h.device)]
-        results[f"convs.{i}"] = kept.float().cpu()
+        results[f"convs.{i}"] = kept.double().cpu()
     if model.spec.jumping_knowledge != "none":
         joined = torch.stack([layer[: batch.blocks[-1].num_dst] for layer in layers], dim=1)
         step = device.prepare(HeadModule(model), None, options)
         head = step(device.put(Batch((), joined, None, batch.nodes, 0))).outputs
         device.synchronize()
-        results["head"] = head.float().cpu()[batch.nodes.cpu() >= 0]
+        results["head"] = head.double().cpu()[batch.nodes.cpu() >= 0]
     return results
 
 
@@ -125,7 +128,7 @@ def _gradients(
     device.synchronize()
     step.pull()
     after = model.canonical_state()
-    return {name: (before[name].double() - after[name].double()).div(_RATE).float() for name in names}
+    return {name: (before[name].double() - after[name].double()).div(_RATE) for name in names}
 
 
 def differences(first: Trace, other: Trace, tolerance: Tolerance) -> Tuple[List[Difference], List[Difference]]:

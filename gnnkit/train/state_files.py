@@ -6,6 +6,7 @@ Rules: nothing that is read can run code.
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Dict, Union
 
@@ -31,13 +32,18 @@ def read_state_dict(file: Union[str, Path]) -> Dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(str(path)))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"Cannot read {path}: {str(error).splitlines()[0]}.") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's guesses about a damaged file.
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"Cannot read {path}: there is no such file.") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds more than tensors, and that could run code. Save model.state_dict() alone."
+            f"{path} is damaged, or holds more than tensors, which could run code. Save model.state_dict() alone."
         ) from error
+    except Exception as error:  # Damaged pickles raise whatever they happen to run into.
+        cause = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(f"Cannot read {path}: damaged, or no file of weights: {cause}.") from error
     for name in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
             loaded = loaded[name]

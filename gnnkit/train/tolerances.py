@@ -28,9 +28,13 @@ class Tolerance:
 
 
 OWN_LAYERS = "own layers"
-"""The operation under which layers of one's own stand in the table."""
+"""The operation under which layers by name, of one's own or of a library, stand in the table."""
 
-_BY_DTYPE = {"float32": Tolerance(1e-5, 1e-4, 1e-3), "bfloat16": Tolerance(2e-2, 5e-2, 5e-2)}
+_BY_DTYPE = {
+    "float32": Tolerance(1e-5, 1e-4, 1e-3),
+    "bfloat16": Tolerance(2e-2, 5e-2, 5e-2),
+    "float64": Tolerance(1e-12, 1e-10, 1e-9),
+}
 
 TOLERANCES: Mapping[Tuple[str, str], Tolerance] = {
     (operation, dtype): values for operation in (*CONV_KINDS, OWN_LAYERS) for dtype, values in _BY_DTYPE.items()
@@ -43,7 +47,7 @@ def tolerance_for(spec: ModelSpec, dtype: str) -> Tuple[str, Tolerance]:
 
     Args:
         spec: The model.
-        dtype: "float32" or "bfloat16".
+        dtype: "float32", "bfloat16" or "float64".
     """
-    operation = OWN_LAYERS if spec.has_own_layers else spec.conv
+    operation = OWN_LAYERS if spec.has_named_layers else spec.conv
     return operation, TOLERANCES[operation, dtype]

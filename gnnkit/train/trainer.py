@@ -33,7 +33,7 @@ from gnnkit.train.checkpoint import FOLDER, LAST
 from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import make_sampler, training_loader
+from gnnkit.train.loaders import in_precision, make_sampler, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
@@ -140,7 +140,7 @@ class Trainer:
                 result = _train(job, earlier, callbacks, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
-        except BaseException as error:
+        except BaseException as error:  # An interrupt, too: the run folder says how a run ended.
             for callback in callbacks:
                 callback.on_error(error)
             raise
@@ -195,20 +195,23 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    computed = in_precision(prepared, config.precision)
     model = move_model(model, backend)
+    if config.precision == "float64":
+        model = model.double()
     module = LossModule(model, task)
     optimizer = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     step = device.prepare(module, optimizer, StepOptions(config.precision, config.clip_norm))
     inference = make_inference(
         config.evaluation,
         module,
-        prepared,
+        computed,
         device,
         StepOptions(config.precision),
         batch_size=config.eval_batch_size,
         sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
     )
-    loader_for = partial(training_loader, prepared, model.spec, config, trainer.seed)
+    loader_for = partial(training_loader, computed, model.spec, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
@@ -282,7 +285,7 @@ def _train(
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
         job.model.load_canonical(progress.best_weights)
-    return RunResult(
+    result = RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
         device=job.device.name,
@@ -298,6 +301,8 @@ def _train(
         compile_seconds=job.device.compile_seconds(),
         nondeterministic=job.nondeterministic if job.config.deterministic else None,
     )
+    job.model.float()  # After float64: features that users hold are float32.
+    return result
 
 
 def _run_epoch(job: _Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRecord:
@@ -350,5 +355,6 @@ def _facts(job: _Job) -> Dict[str, Any]:
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
         "model": job.model.spec.to_dict(),
+        "portable": job.model.spec.is_portable,
         "seed": job.seed,
     }

@@ -134,6 +134,53 @@ def test_bfloat16_has_tolerances_of_its_own() -> None:
     assert found.tolerance.outputs > TOLERANCES["sage", "float32"].outputs
 
 
+class SlightlyWrong(ReferenceBackend):
+    """A mistake that hides in the rounding of float32."""
+
+    name = "slight"
+
+    def conv(self, spec: Any) -> Any:
+        conv = super().conv(spec)
+        conv.register_forward_hook(lambda module, args, out: out * (1 + 1e-7))
+        return conv
+
+
+def test_float64_shows_what_hides_in_rounding() -> None:
+    model, graph = sage()
+    pair = ["reference", SlightlyWrong()]
+    assert compare(model, graph, pair, device="cpu", epochs=2).is_within
+    found = compare(model, graph, pair, device="cpu", epochs=2, precision="float64")
+    assert found.backends[1].first_outside == "convs.0"
+
+
+@pytest.mark.parametrize("how", [{}, {"batch_size": 50}], ids=["full", "sampled"])
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gatv2", "gin"])
+def test_backends_agree_in_float64(backend_name: str, model: str, how: dict) -> None:
+    if "float64" not in load_backend(backend_name).capabilities.dtypes:
+        pytest.skip(f"backend {backend_name} declares no float64")
+    graph = communities()
+    built = gnnkit.build_model(model, graph, hidden_channels=HIDDEN)
+    found = compare(built, graph, ["reference", backend_name], device="cpu", epochs=10, precision="float64", **how)
+    assert found.problems == [] and found.tolerance.losses == 1e-9
+
+
+@pytest.mark.parametrize("evaluation", ["full", "layerwise", "sampled"])
+def test_trained_in_float64(tmp_path: Path, evaluation: str) -> None:
+    model, graph = sage()
+    settings = {"evaluation": evaluation, "fanouts": [4, 4], "progress": False}
+    runs = {
+        name: gnnkit.Trainer(device="cpu", epochs=4, precision=name, run_dir=tmp_path / name, **settings)
+        for name in ("float32", "float64")
+    }
+    losses = {name: [r.train_loss for r in runs[name].fit(model, graph).history] for name in runs}
+    assert losses["float64"] != losses["float32"]
+    assert losses["float64"] == pytest.approx(losses["float32"], rel=1e-4)
+    longer = gnnkit.Trainer(device="cpu", epochs=6, precision="float64", **settings)
+    resumed, whole = longer.fit(model, graph, resume=tmp_path / "float64"), longer.fit(model, graph)
+    assert [r.train_loss for r in resumed.history] == [r.train_loss for r in whole.history]
+    assert {p.dtype for p in resumed.model.parameters()} == {torch.float32}
+
+
 def test_layers_of_one_s_own_are_compared_too() -> None:
     from examples.custom_layers import WeightedSAGEConv
 

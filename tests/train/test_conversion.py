@@ -301,6 +301,12 @@ def test_files_that_are_no_state_dicts(tmp_path: Path) -> None:
     ):
         with pytest.raises(CheckpointError, match=message):
             read_state_dict(file)
+    torch.save({"w": torch.ones(64)}, other)
+    whole = other.read_bytes()
+    for content in (b"", b"junk", whole[:200], whole.replace(b"_rebuild_tensor", b"_rebuild\xfftensor", 1)):
+        other.write_bytes(content)
+        with pytest.raises(CheckpointError, match="damaged"):
+            read_state_dict(other)
     torch.save({"state_dict": {"w": torch.ones(2)}, "epoch": 3}, other)
     assert list(read_state_dict(other)) == ["w"]
 

@@ -64,35 +64,41 @@ def assert_same_curve(result, expected, rel=1e-3):
         assert values == pytest.approx(wanted, rel=rel, abs=0.02)
 
 
+HOW = {"full": {}, "sampled": SAMPLED, "cora": {}}
+
+
 @pytest.fixture(scope="module")
 def cut_runs(tmp_path_factory):
     """Runs stopped after epoch 5, and uninterrupted ones, each trained once."""
     folder, made = tmp_path_factory.mktemp("cut"), {}
 
-    def get(backend, spec_name, how_name):
+    def get(backend, spec_name, how_name, graph):
         key = backend, spec_name, how_name
         if key not in made:
-            spec = DROPOUT if spec_name == "dropout" else NO_DROPOUT
-            how = {} if how_name == "full" else SAMPLED
-            run = stopped(folder / "-".join(key), backend=backend, spec=spec, **how)
-            made[key] = run, fit(backend, spec=spec, **how)
+            settings = {"graph": graph, "spec": DROPOUT if spec_name == "dropout" else NO_DROPOUT, **HOW[how_name]}
+            run = stopped(folder / "-".join(key), backend=backend, **settings)
+            made[key] = run, fit(backend, **settings)
         return made[key]
 
     return get
 
 
-@pytest.mark.parametrize("how", ["full", "sampled"])
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("first, second", list(itertools.product(installed_backends(), repeat=2)))
-def test_every_pair_of_backends(first, second, how, cut_runs, tmp_path):
+def test_every_pair_of_backends(first, second, how, cut_runs, tmp_path, request):
+    graph = None
+    if how == "cora":
+        graph = gnnkit.load_dataset("cora", data_dir=request.getfixturevalue("data_dir"))
     # Dropout on an IPU draws from the device's own random numbers.
     spec = "no dropout" if "ipu" in (first, second) else "dropout"
-    run, uninterrupted = cut_runs(first, spec, how)
+    run, uninterrupted = cut_runs(first, spec, how, graph)
     result = fit(
         second,
+        graph=graph,
         spec=DROPOUT if spec == "dropout" else NO_DROPOUT,
         resume=run,
         run_dir=tmp_path / "run",
-        **({} if how == "full" else SAMPLED),
+        **HOW[how],
     )
     assert_same_curve(result, uninterrupted)
     assert result.test == pytest.approx(uninterrupted.test, abs=0.02)

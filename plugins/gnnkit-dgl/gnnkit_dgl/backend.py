@@ -46,6 +46,7 @@ class DglBackend(Backend):
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )
 
+    layer_module: ClassVar[str] = "dgl.nn"
     layer_marks: ClassVar[Mapping[str, str]] = {
         "gcn": "weight",
         "sage": "fc_neigh.weight",
@@ -73,7 +74,7 @@ class DglBackend(Backend):
             return Availability(NOT_INSTALLED, "DGL is not installed", error.install)
         except BrokenPluginError as error:
             return Availability(BROKEN, error.cause, error.fix)
-        except Exception as error:
+        except Exception as error:  # A probe never raises, and asking a half-broken DGL for its functions may.
             return Availability(BROKEN, f"{type(error).__name__}: {error}", "pip install --force-reinstall gnnkit-dgl")
 
     def lower(self, block: Block) -> Any:
@@ -98,6 +99,12 @@ class DglBackend(Backend):
         from gnnkit_dgl.layers import LAYERS
 
         return LAYERS[spec.kind](spec)
+
+    def native_layer(self, spec: ConvSpec) -> nn.Module:
+        """Any layer of ``dgl.nn`` that takes a graph and features."""
+        from gnnkit_dgl.library import DglLayer
+
+        return DglLayer(spec)
 
     def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
         """See :class:`gnnkit.backends.Backend`."""

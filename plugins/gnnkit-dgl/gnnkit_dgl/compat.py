@@ -58,7 +58,7 @@ def import_dgl() -> ModuleType:
         sys.modules[_GRAPHBOLT] = _StandIn(_GRAPHBOLT, f"it needs {', '.join(lacking)}")
     try:
         dgl = importlib.import_module("dgl")
-    except Exception as error:
+    except Exception as error:  # A library that does not fit torch may fail with anything.
         for name in set(sys.modules) - before:
             if name.split(".")[0] == "dgl":
                 del sys.modules[name]

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from gnnkit.backends import LayerState
+from gnnkit.backends import LayerState, read_gin
 from gnnkit.data import Graph, add_self_loops
 from gnnkit.nn import CONV_KINDS, ConvSpec
 from gnnkit_dgl.compat import import_dgl
@@ -41,7 +41,7 @@ def read(
 def _gcn(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     weight = layer.take("weight", 2).t()
     spec = ConvSpec("gcn", weight.shape[1], weight.shape[0])
-    return spec, {"lin.weight": weight, "bias": _or_zeros(layer.take_if_there("bias"), spec.out_channels)}
+    return spec, {"lin.weight": weight, "bias": layer.take_or_zeros("bias", spec.out_channels)}
 
 
 def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
@@ -53,12 +53,11 @@ def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[
     if aggregation is not None and (aggregation == "max") != is_pool:
         raise layer.refusal(f"its aggregator is {'pool' if is_pool else 'mean'!r}, but {aggregation!r} was asked for")
     spec = ConvSpec("sage", weight.shape[1], weight.shape[0], aggregation="max" if is_pool else "mean")
-    bias = layer.take_if_there("fc_self.bias")
-    bias = layer.take_if_there("bias") if bias is None else bias  # Releases before 2.0 keep it on its own.
+    bias = "bias" if "bias" in layer else "fc_self.bias"  # Releases before 2.0 keep it on its own.
     values = {
         "lin_neigh.weight": weight,
         "lin_self.weight": own,
-        "bias": _or_zeros(bias, spec.out_channels),
+        "bias": layer.take_or_zeros(bias, spec.out_channels),
     }
     if is_pool:
         values["lin_pool.weight"], values["lin_pool.bias"] = layer.take("fc_pool.weight", 2), layer.take("fc_pool.bias")
@@ -69,7 +68,7 @@ def _gat(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[C
     layer.refuse("fc_src.weight", "it has one matrix for sources and another for destinations")
     weight, att = layer.take("fc.weight", 2), layer.take("attn_l", 3)[0]
     spec = ConvSpec("gat", weight.shape[1], att.shape[1], heads=att.shape[0], concat=concat)
-    bias = _or_zeros(layer.take_if_there("bias"), weight.shape[0])
+    bias = layer.take_or_zeros("bias", weight.shape[0])
     return spec, {
         "lin.weight": weight,
         "att_src": att,
@@ -83,34 +82,20 @@ def _gatv2(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple
     spec = ConvSpec("gatv2", src.shape[1], att.shape[1], heads=att.shape[0], concat=concat)
     return spec, {
         "lin_src.weight": src,
-        "lin_src.bias": _or_zeros(layer.take_if_there("fc_src.bias"), src.shape[0]),
+        "lin_src.bias": layer.take_or_zeros("fc_src.bias", src.shape[0]),
         "lin_dst.weight": layer.take("fc_dst.weight", 2),
-        "lin_dst.bias": _or_zeros(layer.take_if_there("fc_dst.bias"), src.shape[0]),
+        "lin_dst.bias": layer.take_or_zeros("fc_dst.bias", src.shape[0]),
         "att": att,
         "bias": torch.zeros(spec.out_width),
     }
 
 
 def _gin(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
-    first, last = layer.take("apply_func.0.weight", 2), layer.take("apply_func.2.weight", 2)
-    eps = layer.take_if_there("eps")
-    spec = ConvSpec(
-        "gin", first.shape[1], last.shape[0], eps=0.0 if eps is None else float(eps), mlp_channels=first.shape[0]
-    )
-    return spec, {
-        "mlp.0.weight": first,
-        "mlp.0.bias": _or_zeros(layer.take_if_there("apply_func.0.bias"), first.shape[0]),
-        "mlp.2.weight": last,
-        "mlp.2.bias": _or_zeros(layer.take_if_there("apply_func.2.bias"), last.shape[0]),
-    }
+    return read_gin(layer, "apply_func")
 
 
 _Reader = Callable[[LayerState, bool, Optional[str]], Tuple[ConvSpec, Dict[str, Tensor]]]
 _READERS: Mapping[str, _Reader] = {"gcn": _gcn, "sage": _sage, "gat": _gat, "gatv2": _gatv2, "gin": _gin}
-
-
-def _or_zeros(value: Optional[Tensor], width: int) -> Tensor:
-    return torch.zeros(width) if value is None else value
 
 
 def write(spec: ConvSpec, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:

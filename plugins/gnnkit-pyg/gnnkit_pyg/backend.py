@@ -49,6 +49,7 @@ class PygBackend(Backend):
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )
 
+    layer_module: ClassVar[str] = "torch_geometric.nn"
     layer_marks: ClassVar[Mapping[str, str]] = {
         "gcn": "lin.weight",
         "sage": "lin_l.weight",
@@ -74,7 +75,7 @@ class PygBackend(Backend):
             version = importlib.import_module("torch_geometric").__version__
             # The layers pull in much more than the package's top does, and with it most of what can fail.
             importlib.import_module("gnnkit_pyg.layers")
-        except Exception as error:
+        except Exception as error:  # A probe never raises; what an import of another library may raise is not known.
             return Availability(BROKEN, f"{type(error).__name__}: {error}", _REINSTALL)
         parts = [f"torch_geometric {version}", f"torch {torch.__version__}"]
         parts += [f"{name} {'present' if _has(name) else 'absent'}" for name in ("pyg_lib", "torch_sparse")]
@@ -95,6 +96,12 @@ class PygBackend(Backend):
         from gnnkit_pyg.layers import LAYERS
 
         return LAYERS[spec.kind](spec)
+
+    def native_layer(self, spec: ConvSpec) -> nn.Module:
+        """Any layer of ``torch_geometric.nn`` that takes features and a list of edges."""
+        from gnnkit_pyg.library import PygLayer
+
+        return PygLayer(spec)
 
     def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
         """See :class:`gnnkit.backends.Backend`."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
-from gnnkit.backends import LayerState
+from gnnkit.backends import LayerState, read_gin
 from gnnkit.data import Graph
 from gnnkit.nn import ConvSpec, conv_parameters
 from gnnkit_pyg.layers import LAYERS
@@ -38,7 +38,7 @@ def read(
 def _gcn(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     weight = layer.take("lin.weight", 2)
     spec = ConvSpec("gcn", weight.shape[1], weight.shape[0])
-    return spec, {"lin.weight": weight, "bias": _or_zeros(layer.take_if_there("bias"), spec.out_channels)}
+    return spec, {"lin.weight": weight, "bias": layer.take_or_zeros("bias", spec.out_channels)}
 
 
 def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
@@ -48,7 +48,7 @@ def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[
     values = {
         "lin_neigh.weight": weight,
         "lin_self.weight": torch.zeros_like(weight) if own is None else own,
-        "bias": _or_zeros(layer.take_if_there("lin_l.bias"), spec.out_channels),
+        "bias": layer.take_or_zeros("lin_l.bias", spec.out_channels),
     }
     if spec.aggregation == "max":
         if "lin.weight" not in layer:
@@ -89,26 +89,16 @@ def _gatv2(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple
     spec = _attention_spec("gatv2", att, src.shape[1], bias, concat)
     return spec, {
         "lin_src.weight": src,
-        "lin_src.bias": _or_zeros(layer.take_if_there("lin_l.bias"), src.shape[0]),
+        "lin_src.bias": layer.take_or_zeros("lin_l.bias", src.shape[0]),
         "lin_dst.weight": layer.take("lin_r.weight", 2),
-        "lin_dst.bias": _or_zeros(layer.take_if_there("lin_r.bias"), src.shape[0]),
+        "lin_dst.bias": layer.take_or_zeros("lin_r.bias", src.shape[0]),
         "att": att[0],
         "bias": _or_zeros(bias, spec.out_width),
     }
 
 
 def _gin(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
-    first, last = layer.take("nn.0.weight", 2), layer.take("nn.2.weight", 2)
-    eps = layer.take_if_there("eps")
-    spec = ConvSpec(
-        "gin", first.shape[1], last.shape[0], eps=0.0 if eps is None else float(eps), mlp_channels=first.shape[0]
-    )
-    return spec, {
-        "mlp.0.weight": first,
-        "mlp.0.bias": _or_zeros(layer.take_if_there("nn.0.bias"), first.shape[0]),
-        "mlp.2.weight": last,
-        "mlp.2.bias": _or_zeros(layer.take_if_there("nn.2.bias"), last.shape[0]),
-    }
+    return read_gin(layer, "nn")
 
 
 _Reader = Callable[[LayerState, bool, Optional[str]], Tuple[ConvSpec, Dict[str, Tensor]]]
