@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
-from gnnkit.cli import backends, compare, conform, convert_weights, datasets, doctor, new_plugin, plan, reproduce, run
+from gnnkit.cli import (
+    backends,
+    bench,
+    compare,
+    conform,
+    convert_weights,
+    datasets,
+    doctor,
+    new_plugin,
+    plan,
+    reproduce,
+    run,
+)
 
 app = typer.Typer(
     name="gnnkit",
@@ -19,6 +34,7 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
 app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.convert_weights)
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
+app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)
 app.command("conform", epilog=conform.EXAMPLE)(conform.conform)
@@ -28,7 +44,21 @@ app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 def main() -> None:
     """Entry point of the ``gnnkit`` script."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        _leave_at_once(end.code)
+        raise
+
+
+def _leave_at_once(code: object) -> None:
+    """End the process if a loader's thread is still in a kernel, where the end of the interpreter would not be safe."""
+    loading = sys.modules.get("gnnkit.loading.prefetch")  # Not imported: nothing was loaded.
+    if loading is None or not loading.threads_at_work():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

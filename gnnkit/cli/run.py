@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
@@ -14,7 +15,7 @@ from gnnkit.errors import ConfigError
 if TYPE_CHECKING:
     from gnnkit.data import Graph
     from gnnkit.nn import GNN
-    from gnnkit.train import Callback, RunConfig, RunResult
+    from gnnkit.train import Callback, RunConfig, RunResult, Trainer
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
 
@@ -61,24 +62,26 @@ def run(
     if help_config:
         show_settings(json)
         return
-    flags = {
-        "backend": backend,
-        "device": device,
-        "seed": seed,
-        "run_dir": run_dir,
-        "dataset": {"name": dataset, "data_dir": data_dir},
-        "model": {"name": model, "hidden_channels": hidden, "num_layers": layers, "dropout": dropout},
-        "train": {
-            "epochs": epochs,
-            "lr": lr,
-            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
-            "batch_size": batch_size,
-            "precision": precision,
-            "overflow": overflow,
-            "deterministic": deterministic,
-        },
-        "init_from": None if init_from is None else str(Path(init_from).resolve()),
-    }
+    flags = nested_flags(
+        backend=backend,
+        device=device,
+        dataset=dataset,
+        data_dir=data_dir,
+        model=model,
+        epochs=epochs,
+        lr=lr,
+        hidden=hidden,
+        layers=layers,
+        dropout=dropout,
+        fanouts=fanouts,
+        batch_size=batch_size,
+        precision=precision,
+        overflow=overflow,
+        seed=seed,
+        deterministic=deterministic,
+        init_from=None if init_from is None else str(Path(init_from).resolve()),
+        run_dir=run_dir,
+    )
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     config = run_config(settings or [], flags, base=_base(resume, init_from, device))
@@ -106,12 +109,30 @@ def train(
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
+    from gnnkit.train import new_run_dir
+
+    trainer, net, graph = make_trainer(config, initial=resume is None)
+    if check is not None:
+        check(net, graph)
+    if trainer.run_dir is None and keep:
+        trainer.run_dir = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
+    trainer.callbacks = _callbacks(config, trainer.run_dir)
+    return trainer.fit(net, graph, resume=resume)
+
+
+def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, GNN, Graph]:
+    """What a configuration says, ready to begin: nothing has been written.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        initial: Whether the model gets the weights that the configuration names as initial ones.
+    """
     from dataclasses import asdict
 
     from gnnkit.backends import build_model
     from gnnkit.cli.choosing import choose_hardware
     from gnnkit.datasets import load_dataset
-    from gnnkit.train import Trainer, new_run_dir, read_weights
+    from gnnkit.train import Trainer, read_weights
     from gnnkit.train.checkpoint import BEST, checkpoint_file
     from gnnkit.train.run_folder import check_free
 
@@ -123,27 +144,20 @@ def train(
     graph = load_dataset(
         data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
     )
-    name = model.pop("name")
-    net = build_model(name, graph, backend=backend, seed=config.seed, **model)
-    if config.init_from is not None and resume is None:
+    net = build_model(model.pop("name"), graph, backend=backend, seed=config.seed, **model)
+    if config.init_from is not None and initial:
         net.load_canonical(read_weights(checkpoint_file(config.init_from, BEST))[1])
-    if check is not None:
-        check(net, graph)
-    run_dir = None if config.run_dir is None else Path(config.run_dir)
-    if run_dir is None and keep:
-        run_dir = new_run_dir(Path("runs"), graph.name, name, backend.name)
     trainer = Trainer(
         backend,
         device,
         seed=config.seed,
-        run_dir=run_dir,
-        callbacks=_callbacks(config, run_dir),
+        run_dir=config.run_dir,
         facts={"dataset": asdict(data), "init_from": config.init_from, "tensorboard": config.tensorboard},
         backend_options=config.backend_options,
         device_options=config.device_options,
         **asdict(config.train),
     )
-    return trainer.fit(net, graph, resume=resume)
+    return trainer, net, graph
 
 
 def _callbacks(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
@@ -181,6 +195,39 @@ def run_config(settings: List[str], flags: Dict[str, Any], base: Optional[Dict[s
 
     file, overrides = _split(settings)
     return load_config(file, _given(flags), overrides, base=base)
+
+
+_PLACES = {
+    "dataset": "dataset.name",
+    "data_dir": "dataset.data_dir",
+    "model": "model.name",
+    "hidden": "model.hidden_channels",
+    "layers": "model.num_layers",
+    "dropout": "model.dropout",
+    **{name: f"train.{name}" for name in ("epochs", "lr", "batch_size", "precision", "overflow", "deterministic")},
+    "fanouts": "train.fanouts",
+}
+"""Where in the configuration an option stands that has another name there."""
+
+
+def nested_flags(**options: Any) -> Dict[str, Any]:
+    """Options of the command line in the structure of the configuration.
+
+    Args:
+        options: As they were typed; None where one was not.
+    """
+    if options.get("fanouts") is not None:
+        options["fanouts"] = parse_fanouts(options["fanouts"])
+    flags: Dict[str, Any] = {}
+    for name, value in options.items():
+        section, _, key = _PLACES.get(name, name).rpartition(".")
+        (flags.setdefault(section, {}) if section else flags)[key] = value
+    return flags
+
+
+def option_of_run(name: str) -> Any:
+    """An option of ``gnnkit run``, for another command that takes it as well."""
+    return inspect.signature(run).parameters[name].default
 
 
 def parse_fanouts(text: str) -> List[int]:

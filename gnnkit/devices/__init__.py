@@ -1,6 +1,6 @@
 """Devices: where a step runs, and who owns it."""
 
-from gnnkit.devices.base import Device, DeviceCapabilities, OptimizerState, Step, StepOptions, StepResult
+from gnnkit.devices.base import Device, DeviceCapabilities, OptimizerState, Step, StepOptions, StepResult, TimedStep
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.eager import EagerDevice
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state, parameter_names
@@ -14,6 +14,7 @@ __all__ = [
     "Step",
     "StepOptions",
     "StepResult",
+    "TimedStep",
     "choose_device",
     "deterministic_torch",
     "devices",

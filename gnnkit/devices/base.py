@@ -9,7 +9,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Protocol, Type
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    ContextManager,
+    Dict,
+    FrozenSet,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Type,
+    runtime_checkable,
+)
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -86,6 +99,22 @@ class Step(Protocol):
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """Go on from a state that a step gave, on whichever device; to be called before the first step."""
+
+
+@runtime_checkable
+class TimedStep(Step, Protocol):
+    """A step that can say how long its parts take; a device need not have such steps."""
+
+    def timed(self, batch: Batch, synchronize: Callable[[], None]) -> Dict[str, float]:
+        """Run the step as a call does, and time it.
+
+        Args:
+            batch: As for a call.
+            synchronize: Waits until the device is done, :meth:`Device.synchronize`; called at the end of each part.
+
+        Returns:
+            Seconds by part, in their order: "forward" (loss included), "backward", "update".
+        """
 
 
 class Device(ABC):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, ClassVar, ContextManager, Dict, Optional
+import time
+from typing import Callable, ClassVar, ContextManager, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -59,17 +60,44 @@ class EagerStep:
 
     def __call__(self, batch: Batch) -> StepResult:
         """See :class:`gnnkit.devices.Step`."""
+        loss, outputs = self._forward(batch)
+        if self.optimizer is not None:
+            self._backward(loss, self.optimizer)
+            self._update(self.optimizer)
+        return StepResult(loss.detach(), outputs.detach(), batch.num_targets)
+
+    def timed(self, batch: Batch, synchronize: Callable[[], None]) -> Dict[str, float]:
+        """See :class:`gnnkit.devices.TimedStep`."""
+        marks = [time.perf_counter()]
+
+        def mark() -> None:
+            synchronize()
+            marks.append(time.perf_counter())
+
+        loss, _ = self._forward(batch)
+        mark()
+        if self.optimizer is not None:
+            self._backward(loss, self.optimizer)
+            mark()
+            self._update(self.optimizer)
+            mark()
+        return {part: end - start for part, start, end in zip(("forward", "backward", "update"), marks, marks[1:])}
+
+    def _forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
         training = self.optimizer is not None
         self.module.train(training)
         with torch.set_grad_enabled(training), self._precision():
             loss, outputs = self.module(batch)
-        if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if self.options.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
-            self.optimizer.step()
-        return StepResult(loss.detach(), outputs.detach(), batch.num_targets)
+        return loss, outputs
+
+    def _backward(self, loss: Tensor, optimizer: Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def _update(self, optimizer: Optimizer) -> None:
+        if self.options.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
+        optimizer.step()
 
     def pull(self) -> None:
         """Nothing to do: the module's weights are the device's."""

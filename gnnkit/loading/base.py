@@ -6,6 +6,7 @@ batches through ``transfer`` before it yields them; that may happen in one of it
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import Callable, Iterator, List, Optional
 
@@ -18,6 +19,33 @@ from gnnkit.loading.padding import BatchSizes, batch_sizes
 
 Transfer = Callable[[Batch], Batch]
 """The last stage of loading, for example ``Device.put``."""
+
+
+Observer = Callable[[str, float], None]
+"""Called with the name of a loading stage and the seconds that a batch spent in it."""
+
+
+class Stages:
+    """Which stage of loading a batch is in; each one that it leaves is reported.
+
+    Args:
+        observer: Hears of every stage that ends. None: nobody.
+
+    Attributes:
+        name: The stage that is going on.
+    """
+
+    def __init__(self, observer: Optional[Observer]) -> None:
+        self.name = ""
+        self._observer = observer
+        self._start = 0.0
+
+    def enter(self, name: str) -> None:
+        """Leave the stage that is going on, if there is one, and begin another; no name ends the last."""
+        now = time.perf_counter()
+        if self._observer is not None and self.name:
+            self._observer(self.name, now - self._start)
+        self.name, self._start = name, now
 
 
 def identity(batch: Batch) -> Batch:

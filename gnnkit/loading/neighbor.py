@@ -6,6 +6,7 @@ Every seed comes exactly once in an epoch, whatever the sizes that batches are p
 
 from __future__ import annotations
 
+import copy
 import logging
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from gnnkit.data import Batch, Block, Graph
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity, spread
+from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, prefetch
@@ -114,6 +115,7 @@ class NeighborLoader(Loader):
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
         self._pace = Pace() if num_threads is None else None
+        self._observer: Optional[Observer] = None
         if len(self) == 0:
             raise ConfigError(
                 f"drop_last leaves no batch: batch_size is {batch_size} and there are {len(self._nodes)} nodes. "
@@ -132,12 +134,25 @@ class NeighborLoader(Loader):
             build = self._pace.making(build)
         position = 0
         num_threads = 1 if self.num_threads is None else self.num_threads
-        with closing(prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch)) as groups:
-            for parts in groups if self._pace is None else self._pace.using(groups):
-                for batch in parts:
-                    yield batch if batch.index == position else replace(batch, index=position)
-                    position += 1
-        self._set_pace()
+        try:
+            with closing(prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch)) as groups:
+                for parts in groups if self._pace is None else self._pace.using(groups):
+                    for batch in parts:
+                        yield batch if batch.index == position else replace(batch, index=position)
+                        position += 1
+        finally:
+            self._set_pace()
+
+    def observed(self, observer: Observer) -> NeighborLoader:
+        """A loader of the same batches that prepares each in the caller's thread and reports its stages.
+
+        Args:
+            observer: Called with "sampling", "gathering features" or "reducing features", "padding" (if there is any)
+                and "transfer", and the seconds that a batch spent there.
+        """
+        other = copy.copy(self)
+        other.num_threads, other._pace, other._observer = 0, None, observer
+        return other
 
     def _set_pace(self) -> None:
         """Settle the number of threads once enough has been measured."""
@@ -163,21 +178,24 @@ class NeighborLoader(Loader):
 
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
         """One batch, or the parts of one that was too large."""
-        stage = "sampling"
+        stages = Stages(self._observer)
         try:
+            stages.enter("sampling")
             parts = self._sample(self._seeds(order, index), epoch, index)
-            stage = "gathering features"
+            stages.enter("gathering features" if self.reduction is None else "reducing features")
             batches = [self._gather(seeds, sampled, index) for seeds, sampled in parts]
             if self.pad is not None:
-                stage = "padding"
+                stages.enter("padding")
                 batches = [pad_batch(batch, self.pad) for batch in batches]
-            stage = "transfer"
-            return [self._transfer(batch) for batch in batches]
+            stages.enter("transfer")
+            batches = [self._transfer(batch) for batch in batches]
+            stages.enter("")
+            return batches
         except BatchOverflowError as error:
             raise BatchOverflowError(f"Batch {index} of epoch {epoch}: {error}", error.excess) from error
         except Exception as error:
             # Whatever a stage raises, the user needs to know which batch it was.
-            message = f"Batch {index} of epoch {epoch} failed in {stage}: {type(error).__name__}: {error}"
+            message = f"Batch {index} of epoch {epoch} failed in {stages.name}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
 
     def _sample(

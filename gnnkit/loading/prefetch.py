@@ -1,7 +1,8 @@
 """Computing the items of a sequence ahead of their use, in threads.
 
 Rules: items come in order whatever the number of threads; no more than a window of them exists at a time; whichever
-way an iteration ends, its threads end with it.
+way an iteration ends, its threads end with it. Only an item that takes long is not waited for: its thread ends with it,
+or with the process.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 import math
 import os
 import statistics
+import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional, TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 T = TypeVar("T")
+
+THREAD_NAME = "gnnkit-loader"
+_PATIENCE = 1.0
+"""Seconds to wait, in all, for items that are still being made when nobody wants them any more."""
 
 
 def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int) -> Generator[T, None, None]:
@@ -28,25 +35,57 @@ def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: 
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
-        Closing the iterator, or an exception in its consumer, cancels what has not begun and waits for what has.
+        Closing the iterator, or an exception in its consumer, cancels what has not begun and waits a second for what
+        has.
     """
     if num_threads == 0:
         for item in range(num):
             yield produce(item)
         return
     pending: Deque[Future[T]] = deque()
-    threads = ThreadPoolExecutor(num_threads, thread_name_prefix="gnnkit-loader")
+    work: SimpleQueue[Any] = SimpleQueue()
+    threads: List[threading.Thread] = []
     submitted = 0
     try:
+        for number in range(num_threads):
+            # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
+            thread = threading.Thread(target=_work, args=(work, produce), name=f"{THREAD_NAME}-{number}", daemon=True)
+            thread.start()
+            threads.append(thread)
         for _ in range(num):
             while submitted < num and len(pending) < num_threads + ahead:
-                pending.append(threads.submit(produce, submitted))
+                pending.append(Future())
+                work.put((pending[-1], submitted))
                 submitted += 1
             yield pending.popleft().result()
     finally:
         for future in pending:
             future.cancel()
-        threads.shutdown(wait=True)
+        for _ in range(num_threads):
+            work.put(None)
+        deadline = time.monotonic() + _PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _work(work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[[int], T]) -> None:
+    """Make items until there is None to make."""
+    for future, item in iter(work.get, None):
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            result = produce(item)
+        except BaseException as error:  # Whatever it is, it is for the consumer.
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+            del result  # A batch is large, and the next one takes its time.
+        del future
+
+
+def threads_at_work() -> List[threading.Thread]:
+    """Threads that make items, those included whose items nobody waits for any more."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME)]
 
 
 class Pace:

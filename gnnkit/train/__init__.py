@@ -1,5 +1,6 @@
 """Training: configuration, the Trainer, inference, checkpoints, the run folder."""
 
+from gnnkit.train.benchmark import Measurement, measure
 from gnnkit.train.callbacks import Callback, ProgressBar, TensorBoard
 from gnnkit.train.checkpoint import load_model, read_weights, save_weights
 from gnnkit.train.comparison import BackendReport, Comparison, compare
@@ -23,6 +24,7 @@ __all__ = [
     "FullGraphInference",
     "Inference",
     "LayerwiseInference",
+    "Measurement",
     "ModelConfig",
     "ProgressBar",
     "RunConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "convert_weights",
     "load_config",
     "load_model",
+    "measure",
     "new_run_dir",
     "read_run",
     "read_state",

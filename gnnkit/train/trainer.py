@@ -117,13 +117,13 @@ class Trainer:
             PipelineError: Preparing a batch failed.
         """
         earlier = None if resume is None else read_state(resume)
-        job = _prepare(self, model, graph)
+        job = prepare_job(self, model, graph)
         try:
             return self._fit(job, earlier, resume)
         finally:
             job.device.close()
 
-    def _fit(self, job: _Job, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
+    def _fit(self, job: Job, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
         callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None or earlier is not None:
             job.facts = _facts(job)
@@ -136,7 +136,7 @@ class Trainer:
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
         try:
-            with torch.random.fork_rng(devices=[]), _deterministic(job):
+            with torch.random.fork_rng(devices=[]), repeating_bits(job):
                 result = _train(job, earlier, callbacks, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
@@ -146,7 +146,7 @@ class Trainer:
             raise
         return result
 
-    def _config(self, job: _Job) -> Dict[str, Any]:
+    def _config(self, job: Job) -> Dict[str, Any]:
         """The configuration with everything filled in, in the structure of :class:`RunConfig`."""
         return {
             **self.facts,
@@ -161,7 +161,7 @@ class Trainer:
 
 
 @dataclass
-class _Job:
+class Job:
     """Everything that one training needs, checked and in place."""
 
     model: GNN
@@ -181,7 +181,14 @@ class _Job:
     nondeterministic: List[str] = field(default_factory=list)
 
 
-def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
+def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
+    """Check everything, and bring model, data and device together. The model itself is left as it is.
+
+    Args:
+        trainer: With the settings.
+        model: Its weights are where training starts.
+        graph: As for :meth:`Trainer.fit`, which says what is raised.
+    """
     check_graph(graph)
     task = NodeClassification.for_graph(graph)
     backend = _backend(trainer, model)
@@ -217,7 +224,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
     loader = loader_for(transfer=_transfer(device, model), pad=pad)
     progress = Progress(optimizer, config)
-    return _Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
+    return Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
 
 
 def _backend(trainer: Trainer, model: GNN) -> Backend:
@@ -253,7 +260,9 @@ def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
     return transfer
 
 
-def _deterministic(job: _Job) -> ContextManager[None]:
+def repeating_bits(job: Job) -> ContextManager[None]:
+    """The device's deterministic context, if the settings ask for it; what it cannot repeat goes into the job."""
+
     def report(sentence: str) -> None:
         _LOG.warning("Not deterministic: %s", sentence)
         job.nondeterministic.append(sentence)
@@ -262,7 +271,7 @@ def _deterministic(job: _Job) -> ContextManager[None]:
 
 
 def _train(
-    job: _Job, earlier: Optional[TrainState], callbacks: Sequence[Callback], run_dir: Optional[Path]
+    job: Job, earlier: Optional[TrainState], callbacks: Sequence[Callback], run_dir: Optional[Path]
 ) -> RunResult:
     assert job.config.epochs is not None
     start, progress = time.perf_counter(), job.progress
@@ -305,11 +314,11 @@ def _train(
     return result
 
 
-def _run_epoch(job: _Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRecord:
+def _run_epoch(job: Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     losses: List[Tuple[Tensor, int]] = []
     for batch in job.loader.epoch(epoch):
-        torch.manual_seed(_step_seed(job.seed, epoch, batch.index))
+        torch.manual_seed(step_seed(job.seed, epoch, batch.index))
         result = job.step(batch)
         losses.append((result.loss, result.num_targets))
         for callback in callbacks:
@@ -325,30 +334,30 @@ def _run_epoch(job: _Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRec
     )
 
 
-def _evaluate(job: _Job) -> Tuple[float, float]:
+def _evaluate(job: Job) -> Tuple[float, float]:
     """Loss and metric on the validation nodes."""
     outputs, y = _split_outputs(job, "valid")
     return float(job.task.loss(outputs, y)), job.task.evaluate(outputs, y)
 
 
-def _final_metrics(job: _Job, split: str) -> Dict[str, float]:
+def _final_metrics(job: Job, split: str) -> Dict[str, float]:
     return job.task.evaluate_all(*_split_outputs(job, split))
 
 
-def _split_outputs(job: _Job, split: str) -> Tuple[Tensor, Tensor]:
+def _split_outputs(job: Job, split: str) -> Tuple[Tensor, Tensor]:
     nodes = job.graph.splits[split]
     assert job.graph.y is not None
     job.step.pull()
     return job.inference.outputs(nodes), job.graph.y[nodes]
 
 
-def _step_seed(seed: int, epoch: int, batch: int) -> int:
+def step_seed(seed: int, epoch: int, batch: int) -> int:
     """Seed of the dropout of one step: the same wherever a run is resumed."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{batch}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
-def _facts(job: _Job) -> Dict[str, Any]:
+def _facts(job: Job) -> Dict[str, Any]:
     """What a manifest says about this training."""
     return {
         "backend": {"name": job.backend.name, **job.backend.versions()},

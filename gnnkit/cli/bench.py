@@ -1,0 +1,109 @@
+"""``gnnkit bench``: where the time of a configuration goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Optional
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.run import make_trainer, nested_flags, option_of_run, run_config
+
+if TYPE_CHECKING:
+    from gnnkit.train.benchmark import Measurement
+
+EXAMPLE = "Example: gnnkit bench --backend pyg --dataset cora --model sage --fanouts 10,5 --batch-size 64"
+
+
+@reports_errors
+def bench(
+    settings: Optional[List[str]] = typer.Argument(
+        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="As for 'gnnkit run'."
+    ),
+    backend: Optional[str] = option_of_run("backend"),
+    device: Optional[str] = option_of_run("device"),
+    dataset: Optional[str] = option_of_run("dataset"),
+    data_dir: Optional[str] = option_of_run("data_dir"),
+    model: Optional[str] = option_of_run("model"),
+    hidden: Optional[int] = option_of_run("hidden"),
+    layers: Optional[int] = option_of_run("layers"),
+    dropout: Optional[float] = option_of_run("dropout"),
+    fanouts: Optional[str] = option_of_run("fanouts"),
+    batch_size: Optional[int] = option_of_run("batch_size"),
+    precision: Optional[str] = option_of_run("precision"),
+    seed: Optional[int] = option_of_run("seed"),
+    batches: int = typer.Option(20, help="How many batches to measure, after a warm-up."),
+    picture: Path = typer.Option(Path("bench.png"), help="Where the stacked bars go."),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Measure a configuration of 'gnnkit run': every stage of a batch, speed, memory, distance to the floor."""
+    flags = nested_flags(
+        backend=backend,
+        device=device,
+        dataset=dataset,
+        data_dir=data_dir,
+        model=model,
+        hidden=hidden,
+        layers=layers,
+        dropout=dropout,
+        fanouts=fanouts,
+        batch_size=batch_size,
+        precision=precision,
+        seed=seed,
+    )
+    config = run_config(settings or [], flags)
+
+    from gnnkit.train.benchmark import measure, plot_measurement
+
+    found = measure(*make_trainer(config), num_batches=batches)
+    plot_measurement(found, picture)
+    if json:
+        print_json({**found.to_dict(), "picture": str(picture)})
+    else:
+        _show(found, picture)
+
+
+def _show(found: Measurement, picture: Path) -> None:
+    print(f"{found.model} on {found.dataset}, {found.backend} on {found.device}, {found.precision}")
+    total = found.serial_seconds
+    rows = [[name, _ms(seconds), f"{100 * seconds / total:.0f}"] for name, seconds in found.stages.items()]
+    rows.append(["together", _ms(total), "100"])
+    print_table("One after the other", ["stage", f"ms, median of {found.batches}", "%"], rows)
+    threads = "" if found.threads is None else f", batches prepared in {found.threads} thread(s)"
+    rows = [
+        ["a batch", f"{_ms(found.seconds_per_batch)} ms{threads}"],
+        ["waiting for a batch", f"{100 * found.waiting:.1f}% of it"],
+        ["targets", f"{found.targets_per_second:,.0f} a second"],
+        ["nodes", f"{found.nodes_per_second:,.0f} a second"],
+        ["edges", f"{found.edges_per_second:,.0f} a second"],
+    ]
+    for name, size in found.memory.items():
+        rows.append([name.replace("_", " "), f"{size / 2**20:,.0f} MiB"])
+    print_table("As in training", ["", ""], rows)
+    print_table("The floor", ["", ""], _floor_rows(found))
+    print(f"  bars:  {picture}")
+
+
+def _floor_rows(found: Measurement) -> List[List[str]]:
+    floor = found.floor
+    if floor is None:
+        return [["unknown", f"{found.no_floor}"]]
+    return [
+        [
+            "matrix products",
+            f"{floor.flops / 1e9:,.3f} GFLOP at {floor.matrix_rate / 1e9:,.1f} GFLOP/s: {_ms(floor.matrix_seconds)} ms",
+        ],
+        [
+            "copying",
+            f"{floor.feature_bytes / 1e6:,.1f} MB at {floor.copy_bandwidth / 1e9:,.1f} GB/s: "
+            f"{_ms(floor.copy_seconds)} ms",
+        ],
+        ["together", f"{_ms(floor.seconds)} ms"],
+        ["a batch takes", f"{found.times_floor:.2f} times that"],
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.2f}"

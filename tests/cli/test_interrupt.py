@@ -1,0 +1,77 @@
+"""Ctrl-C during ``gnnkit run``, in a process of its own as a user has it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Mapping
+
+import pytest
+
+from tests.commands import gnnkit_here
+from tests.plugins import environment_with, install
+
+LIMIT = 2.0
+"""Seconds within which the process must have ended."""
+
+SAMPLED = ["--dataset", "synthetic", "--model", "sage", "--fanouts", "10,10", "train.evaluation=sampled"]
+SIZES = {
+    "small batches": ["dataset.options.num_nodes=4000", "dataset.options.num_edges=40000", "--batch-size", "64"],
+    "large batches": ["dataset.options.num_nodes=20000", "dataset.options.num_edges=200000", "--batch-size", "16000"],
+}
+SLOW_DEVICE = """
+import time
+from pathlib import Path
+from gnnkit.devices.cpu import CpuDevice
+
+class Plugin(CpuDevice):
+    name = "slow"
+
+    def put(self, batch):
+        if Path("run/checkpoints/last.safetensors").exists():
+            time.sleep(60)
+        return super().put(batch)
+"""
+
+
+def interrupted(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess:
+    """The command, interrupted once a state has been saved."""
+    command = [sys.executable, "-m", "gnnkit.cli.main", "run", *arguments, "--epochs", "1000", "--run-dir", "run"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=cwd, env=dict(environment), **pipes)
+    deadline = time.monotonic() + 60
+    while not (cwd / "run" / "checkpoints" / "last.safetensors").exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "no state was saved"
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    output, errors = process.communicate(timeout=30)
+    assert time.monotonic() - start < LIMIT
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+@pytest.mark.parametrize("case", [*SIZES, "a batch that takes a minute"])
+def test_a_run_ends_at_once_and_can_be_resumed(case: str, tmp_path: Path) -> None:
+    install(tmp_path, "slow", SLOW_DEVICE, group="devices")
+    arguments = [*SIZES.get(case, SIZES["small batches"]), "--device", "cpu" if case in SIZES else "slow"]
+    done = interrupted(*SAMPLED, *arguments, cwd=tmp_path, environment=environment_with(tmp_path))
+    assert done.returncode == 130, done.stderr
+    assert [line for line in done.stderr.splitlines() if "ompil" not in line] == ["interrupted"]
+    run = tmp_path / "run"
+    assert json.loads((run / "manifest.json").read_text())["status"] == "interrupted"
+    files = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()} - {"checkpoints/best.safetensors"}
+    assert files == {"manifest.json", "config.yaml", "metrics.jsonl", "checkpoints/last.safetensors"}
+    epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, len(epochs) + 1))
+
+    more = str(epochs[-1] + 1)
+    again = ["--resume", "run", "--device", "cpu", "--epochs", more, "--run-dir", "next", "--json"]
+    resumed = gnnkit_here("run", *again, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout.splitlines()[-1])["epochs"] == int(more)

@@ -1,0 +1,136 @@
+"""Items come in order from any number of threads, and threads end whichever way the iteration does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from gnnkit.loading.prefetch import Pace, prefetch, threads_at_work
+
+LIMIT = 2.0
+"""Seconds within which whatever was abandoned must have been left."""
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert threads_at_work() == []
+
+
+@pytest.mark.parametrize("num_threads", [0, 1, 2, 5])
+@pytest.mark.parametrize("ahead", [0, 1, 7])
+def test_items_come_in_order(num_threads, ahead):
+    def produce(item):
+        time.sleep(0.002 * (item % 3 == 0))  # So that later ones are finished first.
+        return item * item
+
+    expected = [item * item for item in range(12)]
+    assert list(prefetch(produce, 12, num_threads=num_threads, ahead=ahead)) == expected
+    assert list(prefetch(produce, 0, num_threads=num_threads, ahead=ahead)) == []
+
+
+@pytest.mark.parametrize("num_threads", [0, 1, 3])
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt])
+def test_an_exception_comes_in_its_items_turn(num_threads, kind):
+    def produce(item):
+        if item == 4:
+            raise kind("four")
+        return item
+
+    items = prefetch(produce, 9, num_threads=num_threads, ahead=3)
+    assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(kind, match="four"):
+        next(items)
+    assert list(items) == []
+
+
+def test_an_item_that_takes_long_is_not_waited_for():
+    begun, end = threading.Semaphore(0), threading.Event()
+    made = []
+
+    def produce(item):
+        begun.release()
+        if item > 0:
+            end.wait(60)
+        made.append(item)
+        return item
+
+    items = prefetch(produce, 100, num_threads=2, ahead=3)
+    assert next(items) == 0
+    for _ in range(3):
+        begun.acquire(timeout=10)
+    start = time.monotonic()
+    items.close()
+    assert time.monotonic() - start < LIMIT
+    left = threads_at_work()
+    assert len(left) == 2 and all(thread.daemon for thread in left)
+    end.set()
+    for thread in left:
+        thread.join(10)
+    assert sorted(made) == [0, 1, 2], "what had not begun is never made"
+
+
+SLOW = """
+import sys, threading, time
+from gnnkit.loading.prefetch import prefetch
+
+def produce(item):
+    if item:
+        time.sleep(60)
+    return item
+
+items = prefetch(produce, 10, num_threads=2, ahead=2)
+next(items)
+time.sleep(0.1)
+print("ready", flush=True)
+{then}
+"""
+
+
+@pytest.mark.parametrize("then", ["raise RuntimeError('consumer')", "sys.exit(7)"])
+def test_a_process_ends_although_an_item_takes_long(then):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW.format(then=then)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - start < LIMIT
+    assert process.returncode == (7 if "exit" in then else 1)
+    assert errors.count("Traceback") == (0 if "exit" in then else 1)
+
+
+def test_pace_needs_a_few_items():
+    pace = Pace()
+    assert pace.num_threads() is None
+    pace.made, pace.used = [0.1] * 9, [0.1] * (Pace.ENOUGH - 1)
+    assert pace.num_threads() is None
+
+
+@pytest.mark.parametrize(
+    "made, used, most, threads",
+    [
+        (0.1, 0.2, 8, 1),
+        (0.2, 0.2, 8, 1),
+        (0.21, 0.1, 8, 3),
+        (9.0, 0.1, 8, 8),
+        (0.2, 0.0, 4, 4),
+    ],
+)
+def test_pace_takes_as_many_threads_as_keep_up(made, used, most, threads):
+    pace = Pace()
+    pace.made, pace.used = [100.0] + [made] * 5, [100.0] + [used] * 5  # The first item compiles kernels.
+    assert pace.num_threads(most=most) == threads
+
+
+def test_pace_times_making_and_using():
+    pace = Pace()
+    items = prefetch(pace.making(lambda item: time.sleep(0.02) or item), 5, num_threads=1, ahead=1)
+    for _ in pace.using(items):
+        time.sleep(0.01)
+    assert len(pace.made) == len(pace.used) == 5
+    assert min(pace.made) >= 0.02 and min(pace.used) >= 0.01
