@@ -12,7 +12,7 @@ from gnnkit.availability import NO_HARDWARE
 from gnnkit.backends import load_backend
 from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.data import Batch, Block
-from gnnkit.devices import StepOptions, choose_device, devices, load_device
+from gnnkit.devices import StepOptions, TimedStep, choose_device, devices, load_device
 from gnnkit.errors import CapabilityError, UnavailableError, UnknownNameError
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -119,3 +119,23 @@ def test_cuda_gives_the_losses_of_the_cpu(backend, model: str, how: dict) -> Non
     ]
     on_cpu, on_cuda = ([record.train_loss for record in result.history] for result in results)
     assert on_cuda == pytest.approx(on_cpu, rel=1e-3)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+def test_a_timed_step_is_the_step(clip_norm) -> None:
+    device, weights = load_device("cpu"), []
+    for is_timed in (False, True):
+        torch.manual_seed(0)
+        module = Regression()
+        step = device.prepare(module, torch.optim.SGD(module.parameters(), lr=0.1), StepOptions(clip_norm=clip_norm))
+        assert isinstance(step, TimedStep)
+        for _ in range(3):
+            if is_timed:
+                assert list(step.timed(batch(), device.synchronize)) == ["forward", "backward", "update"]
+            else:
+                step(batch())
+        weights.append(module.linear.weight.detach().clone())
+        evaluating = device.prepare(module, None, StepOptions())
+        assert list(evaluating.timed(batch(), device.synchronize)) == ["forward"]
+        assert torch.equal(module.linear.weight, weights[-1])
+    assert torch.equal(*weights)

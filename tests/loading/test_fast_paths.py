@@ -66,6 +66,7 @@ def test_edges_beyond_int32_are_found(tmp_path):
     """Offsets on both sides of 2^31, over an array of edges that takes no room where nothing was written."""
     border, before, after = 2**31, 3, 5
     edges = np.memmap(tmp_path / "edges", dtype=np.int32, mode="w+", shape=(border + after,))
+    (tmp_path / "edges").unlink()  # The memory stays until the array goes.
     edges[border - before :] = np.arange(before + after) % 4
     indptr = torch.tensor([border - before, border - 1, border, border + 1, border + after])
     x, y = torch.arange(8.0).view(4, 2), torch.arange(4)
