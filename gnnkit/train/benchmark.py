@@ -35,6 +35,22 @@ _SHORT = {
     "transfer": "transfer",
 }
 
+_COLOURS = {
+    "sample": "C0",
+    "gather": "C1",
+    "reduce": "C1",
+    "pad": "C8",
+    "transfer": "C2",
+    "forward": "C3",
+    "backward": "C4",
+    "update": "C5",
+    "step": "C3",
+    "waiting for a batch": "C6",
+    "steps": "C9",
+    "matrix products": "0.45",
+    "copying": "0.75",
+}
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -285,11 +301,10 @@ def plot_measurement(found: Measurement, file: Path) -> None:
         bars["floor"] = {"matrix products": found.floor.matrix_seconds, "copying": found.floor.copy_seconds}
     figure = Figure(figsize=(9, 1.6 + 0.75 * len(bars)), layout="constrained")
     axes = figure.subplots()
-    colours = iter([f"C{i}" for i in range(8)] + ["0.8", "0.5", "#1b6ca8", "#7fb3d5"])
     for bar, parts in bars.items():
         start = 0.0
         for part, seconds in parts.items():
-            axes.barh(bar, seconds * 1000, left=start, label=part, color=next(colours), edgecolor="white")
+            axes.barh(bar, seconds * 1000, left=start, label=part, color=_COLOURS[part], edgecolor="white")
             start += seconds * 1000
         axes.annotate(f" {start:,.1f}", (start, bar), va="center")
     axes.invert_yaxis()
