@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List
+from typing import Callable, Dict, List, Union
 
 from benchmarks.graphs import prepare
-from benchmarks.process import Participant
+from benchmarks.process import NotMeasuredError, Participant
 from benchmarks.rows import ARXIV, DGL, FUSED, SAGE, Contest, Row, ours, quick
+from benchmarks.work import SideSpec, Work
 
 EPOCHS = 5
 WITHIN = 0.3
@@ -49,7 +50,9 @@ class Difference:
     theirs: float
 
 
-def measure(contest: Contest, seeds: int, is_quick: bool, say: Callable[[str], None]) -> Dict[str, Difference]:
+def measure(
+    contest: Contest, seeds: int, is_quick: bool, say: Callable[[str], None]
+) -> Dict[str, Union[Difference, NotMeasuredError]]:
     """Train every side with every seed.
 
     Args:
@@ -59,26 +62,38 @@ def measure(contest: Contest, seeds: int, is_quick: bool, say: Callable[[str], N
         say: Called with lines about what is going on.
 
     Returns:
-        The difference of every row, by its name.
-
-    Raises:
-        NotMeasuredError: A side cannot take part, or failed.
+        The difference of every row by its name, or why there is none.
     """
     contest = quick(contest) if is_quick else contest
     prepare(contest.work.graph)
-    reached: Dict[str, List[float]] = {key: [] for key in contest.sides}
-    for seed in range(seeds):
-        for key, side in contest.sides.items():
-            with Participant(replace(contest.work, seed=seed), side) as participant:
-                participant.ready()
-                for _ in range(1 if is_quick else EPOCHS):
-                    participant.ask({"do": "turn"})
-                answer: Dict[str, Any] = participant.ask({"do": "accuracy"})
-            reached[key].append(answer["accuracy"])
-            say(f"  seed {seed}, {side.label}: accuracy {answer['accuracy']:.4f}")
+    reached: Dict[str, Union[List[float], NotMeasuredError]] = {}
+    for key, side in contest.sides.items():
+        try:
+            reached[key] = [
+                _train(replace(contest.work, seed=seed), side, 1 if is_quick else EPOCHS) for seed in range(seeds)
+            ]
+        except NotMeasuredError as error:
+            reached[key] = error
+        say(f"  {side.label}: {reached[key]}")
     return {row.name: _difference(reached[row.ours], reached[row.theirs]) for row in contest.rows}
 
 
-def _difference(ours_: List[float], theirs: List[float]) -> Difference:
-    points = [100 * (a - b) for a, b in zip(ours_, theirs)]
-    return Difference(statistics.mean(points), points, statistics.mean(ours_), statistics.mean(theirs))
+def _train(work: Work, side: SideSpec, epochs: int) -> float:
+    """Train one side with one seed and return its accuracy."""
+    with Participant(work, side) as participant:
+        participant.ready()
+        for _ in range(epochs):
+            participant.ask({"do": "turn"})
+        accuracy: float = participant.ask({"do": "accuracy"})["accuracy"]
+        return accuracy
+
+
+def _difference(
+    mine: Union[List[float], NotMeasuredError], theirs: Union[List[float], NotMeasuredError]
+) -> Union[Difference, NotMeasuredError]:
+    for side in (mine, theirs):
+        if isinstance(side, NotMeasuredError):
+            return side
+    assert isinstance(mine, list) and isinstance(theirs, list)
+    points = [100 * (a - b) for a, b in zip(mine, theirs)]
+    return Difference(statistics.mean(points), points, statistics.mean(mine), statistics.mean(theirs))

@@ -14,7 +14,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from benchmarks.paired import Ratio, SideResult
 from benchmarks.process import NotMeasuredError
@@ -104,19 +104,23 @@ def missing(row: Row, error: NotMeasuredError, date: str) -> Record:
     return record
 
 
-def side_rows(sides: Sequence[SideResult], is_full: bool) -> List[List[str]]:
-    """What every side of a contest did, a line each."""
-    lines = []
-    for side in sides:
-        ms = [1000 * value for value in side.seconds]
-        batch = side.batch
-        holds = f"{batch['nodes']:,.0f} nodes, {batch['edges']:,.0f} edges" if "nodes" in batch else ""
-        if "gflops" in batch:
-            holds = f"{batch['gflops']:.0f} GFLOP/s, {batch['gbytes']:.0f} GB/s"
-        waits = "" if side.gpu_waits is None else f"{100 * side.gpu_waits:.0f}%"
-        times = f"{statistics.median(ms):.3g} ({min(ms):.3g} to {max(ms):.3g})"
-        lines.append([side.label, times, "the full graph" if is_full else holds, f"{side.peak / 1e9:.2f}", waits])
-    return lines
+def side_row(side: SideResult, is_full: bool, date: str) -> Dict[str, str]:
+    """What one side of a contest did: the cells of its line."""
+    ms = [1000 * value for value in side.seconds]
+    batch = side.batch
+    holds = "the full graph" if is_full else ""
+    if "nodes" in batch:
+        holds = f"{batch['nodes']:,.0f} nodes, {batch['edges']:,.0f} edges"
+    if "gflops" in batch:
+        holds = f"{batch['gflops']:.0f} GFLOP/s, {batch['gbytes']:.0f} GB/s"
+    return {
+        "side": side.label,
+        "milliseconds": f"{statistics.median(ms):.3g} ({min(ms):.3g} to {max(ms):.3g})",
+        "a batch holds": holds,
+        "peak memory, GB": f"{side.peak / 1e9:.2f}",
+        "GPU waits": "" if side.gpu_waits is None else f"{100 * side.gpu_waits:.0f}%",
+        "date": date,
+    }
 
 
 def machine() -> Dict[str, Any]:
@@ -173,11 +177,11 @@ def section(results: Mapping[str, Any], records: Sequence[Record], name: str) ->
         return "Nothing has been measured for this version yet."
     parts = [_machine_text(results["machine"]), _table(shown)]
     for contest in contests:
-        header = ["side", f"ms {contest['unit']}", "a batch holds", "peak memory, GB"]
-        has_gpu = any(line[4] for line in contest["sides"])
-        header += ["GPU waits"] if has_gpu else []
-        lines = [line[: len(header)] for line in contest["sides"]]
-        parts.append(f"**{contest['title']}** ({contest['date']})\n\n{_markdown(header, lines)}")
+        sides = list(contest["sides"].values())
+        header = [key for key in sides[0] if any(side[key] for side in sides)]
+        lines = [[side[key] for key in header] for side in sides]
+        header[1] += f" {contest['unit']}"
+        parts.append(f"**{contest['title']}**\n\n{_markdown(header, lines)}")
     return "\n\n".join(parts)
 
 

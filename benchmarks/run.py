@@ -32,12 +32,14 @@ def main(arguments: Sequence[str] = ()) -> List[Record]:
     results["machine"] = report.machine()
     records: List[Record] = []
 
-    def keep(new: Sequence[Record], contest: Mapping[str, Any]) -> None:
+    def keep(new: Sequence[Record], contest: Dict[str, Any]) -> None:
         for record in new:
             records.append(record)
             results["records"][record.name] = vars(record)
             print(f"{record.name}: {record.measured}; asked: {record.asked or 'nothing'}", flush=True)
-        if contest:
+        if contest["sides"]:
+            earlier = results["contests"].get(contest["title"], {"sides": {}})
+            contest["sides"] = {**earlier["sides"], **contest["sides"]}
             results["contests"][contest["title"]] = contest
         if not options.quick:
             report.save(results)
@@ -47,8 +49,8 @@ def main(arguments: Sequence[str] = ()) -> List[Record]:
         if selected is not None:
             keep(*_measure(quick(selected) if options.quick else selected, options.rounds))
     if options.device == "cpu":
-        keep(_accuracy(options), {})
-        keep(_startup(options), {})
+        keep(_accuracy(options), {"sides": {}})
+        keep(_startup(options), {"sides": {}})
     if not records:
         names = ", ".join(record.name for record in _all()[options.device])
         sys.exit(f"No row is called like {' or '.join(options.rows)}. There are: {names}.")
@@ -89,16 +91,16 @@ def _measure(contest: Contest, rounds: int | None) -> tuple[List[Record], Dict[s
             prepare(work.graph)
     except Exception as error:  # For example a data set that cannot be downloaded: no other row needs it.
         reason = NotMeasuredError(f"no data: {' '.join(str(error).split())}", is_absent=True)
-        return [report.missing(row, reason, _today()) for row in contest.rows], {}
+        return [report.missing(row, reason, _today()) for row in contest.rows], {"sides": {}}
     outcomes = run_contest(contest.work, contest.sides, rounds=rounds or contest.rounds, say=_say)
+    done = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, SideResult)}
     is_full = not contest.work.fanouts
     told = {
         "title": contest.title,
-        "table": "cuda" if contest.work.device == "cuda" else "cpu",
-        "date": _today(),
+        "table": contest.work.device,
         "unit": "an epoch" if is_full else "a batch",
-        "sides": report.side_rows([o for o in outcomes.values() if isinstance(o, SideResult)], is_full),
-        "results": {key: o.to_dict() for key, o in outcomes.items() if isinstance(o, SideResult)},
+        "sides": {key: report.side_row(side, is_full, _today()) for key, side in done.items()},
+        "results": {key: side.to_dict() for key, side in done.items()},
     }
     return [_record(row, outcomes) for row in contest.rows], told
 
@@ -118,13 +120,13 @@ def _accuracy(options: argparse.Namespace) -> List[Record]:
     if contest is None:
         return []
     _say(contest.title)
-    try:
-        found = accuracy.measure(contest, options.seeds, options.quick, _say)
-    except NotMeasuredError as error:
-        return [report.missing(row, error, _today()) for row in contest.rows]
+    found = accuracy.measure(contest, options.seeds, options.quick, _say)
     records = []
     for row in contest.rows:
         record, difference = _accuracy_row(row), found[row.name]
+        if isinstance(difference, NotMeasuredError):
+            records.append(report.missing(row, difference, _today()))
+            continue
         record.figures = vars(difference)
         each = ", ".join(f"{points:+.2f}" for points in difference.all_points)
         values = f"{100 * difference.ours:.2f}% against {100 * difference.theirs:.2f}%"

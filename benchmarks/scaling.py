@@ -1,7 +1,8 @@
 """``make bench-scaling``: does the cost of a batch grow faster than its edges?
 
-gnnkit with `pyg` trains over fan-outs, batch sizes and graph sizes; each point is the median time of a batch over the
-edges that it holds. On logarithmic axes a cost in proportion to the edges is a line of slope 1.
+gnnkit with `pyg` trains over fan-outs, batch sizes and graph sizes. Over fan-outs and batch sizes, milliseconds a batch
+are drawn over the edges that it holds: on logarithmic axes a cost in proportion is a line of slope 1. A batch of a
+larger graph of the same degree holds nearly as many edges, so over graph sizes the cost of an edge is drawn.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from benchmarks.work import Work
 
 PICTURE = Path(__file__).parent.parent / "docs" / "img" / "scaling.png"
 ROUNDS = 5
+GRAPHS = "nodes of the graph"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,20 @@ class Point:
 
     Attributes:
         label: What was varied to.
+        nodes: Of the graph.
         edges: Edges a batch, all layers together.
         milliseconds: A batch, median of the rounds.
     """
 
     label: str
+    nodes: int
     edges: float
     milliseconds: float
+
+    @property
+    def nanoseconds_an_edge(self) -> float:
+        """Cost of an edge with all that comes with it."""
+        return 1e6 * self.milliseconds / self.edges
 
 
 def series() -> Dict[str, Dict[str, Work]]:
@@ -50,7 +59,7 @@ def series() -> Dict[str, Dict[str, Work]]:
     return {
         "fan-outs": {",".join(map(str, f)): replace(base, fanouts=f) for f in fanouts},
         "batch size": {f"{size:,}": replace(base, batch_size=size) for size in (128, 256, 512, 1024, 2048, 4096)},
-        "nodes of the graph": {f"{n:,}": replace(base, graph=graph) for n, graph in graphs.items()},
+        GRAPHS: {f"{n:,}": replace(base, graph=graph) for n, graph in graphs.items()},
     }
 
 
@@ -61,42 +70,62 @@ def measure(label: str, work: Work, rounds: int) -> Point:
         participant.ready()
         seconds = [participant.ask({"do": "turn"})["seconds"] / work.batches for _ in range(rounds + 1)]
         edges = participant.ask({"do": "count"})["edges"]
-    return Point(label, edges, 1000 * statistics.median(seconds[1:]))
+    return Point(label, work.graph.nodes, edges, 1000 * statistics.median(seconds[1:]))
 
 
-def slope(points: Sequence[Point]) -> float:
-    """Slope of a line through the points on logarithmic axes, by least squares."""
-    edges, times = (np.log([getattr(point, name) for point in points]) for name in ("edges", "milliseconds"))
-    return float(np.polyfit(edges, times, 1)[0])
+def slope(points: Sequence[Point], x: str = "edges", y: str = "milliseconds") -> float:
+    """Slope of a line through the points on logarithmic axes, by least squares; by default of time over edges."""
+    across, up = (np.log([getattr(point, name) for point in points]) for name in (x, y))
+    return float(np.polyfit(across, up, 1)[0])
 
 
 def draw(measured: Dict[str, List[Point]], file: Path) -> None:
-    """All series as a PNG."""
+    """All series as a PNG: time over edges on the left, cost of an edge over the graph's size on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 5), layout="constrained")
-    axes = figure.subplots()
-    for (name, points), marker in zip(measured.items(), "os^"):
-        ordered = sorted(points, key=lambda point: point.edges)
-        x, y = [p.edges for p in ordered], [p.milliseconds for p in ordered]
-        axes.plot(x, y, marker=marker, label=f"{name}: slope {slope(points):.2f}", alpha=0.85)
-        for point, offset in ((ordered[0], (6, -12)), (ordered[-1], (-6, 8))):
-            align = "left" if offset[0] > 0 else "right"
-            where = (point.edges, point.milliseconds)
-            axes.annotate(point.label, where, offset, textcoords="offset points", ha=align, fontsize=8, color="0.35")
-    everything = [point for points in measured.values() for point in points]
-    x = np.array([min(p.edges for p in everything), max(p.edges for p in everything)])
-    constant = np.exp(statistics.mean(np.log(p.milliseconds / p.edges) for p in everything))
-    axes.plot(x, constant * x, color="0.6", linestyle="--", linewidth=1, label="in proportion to edges: slope 1")
-    axes.set(xscale="log", yscale="log", xlabel="edges a batch, all layers", ylabel="milliseconds a batch")
-    axes.set_title("A training step of SAGE 3 x 256 with its sampling, float32, gnnkit with pyg", fontsize=10)
-    axes.margins(0.12)
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(frameon=False)
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    over_edges = {name: points for name, points in measured.items() if name != GRAPHS}
+    for (name, points), marker in zip(over_edges.items(), "os"):
+        _plot(left, points, "edges", "milliseconds", marker, f"{name}: slope {slope(points):.2f}")
+    everything = [point for points in over_edges.values() for point in points]
+    ends = np.array([min(p.edges for p in everything), max(p.edges for p in everything)])
+    typical = statistics.geometric_mean(p.milliseconds / p.edges for p in everything)
+    left.plot(ends, typical * ends, color="0.6", linestyle="--", linewidth=1, label="in proportion: slope 1")
+    left.set(xlabel="edges a batch, all layers", ylabel="milliseconds a batch")
+    _plot(
+        right, measured[GRAPHS], "nodes", "nanoseconds_an_edge", "^", f"nodes to the power of {_growth(measured):.2f}"
+    )
+    right.set(xlabel="nodes of the graph", ylabel="nanoseconds an edge")
+    right.set_ylim(0, 1.3 * max(point.nanoseconds_an_edge for point in measured[GRAPHS]))
+    figure.suptitle("Training SAGE 3 x 256 with sampling, float32, gnnkit with pyg", fontsize=11)
     FigureCanvasAgg(figure)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, format="png", dpi=120)
+
+
+def _plot(axes: Any, points: Sequence[Point], x: str, y: str, marker: str, label: str) -> None:
+    ordered = sorted(points, key=lambda point: getattr(point, x))
+    across, up = [getattr(p, x) for p in ordered], [getattr(p, y) for p in ordered]
+    axes.plot(across, up, marker=marker, label=label, alpha=0.85)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    if y == "milliseconds":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda *_: "")
+    axes.margins(0.12)
+    axes.grid(alpha=0.3, which="both")
+    for i, offset, align in ((0, (6, -13), "left"), (-1, (-6, 9), "right")):
+        where = (across[i], up[i])
+        text = {"xytext": offset, "textcoords": "offset points", "ha": align, "fontsize": 8, "color": "0.35"}
+        axes.annotate(ordered[i].label, where, **text)
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _growth(measured: Dict[str, List[Point]]) -> float:
+    return slope(measured[GRAPHS], "nodes", "nanoseconds_an_edge")
 
 
 def main(arguments: Sequence[str] = ()) -> Dict[str, List[Point]]:
@@ -111,13 +140,15 @@ def main(arguments: Sequence[str] = ()) -> Dict[str, List[Point]]:
     measured: Dict[str, List[Point]] = {}
     for name, works in series().items():
         if options.quick:
-            works = {label: quick(Contest("", work, {}, [])).work for label, work in list(works.items())[:2]}
+            works = {
+                label: quick(Contest("", work, {}, [])).work for label, work in list(works.items())[:: len(works) - 1]
+            }
         measured[name] = []
         for label, work in works.items():
             point = measure(label, work, 1 if options.quick else ROUNDS)
             measured[name].append(point)
             print(f"{name} {label}: {point.edges:,.0f} edges, {point.milliseconds:.4g} ms a batch", flush=True)
-        print(f"{name}: slope {slope(measured[name]):.2f}", flush=True)
+    print(_slopes(measured), flush=True)
     if options.picture:
         draw(measured, options.picture)
     if options.write:
@@ -126,12 +157,17 @@ def main(arguments: Sequence[str] = ()) -> Dict[str, List[Point]]:
     return measured
 
 
+def _slopes(measured: Dict[str, List[Point]]) -> str:
+    over_edges = [f"{slope(points):.2f} over {name}" for name, points in measured.items() if name != GRAPHS]
+    cost = f"the cost of an edge grows with the nodes of the graph to the power of {_growth(measured):.2f}"
+    return f"Slope of time over edges: {', '.join(over_edges)}; {cost}."
+
+
 def _text(measured: Dict[str, List[Point]]) -> str:
-    slopes = ", ".join(f"{slope(points):.2f} over {name}" for name, points in measured.items())
     place = PICTURE.relative_to(report.PAGE.parent).as_posix()
-    today = datetime.date.today().isoformat()
-    picture = f"![Milliseconds a batch over edges a batch, on logarithmic axes]({place})"
-    return f"{picture}\n\nSlopes on {today}, {report.machine()['processor']}: {slopes}."
+    picture = f"![Milliseconds a batch over its edges, and cost of an edge over nodes of the graph]({place})"
+    today, machine = datetime.date.today().isoformat(), report.machine()
+    return f"{picture}\n\n{today}, {machine['processor']}, {machine['cores']} cores. {_slopes(measured)}"
 
 
 if __name__ == "__main__":

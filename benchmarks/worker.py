@@ -50,7 +50,7 @@ def main() -> None:
         _serve(description["work"], description["side"], pipe)
     except Exception as error:  # The harness reports it as the reason why a row has no figure.
         traceback.print_exc()
-        is_absent = type(error).__name__ in ("Absent", "NotInstalledError")
+        is_absent = type(error).__name__ in ("Absent", "NotInstalledError", "UnavailableError")
         pipe.answer({"absent": str(error)} if is_absent else {"error": f"{type(error).__name__}: {error}"})
         sys.exit(1)
 

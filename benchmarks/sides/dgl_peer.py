@@ -127,6 +127,7 @@ class FullSide(Side):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         graph, work = self.graph, self.work
+        assert graph.x is not None and graph.y is not None
         native = dgl.graph((graph.indices, graph.dst), num_nodes=graph.num_nodes)
         self.native = dgl.add_self_loop(dgl.remove_self_loop(native)).to(work.device)
         self.x, self.y = graph.x.to(work.device), graph.y.to(work.device)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 from typing import Any, Callable, List, Optional
 
 import torch
@@ -50,7 +51,7 @@ class FloorSide(Side):
         for a, b in pairs:
             result = torch.zeros(a.shape[0], b.shape[1], dtype=dtype)
             for _ in ("self", "neighbours"):
-                self._products.append(lambda a=a, b=b, result=result: torch.mm(a, b, out=result))
+                self._products.append(partial(torch.mm, a, b, out=result))
                 self._operations += 2 * rows * width * out
 
     def turn(self) -> Optional[float]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -199,7 +198,8 @@ def test_settings_of_plain_rows_exist() -> None:
 def test_slope_of_proportional_cost_is_one() -> None:
     from benchmarks.scaling import Point, slope
 
-    points = [Point("", edges, 0.002 * edges) for edges in (10.0, 100.0, 5000.0)]
+    points = [Point("", 1, edges, 0.002 * edges) for edges in (10.0, 100.0, 5000.0)]
     assert slope(points) == pytest.approx(1.0)
-    assert slope([Point("", p.edges, p.edges**2) for p in points]) == pytest.approx(2.0)
-    assert np.isfinite(slope(points))
+    assert slope([replace(p, milliseconds=p.edges**2) for p in points]) == pytest.approx(2.0)
+    grown = [replace(p, nodes=n) for p, n in zip(points, (1000, 2000, 4000))]
+    assert slope(grown, "nodes", "nanoseconds_an_edge") == pytest.approx(0.0, abs=1e-9)
