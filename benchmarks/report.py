@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
@@ -95,13 +95,10 @@ def _is_met(row: Row, ratio: Ratio, side: SideResult) -> Optional[bool]:
     return all(demands) if demands else None
 
 
-def missing(row: Row, error: NotMeasuredError, date: str) -> Record:
+def missing(record: Record, error: NotMeasuredError, date: str) -> Record:
     """The record of a row that could not be measured."""
-    record = empty(row)
-    record.date = date
-    record.measured = f"{'not measured' if error.is_absent else 'failed'}: {error}"
-    record.met = None if error.is_absent else False
-    return record
+    measured = f"{'not measured' if error.is_absent else 'failed'}: {error}"
+    return replace(record, measured=measured, met=None if error.is_absent else False, date=date)
 
 
 def side_row(side: SideResult, is_full: bool, date: str) -> Dict[str, str]:

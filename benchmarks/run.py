@@ -91,7 +91,7 @@ def _measure(contest: Contest, rounds: int | None) -> tuple[List[Record], Dict[s
             prepare(work.graph)
     except Exception as error:  # For example a data set that cannot be downloaded: no other row needs it.
         reason = NotMeasuredError(f"no data: {' '.join(str(error).split())}", is_absent=True)
-        return [report.missing(row, reason, _today()) for row in contest.rows], {"sides": {}}
+        return [report.missing(report.empty(row), reason, _today()) for row in contest.rows], {"sides": {}}
     outcomes = run_contest(contest.work, contest.sides, rounds=rounds or contest.rounds, say=_say)
     done = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, SideResult)}
     is_full = not contest.work.fanouts
@@ -109,7 +109,7 @@ def _record(row: Row, outcomes: Mapping[str, Outcome]) -> Record:
     ours, theirs = outcomes[row.ours], outcomes[row.theirs]
     for side in (ours, theirs):
         if isinstance(side, NotMeasuredError):
-            return report.missing(row, side, _today())
+            return report.missing(report.empty(row), side, _today())
     assert isinstance(ours, SideResult) and isinstance(theirs, SideResult)
     pair = ratio(ours, theirs) if row.is_limit else ratio(theirs, ours)
     return report.compared(row, pair, ours, _today())
@@ -125,12 +125,14 @@ def _accuracy(options: argparse.Namespace) -> List[Record]:
     for row in contest.rows:
         record, difference = _accuracy_row(row), found[row.name]
         if isinstance(difference, NotMeasuredError):
-            records.append(report.missing(row, difference, _today()))
+            records.append(report.missing(record, difference, _today()))
             continue
         record.figures = vars(difference)
         each = ", ".join(f"{points:+.2f}" for points in difference.all_points)
         values = f"{100 * difference.ours:.2f}% against {100 * difference.theirs:.2f}%"
-        record.measured = f"{difference.points:+.2f} points: {values} (seeds: {each})"
+        record.measured = (
+            f"{difference.points:+.2f} points, standard error {difference.error:.2f}: {values} (seeds: {each})"
+        )
         record.met = abs(difference.points) <= accuracy.WITHIN
         record.date = _today()
         records.append(record)

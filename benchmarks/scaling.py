@@ -63,12 +63,13 @@ def series() -> Dict[str, Dict[str, Work]]:
     }
 
 
-def measure(label: str, work: Work, rounds: int) -> Point:
-    """One point."""
+def measure(label: str, contest: Contest) -> Point:
+    """One point: the only side of a contest."""
+    work, (side,) = contest.work, contest.sides.values()
     prepare(work.graph)
-    with Participant(work, ours("pyg")) as participant:
+    with Participant(work, side) as participant:
         participant.ready()
-        seconds = [participant.ask({"do": "turn"})["seconds"] / work.batches for _ in range(rounds + 1)]
+        seconds = [participant.ask({"do": "turn"})["seconds"] / work.batches for _ in range(contest.rounds + 1)]
         edges = participant.ask({"do": "count"})["edges"]
     return Point(label, work.graph.nodes, edges, 1000 * statistics.median(seconds[1:]))
 
@@ -140,12 +141,11 @@ def main(arguments: Sequence[str] = ()) -> Dict[str, List[Point]]:
     measured: Dict[str, List[Point]] = {}
     for name, works in series().items():
         if options.quick:
-            works = {
-                label: quick(Contest("", work, {}, [])).work for label, work in list(works.items())[:: len(works) - 1]
-            }
+            works = dict(list(works.items())[:: len(works) - 1])
         measured[name] = []
         for label, work in works.items():
-            point = measure(label, work, 1 if options.quick else ROUNDS)
+            contest = Contest(name, work, {"ours": ours("pyg")}, [], ROUNDS)
+            point = measure(label, quick(contest) if options.quick else contest)
             measured[name].append(point)
             print(f"{name} {label}: {point.edges:,.0f} edges, {point.milliseconds:.4g} ms a batch", flush=True)
     print(_slopes(measured), flush=True)

@@ -104,7 +104,7 @@ def test_limits() -> None:
 
 
 def test_absence_is_no_failure() -> None:
-    row = contests()[0].rows[0]
+    row = report.empty(contests()[0].rows[0])
     absent = report.missing(row, NotMeasuredError("needs torch-sparse", is_absent=True), "today")
     failed = report.missing(row, NotMeasuredError("ValueError: no", is_absent=False), "today")
     assert (absent.met, absent.measured) == (None, "not measured: needs torch-sparse")
