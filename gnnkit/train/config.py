@@ -85,7 +85,8 @@ class TrainConfig:
             "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
         overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
         evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
-            chunks), "sampled" (with ``eval_fanouts``), or "auto": "full" on the full graph, else "layerwise".
+            chunks), "sampled" (with ``eval_fanouts``), or "auto": "layerwise" after sampled training, but "full" after
+            training on the full graph and on devices with fixed shapes, which compile every layer apart.
         eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
         eval_batch_size: Nodes per batch of evaluation.
         eval_every: Epochs from one evaluation to the next.
@@ -123,11 +124,12 @@ class TrainConfig:
         """Whether training is on sampled batches instead of the full graph."""
         return self.fanouts is not None or self.batch_size is not None
 
-    def resolved(self, num_layers: int) -> TrainConfig:
+    def resolved(self, num_layers: int, *, static_shapes: bool = False) -> TrainConfig:
         """Fill in what depends on other settings, and check everything.
 
         Args:
             num_layers: Number of the model's layers.
+            static_shapes: Whether the device has fixed shapes. It then evaluates by one program unless told otherwise.
 
         Raises:
             ConfigError: A value cannot be used, or values contradict each other.
@@ -136,7 +138,7 @@ class TrainConfig:
         if self.epochs is None:
             values["epochs"] = 20 if self.is_sampled else 200
         if self.evaluation == "auto":
-            values["evaluation"] = "layerwise" if self.is_sampled else "full"
+            values["evaluation"] = "layerwise" if self.is_sampled and not static_shapes else "full"
         if self.is_sampled:
             values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
             values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)

@@ -187,7 +187,8 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
-    config = train_config(model.spec.conv, trainer.settings).resolved(model.num_layers)
+    settings = train_config(model.spec.conv, trainer.settings)
+    config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)

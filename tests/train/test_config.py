@@ -23,6 +23,15 @@ def test_defaults_depend_on_how_training_goes() -> None:
     assert (sampled.epochs, sampled.evaluation, sampled.fanouts) == (20, "layerwise", [10, 10, 10])
 
 
+def test_evaluation_is_one_program_on_devices_with_fixed_shapes_unless_asked_otherwise() -> None:
+    def evaluation(*overrides: str) -> str:
+        config = load_config(overrides=["train.batch_size=64", *overrides])
+        return config.train.resolved(2, static_shapes=True).evaluation
+
+    assert evaluation() == "full"
+    assert evaluation("train.evaluation=layerwise") == "layerwise"
+
+
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [

@@ -142,7 +142,7 @@ def test_weights_stay_on_the_device_until_pulled():
 
 def test_compiles_once_for_training_and_once_for_evaluation(capsys):
     model = build_model("sage", communities(), **PLAIN)
-    settings = {"fanouts": [4, 4], "batch_size": 32, "evaluation": "full", "progress": False, "epochs": 3}
+    settings = {"fanouts": [4, 4], "batch_size": 32, "progress": False, "epochs": 3}
     gnnkit.Trainer("ipu", "ipu-emulator", **settings).fit(model, communities())
     assert capsys.readouterr().err.count("Graph compilation (emulated)") == 2
 

@@ -61,7 +61,7 @@ def test_sampled_sage_on_the_facebook_pages(data_dir, capsys):
             return super().put(batch)
 
     model = gnnkit.build_model("sage", graph, seed=0)
-    settings = {"fanouts": [10, 10], "batch_size": 1024, "evaluation": "full", "epochs": 20}
+    settings = {"fanouts": [10, 10], "batch_size": 1024, "epochs": 20}
     result = gnnkit.Trainer("ipu", Counting(), progress=False, **settings).fit(model, graph)
     assert result.test["accuracy"] == pytest.approx(0.942, abs=0.01)
     assert seen == Counter(dict.fromkeys(graph.splits["train"].tolist(), 20)), "each seed once in every epoch"

@@ -15,21 +15,23 @@ from gnnkit.devices import StepOptions, load_device
 from gnnkit.errors import CapabilityError, ConfigError
 from gnnkit_inductor.device import InductorDevice
 
-SAMPLED = {"fanouts": [3, 3], "evaluation": "sampled", "batch_size": 2, "eval_batch_size": 16, "epochs": 3}
+SAMPLED = {"fanouts": [3, 3], "batch_size": 2, "eval_batch_size": 16, "epochs": 3}
 
 
 def losses(result):
     return [(record.train_loss, record.valid_loss) for record in result.history]
 
 
-def test_a_training_compiles_once_per_phase_and_equals_the_processor():
+@pytest.mark.parametrize("evaluation", ["auto", "sampled"])
+def test_a_training_compiles_once_per_phase_and_equals_the_processor(evaluation):
     graph = gnnkit.load_dataset("karate")
     model = gnnkit.build_model("sage", graph, hidden_channels=8, dropout=0.0)
     device = InductorDevice()
-    result = gnnkit.Trainer(device=device, **SAMPLED).fit(model, graph)
+    settings = {**SAMPLED, "evaluation": evaluation}
+    result = gnnkit.Trainer(device=device, **settings).fit(model, graph)
     assert [step.compilations for step in device._steps] == [1, 1]
     assert 0 < result.compile_seconds <= result.seconds
-    expected = gnnkit.Trainer(device="cpu", **SAMPLED).fit(model, graph)
+    expected = gnnkit.Trainer(device="cpu", **settings).fit(model, graph)
     torch.testing.assert_close(losses(result), losses(expected), rtol=0, atol=1e-5)
 
 
@@ -106,7 +108,7 @@ def test_facebook_large(tmp_path):
     graph = gnnkit.load_dataset("facebook_large", data_dir=folder, cache_dir=tmp_path, download=False)
     model = gnnkit.build_model("sage", graph, backend=load_backend("reference"), dropout=0.0)
     # With Adam at ten times this rate, a change of the first weights by 1e-7 moves losses by 1e-4 on one device, too.
-    settings = {"fanouts": [10, 10], "batch_size": 1024, "evaluation": "sampled", "epochs": 3, "lr": 0.001}
+    settings = {"fanouts": [10, 10], "batch_size": 1024, "epochs": 3, "lr": 0.001}
     device = InductorDevice()
     result = gnnkit.Trainer(device=device, **settings).fit(model, graph)
     assert [step.compilations for step in device._steps] == [1, 1]
