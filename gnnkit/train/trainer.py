@@ -208,7 +208,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     loader_for = partial(training_loader, prepared, kind, model.num_layers, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
-        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
+        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
     loader = loader_for(transfer=_transfer(device, model), pad=pad)
     progress = Progress(optimizer, config)
     return _Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
