@@ -236,7 +236,12 @@ def _check_fit(
 
 
 def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
-    """Bring a batch to the device and lower its blocks, so that neither happens between two steps."""
+    """Bring a batch to the device and lower its blocks, so that neither happens between two steps.
+
+    A device with fixed shapes takes tensors alone and lowers blocks inside of its program.
+    """
+    if device.capabilities.static_shapes:
+        return device.put
 
     def transfer(batch: Batch) -> Batch:
         batch = device.put(batch)
