@@ -40,6 +40,31 @@ class Fn(nn.Module):
         return self.after(self, self.lin(x), y)
 
 
+class Net(nn.Module):
+    """A small network with its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, x, y=None):
+        out = self.layers(x)
+        return out if y is None else (out, F.cross_entropy(out, y))
+
+
+def eager(model, optimizer, data, steps):
+    """Losses of so many steps of plain torch."""
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        _, value = model(*data)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
 def train(after, x=X, y=Y, opts=None, optimizer=None, **parts):
     """Wrap for training and make a call."""
     model = Fn(after, **parts)
