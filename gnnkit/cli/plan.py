@@ -79,7 +79,8 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     kind = conv_kind(config.model.name)
     graph = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
     loader = training_loader(graph, kind, num_layers, settings, config.seed)
-    return plan_padding(loader, overflow_rate=settings.overflow_rate, num_batches=num_batches)
+    rate, epochs = settings.overflow_rate, settings.planned_epochs
+    return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs)
 
 
 def plot_plan(proposal: PaddingPlan, file: Path) -> None:
@@ -115,6 +116,7 @@ def _summary(proposal: PaddingPlan, picture: Path) -> Dict[str, Any]:
         "expected_overflow": proposal.expected_overflow,
         "bytes_per_batch": proposal.bytes_per_batch,
         "batches_sampled": len(proposal.sizes),
+        "is_exact": proposal.is_exact,
         "picture": str(picture),
     }
 
@@ -126,7 +128,8 @@ def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
         waste = values["waste_percent"][name]
         rows.append([name, f"{room:,}", f"{sizes[:, i].mean():,.0f}", f"{sizes[:, i].max():,}", f"{waste:.1f}"])
     print_table("Proposed sizes", ["", "padded to", "mean", "largest", "waste in %"], rows)
-    expected = f"{100 * proposal.expected_overflow:.1f}% of batches (sampled: {len(sizes)})"
+    looked_at = "all of the training" if proposal.is_exact else "sampled"
+    expected = f"{100 * proposal.expected_overflow:.1f}% of batches ({looked_at}: {len(sizes):,})"
     print_table(
         "What to expect",
         ["", ""],
