@@ -92,6 +92,7 @@ class TrainConfig:
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
             "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
         overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
+            With 0, sizes are those of all batches of the training, up to 4,096 of them, so that none is too large.
         evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
             chunks), "sampled" (with ``eval_fanouts``), or "auto": "layerwise" after sampled training, but "full" after
             training on the full graph and on devices with fixed shapes, which compile every layer apart.
@@ -133,6 +134,12 @@ class TrainConfig:
     def is_sampled(self) -> bool:
         """Whether training is on sampled batches instead of the full graph."""
         return self.fanouts is not None or self.batch_size is not None
+
+    @property
+    def planned_epochs(self) -> range:
+        """Epochs of a training with these resolved settings that have batches of their own: one on the full graph."""
+        assert self.epochs is not None
+        return range(1, self.epochs + 1 if self.is_sampled else 2)
 
     def resolved(self, num_layers: int, *, static_shapes: bool = False) -> TrainConfig:
         """Fill in what depends on other settings, and check everything.

@@ -116,8 +116,7 @@ class LayerwiseInference(Inference):
         self._pad: Optional[PadSpec] = None
         if device.capabilities.static_shapes:
             loader = self._loader(self._graph)
-            # Nothing is drawn at random, so looking at every batch once shows all there will ever be.
-            self._pad = plan_padding(loader, overflow_rate=0, num_batches=max(2, len(loader))).spec
+            self._pad = plan_padding(loader, overflow_rate=0, epochs=range(1)).spec  # Epochs are all alike.
 
     def outputs(self, nodes: Tensor) -> Tensor:
         """See :class:`Inference`."""

@@ -214,7 +214,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     loader_for = partial(training_loader, computed, model.spec, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
-        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
+        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
     loader = loader_for(transfer=_transfer(device, model), pad=pad)
     progress = Progress(optimizer, config)
     return _Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
@@ -242,7 +242,12 @@ def _check_fit(
 
 
 def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
-    """Bring a batch to the device and lower its blocks, so that neither happens between two steps."""
+    """Bring a batch to the device and lower its blocks, so that neither happens between two steps.
+
+    A device with fixed shapes takes tensors alone and lowers blocks inside of its program.
+    """
+    if device.capabilities.static_shapes:
+        return device.put
 
     def transfer(batch: Batch) -> Batch:
         batch = device.put(batch)
