@@ -11,13 +11,15 @@ import os
 import statistics
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional, TypeVar
 
 T = TypeVar("T")
 
 
-def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int) -> Generator[T, None, None]:
+def prefetch(
+    produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int, overlap: bool = True
+) -> Generator[T, None, None]:
     """Yield ``produce(0)`` to ``produce(num - 1)`` in order.
 
     Args:
@@ -25,6 +27,8 @@ def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: 
         num: Number of items.
         num_threads: Threads to use. 0 makes each item in the caller's thread when it is asked for.
         ahead: Items to have in hand beyond those that the threads are making.
+        overlap: Whether items are made while the consumer works. False makes one for each thread, all at once, whenever
+            there is none left, and lets the consumer wait until they are done; ``ahead`` has no meaning then.
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
@@ -39,14 +43,22 @@ def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: 
     submitted = 0
     try:
         for _ in range(num):
-            while submitted < num and len(pending) < num_threads + ahead:
+            room = num_threads + ahead if overlap else 0 if pending else num_threads
+            while submitted < num and len(pending) < room:
                 pending.append(threads.submit(produce, submitted))
                 submitted += 1
+            if not overlap and room:
+                wait(pending)
             yield pending.popleft().result()
     finally:
         for future in pending:
             future.cancel()
         threads.shutdown(wait=True)
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pace:
@@ -94,6 +106,6 @@ class Pace:
         """
         if min(len(self.made), len(self.used)) < self.ENOUGH:
             return None
-        most = (os.cpu_count() or 1) if most is None else most
+        most = num_cores() if most is None else most
         made, used = statistics.median(self.made[1:]), statistics.median(self.used[1:])
         return max(1, min(most, math.ceil(made / max(used, 1e-6))))

@@ -215,7 +215,7 @@ def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
     pad = None
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
-    loader = loader_for(transfer=_transfer(device, model), pad=pad)
+    loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(optimizer, config)
     return _Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
 
