@@ -1,8 +1,8 @@
 """How our Numba kernels are compiled.
 
 Rules: whoever waits for a compilation is told why. A kernel releases the interpreter lock, so that loader threads run
-side by side, and starts no threads itself. Its machine code is cached on disk. Numba notices a change in a kernel's own file only: after changing a function that
-kernels of another file call, delete the ``__pycache__`` folders.
+side by side, and starts no threads itself. Its machine code is cached on disk. Numba notices a change in a kernel's own
+file only: after changing a function that kernels of another file call, delete the ``__pycache__`` folders.
 """
 
 from __future__ import annotations

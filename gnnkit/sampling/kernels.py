@@ -199,17 +199,17 @@ def edge_weights(
 def slot_of(keys: Array, node: int) -> int:
     """Where the number of a node stands.
 
-    With ``keys`` None at the node's own place. Else ``keys`` (int64, a power of two of them, -1 where free, at least one
-    of them so) are an open-addressing hash table: at the node's slot, or the free one where it belongs.
+    With ``keys`` None at the node's own place. Else ``keys`` (int64, a power of two, -1 where free, never all in
+    use) are an open-addressing hash table: at the node's slot, or the free one where it belongs.
     """
     if keys is None:
         return node
     mask = len(keys) - 1
-    # Fibonacci hashing (Knuth, "The art of computer programming", vol. 3): the upper bits of the product are mixed best.
-    slot = np.int64((np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
+    # Fibonacci hashing (Knuth, "The art of computer programming", vol. 3): upper bits of the product are mixed best.
+    slot: Any = np.int64((np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
     while keys[slot] != node and keys[slot] >= 0:
         slot = (slot + 1) & mask
-    return slot
+    return slot  # type: ignore[no-any-return]
 
 
 @kernel

@@ -39,6 +39,8 @@ from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
 
 _LOG = logging.getLogger(__name__)
+_CHECKED_VALUES = 1 << 28
+"""Values of an array up to which the Trainer looks at all for NaN and infinity; those of larger ones are sampled."""
 
 
 class Trainer:
@@ -182,7 +184,7 @@ class _Job:
 
 
 def _prepare(trainer: Trainer, model: GNN, graph: Graph) -> _Job:
-    check_graph(graph)
+    check_graph(graph, most_values=_CHECKED_VALUES)
     task = NodeClassification.for_graph(graph)
     backend = _backend(trainer, model)
     device = trainer.device
