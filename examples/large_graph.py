@@ -4,8 +4,8 @@ Ten million nodes and a hundred million edges, which take 6 GB on disk:
 
     python examples/large_graph.py large --nodes 10000000 --edges 100000000
 
-Neighbours are drawn from a node's own class more often than from others, and features are noise around the centre of the
-class, so that there is something to learn.
+Neighbours are drawn from a node's own class more often than from others, and features are noise around the centre of
+the class, so that there is something to learn.
 """
 
 from __future__ import annotations
