@@ -33,7 +33,7 @@ def test_import_and_train(tmp_path: Path) -> None:
     again = gnnkit_command("data", "import", *how, cwd=tmp_path)
     assert again.returncode == 2 and "holds a graph already" in again.stderr and "Traceback" not in again.stderr
 
-    how = ["--model", "sage", "--fanouts", "5,5", "--batch-size", "64", "--epochs", "5", "--device", "cpu"]
+    how = ["--model", "sage", "--fanouts", "5,5", "--batch-size", "64", "--epochs", "20", "--device", "cpu"]
     done = gnnkit_command("run", "--dataset", "mine", *how, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["test_accuracy"] > 0.8
