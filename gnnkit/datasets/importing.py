@@ -201,6 +201,8 @@ class _Nodes:
         bad = np.flatnonzero((self.ids < 0) | (self.ids >= num_nodes))
         if bad.size:
             raise DatasetError(f"{self.labels}: there is no node {self.ids[bad[0]]}, expected 0 to {num_nodes - 1}.")
+        if len(np.unique(self.ids)) < len(self.ids):
+            raise DatasetError(f"{self.labels}: a node is there more than once, expected one label for each.")
         spread = np.full(num_nodes, -100, dtype=np.int64)
         spread[self.ids] = self.y
         return spread

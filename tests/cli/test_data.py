@@ -26,7 +26,11 @@ def test_import_and_train(tmp_path: Path) -> None:
     done = gnnkit_command("data", "import", *how, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
-    assert (values["num_nodes"], values["num_edges"], values["train"]) == (240, graph.num_edges, len(graph.splits["train"]))
+    assert (values["num_nodes"], values["num_edges"], values["train"]) == (
+        240,
+        graph.num_edges,
+        len(graph.splits["train"]),
+    )
     imported = load_graph(tmp_path / "mine")
     assert torch.equal(imported.indices, graph.indices) and imported.x.dtype == torch.float16
 
