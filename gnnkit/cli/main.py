@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from gnnkit.cli import backends, compare, conform, convert_weights, datasets, doctor, new_plugin, plan, reproduce, run
+from gnnkit.cli import (
+    backends,
+    compare,
+    conform,
+    convert_weights,
+    data,
+    datasets,
+    doctor,
+    new_plugin,
+    plan,
+    reproduce,
+    run,
+)
 
 app = typer.Typer(
     name="gnnkit",
@@ -21,6 +33,7 @@ app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.c
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)
+app.add_typer(data.app, name="data")
 app.command("conform", epilog=conform.EXAMPLE)(conform.conform)
 app.command("new-plugin", epilog=new_plugin.EXAMPLE)(new_plugin.new_plugin)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)

@@ -97,7 +97,9 @@ class TrainConfig:
             chunks), "sampled" (with ``eval_fanouts``), or "auto": "layerwise" after sampled training, but "full" after
             training on the full graph and on devices with fixed shapes, which compile every layer apart.
         eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
-        eval_batch_size: Nodes per batch of evaluation.
+        eval_batch_size: Nodes per batch of evaluation. None: 4,096, and for sampled evaluation those of training.
+        eval_memory: Gigabytes (10^9 bytes) that the result of one layer may take in memory in layer-wise evaluation; a
+            larger one lies in a temporary file, in the folder that the environment variable TMPDIR names.
         eval_every: Epochs from one evaluation to the next.
         save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
             None: at the end of the first epoch, and of every other that ends a second or more after the last save.
@@ -125,7 +127,8 @@ class TrainConfig:
     overflow_rate: float = 0.01
     evaluation: str = "auto"
     eval_fanouts: Optional[List[int]] = None
-    eval_batch_size: int = 4096
+    eval_batch_size: Optional[int] = None
+    eval_memory: float = 2.0
     eval_every: int = 1
     save_every: Optional[int] = None
     deterministic: bool = False
@@ -161,6 +164,8 @@ class TrainConfig:
             values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
         if values["evaluation"] == "sampled" and self.eval_fanouts is None:
             values["eval_fanouts"] = values["fanouts"] or [-1] * num_layers
+        if self.eval_batch_size is None:
+            values["eval_batch_size"] = (values["batch_size"] or 1024) if values["evaluation"] == "sampled" else 4096
         config = TrainConfig(**values)
         config._check(num_layers)
         return config
@@ -202,6 +207,7 @@ _SMALLEST: Mapping[str, float] = {
     "num_threads": 0,
     "prefetch": 1,
     "eval_batch_size": 1,
+    "eval_memory": 0,
     "eval_every": 1,
     "save_every": 1,
 }
