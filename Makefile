@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 # Arguments for "make run", for example: make run ARGS="--backend pyg --model gat"
 ARGS ?=
+# Arguments for "make bench", for example: make bench BENCH_ARGS="--rows 'cora-*' --write"
+BENCH_ARGS ?=
 # Processes that run tests side by side; each computes with one thread, so that they do not get in each other's way.
 WORKERS ?= 2
 
@@ -20,7 +22,8 @@ EDITABLE := $(addprefix --editable ./,$(PLUGINS))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-old-stack check check-lint check-format check-types check-layers check-syntax format docs clean
+.PHONY: help setup run test test-long test-old-stack check check-lint check-format check-types check-layers check-syntax format docs \
+  bench bench-peers bench-scaling clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +72,16 @@ format: $(VENV)/ready-check ## bring imports and layout into the project's form
 docs: $(VENV)/ready-docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
+
+bench: $(VENV)/ready-test ## measure gnnkit beside its peers' own loops; see docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+bench-peers: $(VENV)/ready-test ## compile what PyG's NeighborLoader samples with (a quarter of an hour)
+	@$(INSTALL) 'setuptools>=70.1' wheel
+	@$(BIN)/python -m pip install --no-build-isolation --no-deps torch-scatter torch-sparse
+
+bench-scaling: $(VENV)/ready-test ## measure and draw the cost of a batch over its edges
+	@$(BIN)/python -m benchmarks.scaling --write
 
 clean: ## remove what the commands above have made, run folders excepted
 	rm -rf $(VENV) $(OLD_VENV) site build *.egg-info plugins/*/*.egg-info plugins/*/build

@@ -13,6 +13,7 @@ from gnnkit.cli import (
     compare,
     conform,
     convert_weights,
+    data,
     datasets,
     doctor,
     new_plugin,
@@ -37,6 +38,7 @@ app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)
+app.add_typer(data.app, name="data")
 app.command("conform", epilog=conform.EXAMPLE)(conform.conform)
 app.command("new-plugin", epilog=new_plugin.EXAMPLE)(new_plugin.new_plugin)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)

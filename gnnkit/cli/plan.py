@@ -81,7 +81,8 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     spec = model_spec(model.pop("name"), graph.num_features, graph.num_classes, **model)
     graph = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
     loader = training_loader(graph, spec, settings, config.seed)
-    return plan_padding(loader, overflow_rate=settings.overflow_rate, num_batches=num_batches)
+    rate, epochs = settings.overflow_rate, settings.planned_epochs
+    return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs)
 
 
 def plot_plan(proposal: PaddingPlan, file: Path) -> None:
@@ -117,6 +118,7 @@ def _summary(proposal: PaddingPlan, picture: Path) -> Dict[str, Any]:
         "expected_overflow": proposal.expected_overflow,
         "bytes_per_batch": proposal.bytes_per_batch,
         "batches_sampled": len(proposal.sizes),
+        "is_exact": proposal.is_exact,
         "picture": str(picture),
     }
 
@@ -128,7 +130,8 @@ def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
         waste = values["waste_percent"][name]
         rows.append([name, f"{room:,}", f"{sizes[:, i].mean():,.0f}", f"{sizes[:, i].max():,}", f"{waste:.1f}"])
     print_table("Proposed sizes", ["", "padded to", "mean", "largest", "waste in %"], rows)
-    expected = f"{100 * proposal.expected_overflow:.1f}% of batches (sampled: {len(sizes)})"
+    looked_at = "all of the training" if proposal.is_exact else "sampled"
+    expected = f"{100 * proposal.expected_overflow:.1f}% of batches ({looked_at}: {len(sizes):,})"
     print_table(
         "What to expect",
         ["", ""],

@@ -17,9 +17,10 @@ from gnnkit.errors import DataError
 
 METRICS = ("accuracy", "macro_f1", "rocauc")
 _CHUNK_VALUES = 1 << 22
+_SPREAD_PIECES = 256
 
 
-def check_graph(graph: Graph) -> None:
+def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
     """Check a graph against every rule of the record.
 
     The builders (``from_edge_index`` and the other conversions) have done this already; call it for a graph made with
@@ -27,6 +28,8 @@ def check_graph(graph: Graph) -> None:
 
     Args:
         graph: The graph.
+        most_values: Look for NaN and infinity in no more than about so many values of an array, evenly spread over it,
+            so that features on disk need not be read whole. None looks at all. All else is always checked.
 
     Raises:
         DataError: The first rule that is broken, with field and row.
@@ -40,7 +43,7 @@ def check_graph(graph: Graph) -> None:
     for field in ("x", "edge_weight", "edge_attr"):
         tensor: Optional[Tensor] = getattr(graph, field)
         if tensor is not None:
-            check_finite(tensor, field)
+            check_finite(tensor, field, most_values=most_values)
     _check_labels(graph)
     _check_splits(graph)
     _check_graphs(graph)
@@ -98,15 +101,21 @@ def check_rows(tensor: Tensor, field: str, count: int, what: str) -> None:
 def _check_edges(graph: Graph) -> None:
     check_indptr(graph.indptr, graph.indices)
     check_ids(graph.indices, "indices", "source", graph.num_nodes)
-    if graph.num_edges > 1:
-        falling = graph.indices[1:] < graph.indices[:-1]
-        # A lower source may only follow where the next destination begins.
-        starts = graph.indptr[(graph.indptr > 0) & (graph.indptr < graph.num_edges)]
-        falling[starts - 1] = False
+    # In pieces, each with the edge before it.
+    for start in range(1, graph.num_edges, _CHUNK_VALUES):
+        stop = min(start + _CHUNK_VALUES, graph.num_edges)
+        falling = graph.indices[start:stop] < graph.indices[start - 1 : stop - 1]
         if bool(falling.any()):
-            row = int(falling.nonzero()[0]) + 1
-            problem = f"source {int(graph.indices[row])} follows {int(graph.indices[row - 1])} at one destination."
-            raise DataError("indices", problem, row=row, fix="Build the graph with from_csc, which sorts the edges.")
+            # A lower source may only follow where the next destination begins.
+            rows = falling.nonzero()[:, 0] + start
+            place = torch.searchsorted(graph.indptr, rows)
+            rows = rows[graph.indptr[place] != rows]
+            if rows.numel():
+                row = int(rows[0])
+                problem = f"source {int(graph.indices[row])} follows {int(graph.indices[row - 1])} at one destination."
+                raise DataError(
+                    "indices", problem, row=row, fix="Build the graph with from_csc, which sorts the edges."
+                )
 
 
 def _check_lengths(graph: Graph) -> None:
@@ -137,24 +146,45 @@ def _check_dtypes(graph: Graph) -> None:
             raise DataError(field, f"dtype is {tensor.dtype}, expected floating point.", fix="Use .float().")
 
 
-def row_chunks(tensor: Tensor) -> Iterator[Tuple[int, Tensor]]:
-    """Yield pieces of bounded size along the first dimension, with the row at which each starts."""
-    width = max(1, tensor.numel() // max(1, tensor.shape[0]))
+def row_chunks(tensor: Tensor, most_values: Optional[int] = None) -> Iterator[Tuple[int, Tensor]]:
+    """Yield pieces of bounded size along the first dimension, with the row at which each starts.
+
+    Args:
+        tensor: The array.
+        most_values: Of a larger array, yield evenly spread pieces, the first and the last among them, that have about
+            so many values together. None yields all.
+    """
+    num = tensor.shape[0]
+    width = max(1, tensor.numel() // max(1, num))
     rows = max(1, _CHUNK_VALUES // width)
-    for start in range(0, tensor.shape[0], rows):
+    if most_values is None or tensor.numel() <= most_values:
+        for start in range(0, num, rows):
+            yield start, tensor[start : start + rows]
+        return
+    pieces = _SPREAD_PIECES
+    rows = max(1, most_values // width // pieces)
+    for piece in range(pieces):
+        start = piece * (num - rows) // (pieces - 1)
         yield start, tensor[start : start + rows]
 
 
-def check_finite(tensor: Tensor, field: str) -> None:
-    """Check that no value is NaN or infinite."""
-    for start, chunk in row_chunks(tensor):
+def check_finite(tensor: Tensor, field: str, *, first_row: int = 0, most_values: Optional[int] = None) -> None:
+    """Check that no value is NaN or infinite.
+
+    Args:
+        tensor: The array.
+        field: What messages call it.
+        first_row: Number of its first row, for messages.
+        most_values: Of a larger array, look at about so many values, evenly spread. None looks at all.
+    """
+    for start, chunk in row_chunks(tensor, most_values):
         broken = ~chunk.isfinite()
         if bool(broken.any()):
             place = broken.nonzero()[0].tolist()
             value = float(chunk[tuple(place)])
             where = f"column {place[1]} is {value}" if len(place) > 1 else f"value is {value}"
             fix = "Replace or remove such values before building the graph."
-            raise DataError(field, f"{where}, expected a finite number.", row=start + place[0], fix=fix)
+            raise DataError(field, f"{where}, expected a finite number.", row=first_row + start + place[0], fix=fix)
 
 
 def _check_labels(graph: Graph) -> None:

@@ -3,6 +3,7 @@
 from gnnkit.datasets.base import Dataset, datasets
 from gnnkit.datasets.cache import load_graph, save_graph
 from gnnkit.datasets.files import DataFile, Finder
+from gnnkit.datasets.importing import import_graph
 from gnnkit.datasets.load import load_dataset
 
-__all__ = ["DataFile", "Dataset", "Finder", "datasets", "load_dataset", "load_graph", "save_graph"]
+__all__ = ["DataFile", "Dataset", "Finder", "datasets", "import_graph", "load_dataset", "load_graph", "save_graph"]

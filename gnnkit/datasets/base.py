@@ -78,6 +78,10 @@ class Dataset(ABC):
         """
         return finder.find(self.files) if self.files else {}
 
+    def reads_in_place(self, files: Mapping[str, Path]) -> bool:
+        """Whether ``read`` opens these files as they are, so that a copy in the cache would only take time and room."""
+        return False
+
     @abstractmethod
     def read(self, files: Mapping[str, Path]) -> Graph:
         """Read or compute the graph.

@@ -2,7 +2,9 @@
 
 Rules: arrays are memory-mapped when a graph is loaded, copy-on-write, so opening one takes no time and nothing written
 to a tensor reaches the disk. A folder is written under a temporary name, ``meta.json`` last, and then renamed: a
-folder of the final name is whole. Sizes are checked when it is opened, so a file cut short is found then.
+folder of the final name is whole. Sizes are checked when it is opened, so a file cut short is found then. Edges and
+features that are larger than half of the machine's memory are marked for random access: reading ahead would push out
+what is needed again.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
@@ -50,19 +54,34 @@ def save_graph(graph: Graph, folder: PathLike) -> None:
         ...     load_graph(home + "/pair").num_nodes
         2
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / "meta.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    with new_folder(Path(folder)) as temporary:
+        _write(graph, temporary)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder, which takes the final name when the block ends well and is removed when it does not.
+
+    Raises:
+        DatasetError: The folder exists and is no saved graph, or cannot be written.
+    """
+    if folder.exists() and not is_graph(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder} exists and is no saved graph, nothing was written. Name another folder.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         try:
-            _write(graph, temporary)
+            yield temporary
             _move(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise DatasetError(f"The graph cannot be written to {folder}: {error.strerror or error}.") from error
+
+
+def is_graph(folder: Path) -> bool:
+    """Whether a folder holds a saved graph."""
+    return (folder / "meta.json").is_file()
 
 
 def load_graph(folder: PathLike) -> Graph:
@@ -88,7 +107,7 @@ def load_graph(folder: PathLike) -> Graph:
             fields[group] = {key: _open(folder, entry) for key, entry in meta[group].items()}
         return Graph(**fields, class_names=tuple(meta["class_names"]), name=meta["name"], metric=meta["metric"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        what = "is no saved graph" if not meta_file.is_file() else "is damaged"
+        what = "is damaged" if is_graph(folder) else "is no saved graph"
         raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
 
 
@@ -133,14 +152,25 @@ def prepared(
 
 
 def _write(graph: Graph, folder: Path) -> None:
-    meta: Dict[str, Any] = {"format": FORMAT, "name": graph.name, "metric": graph.metric}
-    meta["class_names"] = list(graph.class_names)
-    meta["arrays"] = {}
-    for group in _MAPPINGS:
-        meta[group] = {}
+    entries: Dict[str, Dict[str, Any]] = {group: {} for group in ("arrays", *_MAPPINGS)}
     # Names of node and edge data are free text, so files are numbered.
     for number, (group, key, tensor) in enumerate(_tensors(graph)):
-        meta[group][key] = _write_array(folder / f"{number:03d}.npy", tensor)
+        entries[group][key] = write_array(folder / f"{number:03d}.npy", tensor)
+    write_meta(folder, entries, name=graph.name, metric=graph.metric, class_names=graph.class_names)
+
+
+def write_meta(folder: Path, entries: Mapping[str, Any], *, name: str, metric: Optional[str], class_names: Any) -> None:
+    """Write what makes a folder of arrays a saved graph; do it last.
+
+    Args:
+        folder: The folder.
+        entries: What :func:`array_entry` says of each array, by "arrays", "splits", "node_data", "edge_data" and name.
+        name: As in the record, like the others.
+        metric: As in the record.
+        class_names: As in the record.
+    """
+    meta = {"format": FORMAT, "name": name, "metric": metric, "class_names": list(class_names)}
+    meta.update({group: entries.get(group, {}) for group in ("arrays", *_MAPPINGS)})
     with (folder / "meta.json").open("w", encoding="utf-8") as stream:
         json.dump(meta, stream, indent=1)
 
@@ -155,9 +185,15 @@ def _tensors(graph: Graph) -> Iterator[Tuple[str, str, Tensor]]:
             yield group, key, tensor
 
 
-def _write_array(file: Path, tensor: Tensor) -> Dict[str, Any]:
+def write_array(file: Path, tensor: Tensor) -> Dict[str, Any]:
+    """Write an array; returns its entry."""
     is_bfloat16 = tensor.dtype == torch.bfloat16  # NumPy does not know it, so its bits are stored.
     np.save(file, (tensor.contiguous().view(torch.int16) if is_bfloat16 else tensor.contiguous()).numpy())
+    return array_entry(file, is_bfloat16)
+
+
+def array_entry(file: Path, is_bfloat16: bool = False) -> Dict[str, Any]:
+    """What ``meta.json`` says about a written ``.npy`` file."""
     return {"file": file.name, "bytes": file.stat().st_size, "bfloat16": is_bfloat16}
 
 
@@ -169,8 +205,18 @@ def _open(folder: Path, entry: Mapping[str, Any]) -> Tensor:
     array = np.load(file, mmap_mode="c", allow_pickle=False)
     if array.size == 0:
         array = np.array(array)  # an empty mapping has no memory to share
+    elif size > _memory() // 2 and hasattr(mmap, "MADV_RANDOM"):
+        array.base.madvise(mmap.MADV_RANDOM)
     tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if entry["bfloat16"] else tensor
+
+
+def _memory() -> int:
+    """Bytes of memory that the machine has; where the system does not tell, more than any."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 62
 
 
 def _move(temporary: Path, folder: Path) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 
 from gnnkit.data import IGNORED_LABEL, SPLITS, Graph, from_edge_index, to_undirected
 from gnnkit.datasets.base import Dataset, seeded_split
+from gnnkit.datasets.cache import is_graph, load_graph
 from gnnkit.datasets.files import Finder
 from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError
 
 _TABLES = (".csv", ".parquet")
 _SPLIT_NAMES = {"val": "valid", "validation": "valid", **{name: name for name in SPLITS}}
+_SAVED = "saved graph"
 _FIELDS = {"edge_index": "edges", "edge_weight": "edges", "x": "features", "y": "labels"}
 
 
@@ -45,6 +47,9 @@ class Folder(Dataset):
         Instead of the split column: columns ``id`` and ``split``.
     ``train.npy``, ``valid.npy``, ``test.npy``
         Instead: row numbers of nodes, or masks of N booleans.
+
+    Or the folder is what ``gnnkit data import`` or :func:`gnnkit.datasets.save_graph` wrote (it has a ``meta.json``):
+    then its arrays are opened memory-mapped where they are, without a copy.
 
     Without any split, labelled nodes are split 60/20/20 by the seed.
 
@@ -76,6 +81,8 @@ class Folder(Dataset):
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             raise DatasetError(f"There is no folder {folder}. Give the path of a folder with edges.csv.")
+        if is_graph(folder):
+            return {_SAVED: folder / "meta.json"}
         files = {}
         for stem, suffixes in (
             ("edges", (*_TABLES, ".npy")),
@@ -95,8 +102,15 @@ class Folder(Dataset):
             raise DatasetError(f"{folder} has none of edges.csv, edges.parquet and edges.npy. Add one.")
         return files
 
+    def reads_in_place(self, files: Mapping[str, Path]) -> bool:
+        """A saved graph is opened where it is."""
+        return _SAVED in files
+
     def read(self, files: Mapping[str, Path]) -> Graph:
         """Read the folder."""
+        if _SAVED in files:
+            saved = load_graph(files[_SAVED].parent)
+            return to_undirected(saved) if self.undirected else saved
         table = read_table(files["nodes"]) if "nodes" in files else None
         ids = _node_ids(table)
         features, feature_file = _features(files, table)
@@ -202,6 +216,11 @@ def _labels(files: Mapping[str, Path], table: Optional[Table]) -> Tuple[Optional
         return read_array(files["labels"]), []
     if table is None or not has_column:
         return None, []
+    return class_numbers(table)
+
+
+def class_numbers(table: Table) -> Tuple[np.ndarray, List[str]]:
+    """Classes from the column ``label``, and their names if it is text; -100 for an empty cell."""
     cells = table.text("label")
     if all(cell.isdecimal() for cell in cells if cell):
         return np.array([int(cell) if cell else IGNORED_LABEL for cell in cells], dtype=np.int64), []

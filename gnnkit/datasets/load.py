@@ -61,7 +61,7 @@ def load_dataset(
     finder = Finder(dataset.requested, None if data_dir is None else Path(data_dir).expanduser(), cache, download)
     files = dataset.locate(finder)
     try:
-        if not files:
+        if not files or dataset.reads_in_place(files):
             graph = dataset.read(files)
         else:
             graph = prepared(

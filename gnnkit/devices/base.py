@@ -41,6 +41,8 @@ class DeviceCapabilities:
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
         tasks: Names of the tasks whose loss it can compute; the loss is part of a step.
         static_shapes: Whether every batch must have the shapes of the first.
+        uses_host: Whether steps keep the cores of the host busy. Batches are prepared between steps then, by all cores,
+            instead of beside them.
         stands_in_for: Name of the device that this one replaces where that one is missing; None if it is no stand-in.
     """
 
@@ -48,6 +50,7 @@ class DeviceCapabilities:
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
     tasks: FrozenSet[str] = frozenset({"node_classification"})
     static_shapes: bool = False
+    uses_host: bool = False
     stands_in_for: Optional[str] = None
 
 

@@ -18,7 +18,7 @@ class CpuDevice(EagerDevice):
     """The processor. Always there."""
 
     name: ClassVar[str] = "cpu"
-    capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu")
+    capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu", uses_host=True)
 
     @classmethod
     def probe(cls) -> Availability:

@@ -16,7 +16,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.sampling.jit import kernel
+from gnnkit.jit import kernel
 
 _EXPONENT_SHIFT = np.float32(2.0**112)
 

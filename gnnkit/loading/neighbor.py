@@ -23,7 +23,7 @@ from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
-from gnnkit.loading.prefetch import Pace, prefetch
+from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
 from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
@@ -45,9 +45,12 @@ class NeighborLoader(Loader):
         shuffle: Visit the nodes in a new order every epoch, keyed by (seed, epoch).
         drop_last: Leave out a last batch that is smaller than the others.
         seed: Seed of the order.
-        num_threads: Threads that prepare batches. 0 prepares each in the caller's thread. None begins with one and,
-            from the times of the first batches, goes on with as many from the next epoch as keep up with their use.
+        num_threads: Threads that prepare batches. 0 prepares each in the caller's thread. None: with ``overlap`` one at
+            first, and from the next epoch on as many as keep up with the use of batches; without, one for each core.
         prefetch: Finished batches to hold beyond one for each thread.
+        overlap: Whether batches are prepared while others are in use. False is for a consumer that needs all cores
+            itself: then one batch for each thread is prepared at once, whenever none is left, and nobody waits for a
+            core that is busy with something else.
         transfer: The last stage, run in the thread that prepared the batch, for example ``Device.put``.
         pad: Bring every batch to these sizes, a last smaller one too; see :func:`gnnkit.loading.plan_padding`. None
             leaves batches as large as they are.
@@ -81,6 +84,7 @@ class NeighborLoader(Loader):
         seed: int = 0,
         num_threads: Optional[int] = 1,
         prefetch: int = 2,
+        overlap: bool = True,
         transfer: Transfer = identity,
         pad: Optional[PadSpec] = None,
         overflow: str = "carry",
@@ -114,7 +118,10 @@ class NeighborLoader(Loader):
         self._x = features_of(graph)
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
-        self._pace = Pace() if num_threads is None else None
+        self.overlap = overlap
+        if num_threads is None and not overlap:
+            self.num_threads = num_cores()
+        self._pace = Pace() if self.num_threads is None else None
         self._observer: Optional[Observer] = None
         if len(self) == 0:
             raise ConfigError(
@@ -135,7 +142,8 @@ class NeighborLoader(Loader):
         position = 0
         num_threads = 1 if self.num_threads is None else self.num_threads
         try:
-            with closing(prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch)) as groups:
+            made = prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch, overlap=self.overlap)
+            with closing(made) as groups:
                 for parts in groups if self._pace is None else self._pace.using(groups):
                     for batch in parts:
                         yield batch if batch.index == position else replace(batch, index=position)

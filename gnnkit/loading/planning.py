@@ -1,16 +1,18 @@
-"""Planning the fixed sizes of padded batches from a sample of real ones.
+"""Planning the fixed sizes of padded batches from real ones.
 
 Rules: sizes are chosen on one half of the sampled batches and must hold their rate on the other half, because the
-largest of a sample are smaller than the largest to come. Planning samples epochs that no training reaches, and reads no
-features.
+largest of a sample are smaller than the largest to come. Such planning samples epochs that no training reaches. Where
+no batch may be too large, the very batches to come are looked at instead: they depend on the seed, the epoch and the
+batch alone. No features are read.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Iterator, Optional, Tuple
+from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -21,6 +23,11 @@ from gnnkit.errors import ConfigError
 from gnnkit.loading.base import Loader
 from gnnkit.loading.gather import loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec
+
+_LOG = logging.getLogger(__name__)
+
+MOST_BATCHES = 4096
+"""How many batches are looked at at most where none may be too large; sampling one takes milliseconds."""
 
 _FIRST_EPOCH = 2**30
 _MULTIPLE = 8
@@ -33,17 +40,19 @@ class PaddingPlan:
 
     Attributes:
         spec: The proposed sizes.
-        sizes: Sizes of the batches that were sampled, one row a batch, columns as ``spec.names``. Shape [n, 2L + 1],
-            int64.
+        sizes: Sizes of the batches that were looked at, one row a batch, columns as ``spec.names``. Shape
+            [n, 2L + 1], int64.
         expected_overflow: Share of batches that are too large, from 0 to 1, counted on the half of them that had no
             part in choosing the sizes but for the margin.
         bytes_per_batch: Memory of one padded batch as loaded, in bytes; see :func:`batch_bytes`.
+        is_exact: Whether all batches to come were looked at, so that none of them is too large.
     """
 
     spec: PadSpec
     sizes: NDArray[np.int64]
     expected_overflow: float
     bytes_per_batch: int
+    is_exact: bool
 
     @property
     def waste(self) -> Tuple[float, ...]:
@@ -55,17 +64,23 @@ class PaddingPlan:
         return tuple(float(share) for share in 1 - fitting.mean(axis=0) / room)
 
 
-def plan_padding(loader: Loader, *, overflow_rate: float = 0.01, num_batches: int = 256) -> PaddingPlan:
+def plan_padding(
+    loader: Loader, *, overflow_rate: float = 0.01, num_batches: int = 256, epochs: Optional[Sequence[int]] = None
+) -> PaddingPlan:
     """Propose the sizes with the least waste at a given rate of batches that are too large.
 
     On one half of the sampled batches those are left out, up to the rate, without which a batch takes least memory; the
     sizes hold all the others. A margin is added, as small as the rate on the other half allows, and the sizes are
     rounded up to multiples of 8.
 
+    With rate 0 and ``epochs``, sizes are those of all batches of these epochs and no margin is needed; if they have
+    more than 4,096 batches, a warning says so and sizes are chosen as for other rates.
+
     Args:
         loader: Gives the batches; its own ``pad``, if it has one, does not matter.
         overflow_rate: Share of batches that may be too large, from 0 up to below 1.
         num_batches: How many batches to sample; at least 2. A rate below 2 / num_batches counts as 0.
+        epochs: The epochs that will be loaded, such as ``range(1, 21)``. None: not known.
 
     Returns:
         The plan.
@@ -86,23 +101,41 @@ def plan_padding(loader: Loader, *, overflow_rate: float = 0.01, num_batches: in
         raise ConfigError(f"overflow_rate is {overflow_rate}; expected a share from 0 up to below 1, such as 0.01.")
     if num_batches < 2:
         raise ConfigError(f"num_batches is {num_batches}; expected at least 2.")
-    graph = loader.graph
-    sampled = list(islice(_sizes(loader, num_batches), num_batches))
-    sizes = np.array([each.values for each in sampled], dtype=np.int64)
-    num_blocks = len(sampled[0].num_edges)
-    costs = _slot_bytes(graph, num_blocks)
+    if overflow_rate == 0 and epochs is not None:
+        total = len(epochs) * len(loader)
+        if total <= MOST_BATCHES:
+            sizes = _table(each for epoch in epochs for each in loader.sizes(epoch))
+            return _plan(loader.graph, _room(sizes.max(axis=0)), sizes, overflow=0.0, is_exact=True)
+        _LOG.warning(
+            "No batch may be too large, but there are %s batches, more than the %s that are looked at: sizes come from "
+            "a sample of %s and a margin, and a batch may still be too large.",
+            *(f"{count:,}" for count in (total, MOST_BATCHES, num_batches)),
+        )
+    sizes = _table(islice(_sizes(loader, num_batches), num_batches))
+    return _sampled_plan(loader.graph, sizes, overflow_rate)
+
+
+def _sampled_plan(graph: Graph, sizes: NDArray[np.int64], overflow_rate: float) -> PaddingPlan:
     # Halves at random: batches of an epoch need not be alike from its beginning to its end.
     order = np.random.default_rng(0).permutation(len(sizes))
     chosen, held_out = sizes[order[::2]], sizes[order[1::2]]
+    costs = _slot_bytes(graph, _num_blocks(sizes))
     largest = _leave_out(chosen, costs, int(overflow_rate * len(chosen)))
     spread = np.maximum(chosen.std(axis=0), 1)  # At least one, so that a larger margin always means more room.
     for step in count():
-        room = _room(largest + np.ceil(step * _MARGIN_STEP * spread).astype(np.int64), num_blocks)
+        room = _room(largest + np.ceil(step * _MARGIN_STEP * spread).astype(np.int64))
         overflow = float((held_out >= room).any(axis=1).mean())
         if overflow <= overflow_rate:
             break
-    spec = PadSpec(tuple(room[: num_blocks + 1].tolist()), tuple(room[num_blocks + 1 :].tolist()))
-    return PaddingPlan(spec, sizes, overflow, batch_bytes(spec, graph))
+    return _plan(graph, room, sizes, overflow=overflow, is_exact=False)
+
+
+def _plan(
+    graph: Graph, room: NDArray[np.int64], sizes: NDArray[np.int64], *, overflow: float, is_exact: bool
+) -> PaddingPlan:
+    levels = _num_blocks(sizes) + 1
+    spec = PadSpec(tuple(room[:levels].tolist()), tuple(room[levels:].tolist()))
+    return PaddingPlan(spec, sizes, overflow, batch_bytes(spec, graph), is_exact)
 
 
 def batch_bytes(spec: PadSpec, graph: Graph) -> int:
@@ -112,6 +145,15 @@ def batch_bytes(spec: PadSpec, graph: Graph) -> int:
     of a model come on top.
     """
     return int(_slot_bytes(graph, spec.num_blocks) @ np.array(spec.values)) + 8 * spec.num_blocks
+
+
+def _table(sizes: Iterable[BatchSizes]) -> NDArray[np.int64]:
+    return np.array([each.values for each in sizes], dtype=np.int64)
+
+
+def _num_blocks(sizes: NDArray[np.int64]) -> int:
+    """Number of blocks L of a table of 2L + 1 columns."""
+    return int(sizes.shape[-1]) // 2
 
 
 def _sizes(loader: Loader, num: int) -> Iterator[BatchSizes]:
@@ -147,8 +189,9 @@ def _leave_out(sizes: NDArray[np.int64], costs: NDArray[np.int64], num: int) -> 
     return largest
 
 
-def _room(largest: NDArray[np.int64], num_blocks: int) -> NDArray[np.int64]:
+def _room(largest: NDArray[np.int64]) -> NDArray[np.int64]:
     """Slots that hold the largest with one spare, rounded up; a level holds all nodes of the next."""
     room: NDArray[np.int64] = -(-(largest + 1) // _MULTIPLE) * _MULTIPLE
-    room[: num_blocks + 1] = np.maximum.accumulate(room[num_blocks::-1])[::-1]
+    levels = _num_blocks(largest) + 1
+    room[:levels] = np.maximum.accumulate(room[levels - 1 :: -1])[::-1]
     return room

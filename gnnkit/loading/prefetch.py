@@ -13,7 +13,7 @@ import statistics
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
@@ -24,7 +24,9 @@ _PATIENCE = 1.0
 """Seconds to wait, in all, for items that are still being made when nobody wants them any more."""
 
 
-def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int) -> Generator[T, None, None]:
+def prefetch(
+    produce: Callable[[int], T], num: int, *, num_threads: int, ahead: int, overlap: bool = True
+) -> Generator[T, None, None]:
     """Yield ``produce(0)`` to ``produce(num - 1)`` in order.
 
     Args:
@@ -32,6 +34,8 @@ def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: 
         num: Number of items.
         num_threads: Threads to use. 0 makes each item in the caller's thread when it is asked for.
         ahead: Items to have in hand beyond those that the threads are making.
+        overlap: Whether items are made while the consumer works. False makes one for each thread, all at once, whenever
+            there is none left, and lets the consumer wait until they are done; ``ahead`` has no meaning then.
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
@@ -53,10 +57,13 @@ def prefetch(produce: Callable[[int], T], num: int, *, num_threads: int, ahead: 
             thread.start()
             threads.append(thread)
         for _ in range(num):
-            while submitted < num and len(pending) < num_threads + ahead:
+            room = num_threads + ahead if overlap else 0 if pending else num_threads
+            while submitted < num and len(pending) < room:
                 pending.append(Future())
                 work.put((pending[-1], submitted))
                 submitted += 1
+            if not overlap and room:
+                wait(pending)
             yield pending.popleft().result()
     finally:
         for future in pending:
@@ -86,6 +93,11 @@ def _work(work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[
 def threads_at_work() -> List[threading.Thread]:
     """Threads that make items, those included whose items nobody waits for any more."""
     return [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME)]
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pace:
@@ -133,6 +145,6 @@ class Pace:
         """
         if min(len(self.made), len(self.used)) < self.ENOUGH:
             return None
-        most = (os.cpu_count() or 1) if most is None else most
+        most = num_cores() if most is None else most
         made, used = statistics.median(self.made[1:]), statistics.median(self.used[1:])
         return max(1, min(most, math.ceil(made / max(used, 1e-6))))

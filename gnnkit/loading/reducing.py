@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
+from gnnkit.jit import kernel
 from gnnkit.loading.gather import gather_into, loaded_dtype, stored_array, widened
-from gnnkit.sampling.jit import kernel
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
 """How neighbours can be reduced ahead: their sum, their sum by edge weights, their mean."""

@@ -11,7 +11,7 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from gnnkit.sampling.jit import kernel
+from gnnkit.jit import kernel
 from gnnkit.sampling.random import derive, next_below, next_unit
 
 Array = Any
@@ -196,26 +196,49 @@ def edge_weights(
 
 
 @kernel
-def label_seeds(seeds: Array, local: Array, nodes: Array) -> None:
-    """Put the seeds at the front of ``nodes``; a repeated seed is known by its first position."""
-    for position in range(len(seeds)):
-        nodes[position] = seeds[position]
-        if local[seeds[position]] < 0:
-            local[seeds[position]] = position
+def slot_of(keys: Array, node: int) -> int:
+    """Where the number of a node stands.
+
+    With ``keys`` None at the node's own place. Else ``keys`` (int64, a power of two, -1 where free, never all in
+    use) are an open-addressing hash table: at the node's slot, or the free one where it belongs.
+    """
+    if keys is None:
+        return node
+    mask = len(keys) - 1
+    # Fibonacci hashing (Knuth, "The art of computer programming", vol. 3): upper bits of the product are mixed best.
+    slot: Any = np.int64((np.uint64(node) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
+    while keys[slot] != node and keys[slot] >= 0:
+        slot = (slot + 1) & mask
+    return slot  # type: ignore[no-any-return]
 
 
 @kernel
-def relabel(indices: Array, edges: Array, local: Array, nodes: Array, num: int) -> int:
+def label_seeds(seeds: Array, keys: Array, local: Array, nodes: Array) -> None:
+    """Put the seeds at the front of ``nodes``; a repeated seed is known by its first position."""
+    for position in range(len(seeds)):
+        nodes[position] = seeds[position]
+        slot = slot_of(keys, seeds[position])
+        if local[slot] < 0:
+            local[slot] = position
+            if keys is not None:
+                keys[slot] = seeds[position]
+
+
+@kernel
+def relabel(indices: Array, edges: Array, keys: Array, local: Array, nodes: Array, num: int) -> int:
     """Turn edges, in place, into the local numbers of their sources; new ones are appended to ``nodes``.
 
-    ``local``: int32 [N], the number of each node or -1. Returns how many nodes there are now.
+    ``local``: int32, the number of each node by ``slot_of``, or -1. Returns how many nodes there are now.
     """
     for position in range(len(edges)):
         source = indices[edges[position]]
-        number = local[source]
+        slot = slot_of(keys, source)
+        number = local[slot]
         if number < 0:
             number = num
-            local[source] = num
+            local[slot] = num
+            if keys is not None:
+                keys[slot] = source
             nodes[num] = source
             num += 1
         edges[position] = number
@@ -223,7 +246,11 @@ def relabel(indices: Array, edges: Array, local: Array, nodes: Array, num: int) 
 
 
 @kernel
-def forget(nodes: Array, local: Array) -> None:
+def forget(nodes: Array, keys: Array, local: Array) -> None:
     """Set the numbers of ``nodes`` back to -1."""
-    for node in nodes:
-        local[node] = -1
+    if keys is None:
+        for node in nodes:
+            local[node] = -1
+    else:
+        keys[:] = -1
+        local[:] = -1

@@ -21,6 +21,9 @@ from gnnkit.errors import ConfigError, DataError
 from gnnkit.sampling import kernels
 from gnnkit.sampling.random import stream_key
 
+MAX_DENSE_NODES = 1 << 28
+"""Nodes of a graph up to which every thread keeps a number for each of them (4 bytes); larger ones are hashed."""
+
 
 @dataclass(frozen=True, eq=False)
 class SampledBlocks:
@@ -133,17 +136,17 @@ class NeighborSampler:
     def _sample(self, seeds: NDArray[np.int64], scratch: _Scratch, epoch: int, batch: int) -> SampledBlocks:
         num = len(seeds)
         nodes = scratch.room_for(num, kept=0)
-        kernels.label_seeds(seeds, scratch.local, nodes)
+        kernels.label_seeds(seeds, scratch.keys, scratch.local, nodes)
         blocks = []
         for hop, fanout in enumerate(self.fanouts):
             dst = nodes[:num]
             key = stream_key(self.seed, epoch, batch, hop)
             offsets, edges, weights = self._pick(dst, fanout, key, scratch)
             nodes = scratch.room_for(num + len(edges), kept=num)
-            num = kernels.relabel(self._indices, edges, scratch.local, nodes, num)
+            num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num)
             weight = None if weights is None else torch.from_numpy(weights)
             blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight))
-        kernels.forget(nodes[:num], scratch.local)
+        kernels.forget(nodes[:num], scratch.keys, scratch.local)
         return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(nodes[:num].copy()))
 
     def _pick(
@@ -187,9 +190,16 @@ class NeighborSampler:
 
 
 class _Scratch:
-    """Memory that one call of ``sample`` works in; between calls ``local`` is all -1 and ``marks`` all 0."""
+    """Memory that one call of ``sample`` works in; between calls ``local`` is all -1 and ``marks`` all 0.
+
+    ``local`` has a place for every node, or where that would be too large, ``keys`` is the hash table that says where
+    in ``local`` a node stands; it grows with the nodes of a batch.
+    """
 
     def __init__(self, num_nodes: int, max_degree: int, weighted: bool) -> None:
+        self.keys: Optional[NDArray[np.int64]] = None
+        if num_nodes > MAX_DENSE_NODES:
+            self.keys, num_nodes = np.empty(0, dtype=np.int64), 0
         self.local = np.full(num_nodes, -1, dtype=np.int32)
         self.marks = np.zeros(max_degree, dtype=np.uint8)
         self.numbers = np.empty(2 * max_degree if weighted else 0, dtype=np.float64)
@@ -201,6 +211,10 @@ class _Scratch:
             grown = np.empty(num + num // 2, dtype=np.int64)
             grown[:kept] = self.nodes[:kept]
             self.nodes = grown
+        if self.keys is not None and 2 * num > len(self.keys):
+            size = 1 << (2 * num).bit_length()  # At most half full, so that chains of probes stay short.
+            self.keys, self.local = np.full(size, -1, dtype=np.int64), np.full(size, -1, dtype=np.int32)
+            kernels.label_seeds(self.nodes[:kept], self.keys, self.local, self.nodes)
         return self.nodes
 
 

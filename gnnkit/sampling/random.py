@@ -14,7 +14,7 @@ from typing import Tuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnkit.sampling.jit import kernel
+from gnnkit.jit import kernel
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """Step between the counters of a stream: 2^64 divided by the golden ratio, odd."""

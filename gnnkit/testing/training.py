@@ -134,7 +134,7 @@ def batches(model: GNN, device: Device, how: str, count: int) -> List[Batch]:
         sampler = NeighborSampler(graph, [4, 4], keep_self_loops=kind.self_loops, rescale=kind.gcn_norm)
         loader = NeighborLoader(graph, nodes, sampler, batch_size=40, shuffle=True)
         found = list(loader.epoch(0))[:count]
-        pad = plan_padding(loader, overflow_rate=0.0).spec
+        pad = plan_padding(loader, overflow_rate=0.0, epochs=range(1)).spec
     return [pad_batch(batch, pad) for batch in found] if device.capabilities.static_shapes else found
 
 

@@ -39,6 +39,9 @@ class Callback:
     def on_batch(self, index: int) -> None:
         """A batch has been trained on; ``index`` counts from 0 in each epoch."""
 
+    def on_evaluation(self, done: int, total: int) -> None:
+        """A batch of an evaluation has been computed, ``done`` of ``total``."""
+
     def on_epoch(self, record: EpochRecord) -> None:
         """An epoch has ended, its evaluation included."""
 
@@ -86,6 +89,11 @@ class ProgressBar(Callback):
         """See :class:`Callback`."""
         if self._progress is not None:
             self._progress.advance(self._task)
+
+    def on_evaluation(self, done: int, total: int) -> None:
+        """See :class:`Callback`."""
+        if self._progress is not None:
+            self._progress.update(self._task, description=f"evaluating {done:,}/{total:,}")
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""

@@ -92,11 +92,14 @@ class TrainConfig:
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
             "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
         overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
+            With 0, sizes are those of all batches of the training, up to 4,096 of them, so that none is too large.
         evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
             chunks), "sampled" (with ``eval_fanouts``), or "auto": "layerwise" after sampled training, but "full" after
             training on the full graph and on devices with fixed shapes, which compile every layer apart.
         eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
-        eval_batch_size: Nodes per batch of evaluation.
+        eval_batch_size: Nodes per batch of evaluation. None: 4,096, and for sampled evaluation those of training.
+        eval_memory: Gigabytes (10^9 bytes) that the result of one layer may take in memory in layer-wise evaluation; a
+            larger one lies in a temporary file, in the folder that the environment variable TMPDIR names.
         eval_every: Epochs from one evaluation to the next.
         save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
             None: at the end of the first epoch, and of every other that ends a second or more after the last save.
@@ -124,7 +127,8 @@ class TrainConfig:
     overflow_rate: float = 0.01
     evaluation: str = "auto"
     eval_fanouts: Optional[List[int]] = None
-    eval_batch_size: int = 4096
+    eval_batch_size: Optional[int] = None
+    eval_memory: float = 2.0
     eval_every: int = 1
     save_every: Optional[int] = None
     deterministic: bool = False
@@ -133,6 +137,12 @@ class TrainConfig:
     def is_sampled(self) -> bool:
         """Whether training is on sampled batches instead of the full graph."""
         return self.fanouts is not None or self.batch_size is not None
+
+    @property
+    def planned_epochs(self) -> range:
+        """Epochs of a training with these resolved settings that have batches of their own: one on the full graph."""
+        assert self.epochs is not None
+        return range(1, self.epochs + 1 if self.is_sampled else 2)
 
     def resolved(self, num_layers: int, *, static_shapes: bool = False) -> TrainConfig:
         """Fill in what depends on other settings, and check everything.
@@ -154,6 +164,8 @@ class TrainConfig:
             values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
         if values["evaluation"] == "sampled" and self.eval_fanouts is None:
             values["eval_fanouts"] = values["fanouts"] or [-1] * num_layers
+        if self.eval_batch_size is None:
+            values["eval_batch_size"] = (values["batch_size"] or 1024) if values["evaluation"] == "sampled" else 4096
         config = TrainConfig(**values)
         config._check(num_layers)
         return config
@@ -195,6 +207,7 @@ _SMALLEST: Mapping[str, float] = {
     "num_threads": 0,
     "prefetch": 1,
     "eval_batch_size": 1,
+    "eval_memory": 0,
     "eval_every": 1,
     "save_every": 1,
 }

@@ -1,11 +1,18 @@
-"""Writing files so that a reader sees the old content or the new, never half of it."""
+"""Files of this process: results, of which a reader sees the old content or the new, and room for large arrays."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.errors import ConfigError
 
 
 @contextmanager
@@ -24,3 +31,28 @@ def write_text(file: Path, text: str) -> None:
     """Replace the content of a text file."""
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def mapped_tensor(shape: Tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """A tensor in a temporary file without a name, which is gone when the tensor or the process is.
+
+    The file lies where Python's ``tempfile`` puts it: in the folder that the environment variable TMPDIR names.
+
+    Raises:
+        ConfigError: The disk has too little room.
+    """
+    stored = torch.empty(0, dtype=dtype).numpy().dtype
+    size = stored.itemsize * int(np.prod(shape))
+    with tempfile.TemporaryFile(prefix="gnnkit-") as file:
+        try:
+            # Taken now: writing to a mapped file on a full disk would kill the process.
+            os.posix_fallocate(file.fileno(), 0, size)
+        except AttributeError:
+            file.truncate(size)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise ConfigError(
+                f"There is no room for {size / 1e9:.1f} GB in {folder} ({error.strerror}). Set TMPDIR to a folder that "
+                "has it, raise train.eval_memory, or evaluate with train.evaluation=sampled."
+            ) from error
+        return torch.from_numpy(np.memmap(file, dtype=stored, mode="r+", shape=shape))

@@ -58,6 +58,7 @@ def training_loader(
     *,
     transfer: Transfer = identity,
     pad: Optional[PadSpec] = None,
+    overlap: bool = True,
 ) -> Loader:
     """The loader of the training nodes: the full graph, or sampled batches.
 
@@ -68,6 +69,7 @@ def training_loader(
         seed: Seed of order and samples.
         transfer: What to do with a batch last.
         pad: Sizes to bring batches to.
+        overlap: Whether batches are prepared while others are in use.
     """
     nodes = graph.splits["train"]
     sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
@@ -84,6 +86,7 @@ def training_loader(
         seed=seed,
         num_threads=config.num_threads,
         prefetch=config.prefetch,
+        overlap=overlap,
         transfer=transfer,
         pad=pad,
         overflow=config.overflow,

@@ -33,12 +33,14 @@ from gnnkit.train.checkpoint import FOLDER, LAST
 from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import in_precision, make_sampler, training_loader
+from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
 
 _LOG = logging.getLogger(__name__)
+_CHECKED_VALUES = 1 << 28
+"""Values of an array up to which the Trainer looks at all for NaN and infinity; those of larger ones are sampled."""
 
 
 class Trainer:
@@ -135,9 +137,10 @@ class Trainer:
             job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
+        job.callbacks = callbacks
         try:
             with torch.random.fork_rng(devices=[]), repeating_bits(job):
-                result = _train(job, earlier, callbacks, self.run_dir)
+                result = _train(job, earlier, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
         except BaseException as error:  # An interrupt, too: the run folder says how a run ended.
@@ -176,6 +179,7 @@ class Job:
     step: Step
     progress: Progress
     inference: Inference
+    callbacks: Sequence[Callback] = ()
     keeper: Optional[StateKeeper] = None
     facts: Dict[str, Any] = field(default_factory=dict)
     nondeterministic: List[str] = field(default_factory=list)
@@ -189,7 +193,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
     """
-    check_graph(graph)
+    check_graph(graph, most_values=_CHECKED_VALUES)
     task = NodeClassification.for_graph(graph)
     backend = _backend(trainer, model)
     device = trainer.device
@@ -215,14 +219,16 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         computed,
         device,
         StepOptions(config.precision),
-        batch_size=config.eval_batch_size,
+        batch_size=config.eval_batch_size or 0,
+        memory=config.eval_memory * 1e9,
         sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
+        reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
-        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate).spec
-    loader = loader_for(transfer=_transfer(device, model), pad=pad)
+        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
+    loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(optimizer, config)
     return Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
 
@@ -249,7 +255,12 @@ def _check_fit(
 
 
 def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
-    """Bring a batch to the device and lower its blocks, so that neither happens between two steps."""
+    """Bring a batch to the device and lower its blocks, so that neither happens between two steps.
+
+    A device with fixed shapes takes tensors alone and lowers blocks inside of its program.
+    """
+    if device.capabilities.static_shapes:
+        return device.put
 
     def transfer(batch: Batch) -> Batch:
         batch = device.put(batch)
@@ -270,17 +281,15 @@ def repeating_bits(job: Job) -> ContextManager[None]:
     return job.device.deterministic(report) if job.config.deterministic else nullcontext()
 
 
-def _train(
-    job: Job, earlier: Optional[TrainState], callbacks: Sequence[Callback], run_dir: Optional[Path]
-) -> RunResult:
+def _train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> RunResult:
     assert job.config.epochs is not None
-    start, progress = time.perf_counter(), job.progress
+    start, progress, callbacks = time.perf_counter(), job.progress, job.callbacks
     for callback in callbacks:
         callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
         if earlier is not None:
             callback.on_resume(earlier)
     for epoch in range(progress.epoch + 1, job.config.epochs + 1):
-        record = _run_epoch(job, epoch, callbacks)
+        record = _run_epoch(job, epoch)
         is_best = progress.update(record, job.model)
         for callback in callbacks:
             callback.on_epoch(record)
@@ -294,6 +303,7 @@ def _train(
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
         job.model.load_canonical(progress.best_weights)
+    valid, test = (job.task.evaluate_all(outputs, y) for outputs, y in _split_outputs(job, "valid", "test"))
     result = RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
@@ -302,8 +312,8 @@ def _train(
         metric=job.task.metric,
         best_epoch=progress.best_epoch,
         history=progress.history,
-        valid=_final_metrics(job, "valid"),
-        test=_final_metrics(job, "test"),
+        valid=valid,
+        test=test,
         seconds=time.perf_counter() - start,
         run_dir=run_dir,
         memory=job.device.memory(),
@@ -314,14 +324,14 @@ def _train(
     return result
 
 
-def _run_epoch(job: Job, epoch: int, callbacks: Sequence[Callback]) -> EpochRecord:
+def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     losses: List[Tuple[Tensor, int]] = []
     for batch in job.loader.epoch(epoch):
         torch.manual_seed(step_seed(job.seed, epoch, batch.index))
         result = job.step(batch)
         losses.append((result.loss, result.num_targets))
-        for callback in callbacks:
+        for callback in job.callbacks:
             callback.on_batch(batch.index)
     job.device.synchronize()
     seconds = time.perf_counter() - job.device.compile_seconds() - start
@@ -336,19 +346,21 @@ def _run_epoch(job: Job, epoch: int, callbacks: Sequence[Callback]) -> EpochReco
 
 def _evaluate(job: Job) -> Tuple[float, float]:
     """Loss and metric on the validation nodes."""
-    outputs, y = _split_outputs(job, "valid")
+    ((outputs, y),) = _split_outputs(job, "valid")
     return float(job.task.loss(outputs, y)), job.task.evaluate(outputs, y)
 
 
-def _final_metrics(job: Job, split: str) -> Dict[str, float]:
-    return job.task.evaluate_all(*_split_outputs(job, split))
+def _split_outputs(job: Job, *splits: str) -> List[Tuple[Tensor, Tensor]]:
+    """Outputs and labels of the nodes of each split."""
 
+    def report(done: int, total: int) -> None:
+        for callback in job.callbacks:
+            callback.on_evaluation(done, total)
 
-def _split_outputs(job: Job, split: str) -> Tuple[Tensor, Tensor]:
-    nodes = job.graph.splits[split]
     assert job.graph.y is not None
     job.step.pull()
-    return job.inference.outputs(nodes), job.graph.y[nodes]
+    lists = [job.graph.splits[split] for split in splits]
+    return [(out, job.graph.y[nodes]) for out, nodes in zip(job.inference.outputs_of_each(lists, report), lists)]
 
 
 def step_seed(seed: int, epoch: int, batch: int) -> int:

@@ -26,6 +26,13 @@ def test_sampled_plan_as_json(tmp_path: Path) -> None:
     assert (tmp_path / values["picture"]).read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_overflow_all_batches_of_the_training_are_looked_at(tmp_path: Path) -> None:
+    done = gnnkit_here("plan", *SAMPLED, "train.overflow_rate=0", "train.epochs=3", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert values["is_exact"] and values["expected_overflow"] == 0 and values["batches_sampled"] % 3 == 0
+
+
 def test_full_graph_plan_as_table(tmp_path: Path) -> None:
     done = gnnkit_here("plan", "--dataset", "karate", "train.overflow_rate=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -150,3 +150,32 @@ def test_bad_value_beyond_the_first_chunk_has_its_own_row():
 def test_sparse_tensor_is_refused():
     with pytest.raises(DataError, match="Use to_dense"):
         from_edge_index([[0], [1]], x=torch.eye(2).to_sparse())
+
+
+def test_large_features_are_looked_at_in_pieces():
+    graph = from_edge_index(torch.tensor([[0], [1]]), 5000, x=torch.zeros(5000, 4))
+    check_graph(graph, most_values=2000)
+    for row in (0, 4999):
+        spoilt = graph.x.clone()
+        spoilt[row, 2] = float("nan")
+        with pytest.raises(DataError, match=f"row {row}: column 2 is nan"):
+            check_graph(replace(graph, x=spoilt), most_values=2000)
+    spoilt = graph.x.clone()
+    spoilt[7::10] = float("inf")
+    with pytest.raises(DataError, match="expected a finite number"):
+        check_graph(replace(graph, x=spoilt), most_values=5000)
+    spoilt = graph.x.clone()
+    spoilt[10] = float("nan")
+    check_graph(replace(graph, x=spoilt), most_values=1024)
+    with pytest.raises(DataError, match="row 10"):
+        check_graph(replace(graph, x=spoilt))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_edges_out_of_order_are_found_whatever_the_pieces(size, monkeypatch):
+    monkeypatch.setattr("gnnkit.data.check._CHUNK_VALUES", size)
+    indptr = torch.tensor([0, 0, 3, 3, 6, 8])
+    check_graph(Graph(indptr, torch.tensor([1, 2, 4, 0, 0, 3, 1, 2])))
+    for bad, row in (([1, 4, 2, 0, 0, 3, 1, 2], 2), ([1, 2, 4, 0, 3, 0, 1, 2], 5), ([1, 2, 4, 0, 0, 3, 2, 1], 7)):
+        with pytest.raises(DataError, match=f"indices, row {row}"):
+            check_graph(Graph(indptr, torch.tensor(bad)))

@@ -80,3 +80,25 @@ def test_direction(pairs):
     assert is_undirected(graph) == (set(pairs) == {(v, u) for u, v in pairs})
     assert is_undirected(to_undirected(graph))
     assert describe_data(graph)["num_self_loops"] == sum(u == v for u, v in pairs)
+
+
+def test_large_arrays_count_in_pieces(monkeypatch):
+    monkeypatch.setattr(sys.modules["gnnkit.data.fingerprint"], "MOST_VALUES", 1000)
+    torch.manual_seed(0)
+    graph = from_edge_index(torch.randint(0, 3000, (2, 4000)), 3000, x=torch.randn(3000, 8))
+    before = describe_data(graph)
+    assert before["undirected"] is None and before["num_self_loops"] is None
+    seen = set()
+    for row in range(0, 3000, 7):
+        changed = graph.x.clone()
+        changed[row] += 1
+        seen.add(bool(data_differences(before, describe_data(replace(graph, x=changed)))))
+    assert seen == {True, False}, "some rows count and some do not"
+    for row in (0, 2999):
+        changed = graph.x.clone()
+        changed[row] += 1
+        assert data_differences(before, describe_data(replace(graph, x=changed))) == ["features"]
+    wider = replace(graph, x=graph.x.repeat(1, 2))
+    assert data_differences(before, describe_data(wider)) == ["features"]
+    fewer = from_edge_index(graph.edge_index[:, 1:], 3000, x=graph.x)
+    assert data_differences(before, describe_data(fewer)) == ["edges (4,000; 3,999)"]

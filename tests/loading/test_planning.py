@@ -12,6 +12,7 @@ from gnnkit.data import gcn_norm
 from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, NeighborLoader, PadSpec, batch_bytes, pad_batch, plan_padding
 from gnnkit.loading.base import spread
+from gnnkit.loading.planning import MOST_BATCHES
 from gnnkit.sampling import NeighborSampler
 from tests.graphs import communities, multi_label
 
@@ -41,6 +42,26 @@ def test_overflow_rate_holds_on_fresh_batches(graph, rate):
     uncertain = 3 * np.sqrt(max(rate, 0.002) / (len(plan.sizes) / 2))
     assert plan.expected_overflow <= rate and num > 500
     assert share <= rate + uncertain and abs(share - plan.expected_overflow) <= uncertain
+
+
+@pytest.mark.parametrize("epochs", [range(1, 2), range(1, 11)])
+def test_without_overflow_no_batch_to_come_is_too_large_and_no_room_is_wasted(graph, epochs):
+    loader = make_loader(graph)
+    plan = plan_padding(loader, overflow_rate=0.0, epochs=epochs)
+    sizes = np.array([each.values for epoch in epochs for each in loader.sizes(epoch)])
+    margins = np.array(plan.spec.values) - 1 - sizes.max(axis=0)
+    assert plan.is_exact and plan.expected_overflow == 0 and np.array_equal(plan.sizes, sizes)
+    assert margins.min() >= 0 and margins.max() < 8, "rounded up to multiples of 8, and nothing more"
+
+
+def test_of_too_many_batches_a_sample_is_taken_and_a_warning_given(graph, caplog):
+    epochs = range(1, MOST_BATCHES // len(make_loader(graph)) + 2)
+    plan = plan_padding(make_loader(graph), overflow_rate=0.0, num_batches=20, epochs=epochs)
+    assert not plan.is_exact and len(plan.sizes) == 20
+    assert "more than the 4,096 that are looked at" in caplog.text and "a sample of 20 and a margin" in caplog.text
+    caplog.clear()
+    assert not plan_padding(make_loader(graph), overflow_rate=0.01, num_batches=20, epochs=epochs).is_exact
+    assert not caplog.text
 
 
 def test_a_higher_rate_wastes_less(graph):

@@ -168,5 +168,6 @@ def test_unknown_words_are_refused(ops: Any, backend: Any) -> None:
 def test_the_examples_learn_cora(ops: Any, backend_name: str, layer: type, data_dir: Path) -> None:
     graph = gnnkit.load_dataset("cora", data_dir=data_dir)
     model = gnnkit.build_model(layer, graph, hidden_channels=16)
-    trainer = gnnkit.Trainer(backend_name, "auto", epochs=30, lr=0.01, weight_decay=5e-4, progress=False)
+    # After 30 epochs the accuracy still depends on the dropout masks, which releases of torch draw differently.
+    trainer = gnnkit.Trainer(backend_name, "auto", epochs=60, lr=0.01, weight_decay=5e-4, progress=False)
     assert trainer.fit(model, graph).test["accuracy"] >= 0.75

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, from_edge_index
 from gnnkit.errors import ConfigError, DataError
+from gnnkit.loading import InputReduction, NeighborLoader
 from gnnkit.sampling import NeighborSampler
 from tests.sampling.neighbor_reference import csc_graph, reference_sample, rows_of
 
@@ -240,6 +241,59 @@ def test_int32_indices_and_strided_arrays():
         got = NeighborSampler(Graph(graph.indptr, indices), [3]).sample([4, 2], epoch=0, batch=0)
         assert torch.equal(got.nodes, expected.nodes)
         assert torch.equal(got.blocks[0].indices, expected.blocks[0].indices)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(), st.integers(0, 3))
+def test_hashed_numbers_equal_dense_ones(case, batch):
+    graph, fanouts, seeds, options = case
+    dense = NeighborSampler(graph, fanouts, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gnnkit.sampling.neighbor.MAX_DENSE_NODES", 0)
+        hashed = NeighborSampler(graph, fanouts, **options)
+        assert_same_samples(hashed, dense, [seeds, seeds[::-1], seeds * 2], batch)
+
+
+def test_hashing_grows_with_the_batch():
+    rng = np.random.default_rng(0)
+    graph = from_edge_index(rng.integers(0, 20_000, (2, 200_000)), 20_000)
+    dense = NeighborSampler(graph, [10, 10])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gnnkit.sampling.neighbor.MAX_DENSE_NODES", 0)
+        hashed = NeighborSampler(graph, [10, 10])
+        assert_same_samples(hashed, dense, [[5], rng.integers(0, 20_000, 3000), [7, 7, 19_999]], 0)
+
+
+def assert_same_samples(first, second, seed_lists, batch):
+    for seeds in seed_lists:
+        got, expected = (sampler.sample(seeds, epoch=1, batch=batch) for sampler in (first, second))
+        assert torch.equal(got.nodes, expected.nodes)
+        for block, wanted in zip(got.blocks, expected.blocks):
+            assert block.num_src == wanted.num_src
+            assert torch.equal(block.indptr, wanted.indptr) and torch.equal(block.indices, wanted.indices)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_edges_beyond_2_to_the_31(dtype, tmp_path):
+    """Offsets that 32 bits cannot hold, into a file that is nearly all hole."""
+    wide, per_node = 1 << 31, 1 << 28
+    indptr = torch.cat([torch.arange(0, wide + 1, per_node), wide + torch.tensor([4, 4, 5])])
+    num = indptr.numel() - 1
+    indices = np.memmap(tmp_path / "indices", dtype=dtype, mode="w+", shape=(wide + 5,))
+    indices[wide:] = [1, 3, 7, 9, 10]
+    indices[wide - 2 : wide] = [4, 5]  # The end of node 7's edges; all before are holes: edges from node 0.
+    x = torch.arange(num, dtype=torch.float32)[:, None]
+    graph = Graph(indptr, torch.from_numpy(indices), x=x)
+    sampler = NeighborSampler(graph, [-1])
+    sampled = sampler.sample([8, 10, 9], epoch=0, batch=0)
+    assert sampled.nodes[sampled.blocks[0].indices].tolist() == [1, 3, 7, 9, 10]
+    assert sampled.blocks[0].indptr.tolist() == [0, 4, 5, 5]
+    loops = NeighborSampler(graph, [2], keep_self_loops=True).sample([10, 7], epoch=0, batch=0)
+    assert loops.nodes[loops.blocks[0].indices[:1]].tolist() == [10]
+    loader = NeighborLoader(
+        graph, torch.tensor([8]), sampler, batch_size=1, shuffle=False, reduction=InputReduction("sum")
+    )
+    assert next(loader.epoch(0)).x[:, 0].tolist() == [8, 20]
 
 
 def test_graph_without_edges():

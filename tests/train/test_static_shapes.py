@@ -82,16 +82,25 @@ def test_every_evaluation_works(evaluation, request):
     assert_same(fit(**how), expected)
 
 
+class Count(gnnkit.train.Callback):
+    """Counts the batches that were trained on."""
+
+    num = 0
+
+    def on_batch(self, batch):
+        self.num += 1
+
+
+def test_without_overflow_no_batch_of_the_training_is_split(static):
+    count = Count()
+    fit(graph=communities(1000), overflow_rate=0.0, overflow="error", callbacks=[count], **SAMPLED)
+    assert count.num == 4 * 16, "500 nodes are 16 batches in each of 4 epochs"
+
+
 def test_batches_that_are_too_large_are_trained_on_in_parts(static):
-    graph = communities(1000)
-    counts = []
-
-    class Count(gnnkit.train.Callback):
-        def on_batch(self, batch):
-            counts.append(batch)
-
-    result = fit(graph=graph, overflow_rate=0.6, callbacks=[Count()], **SAMPLED)
-    assert len(counts) > 4 * 16, "500 nodes are at least 16 batches in each of 4 epochs"
+    count = Count()
+    result = fit(graph=communities(1000), overflow_rate=0.6, callbacks=[count], **SAMPLED)
+    assert count.num > 4 * 16
     assert result.history[-1].train_loss < result.history[0].train_loss
 
 

@@ -106,7 +106,7 @@ def test_padded_samples_train_as_unpadded_ones_on_pyg():
     make = lambda pad=None: NeighborLoader(  # noqa: E731
         graph, graph.splits["train"], sampler, batch_size=32, shuffle=True, pad=pad
     )
-    pad = plan_padding(make(), overflow_rate=0.0, num_batches=200).spec
+    pad = plan_padding(make(), overflow_rate=0.0, epochs=range(5)).spec
     padded = [batch for epoch in range(5) for batch in make(pad).epoch(epoch)]
     plain = [batch for epoch in range(5) for batch in make().epoch(epoch)]
     assert len(padded) == len(plain) == 20

@@ -111,11 +111,14 @@ def _or_zeros(value: Optional[Tensor], width: int) -> Tensor:
 
 def write(spec: ConvSpec, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """See :meth:`gnnkit.backends.Backend.write_layer`."""
-    wrapper = LAYERS[spec.kind](spec)
+    wrapper = LAYERS[spec.kind](spec).to(next(iter(values.values())).dtype)
     places = wrapper.parameter_map(spec)
     assert set(places) == set(conv_parameters(spec)), "every parameter has a place"
-    written = {place.name: place.to_native(values[name]) for name, place in places.items()}
-    state = {name: written.get(name, value) for name, value in wrapper.state_dict().items()}
+    state = wrapper.state_dict()
+    for name, place in places.items():
+        state[place.name].copy_(
+            place.to_native(values[name])
+        )  # In place: older GATConv have one matrix under two names.
     return {name[len("conv.") :]: value.detach().clone() for name, value in state.items()}
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gnnkit.availability import NOT_INSTALLED, READY, Availability
+from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.data import Batch, BatchLayout
 from gnnkit.devices import (
     Device,
@@ -61,7 +61,11 @@ class InductorDevice(Device):
 
     @classmethod
     def probe(cls) -> Availability:
-        """Look for the C++ compiler that torch will call."""
+        """Ask torch whether it compiles with this Python, and look for the C++ compiler that it will call."""
+        try:
+            torch.compile(nn.Identity())  # Compiles nothing yet, but torch refuses here what it does not support.
+        except RuntimeError as error:
+            return Availability(BROKEN, f"torch {torch.__version__}: {error}", "install a later torch.")
         compiler = os.environ.get("CXX", "g++")
         if shutil.which(compiler) is None:
             return Availability(

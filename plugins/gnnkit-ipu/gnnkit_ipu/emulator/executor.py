@@ -27,7 +27,7 @@ from .errors import Error, NotEmulatedError, OfflineTargetError
 from .inputs import Signature, check_inputs, check_parameters, check_same, leaves_of, named_arguments
 from .options import Options
 from .restrictions import refuse
-from .structure import rebuild, tensors_of
+from .structure import HostOutput, map_tensors, rebuild, tensors_of
 from .tracing import Program, trace
 
 #: All that a compilation can claim.
@@ -245,8 +245,7 @@ class PoplarExecutor:
         out = self._compiled("a call").run(arguments, self._call_form)
         self._host_is_stale = self._training
         if self._training:
-            for tensor in tensors_of(out):
-                tensor.backward = _no_backward  # type: ignore[method-assign]
+            out = map_tensors(lambda tensor: tensor.as_subclass(HostOutput), out)
         return out
 
     def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
@@ -372,10 +371,6 @@ _NOT_EMULATED = frozenset(
 
 def _modes(model: nn.Module) -> List[bool]:
     return [layer.training for layer in model.modules()]
-
-
-def _no_backward(*args: Any, **kwargs: Any) -> None:
-    refuse(21, "backward() was called on an output of a training model", where="")
 
 
 def _check_layout(program: Program, options: Options, training: bool) -> None:

@@ -6,6 +6,7 @@ Rules: every check names the argument; nothing here runs the model.
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import torch
@@ -88,7 +89,7 @@ def check_same(compiled: Signature, now: Signature) -> None:
             if any(tensors) or type(before) is not type(after) or not _equal(before, after):
                 refuse(6, f"{path} was {_words(before)} and is {_words(after)}", where="")
         elif before[0] != after[0]:
-            varying = path.split("[")[0].split(".")[-1] in _PER_GRAPH
+            varying = not _PER_GRAPH.isdisjoint(re.findall(r"\w+", path))
             refuse(38 if varying else 4, f"{path} had shape {list(before[0])} and has {list(after[0])}", where="")
         elif before[1] != after[1]:
             refuse(5, f"{path} was {str(before[1])[6:]} and is {str(after[1])[6:]}", where="")

@@ -15,6 +15,8 @@ import torch
 from .errors import Error, NotEmulatedError
 from .restrictions import refuse
 
+#: Hyper-parameters that torch's optimisers do not know, with their defaults.
+_EXTRAS = {"loss_scaling": 1.0, "velocity_scaling": 1.0, "max_grad_norm": None}
 #: Groups' entries that are not hyper-parameters.
 _NOT_HYPER = frozenset({"params", "param_names"})
 
@@ -61,15 +63,26 @@ class Optimizer:
     def __init__(self) -> None:
         raise Error("Optimizer is the base of the optimisers; take SGD, Adam, AdamW, RMSprop or LAMB.")
 
-    def _setup(self, given: Dict[str, Any], extras: Dict[str, Any]) -> None:
-        """Add hyper-parameters that torch does not know, and note which ones may change."""
-        for name, default in extras.items():
-            value = default if given.get(name) is None else given[name]
+    def _begin(self, kind: type, params: Any, extras: Dict[str, Any], **values: Any) -> None:
+        """Build torch's optimiser, then add what torch does not know and note what may change.
+
+        Args:
+            kind: Torch's class.
+            params: As for torch's class.
+            extras: Hyper-parameters that torch does not know; None takes the default.
+            values: Those that it knows; None leaves them to torch and compiles them in.
+        """
+        if values.pop("amsgrad", None):
+            refuse(22, "amsgrad=True was asked for", where="")
+        given = {name: value for name, value in values.items() if value is not None}
+        kind.__init__(self, params, **given)  # type: ignore[misc]
+        for name, value in extras.items():
+            value = _EXTRAS[name] if value is None else value
             self.defaults[name] = value  # type: ignore[attr-defined]
             for group in self.param_groups:  # type: ignore[attr-defined]
                 group.setdefault(name, value)
-        names = set(self.defaults) | set(given)  # type: ignore[attr-defined]
-        self.variable_attrs = VariableAttributes({n for n, v in given.items() if v is not None} | {"lr"}, names)
+        variable = {"lr", *given, *(name for name, value in extras.items() if value is not None)}
+        self.variable_attrs = VariableAttributes(variable, self.defaults)  # type: ignore[attr-defined]
 
     def state_dict(self) -> Dict[str, Any]:
         """State as it is on the device, or as it was loaded; the hyper-parameters stand beside it."""
@@ -100,15 +113,6 @@ class Optimizer:
         return bool(self.get_state_dict())
 
 
-def _given(**values: Any) -> Dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _no_amsgrad(amsgrad: Optional[bool]) -> None:
-    if amsgrad:
-        refuse(22, "amsgrad=True was asked for", where="")
-
-
 class SGD(Optimizer, torch.optim.SGD):
     """Stochastic gradient descent with momentum; see :class:`torch.optim.SGD`."""
 
@@ -130,18 +134,21 @@ class SGD(Optimizer, torch.optim.SGD):
         velocity_accum_type: Optional[torch.dtype] = None,
         max_grad_norm: Optional[float] = None,
     ) -> None:
-        given = _given(
-            momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize
-        )
-        torch.optim.SGD.__init__(self, params, lr=lr, **given)
-        self._setup(
-            {
-                **given,
-                "loss_scaling": loss_scaling,
-                "velocity_scaling": velocity_scaling,
-                "max_grad_norm": max_grad_norm,
-            },
-            {"loss_scaling": 1.0, "velocity_scaling": 1.0, "max_grad_norm": None},
+        extras = {
+            "loss_scaling": loss_scaling,
+            "velocity_scaling": velocity_scaling,
+            "max_grad_norm": max_grad_norm,
+        }
+        self._begin(
+            torch.optim.SGD,
+            params,
+            extras,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            maximize=maximize,
         )
 
 
@@ -167,13 +174,9 @@ class Adam(Optimizer, torch.optim.Adam):
         second_order_momentum_accum_type: Optional[torch.dtype] = None,
         max_grad_norm: Optional[float] = None,
     ) -> None:
-        _no_amsgrad(amsgrad)
-        given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
-        torch.optim.Adam.__init__(self, params, **given)
-        self._setup(
-            {**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
-            {"loss_scaling": 1.0, "max_grad_norm": None},
-        )
+        extras = {"loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm}
+        shared = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        self._begin(torch.optim.Adam, params, extras, **shared, amsgrad=amsgrad)
 
 
 class AdamW(Optimizer, torch.optim.AdamW):
@@ -199,15 +202,11 @@ class AdamW(Optimizer, torch.optim.AdamW):
         second_order_momentum_accum_type: Optional[torch.dtype] = None,
         max_grad_norm: Optional[float] = None,
     ) -> None:
-        _no_amsgrad(amsgrad)
-        given = _given(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
-        torch.optim.AdamW.__init__(self, params, **given)
         if bias_correction is False:
             raise NotEmulatedError("AdamW(bias_correction=False)", "Take bias_correction=True.")
-        self._setup(
-            {**given, "loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm},
-            {"loss_scaling": 1.0, "max_grad_norm": None},
-        )
+        extras = {"loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm}
+        shared = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        self._begin(torch.optim.AdamW, params, extras, **shared, amsgrad=amsgrad)
 
 
 class RMSprop(Optimizer, torch.optim.RMSprop):
@@ -233,15 +232,26 @@ class RMSprop(Optimizer, torch.optim.RMSprop):
     ) -> None:
         if use_tf_variant:
             raise NotEmulatedError("RMSprop(use_tf_variant=True)", "Take use_tf_variant=False.")
-        given = _given(lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered)
-        if maximize:
-            given["maximize"] = maximize
-        torch.optim.RMSprop.__init__(self, params, **given)
-        self._setup({**given, "loss_scaling": loss_scaling}, {"loss_scaling": 1.0})
+        values = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        extras = {"loss_scaling": loss_scaling}
+        self._begin(torch.optim.RMSprop, params, extras, **values, centered=centered, maximize=maximize or None)
 
 
 class _LambStep(torch.optim.Optimizer):
     """LAMB (You et al., 2020, "Large batch optimization for deep learning"), as a torch optimiser."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: Tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        bias_correction: bool = True,
+        max_weight_norm: Optional[float] = None,
+    ) -> None:
+        rates = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**rates, "bias_correction": bias_correction, "max_weight_norm": max_weight_norm})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -288,7 +298,10 @@ class LAMB(Optimizer, _LambStep):
         first_order_momentum_accum_type: Optional[torch.dtype] = None,
         second_order_momentum_accum_type: Optional[torch.dtype] = None,
     ) -> None:
-        given = _given(
+        self._begin(
+            _LambStep,
+            params,
+            {"loss_scaling": loss_scaling},
             lr=lr,
             betas=betas,
             eps=eps,
@@ -296,21 +309,6 @@ class LAMB(Optimizer, _LambStep):
             bias_correction=bias_correction,
             max_weight_norm=max_weight_norm,
         )
-        defaults = {
-            "lr": 1e-3,
-            "betas": (0.9, 0.999),
-            "eps": 1e-8,
-            "weight_decay": 0.0,
-            "bias_correction": True,
-            "max_weight_norm": None,
-            **given,
-        }
-        torch.optim.Optimizer.__init__(self, params, defaults)
-        self._setup({**given, "loss_scaling": loss_scaling}, {"loss_scaling": 1.0})
-
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Make one step on the host, for comparison."""
-        _LambStep.step(self, closure)
 
 
 _KINDS: Dict[type, Type[torch.optim.Optimizer]] = {
@@ -360,10 +358,7 @@ def device_optimizer(optimizer: torch.optim.Optimizer, on_device: Dict[int, torc
             raise Error("The optimiser holds a parameter that the model has not. Build it from model.parameters().")
         speed = {k: v for k, v in _SPEED_ONLY.items() if k in values}
         groups.append({**values, **speed, "params": [on_device[id(p)] for p in group["params"]]})
-    kind = _KINDS[type(optimizer)]
-    if kind is _LambStep:
-        return _LambStep(groups, {})
-    built: torch.optim.Optimizer = kind(groups, lr=groups[0]["lr"])  # type: ignore[call-arg]
+    built: torch.optim.Optimizer = _KINDS[type(optimizer)](groups, lr=groups[0]["lr"])  # type: ignore[call-arg]
     loaded = getattr(optimizer, "_loaded_state", None)
     if loaded and loaded["ipu_state"]:
         built.load_state_dict({"state": loaded["ipu_state"], "param_groups": built.state_dict()["param_groups"]})

@@ -7,145 +7,97 @@ so that raising is kinder.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, NoReturn, Optional, Tuple, Type
+from typing import Dict, NoReturn, Optional, Type
 
 from .errors import RestrictionError
 
-_TABLE: Tuple[Tuple[int, str, str, str], ...] = (
-    (
-        1,
-        "E",
-        "exactly one last marked loss",
-        "Compute the loss in forward with one of torch's losses, or join several with identity_loss(total, 'sum').",
-    ),
-    (
-        2,
-        "S",
-        "no arithmetic after the marked loss",
-        "Scale or add before the loss is marked, or mark the result with identity_loss(result, 'sum').",
-    ),
-    (
-        3,
-        "E",
-        "dimension 0 divides by iterations x accumulation x replicas",
-        "Make dimension 0 of every input a multiple of deviceIterations x gradientAccumulation x replicationFactor.",
-    ),
-    (4, "E", "shapes stay those of compilation", "Pad every batch to the same sizes, or destroy() and compile again."),
-    (5, "E", "data types stay those of compilation", "Convert the input, or destroy() and compile again."),
-    (
-        6,
-        "E",
-        "structure and non-tensor values stay those of compilation",
-        "Pass the same arguments in the same nesting in every call; pass what varies as a tensor.",
-    ),
-    (
-        7,
-        "E",
-        "no operator whose output size depends on the data",
-        "Use torch.where(mask, x, other) or a padded, ignored label instead of selecting rows.",
-    ),
-    (
-        8,
-        "E",
-        "no value of a tensor in Python",
-        "Compute with the tensor, or pass the number as an argument of forward.",
-    ),
-    (
-        9,
-        "S",
-        "control flow is that of compilation",
-        "Keep Python branches and Python numbers constant between calls; pass what varies as a tensor.",
-    ),
-    (
-        10,
-        "E",
-        "dim_size, size or batch_size is given",
-        "Pass dim_size to aggregations, size to global pools, batch_size to graph norms, num_nodes to utilities.",
-    ),
-    (
-        11,
-        "E",
-        "layers do not add self-loops",
-        "Give add_self_loops=False and add the self-loops to the data (transform AddSelfLoops).",
-    ),
-    (12, "E", "only supported layers and operators", "Take a supported layer or write it with supported operators."),
-    (13, "S", "64-bit integers fit in 32 bits", "Re-number the values; the device stores integers in 32 bits."),
-    (14, "E", "no bfloat16 or complex inputs", "Convert the input to float32 or float16."),
-    (15, "E", "no input or parameter of size zero", "Leave it out, or pad it to at least one row."),
-    (
-        16,
-        "E",
-        "tensors in forward are inputs, parameters or buffers",
-        "Register the tensor with register_buffer, or pass it as an argument of forward.",
-    ),
-    (17, "S", "tensors made in forward name their device", "Write torch.zeros(n, device=x.device), or x.new_zeros(n)."),
-    (
-        18,
-        "S",
-        "inputs do not require a gradient",
-        "Pass x.detach(); gradients with respect to inputs are not returned.",
-    ),
-    (
-        19,
-        "E",
-        "parameters and buffers are not replaced in forward",
-        "Write in place: self.buffer.copy_(value), not self.buffer = value.",
-    ),
-    (20, "E", "no move to the CPU in forward", "Return the tensor and move it after the call."),
-    (21, "E", "no backward() by hand", "Leave it out: the call of a training model has made the update already."),
-    (
-        22,
-        "E",
-        "only SGD, Adam, AdamW, RMSprop and LAMB, without AMSGrad",
-        "Take one of them from poptorch.optim or torch.optim, with amsgrad=False.",
-    ),
-    (
-        23,
-        "E/S",
-        "hyper-parameters change by setOptimizer, and only variable ones",
-        "Call model.setOptimizer(optimizer) after a change; give a value to the constructor to keep it variable.",
-    ),
-    (
-        24,
-        "E",
-        "options are known, well typed and not frozen",
-        "Set options before they are given to a model or loader; Options.clone() gives a copy that can be changed.",
-    ),
-    (25, "E", "no gradient accumulation in inference", "Give the inference model options with accumulation 1."),
-    (26, "E", "a model is wrapped for training once", "Call destroy() on the first training model."),
-    (27, "E", "weights and devices are handled after compilation", "Call the model or compile() first."),
-    (
-        28,
-        "S",
-        "train() and eval() are chosen before wrapping",
-        "Set the mode, then wrap; for evaluation wrap a second time with inferenceModel.",
-    ),
-    (29, "E", "no class weights in the loss", "Weight the samples, or mark your own weighted loss with identity_loss."),
-    (30, "E", "one_hot has num_classes and bincount minlength", "Give the number of classes."),
-    (31, "E", "embeddings are not sparse", "Give sparse=False."),
-    (32, "E", "recurrent layers have one direction", "Run a second layer over the flipped sequence."),
-    (33, "E", "slices are not empty and do not depend on data", "Take constant bounds, or torch.where with a mask."),
-    (34, "E", "accumulation is at least 2 x stages - 1 in a pipeline", "Raise Training.gradientAccumulation."),
-    (
-        35,
-        "E",
-        "the number of IPUs is a power of two and at most 64",
-        "Change replicationFactor or the blocks, or set autoRoundNumIPUs(True).",
-    ),
-    (36, "E", "replicas do not change buffers", "Set broadcastBuffers(False), or do without running statistics."),
-    (37, "E", "fixed-size batches hold at least two graphs", "Give num_graphs >= 2: one of them is the padding."),
-    (
-        38,
-        "S",
-        "indices stay below the number of nodes; ptr and y keep their length",
-        "Keep a spare node, edge and graph in every batch for the padding.",
-    ),
-    (39, "E", "no partial last batch", "Give drop_last=True, or pad the last batch."),
-    (40, "E", "poptorch.cond only in inference", "Compute both branches and choose with torch.where."),
-)
+#: Number, kind and title; below it the remedy.
+_TABLE = """
+1 E exactly one last marked loss
+    Compute the loss in forward with one of torch's losses, or join several with identity_loss(total, 'sum').
+2 S no arithmetic after the marked loss
+    Scale or add before the loss is marked, or mark the result with identity_loss(result, 'sum').
+3 E dimension 0 divides by iterations x accumulation x replicas
+    Make dimension 0 of every input a multiple of deviceIterations x gradientAccumulation x replicationFactor.
+4 E shapes stay those of compilation
+    Pad every batch to the same sizes, or destroy() and compile again.
+5 E data types stay those of compilation
+    Convert the input, or destroy() and compile again.
+6 E structure and non-tensor values stay those of compilation
+    Pass the same arguments in the same nesting in every call; pass what varies as a tensor.
+7 E no operator whose output size depends on the data
+    Use torch.where(mask, x, other) or a padded, ignored label instead of selecting rows.
+8 E no value of a tensor in Python
+    Compute with the tensor, or pass the number as an argument of forward.
+9 S control flow is that of compilation
+    Keep Python branches and Python numbers constant between calls; pass what varies as a tensor.
+10 E dim_size, size or batch_size is given
+    Pass dim_size to aggregations, size to global pools, batch_size to graph norms, num_nodes to utilities.
+11 E layers do not add self-loops
+    Give add_self_loops=False and add the self-loops to the data (transform AddSelfLoops).
+12 E only supported layers and operators
+    Take a supported layer or write it with supported operators.
+13 S 64-bit integers fit in 32 bits
+    Re-number the values; the device stores integers in 32 bits.
+14 E no bfloat16 or complex inputs
+    Convert the input to float32 or float16.
+15 E no input or parameter of size zero
+    Leave it out, or pad it to at least one row.
+16 E tensors in forward are inputs, parameters or buffers
+    Register the tensor with register_buffer, or pass it as an argument of forward.
+17 S tensors made in forward name their device
+    Write torch.zeros(n, device=x.device), or x.new_zeros(n).
+18 S inputs do not require a gradient
+    Pass x.detach(); gradients with respect to inputs are not returned.
+19 E parameters and buffers are not replaced in forward
+    Write in place: self.buffer.copy_(value), not self.buffer = value.
+20 E no move to the CPU in forward
+    Return the tensor and move it after the call.
+21 E no backward() by hand
+    Leave it out: the call of a training model has made the update already.
+22 E only SGD, Adam, AdamW, RMSprop and LAMB, without AMSGrad
+    Take one of them from poptorch.optim or torch.optim, with amsgrad=False.
+23 E/S hyper-parameters change by setOptimizer, and only variable ones
+    Call model.setOptimizer(optimizer) after a change; give a value to the constructor to keep it variable.
+24 E options are known, well typed and not frozen
+    Set options before they are given to a model or loader; Options.clone() gives a copy that can be changed.
+25 E no gradient accumulation in inference
+    Give the inference model options with accumulation 1.
+26 E a model is wrapped for training once
+    Call destroy() on the first training model.
+27 E weights and devices are handled after compilation
+    Call the model or compile() first.
+28 S train() and eval() are chosen before wrapping
+    Set the mode, then wrap; for evaluation wrap a second time with inferenceModel.
+29 E no class weights in the loss
+    Weight the samples, or mark your own weighted loss with identity_loss.
+30 E one_hot has num_classes and bincount minlength
+    Give the number of classes.
+31 E embeddings are not sparse
+    Give sparse=False.
+32 E recurrent layers have one direction
+    Run a second layer over the flipped sequence.
+33 E slices are not empty and do not depend on data
+    Take constant bounds, or torch.where with a mask.
+34 E accumulation is at least 2 x stages - 1 in a pipeline
+    Raise Training.gradientAccumulation.
+35 E the number of IPUs is a power of two and at most 64
+    Change replicationFactor or the blocks, or set autoRoundNumIPUs(True).
+36 E replicas do not change buffers
+    Set broadcastBuffers(False), or do without running statistics.
+37 E fixed-size batches hold at least two graphs
+    Give num_graphs >= 2: one of them is the padding.
+38 S indices stay below the number of nodes; ptr and y keep their length
+    Keep a spare node, edge and graph in every batch for the padding.
+39 E no partial last batch
+    Give drop_last=True, or pad the last batch.
+40 E poptorch.cond only in inference
+    Compute both branches and choose with torch.where.
+"""
 
 
 @dataclass(frozen=True)
@@ -165,7 +117,10 @@ class Restriction:
     remedy: str
 
 
-RESTRICTIONS: Dict[int, Restriction] = {row[0]: Restriction(*row) for row in _TABLE}
+RESTRICTIONS: Dict[int, Restriction] = {
+    int(number): Restriction(int(number), kind, title, remedy)
+    for number, kind, title, remedy in re.findall(r"^(\d+) (\S+) (.+)\n    (.+)$", _TABLE, re.MULTILINE)
+}
 
 _HERE = str(Path(__file__).parent)
 _LIBRARIES = ("/torch/", "/torch_geometric/", "/torch_scatter/", "/torch_sparse/", "/torch_cluster/")

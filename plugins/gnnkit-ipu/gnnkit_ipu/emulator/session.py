@@ -7,7 +7,7 @@ every restriction is checked) or runs (real tensors, only the operator trace and
 from __future__ import annotations
 
 import threading
-from typing import Any, FrozenSet, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
 from torch import Tensor
 
@@ -44,6 +44,7 @@ class Session:
         self.losses: List[Tensor] = []
         self.blocks: List[BlockRecord] = []
         self.written: Set[int] = set()
+        self._devices: Dict[int, Any] = {}  # by identity
         self.slices = 0  # depth of indexing calls
         self.trusted = 0  # depth of calls that have a lowering of their own
         self.inside_loss = 0  # depth of loss functions
@@ -61,6 +62,14 @@ class Session:
         if self.tracing:
             setattr(loss, _MARKS, _marks(loss) | {len(self.losses)})
         self.losses.append(loss)
+
+    def learn_device(self, device: Any) -> None:
+        """Remember the very object that a tensor answers with when it is asked for its device."""
+        self._devices[id(device)] = device
+
+    def knows_device(self, device: Any) -> bool:
+        """Whether a tensor gave this object as its device: the device of fake tensors is called "cpu" as well."""
+        return id(device) in self._devices
 
     def follow(self, inputs: List[Tensor], outputs: List[Tensor], arithmetic: bool) -> None:
         """Hand the marks of an operator's inputs to its outputs."""

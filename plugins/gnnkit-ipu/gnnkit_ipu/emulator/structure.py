@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .errors import Error
+from .restrictions import refuse
 
 
 class ICustomArgParser(ABC):
@@ -92,12 +93,27 @@ def rebuild(value: Any, tensors: List[Tensor]) -> Any:
     return map_tensors(lambda _: next(iterator), value)
 
 
+class HostOutput(Tensor):
+    """An output of a training model on the host; what is computed from it is one as well."""
+
+    def backward(self, *args: Any, **kwargs: Any) -> None:
+        """Differentiate what parameters on the host had a part in; nothing else can be.
+
+        Raises:
+            RestrictionError: Nothing on the host had a part in it.
+        """
+        if not self.requires_grad:
+            refuse(21, "backward() was called on an output of a training model, or on what was computed from it")
+        super().backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
 def to_device(tensor: Tensor) -> Tensor:
     """A copy as the device holds it.
 
     64-bit integers keep their type, because CPU kernels index with them; their values fit in 32 bits.
     """
-    return tensor.detach().to(torch.float32 if tensor.dtype == torch.float64 else tensor.dtype, copy=True)
+    plain = tensor.detach().as_subclass(Tensor)
+    return plain.to(torch.float32 if tensor.dtype == torch.float64 else tensor.dtype, copy=True)
 
 
 def to_host(tensor: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from .layers import check_layer, static_layers
 from .restrictions import refuse
 from .session import BlockRecord, Session
-from .structure import map_tensors, to_device
+from .structure import map_tensors, tensors_of, to_device
 from .watching import FunctionWatcher, OperatorRecorder
 
 #: torch 2.0 has no class of its own for an operator without a fake form.
@@ -95,6 +95,8 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
     versions = {name: tensor._version for name, tensor in clone.named_buffers()}
     session = Session(training, tracing=True)
     fake_args, fake_kwargs = map_tensors(fakes.make, (args, kwargs))
+    for tensor in [*tensors_of((fake_args, fake_kwargs)), *before.values()]:
+        session.learn_device(tensor.device)
     _watch_layers(clone, training)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))

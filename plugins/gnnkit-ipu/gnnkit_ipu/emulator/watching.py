@@ -8,10 +8,8 @@ a number): these get a form of fixed shape.
 # ruff: noqa: SIM905, N812 - PopTorch's names; lists of names read better as text.
 from __future__ import annotations
 
-import linecache
-import re
 import sys
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterable, List
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +99,8 @@ class OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             session.written.update(id(t) for t in _tensors(args, []))
         if session.tracing:
             outputs = _tensors(out, [])
+            for tensor in outputs:
+                session.learn_device(tensor.device)
             if name == "aten::slice" and outputs[0].numel() == 0 and args[0].numel() > 0:
                 refuse(33, "a slice is empty")
             session.follow(_tensors((args, kwargs), []), outputs, name not in VIEWS)
@@ -157,6 +157,8 @@ class FunctionWatcher(TorchFunctionMode):
             session.slices -= slicing
         if loss:
             session.mark(out)
+        if name == "__get__" and isinstance(out, torch.device):
+            session.learn_device(out)  # Older torch makes a new object for every question.
         return out
 
 
@@ -170,8 +172,11 @@ def _check_call(session: Session, func: Any, name: str, args: Any, kwargs: Dict[
     converts = func is torch.as_tensor and isinstance(args[0], Tensor)
     if func in _FACTORIES and kwargs.get("device") is None and not converts and not _from_library():
         refuse(17, f"torch.{name}() is called without a device")
-    if name == "cpu" or (name == "to" and _names_cpu(args, kwargs)):
+    moves = name == "to" or converts
+    if name == "cpu" or (moves and _names_cpu(session, (*args[1:], *kwargs.values()))):
         refuse(20, "forward moves a tensor to the CPU")
+    if not moves and _names_cpu(session, (kwargs.get("device"),)):
+        refuse(17, f"{name}() is told to make its tensor on the CPU")
     if func in _WEIGHTED and (kwargs.get("weight") is not None or (len(args) > 2 and args[2] is not None)):
         refuse(29, f"{name} is called with class weights")
     if func is F.one_hot and (args[1] if len(args) > 1 else kwargs.get("num_classes", -1)) < 1:
@@ -180,15 +185,10 @@ def _check_call(session: Session, func: Any, name: str, args: Any, kwargs: Dict[
         refuse(30, "bincount is called without minlength")
 
 
-def _names_cpu(args: Any, kwargs: Dict[str, Any]) -> bool:
-    """Whether ``.to`` was told the CPU by name; ``x.to(y.device)`` is that of the other tensor."""
-    targets = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, (str, torch.device))]
-    if any(isinstance(t, str) for t in targets):
-        return any(str(t).startswith("cpu") for t in targets)
-    if not targets or _from_library():
-        return False
-    path, line = _caller_path().rsplit(":", 1)
-    return re.search(r"""["']cpu""", linecache.getline(path, int(line))) is not None
+def _names_cpu(session: Session, values: Iterable[Any]) -> bool:
+    """Whether one of the arguments is the CPU by name; what ``y.device`` gave is the device of ``y``, the IPU."""
+    named = [v for v in values if isinstance(v, (str, torch.device)) and str(v).startswith("cpu")]
+    return any(not session.knows_device(v) for v in named) and not _from_library()
 
 
 def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

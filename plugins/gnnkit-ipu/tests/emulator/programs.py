@@ -1,19 +1,17 @@
-"""For each of the 40 restrictions a program that violates it, and a neighbour of it that is allowed.
+"""Building blocks of the programs in :mod:`.catalogue`, and of other tests of the emulator.
 
-Rules: a program is a function without arguments; a violating one raises, its neighbour returns. They differ in as
-little as possible.
+Rules: a program is a function without arguments.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from gnnkit_ipu import emulator as poptorch
-from gnnkit_ipu.emulator.geometric import FixedSizeOptions
 
 X = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -42,6 +40,31 @@ class Fn(nn.Module):
         return self.after(self, self.lin(x), y)
 
 
+class Net(nn.Module):
+    """A small network with its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, x, y=None):
+        out = self.layers(x)
+        return out if y is None else (out, F.cross_entropy(out, y))
+
+
+def eager(model, optimizer, data, steps):
+    """Losses of so many steps of plain torch."""
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        _, value = model(*data)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
 def train(after, x=X, y=Y, opts=None, optimizer=None, **parts):
     """Wrap for training and make a call."""
     model = Fn(after, **parts)
@@ -67,18 +90,18 @@ def mapped(function):
     return lambda: infer(lambda m, out, y: function(out))
 
 
-def twice(first, second, **parts):
+def twice(first, second, after=lambda m, out, y: out, **parts):
     """A program that is called with one input and then with another."""
 
     def program():
-        wrapped = poptorch.inferenceModel(Fn(lambda m, out, y: out, **parts).eval(), options())
+        wrapped = poptorch.inferenceModel(Fn(after, **parts).eval(), options())
         wrapped(*first)
         wrapped(*second)
 
     return program
 
 
-def _two_losses(joined):
+def two_losses(joined):
     def after(m, out, y):
         total = F.cross_entropy(out, y), F.mse_loss(out, out.detach() * 0)
         return poptorch.identity_loss(total[0] + total[1], "sum") if joined else total
@@ -112,7 +135,7 @@ def pyg(name):
     return getattr(torch_geometric.nn, name)
 
 
-def _counting(limit):
+def counting(limit):
     """A model whose Python branch goes the other way after some calls."""
 
     class Counting(nn.Module):
@@ -132,7 +155,7 @@ def _counting(limit):
     return program
 
 
-def _set_lr(tell):
+def set_lr(tell):
     def program():
         model = Fn(loss)
         optimizer = poptorch.optim.SGD(model.parameters(), lr=0.1)
@@ -146,7 +169,7 @@ def _set_lr(tell):
     return program
 
 
-def _late_option(clone):
+def late_option(clone):
     def program():
         opts = options()
         infer(lambda m, out, y: out, opts=opts)
@@ -155,7 +178,7 @@ def _late_option(clone):
     return program
 
 
-def _accumulating_inference(count):
+def accumulating_inference(count):
     def program():
         opts = options()
         opts.Training.gradientAccumulation(count)
@@ -164,7 +187,7 @@ def _accumulating_inference(count):
     return program
 
 
-def _wrap_twice(destroy):
+def wrap_twice(destroy):
     def program():
         model = Fn(loss)
         first = poptorch.trainingModel(model, options())
@@ -175,7 +198,7 @@ def _wrap_twice(destroy):
     return program
 
 
-def _weights(compiled):
+def weights(compiled):
     def program():
         wrapped = poptorch.trainingModel(Fn(loss), options())
         if compiled:
@@ -185,7 +208,7 @@ def _weights(compiled):
     return program
 
 
-def _flip(after_wrapping):
+def flip(after_wrapping):
     def program():
         model = Fn(lambda m, out, y: out)
         if not after_wrapping:
@@ -197,14 +220,14 @@ def _flip(after_wrapping):
     return program
 
 
-def _recurrent(bidirectional):
+def recurrent(bidirectional):
     def after(m, out, y):
         return m.rnn(out.unsqueeze(1))[0]
 
     return lambda: infer(after, rnn=nn.LSTM(3, 4, bidirectional=bidirectional))
 
 
-def _pipeline(accumulation):
+def pipeline(accumulation):
     def after(m, out, y):
         with poptorch.Block("last", ipu_id=1):
             return F.cross_entropy(m.second(out), y)
@@ -217,11 +240,11 @@ def _pipeline(accumulation):
     return program
 
 
-def _replicas(count, rows):
+def replicas(count, rows):
     return lambda: infer(lambda m, out, y: out, x=X[:rows], opts=options().replicationFactor(count))
 
 
-def _replicated_norm(broadcast):
+def replicated_norm(broadcast):
     def program():
         opts = options().replicationFactor(2).broadcastBuffers(broadcast)
         train(lambda m, out, y: F.cross_entropy(m.norm(out), y), opts=opts, norm=nn.BatchNorm1d(3))
@@ -229,7 +252,7 @@ def _replicated_norm(broadcast):
     return program
 
 
-def _loader(samples):
+def loader(samples):
     def program():
         data = torch.utils.data.TensorDataset(torch.zeros(samples, 2))
         list(poptorch.DataLoader(options().deviceIterations(2), data, batch_size=2, drop_last=False))
@@ -237,7 +260,7 @@ def _loader(samples):
     return program
 
 
-def _cond(training):
+def cond(training):
     def after(m, out, y):
         out = poptorch.cond(out.sum() > 0, lambda t: t + 1, [out], lambda t: t - 1, [out])[0]
         return F.cross_entropy(out, y) if y is not None else out
@@ -245,7 +268,7 @@ def _cond(training):
     return (lambda: train(after)) if training else (lambda: infer(after))
 
 
-def _replace(in_place):
+def replace(in_place):
     def after(m, out, y):
         if in_place:
             m.seen.add_(1)
@@ -256,24 +279,51 @@ def _replace(in_place):
     return lambda: infer(after, seen=torch.zeros(3))
 
 
-def _captured(buffer):
+def captured(buffer):
     outside = torch.ones(3)
     return lambda: infer(lambda m, out, y: out + (m.outside if buffer else outside), outside=outside.clone())
 
 
-def _edges(last):
-    edges = EDGES.clone()
-    edges[0, 0] = last
-    return layer(lambda: pyg("SAGEConv")(3, 2), edges)
+def edges(last, row=0):
+    index = EDGES.clone()
+    index[row, 0] = last
+    return layer(lambda: pyg("SAGEConv")(3, 2), index)
 
 
-def _hand_backward(by_hand):
+def index_of(function, last):
+    """A program whose index is within bounds at first and has another largest value then."""
+
+    def forward(m, out, index):
+        return function(out, index)
+
+    return twice((X, Y), (X, Y.clone().index_fill_(0, torch.tensor([3]), last)), forward)
+
+
+def hand_backward(derive):
+    """A program that differentiates what ``derive`` makes of a training model's output."""
+
     def program():
-        model = Fn(loss)
-        wrapped = poptorch.trainingModel(model, options())
-        value = wrapped(X, Y)
-        if by_hand:
+        value = derive(poptorch.trainingModel(Fn(loss), options())(X, Y))
+        if value is not None:
             value.backward()
+
+    return program
+
+
+class Record(nn.Module):
+    """Takes its inputs in a dictionary."""
+
+    def forward(self, data):
+        return data["x"] * data["ptr"].sum()
+
+
+def records(*lengths):
+    """Calls with so many entries of ``ptr``."""
+
+    def program():
+        wrapped = poptorch.inferenceModel(Record().eval(), options())
+        for length in lengths:
+            wrapped({"x": X, "ptr": torch.arange(length)})
 
     return program
 
@@ -289,129 +339,5 @@ class Pooled(nn.Module):
         return pyg("global_add_pool")(x, batch, size=self.size)
 
 
-def _pool(size):
+def pool(size):
     return lambda: poptorch.inferenceModel(Pooled(size).eval(), options())(X, BATCH)
-
-
-#: number -> (violating, allowed)
-PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
-    1: (_two_losses(False), _two_losses(True)),
-    2: (
-        lambda: train(lambda m, out, y: 2 * F.cross_entropy(out, y)),
-        lambda: train(lambda m, out, y: poptorch.identity_loss(2 * F.cross_entropy(out, y), "sum")),
-    ),
-    3: (
-        lambda: train(loss, x=X[:7], y=Y[:7], opts=options().deviceIterations(2)),
-        lambda: train(loss, opts=options().deviceIterations(2)),
-    ),
-    4: (twice((X,), (X[:4],)), twice((X,), (X + 1,))),
-    5: (twice((X, Y), (X, Y.float())), twice((X, Y), (X, Y + 1))),
-    6: (twice((X, 1), (X, 2)), twice((X, 1), (X, 1))),
-    7: (mapped(lambda out: out[out > 0]), mapped(lambda out: torch.where(out > 0, out, torch.zeros_like(out)))),
-    8: (mapped(lambda out: out * out.sum().item()), mapped(lambda out: out * out.sum())),
-    9: (_counting(3), _counting(9)),
-    10: (_pool(None), _pool(2)),
-    11: (layer(lambda: pyg("GCNConv")(3, 2)), layer(lambda: pyg("GCNConv")(3, 2, add_self_loops=False))),
-    12: (mapped(torch.erfinv), mapped(torch.erf)),
-    13: (twice((X, Y), (X, Y + 2**31)), twice((X, Y), (X, Y + 2**31 - 3))),
-    14: (lambda: infer(lambda m, out, y: out, x=X.bfloat16()), lambda: infer(lambda m, out, y: out, x=X.double())),
-    15: (lambda: infer(lambda m, out, y: out, x=X[:0]), lambda: infer(lambda m, out, y: out, x=X[:1])),
-    16: (_captured(False), _captured(True)),
-    17: (mapped(lambda out: out + torch.ones(3)), mapped(lambda out: out + torch.ones(3, device=out.device))),
-    18: (
-        lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_()),
-        lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_().detach()),
-    ),
-    19: (_replace(False), _replace(True)),
-    20: (mapped(lambda out: out.cpu()), mapped(lambda out: out.to(out.device))),
-    21: (_hand_backward(True), _hand_backward(False)),
-    22: (lambda: train(loss, optimizer=torch.optim.Adagrad), lambda: train(loss, optimizer=torch.optim.AdamW)),
-    23: (_set_lr(False), _set_lr(True)),
-    24: (_late_option(False), _late_option(True)),
-    25: (_accumulating_inference(2), _accumulating_inference(1)),
-    26: (_wrap_twice(False), _wrap_twice(True)),
-    27: (_weights(False), _weights(True)),
-    28: (_flip(True), _flip(False)),
-    29: (
-        lambda: train(lambda m, out, y: F.cross_entropy(out, y, weight=m.weight), weight=torch.ones(3)),
-        lambda: train(lambda m, out, y: F.cross_entropy(out, y, reduction="sum")),
-    ),
-    30: (
-        lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y).float())),
-        lambda: train(lambda m, out, y: F.mse_loss(out, F.one_hot(y, 3).float())),
-    ),
-    31: (
-        lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3, sparse=True)),
-        lambda: train(lambda m, out, y: F.cross_entropy(m.emb(y) + out, y), emb=nn.Embedding(3, 3)),
-    ),
-    32: (_recurrent(True), _recurrent(False)),
-    33: (mapped(lambda out: out[4:4]), mapped(lambda out: out[4:5])),
-    34: (_pipeline(2), _pipeline(3)),
-    35: (_replicas(3, 6), _replicas(4, 8)),
-    36: (_replicated_norm(True), _replicated_norm(False)),
-    37: (lambda: FixedSizeOptions(10, num_graphs=1), lambda: FixedSizeOptions(10, num_graphs=2)),
-    38: (_edges(8), _edges(7)),
-    39: (_loader(10), _loader(12)),
-    40: (_cond(True), _cond(False)),
-}
-
-#: Further violations: number -> programs.
-MORE = [
-    (1, lambda: train(lambda m, out, y: out.sum())),
-    (6, twice((X, Y), (X, None))),
-    (6, twice((X, Y), (X,))),
-    (6, twice((X, [Y]), (X, (Y,)))),
-    (7, mapped(torch.nonzero)),
-    (7, mapped(torch.unique)),
-    (7, mapped(lambda out: torch.masked_select(out, out > 0))),
-    (7, mapped(lambda out: out.repeat_interleave(out.argmax(1), dim=0))),
-    (8, mapped(lambda out: out if out.sum() > 0 else -out)),
-    (8, mapped(lambda out: out * float(out.sum()))),
-    (8, mapped(lambda out: out.tolist())),
-    (8, mapped(lambda out: out.numpy())),
-    (10, layer(lambda: pyg("SumAggregation")(), BATCH)),
-    (10, layer(lambda: pyg("GraphNorm")(3), BATCH)),
-    (11, layer(lambda: pyg("GATConv")(3, 2))),
-    (11, layer(lambda: pyg("GATv2Conv")(3, 2))),
-    (11, layer(lambda: pyg("SGConv")(3, 2))),
-    (12, layer(lambda: pyg("ChebConv")(3, 2, K=2))),
-    (12, layer(lambda: pyg("TopKPooling")(3))),
-    (12, mapped(lambda out: torch.linalg.svd(out)[1])),
-    (14, lambda: infer(lambda m, out, y: out, x=X.to(torch.complex64))),
-    (15, lambda: train(loss, empty=nn.Parameter(torch.zeros(0)))),
-    (17, mapped(lambda out: out + torch.arange(3))),
-    (20, mapped(lambda out: out.to("cpu"))),
-    (20, mapped(lambda out: out.to(torch.device("cpu")))),
-    (22, lambda: train(loss, optimizer=lambda p: torch.optim.Adam(p, amsgrad=True))),
-    (22, lambda: train(loss, optimizer=lambda p: poptorch.optim.Adam(p, amsgrad=True))),
-    (24, lambda: options().deviceIteration(2)),
-    (24, lambda: options().deviceIterations("2")),
-    (24, lambda: options().deviceIterations(0)),
-    (24, lambda: options().deviceIterations(True)),
-    (24, lambda: options().enableExecutableCaching(3)),
-    (24, lambda: options().outputMode(poptorch.OutputMode.EveryN)),
-    (24, lambda: setattr(options(), "device_iterations", 2)),
-    (24, lambda: options().Training.gradientAccumulation(1.5)),
-    (27, lambda: poptorch.trainingModel(Fn(loss), options()).detachFromDevice()),
-    (27, lambda: poptorch.trainingModel(Fn(loss), options()).attachToDevice()),
-    (30, lambda: infer(lambda m, out, y: torch.bincount(out.argmax(1)))),
-    (33, mapped(lambda out: out[: out.argmax()])),
-    (35, lambda: infer(lambda m, out, y: out, x=X.repeat(16, 1), opts=options().replicationFactor(128))),
-]
-#: Further programs that are allowed.
-MORE_ALLOWED = [
-    mapped(lambda out: out.masked_fill(out > 0, 1.0)),
-    mapped(lambda out: out.index_put((out > 0,), torch.zeros((), device=out.device))),
-    mapped(lambda out: torch.bincount(out.argmax(1), minlength=3)),
-    mapped(lambda out: F.cosine_similarity(out, out)),
-    mapped(lambda out: torch.einsum("ij,kj->ik", out, out)),
-    mapped(lambda out: F.scaled_dot_product_attention(out[None], out[None], out[None])),
-    mapped(lambda out: F.layer_norm(F.dropout(out, 0.5, True), (3,))),
-    mapped(lambda out: out.topk(2).values),
-    mapped(lambda out: out.repeat_interleave(2, dim=1) + torch.repeat_interleave(out, 2, 1)),
-    mapped(lambda out: out.new_zeros(3) + torch.tensor([1.0, 2.0, 3.0], device=out.device)),
-    layer(lambda: pyg("SumAggregation")(), BATCH, None, 2),
-    layer(lambda: pyg("GraphNorm")(3), BATCH, 2),
-    layer(lambda: pyg("GATConv")(3, 2, add_self_loops=False)),
-    _replicas(8, 8),
-]

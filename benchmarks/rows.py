@@ -1,0 +1,258 @@
+"""The table: what is measured against what, and what is asked of it.
+
+Rules: rows that share graph, model and fan-outs share a contest, in which all their sides take turns. A row is data;
+how it is measured is in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from benchmarks.graphs import GraphSpec
+from benchmarks.work import SideSpec, Work
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: Short, unique; ``--rows`` selects by it.
+        work: What is done, in words.
+        against: The measure, in words.
+        ours: Key of gnnkit's side.
+        theirs: Key of the other side.
+        at_least: How many times faster ours must be. None: see ``at_most``.
+        at_most: How many times the other's time ours may take. Without both, the figure is told and nothing is asked.
+        memory_below: Bytes that our process must stay below.
+    """
+
+    name: str
+    work: str
+    against: str
+    ours: str
+    theirs: str
+    at_least: Optional[float] = None
+    at_most: Optional[float] = None
+    memory_below: Optional[int] = None
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether the figure is our time over the other's, of which less is better."""
+        return self.at_most is not None or self.theirs == "floor"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Rows whose sides take turns in one run.
+
+    Attributes:
+        title: What the sides do, in words.
+        work: The same in values.
+        sides: Who takes part.
+        rows: What is compared.
+        rounds: Counted rounds.
+    """
+
+    title: str
+    work: Work
+    sides: Mapping[str, SideSpec]
+    rows: Sequence[Row]
+    rounds: int = 7
+
+    def only(self, patterns: Sequence[str]) -> Optional[Contest]:
+        """What of it has a name like one of the patterns, with the sides that this needs; None for nothing."""
+        rows = [row for row in self.rows if is_like(row.name, patterns)]
+        wanted = {side for row in rows for side in (row.ours, row.theirs)}
+        sides = {key: side for key, side in self.sides.items() if key in wanted}
+        return replace(self, rows=rows, sides=sides) if rows else None
+
+
+def is_like(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a row's name fits one of the patterns, in which ``*`` stands for anything."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+ARXIV = GraphSpec("synthetic", nodes=169_343, edges=2 * 1_166_243, features=128, classes=40)
+LARGE = GraphSpec("chunked", nodes=10_000_000, edges=100_000_000, features=128, classes=40, dtype="float16")
+MEDIUM = replace(LARGE, nodes=1_000_000, edges=10_000_000)
+CORA = GraphSpec("cora")
+
+SAGE = Work(ARXIV)
+FUSED = {"precision": "bfloat16", "fuse_first_layer": "always"}
+
+DGL = SideSpec("dgl", "DGL's tutorial loop")
+DGL_KEEPING = SideSpec("dgl", "DGL's loop, freed memory kept", keep_memory=True)
+PYG = SideSpec("pyg", "PyG's NeighborLoader loop", same_work=False)
+FLOOR = SideSpec("floor", "the floor", same_work=False)
+
+
+def ours(backend: str, words: str = "", **settings: Any) -> SideSpec:
+    """The whole Trainer with a backend."""
+    return SideSpec("gnnkit", f"gnnkit `{backend}`{words}", {"backend": backend, **settings})
+
+
+def _fanouts_5_10_15() -> Contest:
+    what = "SAGE 3 x 256, fan-outs 5,10,15"
+    f32, bf16 = f"{what}, float32", f"{what}, bfloat16, fused"
+    tutorial, keeping = DGL.label, "the same, freed memory kept as gnnkit does"
+    return Contest(
+        what,
+        replace(SAGE, fanouts=(5, 10, 15)),
+        {
+            "dgl": DGL,
+            "dgl-keeping": DGL_KEEPING,
+            "ours-pyg": ours("pyg"),
+            "ours-dgl": ours("dgl"),
+            "ours-pyg-bf16": ours("pyg", ", bfloat16, fused", **FUSED),
+            "ours-dgl-bf16": ours("dgl", ", bfloat16, fused", **FUSED),
+            "floor": FLOOR,
+        },
+        [
+            Row("5-10-15-pyg", f"{f32}, `pyg`", tutorial, "ours-pyg", "dgl", at_least=1.7),
+            Row("5-10-15-dgl", f"{f32}, `dgl`", tutorial, "ours-dgl", "dgl", at_least=1.7),
+            Row("5-10-15-pyg-bf16", f"{bf16}, `pyg`", tutorial, "ours-pyg-bf16", "dgl", at_least=2.3),
+            Row("5-10-15-dgl-bf16", f"{bf16}, `dgl`", tutorial, "ours-dgl-bf16", "dgl"),
+            Row("5-10-15-pyg-keeping", f"{f32}, `pyg`", keeping, "ours-pyg", "dgl-keeping", at_least=1.05),
+            Row("5-10-15-dgl-keeping", f"{f32}, `dgl`", keeping, "ours-dgl", "dgl-keeping", at_least=1.05),
+            Row("5-10-15-pyg-bf16-keeping", f"{bf16}, `pyg`", keeping, "ours-pyg-bf16", "dgl-keeping", at_least=1.3),
+            Row("5-10-15-pyg-floor", f"{f32}, `pyg`", FLOOR.label, "ours-pyg", "floor", at_most=1.6),
+            Row("5-10-15-dgl-floor", f"{f32}, `dgl`", FLOOR.label, "ours-dgl", "floor"),
+        ],
+    )
+
+
+def _fanouts_15_10_5() -> Contest:
+    what = "SAGE 3 x 256, fan-outs 15,10,5"
+    f32, bf16 = f"{what}, float32", f"{what}, bfloat16, fused"
+    return Contest(
+        what,
+        replace(SAGE, fanouts=(15, 10, 5)),
+        {
+            "dgl": DGL,
+            "ours-pyg": ours("pyg"),
+            "ours-dgl": ours("dgl"),
+            "ours-pyg-bf16": ours("pyg", ", bfloat16, fused", **FUSED),
+            "floor": FLOOR,
+        },
+        [
+            Row("15-10-5-pyg", f"{f32}, `pyg`", DGL.label, "ours-pyg", "dgl", at_least=1.7),
+            Row("15-10-5-dgl", f"{f32}, `dgl`", DGL.label, "ours-dgl", "dgl", at_least=1.7),
+            Row("15-10-5-pyg-bf16", f"{bf16}, `pyg`", DGL.label, "ours-pyg-bf16", "dgl", at_least=2.5),
+            Row("15-10-5-pyg-floor", f"{f32}, `pyg`", FLOOR.label, "ours-pyg", "floor", at_most=1.6),
+        ],
+    )
+
+
+def _neighbor_loader() -> Contest:
+    what = "SAGE 3 x 256, fan-outs 15,10,5, float32"
+    row = Row("15-10-5-neighbor-loader", f"{what}, `pyg`", PYG.label, "ours-pyg", "pyg", at_least=15)
+    work = replace(SAGE, fanouts=(15, 10, 5), batches=4)
+    return Contest(f"{what}, beside PyG", work, {"pyg": PYG, "ours-pyg": ours("pyg")}, [row], rounds=5)
+
+
+def _small_fanouts() -> Contest:
+    what = "SAGE 2 x 128, fan-outs 4,4, float32"
+    return Contest(
+        what,
+        replace(SAGE, fanouts=(4, 4), hidden=128, layers=2, batches=60),
+        {"dgl": DGL, "ours-pyg": ours("pyg"), "ours-dgl": ours("dgl")},
+        [
+            Row("4-4-pyg", f"{what}, `pyg`", DGL.label, "ours-pyg", "dgl", at_least=1.3),
+            Row("4-4-dgl", f"{what}, `dgl`", DGL.label, "ours-dgl", "dgl", at_least=1.3),
+        ],
+    )
+
+
+def _loading(cores: int, at_least: float, *fanouts: int) -> Contest:
+    text = ",".join(map(str, fanouts))
+    thread = "one thread" if cores == 1 else f"{cores} threads"
+    what = f"sampling and gathering alone, fan-outs {text}, {thread}"
+    peer = "DGL's NeighborSampler with features"
+    sides = {
+        "dgl": SideSpec("dgl-loading", f"{peer}, {thread}", cores=cores),
+        "ours": SideSpec("gnnkit-loading", f"gnnkit's loader, {thread}", {"num_threads": cores}, cores=cores),
+    }
+    name = f"loading-{text.replace(',', '-')}-{cores}"
+    return Contest(
+        what, replace(SAGE, fanouts=fanouts, batches=40), sides, [Row(name, what, peer, "ours", "dgl", at_least)]
+    )
+
+
+def _cora() -> Contest:
+    what = "full-batch GCN on cora, 200 epochs"
+    work = Work(CORA, "gcn", 16, layers=2, dropout=0.5, batches=200, lr=0.01, weight_decay=5e-4)
+    sides = {
+        "pyg": SideSpec("pyg-full", "hand-written PyG"),
+        "dgl": SideSpec("dgl-full", "hand-written DGL"),
+        "ours-pyg": ours("pyg"),
+        "ours-dgl": ours("dgl"),
+    }
+    rows = [
+        Row("cora-pyg", f"{what}, `pyg`", "a hand-written PyG loop", "ours-pyg", "pyg", at_most=1.05),
+        Row("cora-dgl", f"{what}, `dgl`", "a hand-written DGL loop", "ours-dgl", "dgl", at_most=1.05),
+    ]
+    return Contest(what, work, sides, rows)
+
+
+def _scale() -> Contest:
+    what = "10 M nodes, 100 M edges, features in float16 on disk, 15,10,5"
+    large, medium = (replace(SAGE, graph=graph, fanouts=(15, 10, 5), batches=100) for graph in (LARGE, MEDIUM))
+    sides = {
+        "large": replace(ours("pyg", ", 10 M nodes"), work=large, same_work=False),
+        "medium": replace(ours("pyg", ", 1 M nodes"), work=medium, same_work=False),
+    }
+    row = Row("scale", what, "itself at 1 M nodes, 10 M edges", "large", "medium", at_most=1.5, memory_below=8 * 10**9)
+    return Contest(what, large, sides, [row], rounds=3)
+
+
+def contests() -> List[Contest]:
+    """Everything that is measured by turns on a CPU."""
+    loading = [
+        _loading(cores, at_least, *fanouts)
+        for cores, at_least in ((1, 2.4), (2, 2.2))
+        for fanouts in ((5, 10, 15), (15, 10, 5))
+    ]
+    return [_fanouts_5_10_15(), _fanouts_15_10_5(), _neighbor_loader(), _small_fanouts(), *loading, _cora(), _scale()]
+
+
+def cuda_contests() -> List[Contest]:
+    """The same trainings on a GPU: gnnkit's `pyg`, PyG's own loader, and DGL's where it was built with CUDA."""
+    results = []
+    for fanouts in ((5, 10, 15), (15, 10, 5)):
+        text, name = ",".join(map(str, fanouts)), "-".join(map(str, fanouts))
+        what = f"SAGE 3 x 256, fan-outs {text}"
+        sides = {
+            "pyg": PYG,
+            "dgl": DGL,
+            "ours-pyg": ours("pyg"),
+            "ours-pyg-bf16": ours("pyg", ", bfloat16, fused", **FUSED),
+        }
+        rows = [
+            Row(f"cuda-{name}-pyg", f"{what}, float32, `pyg`", PYG.label, "ours-pyg", "pyg"),
+            Row(f"cuda-{name}-dgl", f"{what}, float32, `pyg`", DGL.label, "ours-pyg", "dgl"),
+            Row(f"cuda-{name}-bf16", f"{what}, bfloat16, fused, `pyg`", PYG.label, "ours-pyg-bf16", "pyg"),
+        ]
+        work = replace(SAGE, fanouts=fanouts, batches=60, device="cuda")
+        results.append(Contest(f"{what}, CUDA", work, sides, rows))
+    return results
+
+
+def quick(contest: Contest) -> Contest:
+    """The same contest at a size that shows that it works and measures nothing."""
+
+    def small(work: Work) -> Work:
+        graph = work.graph
+        if graph.nodes:
+            share = max(1, graph.nodes // ARXIV.nodes)
+            graph = replace(graph, nodes=1000 * share, edges=8000 * share, features=16, classes=5, noise=1.0)
+        batches, size = min(work.batches, 2), work.batch_size // 16
+        return replace(work, graph=graph, hidden=16, batch_size=size, batches=batches)
+
+    def one_core(side: SideSpec) -> SideSpec:
+        return replace(side, cores=1, work=None if side.work is None else small(side.work))
+
+    sides: Dict[str, SideSpec] = {key: one_core(side) for key, side in contest.sides.items()}
+    return replace(contest, work=small(contest.work), sides=sides, rounds=2)

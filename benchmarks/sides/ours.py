@@ -1,0 +1,135 @@
+"""gnnkit, as its users have it: the whole Trainer; and its loader alone."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, Dict, List, Optional
+
+import torch
+from torch import Tensor
+
+from benchmarks.sides.base import Answer, Channel, Clock, Side, model_settings
+from gnnkit import GNN, Trainer, build_model
+from gnnkit.loading import NeighborLoader
+from gnnkit.sampling import NeighborSampler
+from gnnkit.train import Callback, EpochRecord
+
+_FOREVER = 10**9
+
+
+class _Finished(BaseException):
+    """Ends a training from a callback."""
+
+
+class TrainerSide(Side):
+    """``Trainer.fit``, held at the end of its epochs by a callback.
+
+    ``settings``: "backend", and any field of the training configuration.
+    """
+
+    model: Optional[GNN] = None
+
+    def turn(self) -> Optional[float]:
+        """Not used: epochs come from the Trainer."""
+        raise NotImplementedError
+
+    def serve(self, channel: Channel) -> None:
+        """Train; between two turns the training waits in a callback."""
+        work, settings = self.work, dict(self.settings)
+        backend = settings.pop("backend")
+        model = build_model(work.conv, self.graph, backend=backend, seed=work.seed, **model_settings(work))
+        if work.fanouts:
+            settings = {"fanouts": list(work.fanouts), "batch_size": work.batch_size, **settings}
+        trainer = Trainer(
+            backend,
+            work.device,
+            seed=work.seed,
+            callbacks=[_Turns(self, channel)],
+            progress=False,
+            epochs=_FOREVER,
+            eval_every=_FOREVER,
+            lr=work.lr,
+            weight_decay=work.weight_decay,
+            **settings,
+        )
+        try:
+            trainer.fit(model, self.graph)
+        except _Finished:
+            return
+
+    def count(self) -> Answer:
+        """Sizes of the batches of an epoch."""
+        return count_batches(make_loader(self)) if self.work.fanouts else {}
+
+    def weights(self) -> Dict[str, Tensor]:
+        """As they are now."""
+        assert self.model is not None
+        return {name: value.detach().cpu().float() for name, value in self.model.canonical_state().items()}
+
+
+class _Turns(Callback):
+    def __init__(self, side: TrainerSide, channel: Channel) -> None:
+        self._side = side
+        self._channel = channel
+        self._epochs = 1 if side.work.fanouts else side.work.batches
+        self._losses: List[float] = []
+        self._clock: Optional[Clock] = None
+
+    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+        self._side.model = model
+        self._channel.answer({"ready": True})
+        self._wait()
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._losses.append(record.train_loss)
+        if len(self._losses) < self._epochs:
+            return
+        assert self._clock is not None
+        self._channel.answer({**self._clock.stop(), "loss": statistics.mean(self._losses)})
+        self._wait()
+
+    def _wait(self) -> None:
+        for command in self._channel:
+            if command["do"] == "turn":
+                self._losses.clear()
+                self._clock = Clock(self._side.work.device, command.get("profile", False))
+                return
+            self._channel.answer(self._side.other(command))
+        raise _Finished
+
+
+def make_loader(side: Side, **settings: Any) -> NeighborLoader:
+    """gnnkit's loader of a turn's seeds."""
+    sampler = NeighborSampler(side.graph, list(side.work.fanouts), seed=side.work.seed)
+    nodes, size = side.graph.splits["train"], side.work.batch_size
+    return NeighborLoader(side.graph, nodes, sampler, batch_size=size, shuffle=True, seed=side.work.seed, **settings)
+
+
+def count_batches(loader: NeighborLoader) -> Answer:
+    """Mean numbers of input nodes and of edges of all layers in a batch."""
+    sizes = list(loader.sizes(0))
+    nodes = statistics.mean(size.num_nodes[0] for size in sizes)
+    return {"nodes": nodes, "edges": statistics.mean(sum(size.num_edges) for size in sizes)}
+
+
+class LoadingSide(Side):
+    """Sampling and gathering features and labels, nothing else.
+
+    ``settings``: arguments of :class:`gnnkit.loading.NeighborLoader`.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._loader = make_loader(self, **self.settings)
+        self._epoch = 0
+
+    def turn(self) -> Optional[float]:
+        """One epoch."""
+        self._epoch += 1
+        for batch in self._loader.epoch(self._epoch):
+            assert isinstance(batch.x, torch.Tensor)
+        return None
+
+    def count(self) -> Answer:
+        """Sizes of the batches of an epoch."""
+        return count_batches(self._loader)

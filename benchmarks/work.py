@@ -1,0 +1,78 @@
+"""What is measured: a piece of work, and the sides that do it.
+
+Rules: everything here is plain values, because it travels to the worker processes as JSON. All sides of a contest do
+the same work, unless a side has a work of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, Optional, Tuple
+
+from benchmarks.graphs import GraphSpec
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training, described in the same way for every side.
+
+    Attributes:
+        graph: Which graph.
+        conv: "sage" (mean) or "gcn".
+        hidden: Width of the hidden layers.
+        layers: Number of layers.
+        dropout: Dropout between layers; before the first one too for "gcn", as in the paper.
+        fanouts: Neighbours per layer, seeds first; empty for the full graph.
+        batch_size: Seeds per batch.
+        batches: Batches in a turn, or epochs in a turn on the full graph. 0: all training nodes.
+        lr: Learning rate of Adam.
+        weight_decay: Of Adam.
+        seed: Of the initial weights, which all sides share, and of order and samples.
+        device: "cpu" or "cuda".
+    """
+
+    graph: GraphSpec
+    conv: str = "sage"
+    hidden: int = 256
+    layers: int = 3
+    dropout: float = 0.0
+    fanouts: Tuple[int, ...] = ()
+    batch_size: int = 1024
+    batches: int = 20
+    lr: float = 0.003
+    weight_decay: float = 0.0
+    seed: int = 0
+    device: str = "cpu"
+
+    @classmethod
+    def from_dict(cls, values: Dict[str, Any]) -> Work:
+        """The inverse of :func:`dataclasses.asdict`."""
+        return cls(**{**values, "graph": GraphSpec(**values["graph"]), "fanouts": tuple(values["fanouts"])})
+
+
+@dataclass(frozen=True)
+class SideSpec:
+    """One side.
+
+    Attributes:
+        runs: Which class does the work; a key of ``benchmarks.worker.SIDES``.
+        label: What tables call it.
+        settings: For gnnkit: "backend", and fields of the Trainer. For others: what the class says.
+        keep_memory: Tell glibc to keep freed memory, before anything is imported. gnnkit's own setting is another.
+        cores: Processor cores that the process may use. None: all that the harness has.
+        work: A work of its own. None: that of the contest.
+        same_work: Whether it samples as gnnkit does, so that nodes and edges of a batch must agree.
+    """
+
+    runs: str
+    label: str
+    settings: Dict[str, Any] = field(default_factory=dict)
+    keep_memory: bool = False
+    cores: Optional[int] = None
+    work: Optional[Work] = None
+    same_work: bool = True
+
+
+def to_message(work: Work, side: SideSpec) -> Dict[str, Any]:
+    """What a worker process is started with."""
+    return {"work": asdict(side.work or work), "side": {**asdict(side), "work": None}}

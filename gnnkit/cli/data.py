@@ -1,0 +1,75 @@
+"""``gnnkit data``: bringing a user's own data into the form that training reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table, reports_errors
+
+EXAMPLE = "Example: gnnkit data import edges.csv.gz --features x.npy --labels y.npy --undirected --output papers"
+
+app = typer.Typer(no_args_is_help=True, help="Convert data of your own.")
+
+
+@app.callback()
+def data() -> None:
+    """Convert data of your own."""
+
+
+@app.command("import", epilog=EXAMPLE)
+@reports_errors
+def import_data(
+    edges: List[Path] = typer.Argument(..., help="Lists of edges: *.csv, *.tsv, *.txt (also *.gz), *.npy, *.parquet."),
+    output: Path = typer.Option(..., help="The folder to write, for 'gnnkit run --dataset FOLDER'."),
+    num_nodes: Optional[int] = typer.Option(
+        None, help="Number of nodes.  [default: that of features or labels, else the largest id plus 1]"
+    ),
+    features: Optional[Path] = typer.Option(None, help="*.npy of shape [N, F], floating point."),
+    labels: Optional[Path] = typer.Option(None, help="*.npy, or a table with a column 'label' and perhaps 'id'."),
+    train: Optional[Path] = typer.Option(None, help="*.npy: ids of the training nodes, or a mask."),
+    valid: Optional[Path] = typer.Option(None, help="Likewise for validation."),
+    test: Optional[Path] = typer.Option(None, help="Likewise for the test."),
+    undirected: bool = typer.Option(False, "--undirected", help="Add the reverse of every edge that has none."),
+    dedup: bool = typer.Option(False, "--dedup", help="Keep one of every group of equal edges."),
+    memory: float = typer.Option(2.0, help="Gigabytes that sorting may take."),
+    force: bool = typer.Option(False, "--force", help="Replace a graph that is there already."),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Convert lists of edges, with features, labels and splits, to a folder that training opens memory-mapped.
+
+    Nodes are whole numbers from 0. Larger graphs than memory can be converted: edges are sorted on disk.
+    """
+    from gnnkit.cli.progress import drawn
+    from gnnkit.datasets import import_graph
+
+    splits = {name: file for name, file in (("train", train), ("valid", valid), ("test", test)) if file is not None}
+    with drawn() as report:
+        graph = import_graph(
+            edges,
+            output,
+            num_nodes=num_nodes,
+            features=features,
+            labels=labels,
+            splits=splits,
+            undirected=undirected,
+            dedup=dedup,
+            memory=int(memory * 1e9),
+            force=force,
+            report=report,
+        )
+    found: Dict[str, Any] = {
+        "num_nodes": graph.num_nodes,
+        "num_edges": graph.num_edges,
+        "num_features": graph.num_features,
+        "num_classes": graph.num_classes,
+        **{name: ids.numel() for name, ids in graph.splits.items()},
+    }
+    if json:
+        print_json({"output": str(output), **found})
+    else:
+        print_table("Imported", ["", ""], [[name.replace("num_", ""), f"{count:,}"] for name, count in found.items()])
+        print(f"  train on it:  gnnkit run --dataset {output} --model sage --fanouts 10,10")

@@ -1,0 +1,221 @@
+"""Reading lists of edges in pieces of bounded size: text, NumPy arrays, Parquet.
+
+Rules: a piece is whole rows; every id is checked where it is read, so that a mistake is named by file and line (rows of
+arrays count from 0). Text is two columns of whole numbers, separated by commas, semicolons, tabs or blanks; a first
+line without numbers is a header; lines that begin with # or % are comments.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import IO, Any, Iterator, Optional, Tuple
+
+import numpy as np
+
+from gnnkit.errors import DatasetError, NotInstalledError
+from gnnkit.jit import kernel
+
+Piece = Tuple[np.ndarray, float]
+"""Edges, shape [2, n], int64 (sources, destinations), and the share of the file that has been read."""
+
+_TEXT = (".csv", ".tsv", ".txt")
+_OK, _NO_INTEGER, _NEGATIVE, _TOO_LARGE, _NO_PAIR = range(5)
+_LONGEST_LINE = 1 << 16
+
+
+def read_edges(file: Path, num_nodes: Optional[int], piece_bytes: int) -> Iterator[Piece]:
+    """Read a list of edges piece by piece.
+
+    Args:
+        file: ``.csv``, ``.tsv`` or ``.txt``, each also with ``.gz``; ``.npy`` of shape [2, E] or [E, 2];
+            ``.parquet`` with columns ``source`` and ``target``, else its first two.
+        num_nodes: Ids must be below it. None allows all.
+        piece_bytes: Memory for a piece, about.
+
+    Raises:
+        DatasetError: The file cannot be read, or has something else than edges; the message names the first line.
+        NotInstalledError: Parquet needs pyarrow.
+    """
+    suffix = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
+    if suffix in _TEXT:
+        return _read_text(file, num_nodes, max(64, piece_bytes // 8))
+    if file.suffix not in (".npy", ".parquet"):
+        known = ", ".join([*_TEXT, *(f"{name}.gz" for name in _TEXT), ".npy", ".parquet"])
+        raise DatasetError(f"{file} is no known kind of edge list, expected one of {known}. Rename or convert it.")
+    read = _read_npy if file.suffix == ".npy" else _read_parquet
+    return read(file, num_nodes, max(1, piece_bytes // 32))
+
+
+def _read_text(file: Path, num_nodes: Optional[int], block: int) -> Iterator[Piece]:
+    size = max(1, file.stat().st_size)
+    limit = np.iinfo(np.int64).max if num_nodes is None else num_nodes
+    with file.open("rb") as raw:
+        stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if file.suffix == ".gz" else raw  # type: ignore[assignment]
+        rest, line, swapped, begun = b"", 1, False, False
+        while True:
+            read = _read_block(stream, block, file)
+            text = rest + (read or b"\n")
+            if not text.strip() and not read:
+                return
+            cut = text.rfind(b"\n") + 1
+            text, rest = text[:cut], text[cut:]
+            if len(rest) > _LONGEST_LINE:
+                number = line + text.count(b"\n")
+                raise DatasetError(f"{file}, line {number}: it is longer than {_LONGEST_LINE} bytes, expected two ids.")
+            skipped = b""
+            if not begun and text:
+                skipped, begun, swapped = _header(text)
+            edges = np.empty((2, (len(text) - len(skipped)) // 4 + 1), dtype=np.int64)
+            line += skipped.count(b"\n")
+            num, lines, status = _parse(np.frombuffer(text[len(skipped) :], dtype=np.uint8), limit, edges)
+            if status != _OK:
+                bad = text[len(skipped) :].split(b"\n", lines + 1)[lines]
+                raise DatasetError(f"{file}, line {line + lines}: {_problem(bad, status, num_nodes)}")
+            line += lines
+            yield edges[::-1, :num] if swapped else edges[:, :num], min(1.0, raw.tell() / size)
+            if not read:
+                return
+
+
+def _read_block(stream: IO[bytes], block: int, file: Path) -> bytes:
+    try:
+        return stream.read(block)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{file} cannot be read ({error}). Is it cut short?") from error
+
+
+def _header(text: bytes) -> Tuple[bytes, bool, bool]:
+    """What comes before the edges, whether edges have begun, and whether the columns are target, source."""
+    end = 3 if text.startswith(b"\xef\xbb\xbf") else 0
+    while end < len(text):
+        stop = text.index(b"\n", end) + 1
+        cells = [cell.strip(b"\"'") for cell in re.split(rb"[\s,;]+", text[end:stop].strip())]
+        if cells != [b""] and cells[0][:1] not in (b"#", b"%"):
+            if any(cell[:1].isdigit() or cell[:1] == b"-" for cell in cells) or cells[0] == b"":
+                return text[:end], True, False
+            return text[:stop], True, cells[:2] == [b"target", b"source"]
+        end = stop
+    return text, False, False
+
+
+def _problem(bad: bytes, status: int, num_nodes: Optional[int]) -> str:
+    received = bad[:80].decode("utf-8", "replace").strip()
+    if status == _NO_PAIR:
+        return f"received {received!r}, expected two columns: source and target. Remove others; weights are not read."
+    if status == _NO_INTEGER:
+        return f"received {received!r}, expected whole numbers. Number the nodes from 0."
+    if status == _NEGATIVE:
+        return f"received {received!r}, a negative id. Number the nodes from 0."
+    expected = "ids below 2^63" if num_nodes is None else f"ids from 0 to {num_nodes - 1}"
+    return f"received {received!r}, an id out of range, expected {expected}."
+
+
+@kernel
+def _parse(text: Any, limit: int, out: Any) -> Tuple[int, int, int]:
+    """Parse whole lines into ``out``, int64 [2, n]: edges found, lines read without fault, and what stopped it."""
+    num, line, position = 0, 0, 0
+    while position < len(text):
+        column, marks = 0, 0
+        while text[position] != 10:
+            byte = text[position]
+            if byte == 32 or byte == 9 or byte == 13 or byte == 44 or byte == 59:
+                marks += byte == 44 or byte == 59
+                position += 1
+                continue
+            if column == 0 and (byte == 35 or byte == 37):
+                while text[position] != 10:
+                    position += 1
+                break
+            if column == 2:
+                return num, line, _NO_PAIR
+            is_negative = byte == 45
+            position += is_negative
+            first, value = position, 0
+            while 48 <= text[position] <= 57:
+                if position - first > 17:  # 10^18 and all below fit 63 bits.
+                    return num, line, _TOO_LARGE
+                value = value * 10 + (text[position] - 48)
+                position += 1
+            byte = text[position]
+            is_end = byte == 10 or byte == 32 or byte == 9 or byte == 13 or byte == 44 or byte == 59
+            if position == first or not is_end:
+                return num, line, _NO_INTEGER
+            if is_negative:
+                return num, line, _NEGATIVE
+            if value >= limit:
+                return num, line, _TOO_LARGE
+            out[column, num] = value
+            column += 1
+        if column == 1 or marks > 1:
+            return num, line, _NO_PAIR
+        num += column == 2
+        position += 1
+        line += 1
+    return num, line, _OK
+
+
+def _read_npy(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[Piece]:
+    start, end = 0, 1
+    while start < end:
+        # Opened anew each time, so that what was read does not stay in this process's memory.
+        array = open_npy(file)
+        if array.ndim != 2 or 2 not in array.shape or array.dtype.kind not in "iu":
+            received = f"shape {list(array.shape)} and dtype {array.dtype}"
+            raise DatasetError(f"{file} has {received}, expected whole numbers of shape [2, E] or [E, 2].")
+        array = array if array.shape[0] == 2 else array.T
+        end = array.shape[1]
+        edges = np.array(array[:, start : start + rows], dtype=np.int64, order="C")
+        _check(edges, num_nodes, file, start)
+        start += rows
+        yield edges, min(1.0, start / max(1, end))
+
+
+def _read_parquet(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[Piece]:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise NotInstalledError(f"What reads {file.name} (pyarrow)", "pip install gnnkit[pandas]") from error
+    try:
+        opened = parquet.ParquetFile(file)
+        names = opened.schema_arrow.names
+        wanted = ["source", "target"] if {"source", "target"} <= set(names) else names[:2]
+        start, end = 0, opened.metadata.num_rows
+        for batch in opened.iter_batches(batch_size=rows, columns=wanted):
+            columns = [batch.column(batch.schema.get_field_index(name)).to_numpy(False) for name in wanted]
+            if len(columns) != 2 or any(column.dtype.kind not in "iu" for column in columns):
+                received = ", ".join(f"{name} ({column.dtype})" for name, column in zip(wanted, columns))
+                raise DatasetError(f"{file} has {received}, expected two columns of whole numbers without gaps.")
+            edges = np.stack(columns).astype(np.int64)
+            _check(edges, num_nodes, file, start)
+            start += edges.shape[1]
+            yield edges, start / max(1, end)
+    except DatasetError:
+        raise
+    except Exception as error:
+        # Which exceptions a damaged file causes is not documented.
+        raise DatasetError(f"{file} is cut short or no Parquet file ({error}). Write it again.") from error
+
+
+def open_npy(file: Path) -> np.ndarray:
+    """Open an array of numbers, memory-mapped.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
+    try:
+        array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise DatasetError(f"{file} is cut short or no NumPy array of numbers ({error}). Write it again.") from error
+    return array
+
+
+def _check(edges: np.ndarray, num_nodes: Optional[int], file: Path, start: int) -> None:
+    limit = np.iinfo(np.int64).max if num_nodes is None else num_nodes
+    if edges.size and (edges.min() < 0 or edges.max() >= limit):
+        row = int(((edges < 0) | (edges >= limit)).any(axis=0).argmax())
+        status = _NEGATIVE if edges[:, row].min() < 0 else _TOO_LARGE
+        bad = " ".join(str(value) for value in edges[:, row].tolist()).encode()
+        raise DatasetError(f"{file}, row {start + row}: {_problem(bad, status, num_nodes)}")

@@ -1,0 +1,205 @@
+"""The harness of ``make bench``: sides do equal work, unequal work is told, no row asks for what is not there.
+
+Nothing here is a timed test: no assertion looks at a measured time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import accuracy, report, run
+from benchmarks.graphs import GraphSpec, open_graph, prepare
+from benchmarks.paired import SideResult, difference, ratio
+from benchmarks.process import NotMeasuredError
+from benchmarks.rows import Row, contests, cuda_contests, ours, quick
+from benchmarks.sides.base import covered, initial_weights, sage_accuracy, with_seeds
+from benchmarks.sides.floor import FloorSide
+from benchmarks.work import Work
+from benchmarks.worker import SIDES
+from gnnkit import build_model, load_dataset
+from gnnkit.data import check_graph
+from gnnkit.train import TrainConfig
+
+TINY = GraphSpec("chunked", nodes=3000, edges=30_000, features=8, classes=5, dtype="float16", noise=1.0)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Graphs and results go elsewhere."""
+    monkeypatch.setenv("GNNKIT_BENCH", str(tmp_path / "graphs"))
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "bench.json")
+    return tmp_path
+
+
+@pytest.mark.skipif(find_spec("dgl") is None, reason="the peer is DGL, which is not installed")
+def test_two_quick_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    records = {record.name: record for record in run.main(["--quick", "--rows", "4-4-pyg", "startup-help"])}
+    assert set(records) == {"4-4-pyg", "startup-help"}
+    # Empty: both sides sampled as many nodes and edges, and their losses are near each other.
+    assert records["4-4-pyg"].figures["problem"] == ""
+    assert records["4-4-pyg"].figures["rounds"] == 2
+    assert "round 2 of 2" in capsys.readouterr().out
+    assert not report.RESULTS.exists()
+
+
+def test_quick_results_are_never_written() -> None:
+    with pytest.raises(SystemExit):
+        run.main(["--quick", "--write"])
+
+
+def test_rows_are_complete() -> None:
+    everything = [*contests(), *cuda_contests(), accuracy.CONTEST]
+    names = [row.name for contest in everything for row in contest.rows]
+    assert len(set(names)) == len(names)
+    titles = [contest.title for contest in everything]
+    assert len(set(titles)) == len(titles)
+    for contest in everything:
+        assert {side.runs for side in contest.sides.values()} <= set(SIDES)
+        for row in contest.rows:
+            assert {row.ours, row.theirs} <= set(contest.sides)
+            assert contest.sides[row.ours].runs.startswith("gnnkit")
+
+
+def test_only_the_sides_of_selected_rows_take_part() -> None:
+    first = contests()[0]
+    selected = first.only(["5-10-15-pyg-floor"])
+    assert selected is not None
+    assert set(selected.sides) == {"ours-pyg", "floor"}
+    assert first.only(["cora*"]) is None
+
+
+def side(seconds: list[float], loss: float | None = 1.0, edges: float = 100.0) -> SideResult:
+    return SideResult("a side", True, seconds, [loss] * len(seconds), {"nodes": 10.0, "edges": edges}, peak=10**9)
+
+
+def test_ratio_is_taken_within_rounds() -> None:
+    # The machine became ten times slower in the second round: the ratio of means would be another.
+    found = ratio(side([2.0, 20.0, 3.0]), side([1.0, 10.0, 1.0]))
+    assert (found.median, found.low, found.high, found.problem) == (2.0, 2.0, 3.0, "")
+
+
+def test_unequal_work_is_told_and_not_met() -> None:
+    row = Row("name", "work", "against", "ours", "theirs", at_least=1.5)
+    equal = ratio(side([2.0]), side([1.0]))
+    assert report.compared(row, equal, side([1.0]), "today").met is True
+    for other in (side([1.0], loss=2.0), side([1.0], edges=90.0)):
+        unequal = ratio(side([2.0]), other)
+        record = report.compared(row, unequal, other, "today")
+        assert record.met is False
+        assert unequal.problem and unequal.problem in record.measured
+    assert difference(side([1.0], loss=None), side([1.0], loss=None)) == ""
+
+
+def test_limits() -> None:
+    row = Row("name", "work", "against", "ours", "theirs", at_most=1.5, memory_below=2 * 10**9)
+    slow, fast = side([2.0]), side([1.4])
+    assert report.compared(row, ratio(fast, side([1.0])), fast, "today").met is True
+    assert report.compared(row, ratio(slow, side([1.0])), slow, "today").met is False
+    assert report.compared(row, ratio(fast, side([1.0])), replace(fast, peak=3 * 10**9), "today").met is False
+
+
+def test_absence_is_no_failure() -> None:
+    row = report.empty(contests()[0].rows[0])
+    absent = report.missing(row, NotMeasuredError("needs torch-sparse", is_absent=True), "today")
+    failed = report.missing(row, NotMeasuredError("ValueError: no", is_absent=False), "today")
+    assert (absent.met, absent.measured) == (None, "not measured: needs torch-sparse")
+    assert (failed.met, failed.measured) == (False, "failed: ValueError: no")
+
+
+def test_page_shows_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(report.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(report, "PAGE", page)
+    rows = run._all()["cpu"]
+    measured = replace(rows[0], measured="2.00 times faster", met=True, date="2000-01-01")
+    results = {"machine": report.machine(), "records": {measured.name: vars(measured)}, "contests": {}}
+    report.write_section("cpu", report.section(results, rows, "cpu"))
+    text = page.read_text(encoding="utf-8")
+    assert "| 2.00 times faster | yes | 2000-01-01 |" in text
+    assert text.count("not measured yet") == len(rows) - 1
+    assert text.count("<!-- end of benchmarks -->") == 3
+
+
+def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.graphs._CHUNK_NODES", 700)
+    prepare(TINY)
+    graph = open_graph(TINY)
+    check_graph(graph)
+    assert (graph.num_nodes, graph.num_edges, graph.num_classes) == (3000, 30_000, 5)
+    assert graph.x is not None and graph.x.dtype == torch.float16
+    assert graph.in_degrees.max() > 5 * graph.in_degrees.float().mean()
+    assert sum(ids.numel() for ids in graph.splits.values()) == 3000
+    assert graph.y is not None
+    same = graph.y[graph.indices] == graph.y[graph.dst]
+    assert 0.75 < float(same.float().mean()) < 0.95
+
+
+def test_seeds_are_the_same_for_every_side() -> None:
+    prepare(TINY)
+    graph, work = open_graph(TINY), Work(TINY, fanouts=(2, 2), batch_size=50, batches=3)
+    seeds = with_seeds(graph, work).splits["train"]
+    assert seeds.tolist() == with_seeds(graph, work).splits["train"].tolist()
+    assert len(seeds) == 150
+    assert set(seeds.tolist()) <= set(graph.splits["train"].tolist())
+    with pytest.raises(ValueError, match="1800 training nodes"):
+        with_seeds(graph, replace(work, batches=100))
+
+
+def test_accuracy_is_that_of_the_model() -> None:
+    graph = load_dataset("karate")
+    work = Work(GraphSpec("karate"), hidden=8, layers=2)
+    model = build_model("sage", graph, hidden_channels=8, num_layers=2, dropout=0.0, seed=0).eval()
+    from gnnkit.data.batch import full_block
+
+    with torch.no_grad():
+        outputs = model([full_block(graph)] * 2, graph.x)
+    nodes = torch.arange(graph.num_nodes)
+    expected = float((outputs.argmax(dim=1) == graph.y).float().mean())
+    assert sage_accuracy(initial_weights(work, graph), graph, nodes) == pytest.approx(expected)
+
+
+def test_floor_counts_the_products_of_a_step() -> None:
+    prepare(TINY)
+    graph, work = open_graph(TINY), Work(TINY, hidden=16, layers=2, fanouts=(3, 3), batch_size=40, batches=2)
+    floor = FloorSide(work, with_seeds(graph, work), {})
+    shapes = [tuple(product().shape) for product in floor._products]
+    rows = shapes[0][0]
+    # Two products each: outputs, gradients of matrices, and after the first layer gradients of inputs.
+    first = [(rows, 16)] * 2 + [(16, 8)] * 2
+    second = [(40, 5)] * 2 + [(5, 16)] * 2 + [(40, 16)] * 2
+    assert shapes == first + second
+    assert floor._operations == 4 * 2 * rows * 8 * 16 + 6 * 2 * 40 * 16 * 5
+    assert floor.turn() is None
+
+
+def test_union_of_intervals() -> None:
+    assert covered([(0.0, 1.0), (0.5, 2.0), (3.0, 4.0), (3.2, 3.4)]) == pytest.approx(3.0)
+    assert covered([]) == 0
+
+
+def test_quick_is_small() -> None:
+    for contest in contests():
+        small = quick(contest)
+        for work in (small.work, *(s.work for s in small.sides.values() if s.work)):
+            assert work.graph.nodes <= 100_000
+            assert work.batches <= 2
+
+
+def test_settings_of_plain_rows_exist() -> None:
+    known = {*TrainConfig.__dataclass_fields__, "backend"}
+    assert set(ours("pyg").settings) <= known
+
+
+def test_slope_of_proportional_cost_is_one() -> None:
+    from benchmarks.scaling import Point, slope
+
+    points = [Point("", 1, edges, 0.002 * edges) for edges in (10.0, 100.0, 5000.0)]
+    assert slope(points) == pytest.approx(1.0)
+    assert slope([replace(p, milliseconds=p.edges**2) for p in points]) == pytest.approx(2.0)
+    grown = [replace(p, nodes=n) for p, n in zip(points, (1000, 2000, 4000))]
+    assert slope(grown, "nodes", "nanoseconds_an_edge") == pytest.approx(0.0, abs=1e-9)
