@@ -47,10 +47,10 @@ class NeighborLoader(Loader):
         seed: Seed of the order.
         num_threads: Threads that prepare batches. 0 prepares each in the caller's thread. None: with ``overlap`` one at
             first, and from the next epoch on as many as keep up with the use of batches; without, one for each core.
-        prefetch: Finished batches to hold beyond one for each thread.
+        prefetch: Finished batches to hold beyond one for each thread; without ``overlap``, for each thread.
         overlap: Whether batches are prepared while others are in use. False is for a consumer that needs all cores
-            itself: then one batch for each thread is prepared at once, whenever none is left, and nobody waits for a
-            core that is busy with something else.
+            itself: then some batches are prepared at once, whenever none is left, and nobody waits for a core that is
+            busy with something else.
         transfer: The last stage, run in the thread that prepared the batch, for example ``Device.put``.
         pad: Bring every batch to these sizes, a last smaller one too; see :func:`gnnkit.loading.plan_padding`. None
             leaves batches as large as they are.

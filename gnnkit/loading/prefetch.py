@@ -34,8 +34,8 @@ def prefetch(
         num: Number of items.
         num_threads: Threads to use. 0 makes each item in the caller's thread when it is asked for.
         ahead: Items to have in hand beyond those that the threads are making.
-        overlap: Whether items are made while the consumer works. False makes one for each thread, all at once, whenever
-            there is none left, and lets the consumer wait until they are done; ``ahead`` has no meaning then.
+        overlap: Whether items are made while the consumer works. False makes ``1 + ahead`` for each thread whenever there is
+            none left, and lets the consumer wait until they are done.
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
@@ -57,7 +57,7 @@ def prefetch(
             thread.start()
             threads.append(thread)
         for _ in range(num):
-            room = num_threads + ahead if overlap else 0 if pending else num_threads
+            room = num_threads + ahead if overlap else 0 if pending else num_threads * (1 + ahead)
             while submitted < num and len(pending) < room:
                 pending.append(Future())
                 work.put((pending[-1], submitted))
