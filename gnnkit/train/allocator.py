@@ -11,7 +11,7 @@ import sys
 from functools import lru_cache
 
 # Numbers of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 
 
 @lru_cache(maxsize=None)
@@ -31,6 +31,7 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # musl has none.
         return False
     largest = 2**31 - 1
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, largest), (_M_MMAP_THRESHOLD, largest))
-    # The third is refused by some releases, and not needed after the first.
-    return [mallopt(*setting) for setting in settings][:2] == [1, 1]
+    # What loader threads free would else go to heaps of their own, which are given back whenever they are empty.
+    settings = [(_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, largest), (_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, largest)]
+    # The last is refused by some releases, and not needed after the first.
+    return [mallopt(*setting) for setting in settings][:3] == [1, 1, 1]
