@@ -34,8 +34,8 @@ def prefetch(
         num: Number of items.
         num_threads: Threads to use. 0 makes each item in the caller's thread when it is asked for.
         ahead: Items to have in hand beyond those that the threads are making.
-        overlap: Whether items are made while the consumer works. False makes ``1 + ahead`` for each thread whenever there
-            is none left, and lets the consumer wait until they are done.
+        overlap: Whether items are made while the consumer works. False makes ``1 + ahead`` for each thread when none is
+            left, and lets the consumer wait until they are done.
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
