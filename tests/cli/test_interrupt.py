@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, Tuple
 
 import pytest
 
@@ -42,7 +43,18 @@ def interrupted(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> s
     """The command, interrupted once a state has been saved."""
     command = [sys.executable, "-m", "gnnkit.cli.main", "run", *arguments, "--epochs", "1000", "--run-dir", "run"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, cwd=cwd, env=dict(environment), **pipes)
+    # A shell may have had these tests ignore the signal, and that is inherited.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=cwd, env=dict(environment), preexec_fn=listening, **pipes)
+    try:
+        output, errors = interrupt(process, cwd)
+    finally:
+        process.kill()  # Where it has ended, as it should, this does nothing.
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def interrupt(process: subprocess.Popen, cwd: Path) -> Tuple[str, str]:
+    """Wait until the run has saved a state, interrupt it, and give what it wrote."""
     deadline = time.monotonic() + 60
     while not (cwd / "run" / "checkpoints" / "last.safetensors").exists():
         assert process.poll() is None, process.stderr.read()
@@ -53,7 +65,7 @@ def interrupted(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> s
     start = time.monotonic()
     output, errors = process.communicate(timeout=30)
     assert time.monotonic() - start < LIMIT
-    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+    return output, errors
 
 
 @pytest.mark.parametrize("case", [*SIZES, "a batch that takes a minute"])
