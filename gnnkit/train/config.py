@@ -88,7 +88,7 @@ class TrainConfig:
             where the model begins with one ("sage" with mean, "gcn", "gin", without input dropout), "always" to
             insist, "never". Changes results by rounding only.
         keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
-            (glibc only). Peak memory stays the same; steps are up to 1.6 times faster. It cannot be undone.
+            (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
             "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
         overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
