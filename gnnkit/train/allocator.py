@@ -19,8 +19,8 @@ def keep_freed_memory() -> bool:
     """Have glibc's allocator keep large freed blocks for the next batch.
 
     By default it returns them to the system at once, and the next batch pays for every page again; on a processor,
-    steps on sampled batches are then up to 1.6 times slower. The price is memory: blocks of sizes that do not come again
-    are kept, too, and resident memory can grow to several times what a batch needs; docs/benchmarks.md has figures.
+    steps on sampled batches are then up to 1.6 times slower. The price is memory: blocks of sizes that do not come
+    again are kept, too, and resident memory can grow to several times what a batch needs: see docs/benchmarks.md.
 
     Returns:
         Whether it took the setting: False where the C library is another one.
