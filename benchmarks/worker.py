@@ -60,9 +60,10 @@ def _serve(work_values: Dict[str, Any], side: Dict[str, Any], pipe: Pipe) -> Non
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: side["cores"]])
     os.environ["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
     if side["keep_memory"]:
-        from benchmarks.memory import keep_memory
+        from gnnkit.train.allocator import keep_freed_memory
 
-        keep_memory()
+        if not keep_freed_memory():
+            raise OSError("this C library does not take the allocator's settings")
     module, name = SIDES[side["runs"]].split(":")
     from benchmarks.graphs import open_graph
     from benchmarks.sides.base import with_seeds
