@@ -64,6 +64,8 @@ class InductorDevice(Device):
         """Ask torch whether it compiles with this Python, and look for the C++ compiler that it will call."""
         try:
             torch.compile(nn.Identity())  # Compiles nothing yet, but torch refuses here what it does not support.
+        except ImportError as error:
+            return Availability(BROKEN, f"torch {torch.__version__}: {error}", "install torch again, with its needs.")
         except RuntimeError as error:
             return Availability(BROKEN, f"torch {torch.__version__}: {error}", "install a later torch.")
         compiler = os.environ.get("CXX", "g++")
