@@ -1,0 +1,1 @@
+"""What is done with a trained model: predictions, embeddings, exported programs."""

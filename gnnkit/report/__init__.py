@@ -1,0 +1,1 @@
+"""Reports: one page about one run or several, with everything inside it."""
