@@ -54,6 +54,7 @@ def build_model(
     *,
     backend: Union[str, Backend] = "reference",
     seed: int = 0,
+    out_channels: Optional[int] = None,
     **settings: Any,
 ) -> GNN:
     """Build a model that fits a graph.
@@ -65,7 +66,8 @@ def build_model(
         graph: Gives the widths of input and output.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
-        settings: Any field of :class:`gnnkit.nn.ModelSpec`, unless ``model`` is one.
+        out_channels: Number of outputs per node. None: one for each class.
+        settings: Any other field of :class:`gnnkit.nn.ModelSpec`, unless ``model`` is one.
 
     Returns:
         A module ``forward(blocks, x)``.
@@ -80,9 +82,11 @@ def build_model(
     if not isinstance(model, ModelSpec):
         if graph.x is None:
             raise DataError("x", "the graph has no node features, a model needs them.", fix="Pass x when building it.")
-        if graph.y is None:
-            raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")
-        model = model_spec(model, graph.num_features, graph.num_classes, **settings)
+        if out_channels is None:
+            if graph.y is None:
+                raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")
+            out_channels = graph.num_classes
+        model = model_spec(model, graph.num_features, out_channels, **settings)
     return GNN(model, load_backend(backend) if isinstance(backend, str) else backend, seed)
 
 

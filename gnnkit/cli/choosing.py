@@ -21,21 +21,20 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
     """
     from gnnkit.backends import load_backend
     from gnnkit.devices import choose_device
-    from gnnkit.tasks import NodeClassification
     from gnnkit.train.capabilities import check_capabilities
 
     backend = load_backend(config.backend, config.backend_options)
     try:
         device = choose_device(config.device, backend, config.device_options)
         check_capabilities(
-            backend, device, conv=config.model.name, precision=config.train.precision, task=NodeClassification.name
+            backend, device, conv=config.model.name, precision=config.train.precision, task=config.train.task
         )
     except CapabilityError as error:
-        raise CapabilityError(f"{error} {_who_can(config, NodeClassification.name)}") from error
+        raise CapabilityError(f"{error} {_who_can(config)}") from error
     return backend, device
 
 
-def _who_can(config: RunConfig, task: str) -> str:
+def _who_can(config: RunConfig) -> str:
     """A sentence with the installed backends that declare what the run needs."""
     from gnnkit.backends import backends
     from gnnkit.devices import devices
@@ -46,7 +45,7 @@ def _who_can(config: RunConfig, task: str) -> str:
     can = [
         name
         for name, report in probe_all(backends).items()
-        if report.availability.is_ready and any(_suit(report.capabilities, device, config, task) for device in on)
+        if report.availability.is_ready and any(_suit(report.capabilities, device, config) for device in on)
     ]
     place = "" if config.device == "auto" else f" on device {config.device!r}"
     if not can:
@@ -54,12 +53,12 @@ def _who_can(config: RunConfig, task: str) -> str:
     return f"Installed backends that can{place}: {', '.join(can)}."
 
 
-def _suit(backend: Mapping[str, Any], device: Mapping[str, Any], config: RunConfig, task: str) -> bool:
+def _suit(backend: Mapping[str, Any], device: Mapping[str, Any], config: RunConfig) -> bool:
     precision = config.train.precision
     return (
         (":" in config.model.name or config.model.name in backend["convs"])
         and precision in backend["dtypes"]
         and precision in device["dtypes"]
         and device["torch_device"] in backend["devices"]
-        and task in device["tasks"]
+        and config.train.task in device["tasks"]
     )

@@ -69,18 +69,18 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     from gnnkit.datasets import load_dataset
     from gnnkit.loading import plan_padding
     from gnnkit.nn import model_spec
-    from gnnkit.tasks import NodeClassification
-    from gnnkit.train.loaders import training_loader
+    from gnnkit.train.loaders import make_task, training_loader
 
     data, model = config.dataset, asdict(config.model)
     settings = config.train.resolved(config.model.num_layers)
     graph = load_dataset(
         data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
     )
-    NodeClassification.for_graph(graph)  # Says what is missing for a training.
-    spec = model_spec(model.pop("name"), graph.num_features, graph.num_classes, **model)
+    task = make_task(graph, settings)  # Says what is missing for a training.
+    width = model.pop("out_channels") or graph.num_classes
+    spec = model_spec(model.pop("name"), graph.num_features, width, **model)
     graph = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
-    loader = training_loader(graph, spec, settings, config.seed)
+    loader = training_loader(graph, spec, task, settings, config.seed)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
     return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs)
 

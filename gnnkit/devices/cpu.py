@@ -11,14 +11,14 @@ import torch
 
 from gnnkit.availability import READY, Availability
 from gnnkit.devices.base import DeviceCapabilities
-from gnnkit.devices.eager import EagerDevice
+from gnnkit.devices.eager import EAGER_TASKS, EagerDevice
 
 
 class CpuDevice(EagerDevice):
     """The processor. Always there."""
 
     name: ClassVar[str] = "cpu"
-    capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu", uses_host=True)
+    capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu", tasks=EAGER_TASKS, uses_host=True)
 
     @classmethod
     def probe(cls) -> Availability:

@@ -15,6 +15,10 @@ from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 
 
+EAGER_TASKS = frozenset({"node_classification", "unsupervised"})
+"""Tasks of a device that can run any torch operation on shapes that values decide."""
+
+
 class EagerDevice(Device):
     """A torch device that runs each operation as it comes. Subclasses give name, priority and capabilities.
 

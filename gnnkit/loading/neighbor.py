@@ -20,11 +20,12 @@ from torch import Tensor
 
 from gnnkit.data import Batch, Block, Graph
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
+from gnnkit.loading.base import Loader, Observer, Stages, Transfer, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
+from gnnkit.loading.targets import MakeTargets, Targets, labelled
 from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -59,6 +60,8 @@ class NeighborLoader(Loader):
         overflow: What to do with a batch that is too large for ``pad``: "carry" splits its seeds in halves until they
             fit, each part a batch of its own directly after the other, so that an epoch may have more batches than
             ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
+        targets: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
+            :func:`gnnkit.loading.paired`. None: the nodes themselves with their labels.
 
     Raises:
         ConfigError: Settings out of range, no nodes, or not one whole batch with ``drop_last``.
@@ -89,6 +92,7 @@ class NeighborLoader(Loader):
         pad: Optional[PadSpec] = None,
         overflow: str = "carry",
         reduction: Optional[InputReduction] = None,
+        targets: Optional[MakeTargets] = None,
     ) -> None:
         if overflow not in OVERFLOW:
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
@@ -115,6 +119,7 @@ class NeighborLoader(Loader):
         self.pad = pad
         self.overflow = overflow
         self.reduction = reduction
+        self._targets = labelled(graph) if targets is None else targets
         self._x = features_of(graph)
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
@@ -173,7 +178,8 @@ class NeighborLoader(Loader):
         """See :class:`Loader`; neighbours are sampled, features are not read."""
         order = self._order(number)
         for index in spread(len(self), limit):
-            sampled = self.sampler.sample(self._seeds(order, index), epoch=number, batch=index)
+            seeds = self._targets(self._nodes_of(order, index), number, index).seeds
+            sampled = self.sampler.sample(seeds, epoch=number, batch=index)
             yield batch_sizes(self._blocks(sampled))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -181,7 +187,7 @@ class NeighborLoader(Loader):
             return self._nodes
         return self._nodes[shuffle_order(len(self._nodes), seed=self.seed, epoch=epoch)]
 
-    def _seeds(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
+    def _nodes_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
@@ -189,9 +195,9 @@ class NeighborLoader(Loader):
         stages = Stages(self._observer)
         try:
             stages.enter("sampling")
-            parts = self._sample(self._seeds(order, index), epoch, index)
+            parts = self._sample(self._nodes_of(order, index), epoch, index)
             stages.enter("gathering features" if self.reduction is None else "reducing features")
-            batches = [self._gather(seeds, sampled, index) for seeds, sampled in parts]
+            batches = [self._gather(targets, sampled, index) for targets, sampled in parts]
             if self.pad is not None:
                 stages.enter("padding")
                 batches = [pad_batch(batch, self.pad) for batch in batches]
@@ -206,20 +212,22 @@ class NeighborLoader(Loader):
             message = f"Batch {index} of epoch {epoch} failed in {stages.name}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
 
-    def _sample(
-        self, seeds: NDArray[np.int64], epoch: int, index: int
-    ) -> List[Tuple[NDArray[np.int64], SampledBlocks]]:
-        """Sample the seeds' neighbourhoods, in as many parts as it takes to fit. Parts draw what the whole would."""
-        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index)
+    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[Tuple[Targets, SampledBlocks]]:
+        """Sample neighbourhoods of the nodes' targets, in as many parts as it takes to fit.
+
+        Parts draw what the whole would.
+        """
+        targets = self._targets(nodes, epoch, index)
+        sampled = self.sampler.sample(targets.seeds, epoch=epoch, batch=index)
         if self.pad is None:
-            return [(seeds, sampled)]
+            return [(targets, sampled)]
         sizes = batch_sizes(self._blocks(sampled))
-        if self.overflow == "error" or len(seeds) == 1:
+        if self.overflow == "error" or len(nodes) == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
-            return [(seeds, sampled)]
-        half = (len(seeds) + 1) // 2
-        return self._sample(seeds[:half], epoch, index) + self._sample(seeds[half:], epoch, index)
+            return [(targets, sampled)]
+        half = (len(nodes) + 1) // 2
+        return self._sample(nodes[:half], epoch, index) + self._sample(nodes[half:], epoch, index)
 
     def _blocks(self, sampled: SampledBlocks) -> Tuple[Block, ...]:
         """The blocks that a batch will have."""
@@ -227,11 +235,10 @@ class NeighborLoader(Loader):
             return sampled.blocks
         return (reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
 
-    def _gather(self, seeds: NDArray[np.int64], sampled: SampledBlocks, index: int) -> Batch:
+    def _gather(self, targets: Targets, sampled: SampledBlocks, index: int) -> Batch:
         if self.reduction is None:
             x = gather_rows(self._x, sampled.nodes)
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction)
-        nodes = torch.from_numpy(seeds.copy())
-        y = None if self.graph.y is None else self.graph.y[nodes]
-        return Batch(self._blocks(sampled), x, y, nodes, 0 if y is None else count_targets(y), index)
+        nodes = torch.from_numpy(targets.seeds.copy())
+        return Batch(self._blocks(sampled), x, targets.y, nodes, targets.num_targets, index)

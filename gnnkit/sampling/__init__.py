@@ -1,6 +1,15 @@
-"""Samplers: from seed nodes to blocks, with random numbers that depend on what they are for alone."""
+"""Samplers: from seed nodes to blocks, and random walks, with random numbers that depend on what they are for alone."""
 
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
 from gnnkit.sampling.random import shuffle_order
+from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
-__all__ = ["NeighborSampler", "SampledBlocks", "check_fanouts", "shuffle_order"]
+__all__ = [
+    "NeighborSampler",
+    "PairSampler",
+    "SampledBlocks",
+    "SampledPairs",
+    "check_fanouts",
+    "random_walks",
+    "shuffle_order",
+]

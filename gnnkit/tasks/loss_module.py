@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gnnkit.data import Batch
 from gnnkit.nn import GNN
-from gnnkit.tasks.node_classification import NodeClassification
+from gnnkit.tasks.base import Task
 
 
 class LossModule(nn.Module):
@@ -19,7 +19,7 @@ class LossModule(nn.Module):
         task: Computes the loss from outputs and targets.
     """
 
-    def __init__(self, model: GNN, task: NodeClassification) -> None:
+    def __init__(self, model: GNN, task: Task) -> None:
         super().__init__()
         self.model = model
         self.task = task

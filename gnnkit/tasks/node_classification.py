@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Dict, Mapping
+from typing import Any, ClassVar, Dict, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import IGNORED_LABEL, SPLITS, Graph
-from gnnkit.errors import DataError, UnknownNameError
+from gnnkit.data import IGNORED_LABEL, Graph
+from gnnkit.errors import UnknownNameError
+from gnnkit.tasks.base import Task, check_learnable
 from gnnkit.tasks.metrics import METRICS, Metric, ogb_metric
 
 
-class NodeClassification:
+class NodeClassification(Task):
     """Learn the labels of nodes.
-
-    Attributes:
-        name: What capabilities call this task.
 
     Args:
         multi_label: Whether a node can have several labels.
@@ -40,20 +38,13 @@ class NodeClassification:
         self._metrics = metrics
 
     @classmethod
-    def for_graph(cls, graph: Graph) -> NodeClassification:
+    def for_graph(cls, graph: Graph, **settings: Any) -> NodeClassification:
         """The task that a graph's labels and splits ask for.
 
         Raises:
             DataError: The graph has no features, no labels, or no split to train, validate or test on.
         """
-        for name, value in (("x", graph.x), ("y", graph.y)):
-            if value is None:
-                raise DataError(name, "the graph has none, node classification needs them.", fix=f"Pass {name}=... .")
-        for split in SPLITS:
-            if split not in graph.splits or not graph.splits[split].numel():
-                raise DataError(
-                    f"splits[{split!r}]", "is empty or missing.", fix="Give node ids for train, valid and test."
-                )
+        check_learnable(graph, "node classification")
         metrics = dict(METRICS)
         if graph.name.startswith("ogbn-"):
             metrics.update(ogb_metric(graph.name))
@@ -79,11 +70,19 @@ class NodeClassification:
         total = functional.cross_entropy(outputs, y, ignore_index=IGNORED_LABEL, reduction="sum")
         return total / kept.sum().clamp(min=1)
 
-    def evaluate(self, outputs: Tensor, y: Tensor) -> float:
-        """The metric that picks the best model, for outputs [N, C] and labels in host memory."""
-        return self._metrics[self.metric](outputs, y)
+    def num_outputs(self, graph: Graph) -> int:
+        """One for each class."""
+        return graph.num_classes
 
-    def evaluate_all(self, outputs: Tensor, y: Tensor) -> Dict[str, float]:
-        """All metrics that fit the data, the one that picks the best model first."""
+    def validation_loss(self, scores: Tensor, y: Tensor) -> Tensor:
+        """The loss of training."""
+        return self.loss(scores, y)
+
+    def evaluate(self, scores: Tensor, y: Tensor) -> float:
+        """See :class:`Task`."""
+        return self._metrics[self.metric](scores, y)
+
+    def evaluate_all(self, scores: Tensor, y: Tensor) -> Dict[str, float]:
+        """See :class:`Task`."""
         names = [self.metric, "accuracy", "macro_f1"] if not self.multi_label else [self.metric, "rocauc", "macro_f1"]
-        return {name: self._metrics[name](outputs, y) for name in dict.fromkeys(names)}
+        return {name: self._metrics[name](scores, y) for name in dict.fromkeys(names)}

@@ -15,11 +15,11 @@ from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, ModelSpec
-from gnnkit.tasks import NodeClassification
+from gnnkit.tasks import Task
 from gnnkit.train.config import TrainConfig, train_config
 from gnnkit.train.equivalence import Equivalence, equivalence_test
 from gnnkit.train.history import RunResult
-from gnnkit.train.loaders import training_loader
+from gnnkit.train.loaders import make_task, training_loader
 from gnnkit.train.memory import PeakMemory
 from gnnkit.train.parity import Difference, Trace, differences, first_outside, trace
 from gnnkit.train.tolerances import Tolerance, tolerance_for
@@ -157,8 +157,8 @@ def compare(
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
     check_graph(graph)
     loaded = [load_backend(choice) if isinstance(choice, str) else choice for choice in backends]
-    task = NodeClassification.for_graph(graph)
     config = train_config(model.spec.conv, settings).resolved(model.num_layers)
+    task = make_task(graph, config)
     operation, tolerance = tolerance_for(model.spec, config.precision)
     options = dict(device_options or {})
     devices, is_static = _devices(device, options, loaded)
@@ -196,7 +196,7 @@ class _Work:
     device_options: Dict[str, Any]
     config: TrainConfig
     seed: int
-    task: NodeClassification
+    task: Task
 
     def prepared(self, model: GNN) -> Graph:
         """The graph as the model's convolution asks for it."""
@@ -207,7 +207,7 @@ class _Work:
         """The batch that training would begin with, in host memory."""
         # Fused into loading, the first layer's sum over neighbours would be nobody's, and no fault in it could be seen.
         config = replace(self.config, fuse_first_layer="never")
-        loader = training_loader(self.prepared(model), model.spec, config, self.seed)
+        loader = training_loader(self.prepared(model), model.spec, self.task, config, self.seed)
         return next(iter(loader.epoch(1)))
 
     def traces(self, model: GNN) -> List[Trace]:

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import PRESETS, ModelSpec, Preset
+from gnnkit.tasks import TASKS, NodeClassification
 
 
 @dataclass
@@ -41,9 +42,12 @@ class ModelConfig:
     Attributes:
         name: "gcn", "sage", "gat", "gatv2" or "gin", which bring defaults of their own for the settings below and for
             training; or a layer of the backend's library, such as "torch_geometric.nn:PNAConv".
+        out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
+            one for each class.
     """
 
     name: str = "gcn"
+    out_channels: Optional[int] = None
     hidden_channels: int = 64
     num_layers: int = 2
     aggregation: str = "mean"
@@ -66,6 +70,8 @@ class TrainConfig:
     Training is on the full graph unless ``fanouts`` or ``batch_size`` is given.
 
     Attributes:
+        task: What to learn: "node_classification", or "unsupervised" for embeddings that are learned from the graph
+            without labels. A task brings defaults for some settings.
         epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
         lr: Learning rate of Adam.
         weight_decay: L2 penalty on all parameters.
@@ -87,6 +93,8 @@ class TrainConfig:
         fuse_first_layer: Whether the first layer's sum over neighbours is done while loading sampled batches: "auto"
             where the model begins with one ("sage" with mean, "gcn", "gin", without input dropout), "always" to
             insist, "never". Changes results by rounding only.
+        walk_length: Steps of the random walks that pair nodes; for unsupervised learning.
+        num_negatives: Nodes drawn at random that the pairs of a batch are told from; for unsupervised learning.
         keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
             (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
@@ -106,6 +114,7 @@ class TrainConfig:
         deterministic: Whether two runs on the same backend and device must give the same bits.
     """
 
+    task: str = NodeClassification.name
     epochs: Optional[int] = None
     lr: float = 0.01
     weight_decay: float = 0.0
@@ -122,6 +131,8 @@ class TrainConfig:
     num_threads: Optional[int] = None
     prefetch: int = 2
     fuse_first_layer: str = "auto"
+    walk_length: int = 5
+    num_negatives: int = 20
     keep_memory: bool = True
     overflow: str = "carry"
     overflow_rate: float = 0.01
@@ -174,6 +185,11 @@ class TrainConfig:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
+        if TASKS[self.task].needs_batches and not self.is_sampled:
+            raise ConfigError(
+                f"The task {self.task!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs "
+                "of -1 take all neighbours."
+            )
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
@@ -192,6 +208,7 @@ class TrainConfig:
 
 
 _CHOICES: Mapping[str, Sequence[str]] = {
+    "task": tuple(TASKS),
     "schedule": ("constant", "cosine", "plateau"),
     "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
@@ -205,6 +222,8 @@ _SMALLEST: Mapping[str, float] = {
     "patience": 1,
     "batch_size": 1,
     "num_threads": 0,
+    "walk_length": 1,
+    "num_negatives": 1,
     "prefetch": 1,
     "eval_batch_size": 1,
     "eval_memory": 0,
@@ -246,7 +265,7 @@ class RunConfig:
 
 
 def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
-    """Training settings: defaults, then the model's preset, then what was given.
+    """Training settings: defaults, then the presets of the model and of the task, then what was given.
 
     Args:
         model: Name of a model.
@@ -257,14 +276,23 @@ def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
         ConfigError: A value of the wrong type.
     """
     preset = PRESETS[model].train if model in PRESETS else {}
-    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), dict(settings)])
+    layers = [dict(preset), _task_preset(settings.get("task"), "train"), dict(settings)]
+    merged = _merge(OmegaConf.structured(TrainConfig), layers)
     return OmegaConf.to_object(merged)  # type: ignore[return-value]
 
 
-def model_settings(spec: ModelSpec) -> Dict[str, Any]:
-    """A model's specification as the section "model" of a configuration: without what the data decide."""
+def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, Any]:
+    """A model's specification as the section "model" of a configuration: without what the data decide.
+
+    Args:
+        spec: The specification.
+        keep_outputs: Whether the number of outputs is a setting, too, because the data do not decide it.
+    """
     values = spec.to_dict()
-    return {"name": values.pop("conv"), **{k: v for k, v in values.items() if k not in ("in_channels", "out_channels")}}
+    del values["in_channels"]
+    if not keep_outputs:
+        del values["out_channels"]
+    return {"name": values.pop("conv"), **values}
 
 
 def load_config(
@@ -296,8 +324,16 @@ def load_config(
     if name not in PRESETS and ":" not in name:
         raise UnknownNameError("model", name, PRESETS)
     defaults = PRESETS.get(name, Preset())
-    preset = {"model": dict(defaults.model), "train": dict(defaults.train)}
-    return OmegaConf.to_object(_merge(OmegaConf.structured(RunConfig), [preset, *layers]))  # type: ignore[return-value]
+    presets = [
+        {"model": dict(defaults.model), "train": dict(defaults.train)},
+        {section: _task_preset(user.train.task, section) for section in ("model", "train")},
+    ]
+    return OmegaConf.to_object(_merge(OmegaConf.structured(RunConfig), [*presets, *layers]))  # type: ignore[return-value]
+
+
+def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
+    """What a task presets in a section; nothing for one that does not exist, which is refused with all the settings."""
+    return dict(TASKS[task].preset.get(section, {})) if task in TASKS else {}
 
 
 def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import List, Optional
 
 from gnnkit.data import Graph
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
 from gnnkit.nn import ConvKind, ModelSpec
 from gnnkit.sampling import NeighborSampler
+from gnnkit.tasks import TASKS, Task
 from gnnkit.train.config import TrainConfig
 
 
@@ -23,6 +24,23 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     """
     assert graph.x is not None, "a task has been found for the graph"
     return replace(graph, x=graph.x.double()) if precision == "float64" else graph
+
+
+def make_task(graph: Graph, config: TrainConfig) -> Task:
+    """The task that a configuration names, on a graph.
+
+    Args:
+        graph: With features, labels and splits.
+        config: Settings.
+
+    Raises:
+        DataError: The graph lacks something that the task needs.
+        UnknownNameError: There is no such task.
+    """
+    if config.task not in TASKS:
+        raise UnknownNameError("task", config.task, TASKS)
+    task = TASKS[config.task]
+    return task.for_graph(graph, **{name: getattr(config, name) for name in task.settings})
 
 
 def make_sampler(
@@ -53,6 +71,7 @@ def make_sampler(
 def training_loader(
     graph: Graph,
     spec: ModelSpec,
+    task: Task,
     config: TrainConfig,
     seed: int,
     *,
@@ -65,13 +84,14 @@ def training_loader(
     Args:
         graph: The prepared graph.
         spec: The model.
+        task: Says which nodes these are, and what is learned at them.
         config: Resolved settings.
         seed: Seed of order and samples.
         transfer: What to do with a batch last.
         pad: Sizes to bring batches to.
         overlap: Whether batches are prepared while others are in use.
     """
-    nodes = graph.splits["train"]
+    nodes = task.training_nodes(graph)
     sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
     if sampler is None:
         return FullGraphLoader(graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad)
@@ -91,6 +111,7 @@ def training_loader(
         pad=pad,
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer),
+        targets=task.targets(graph, seed),
     )
 
 

@@ -19,7 +19,7 @@ from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
 from gnnkit.loading.padding import batch_sizes
 from gnnkit.nn import GNN
-from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.tasks import LossModule, Task
 from gnnkit.train.inference import HeadModule, LayerModule
 from gnnkit.train.tolerances import Tolerance
 
@@ -76,7 +76,7 @@ def without_dropout(model: GNN, backend: Backend) -> GNN:
 
 
 def trace(
-    model: GNN, backend: Backend, device: Device, batch: Batch, task: NodeClassification, precision: str = "float32"
+    model: GNN, backend: Backend, device: Device, batch: Batch, task: Task, precision: str = "float32"
 ) -> Trace:
     """Run a batch through a model on a backend, and keep what every layer gives.
 
@@ -119,7 +119,7 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
 
 
 def _gradients(
-    model: GNN, device: Device, batch: Batch, task: NodeClassification, options: StepOptions
+    model: GNN, device: Device, batch: Batch, task: Task, options: StepOptions
 ) -> Dict[str, Tensor]:
     names = list(model.parameters_by_name())
     before = model.canonical_state()

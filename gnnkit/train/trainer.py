@@ -25,7 +25,7 @@ from gnnkit.devices import Device, Step, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
-from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.tasks import LossModule, Task
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.capabilities import check_capabilities
@@ -33,7 +33,7 @@ from gnnkit.train.checkpoint import FOLDER, LAST
 from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, training_loader
+from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
@@ -153,7 +153,7 @@ class Trainer:
         """The configuration with everything filled in, in the structure of :class:`RunConfig`."""
         return {
             **self.facts,
-            "model": model_settings(job.model.spec),
+            "model": model_settings(job.model.spec, keep_outputs=job.task.num_outputs(job.graph) is None),
             "train": asdict(job.config),
             "backend": backends.name_of(type(job.backend)),
             "device": devices.name_of(type(job.device)),
@@ -170,7 +170,7 @@ class Job:
     model: GNN
     module: LossModule
     graph: Graph
-    task: NodeClassification
+    task: Task
     backend: Backend
     device: Device
     config: TrainConfig
@@ -194,12 +194,12 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         graph: As for :meth:`Trainer.fit`, which says what is raised.
     """
     check_graph(graph, most_values=_CHECKED_VALUES)
-    task = NodeClassification.for_graph(graph)
+    settings = train_config(model.spec.conv, trainer.settings)
+    task = make_task(graph, settings)
     backend = _backend(trainer, model)
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
-    settings = train_config(model.spec.conv, trainer.settings)
     config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
     if config.keep_memory:
         keep_freed_memory()
@@ -224,7 +224,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
-    loader_for = partial(training_loader, computed, model.spec, config, trainer.seed)
+    loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
@@ -242,11 +242,9 @@ def _backend(trainer: Trainer, model: GNN) -> Backend:
     return trainer.backend
 
 
-def _check_fit(
-    model: GNN, graph: Graph, task: NodeClassification, backend: Backend, device: Device, config: TrainConfig
-) -> None:
+def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:
     spec = model.spec
-    if (spec.in_channels, spec.out_channels) != (graph.num_features, graph.num_classes):
+    if spec.in_channels != graph.num_features or task.num_outputs(graph) not in (None, spec.out_channels):
         raise ConfigError(
             f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
             f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
@@ -303,7 +301,7 @@ def _train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> 
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
         job.model.load_canonical(progress.best_weights)
-    valid, test = (job.task.evaluate_all(outputs, y) for outputs, y in _split_outputs(job, "valid", "test"))
+    valid, test = (job.task.evaluate_all(scores, y) for scores, y in _split_scores(job, "valid", "test"))
     result = RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
@@ -346,8 +344,17 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
 
 def _evaluate(job: Job) -> Tuple[float, float]:
     """Loss and metric on the validation nodes."""
-    ((outputs, y),) = _split_outputs(job, "valid")
-    return float(job.task.loss(outputs, y)), job.task.evaluate(outputs, y)
+    ((scores, y),) = _split_scores(job, "valid")
+    return float(job.task.validation_loss(scores, y)), job.task.evaluate(scores, y)
+
+
+def _split_scores(job: Job, *splits: str) -> List[Tuple[Tensor, Tensor]]:
+    """Scores and labels of the nodes of each split."""
+    if not job.task.needs_training_outputs:
+        return _split_outputs(job, *splits)
+    training, *others = _split_outputs(job, "train", *splits)
+    read = job.task.readout(*training)
+    return [(read(outputs), y) for outputs, y in others]
 
 
 def _split_outputs(job: Job, *splits: str) -> List[Tuple[Tensor, Tensor]]:
@@ -377,5 +384,6 @@ def _facts(job: Job) -> Dict[str, Any]:
         "data": describe_data(job.graph),
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
+        "task": job.task.name,
         "seed": job.seed,
     }
