@@ -206,7 +206,10 @@ _PLACES = {
     "hidden": "model.hidden_channels",
     "layers": "model.num_layers",
     "dropout": "model.dropout",
-    **{name: f"train.{name}" for name in ("task", "epochs", "lr", "batch_size", "precision", "overflow", "deterministic")},
+    **{
+        name: f"train.{name}"
+        for name in ("task", "epochs", "lr", "batch_size", "precision", "overflow", "deterministic")
+    },
     "fanouts": "train.fanouts",
 }
 """Where in the configuration an option stands that has another name there."""

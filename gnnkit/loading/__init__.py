@@ -7,7 +7,7 @@ from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graph
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 from gnnkit.loading.reducing import InputReduction
-from gnnkit.loading.targets import MakeTargets, Targets, labelled, paired
+from gnnkit.loading.targets import MakeTargets, Targets, paired
 
 __all__ = [
     "BatchSizes",
@@ -24,7 +24,6 @@ __all__ = [
     "Transfer",
     "batch_bytes",
     "batch_sizes",
-    "labelled",
     "pack_graphs",
     "pad_batch",
     "pad_graphs",

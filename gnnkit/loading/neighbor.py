@@ -20,12 +20,12 @@ from torch import Tensor
 
 from gnnkit.data import Batch, Block, Graph
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Observer, Stages, Transfer, features_of, identity, spread
+from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.loading.targets import MakeTargets, Targets, labelled
+from gnnkit.loading.targets import MakeTargets, Targets
 from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -119,7 +119,7 @@ class NeighborLoader(Loader):
         self.pad = pad
         self.overflow = overflow
         self.reduction = reduction
-        self._targets = labelled(graph) if targets is None else targets
+        self._make_targets = targets
         self._x = features_of(graph)
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
@@ -190,6 +190,9 @@ class NeighborLoader(Loader):
     def _nodes_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
+    def _targets(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Targets:
+        return Targets(nodes) if self._make_targets is None else self._make_targets(nodes, epoch, index)
+
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
         """One batch, or the parts of one that was too large."""
         stages = Stages(self._observer)
@@ -241,4 +244,8 @@ class NeighborLoader(Loader):
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction)
         nodes = torch.from_numpy(targets.seeds.copy())
-        return Batch(self._blocks(sampled), x, targets.y, nodes, targets.num_targets, index)
+        y, num_targets = targets.y, targets.num_targets
+        if y is None and self.graph.y is not None:
+            y = self.graph.y[nodes]
+            num_targets = count_targets(y)
+        return Batch(self._blocks(sampled), x, y, nodes, num_targets, index)

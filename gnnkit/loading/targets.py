@@ -14,8 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data import Graph
-from gnnkit.loading.base import count_targets
 from gnnkit.sampling import PairSampler
 
 SOURCE, PARTNER, NEGATIVE = 0, 1, 2
@@ -28,27 +26,17 @@ class Targets:
 
     Attributes:
         seeds: Node ids; one may come several times. Shape [B], int64.
-        y: As ``Batch.y``. None when only outputs are wanted.
-        num_targets: How many targets there are.
+        y: As ``Batch.y``, [B]. None: the seeds' labels, where the graph has any.
+        num_targets: How many of them are targets; counted in the labels where ``y`` is None.
     """
 
     seeds: NDArray[np.int64]
-    y: Optional[Tensor]
-    num_targets: int
+    y: Optional[Tensor] = None
+    num_targets: int = 0
 
 
 MakeTargets = Callable[[NDArray[np.int64], int, int], Targets]
 """From the nodes of a batch, the epoch and the number of the batch to its targets."""
-
-
-def labelled(graph: Graph) -> MakeTargets:
-    """Targets that are the nodes themselves with their labels."""
-
-    def make(nodes: NDArray[np.int64], epoch: int, batch: int) -> Targets:
-        y = None if graph.y is None else graph.y[torch.from_numpy(nodes)]
-        return Targets(nodes, y, 0 if y is None else count_targets(y))
-
-    return make
 
 
 def paired(sampler: PairSampler) -> MakeTargets:

@@ -148,7 +148,7 @@ class PairSampler:
         ([0, 1], 2, 3)
     """
 
-    def __init__(self, graph: Graph, *, walk_length: int = 5, num_negatives: int = 20, seed: int = 0) -> None:
+    def __init__(self, graph: Graph, *, walk_length: int = 5, num_negatives: int = 100, seed: int = 0) -> None:
         for name, value in (("walk_length", walk_length), ("num_negatives", num_negatives)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}, expected at least 1.")

@@ -29,20 +29,21 @@ _SMALLEST_SHARE = 1e-9
 class Unsupervised(Task):
     """Learn embeddings from the graph alone.
 
-    An epoch goes through all nodes. Each is paired with a node that a random walk from it meets, and all pairs of a batch
-    share negatives drawn in proportion to degree^0.75. Any convolution can learn so.
+    An epoch goes through all nodes. Each is paired with a node that a random walk from it meets, and all pairs of a
+    batch share negatives drawn in proportion to degree^0.75. Any convolution can learn so.
 
     Args:
         walk_length: Steps of a walk.
-        num_negatives: How many negatives the pairs of a batch share: Q of the paper.
+        num_negatives: How many negatives the pairs of a batch share.
+        negative_weight: Weight of their mean: Q of the paper.
         judge: Judges the probe's scores.
 
     Raises:
-        ConfigError: A length or a number below 1.
+        ConfigError: A length or a number below 1, or a weight below 0.
     """
 
     name: ClassVar[str] = "unsupervised"
-    settings: ClassVar[Tuple[str, ...]] = ("walk_length", "num_negatives")
+    settings: ClassVar[Tuple[str, ...]] = ("walk_length", "num_negatives", "negative_weight")
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "model": {"out_channels": 128, "dropout": 0.0, "input_dropout": 0.0, "attention_dropout": 0.0},
         "train": {"batch_size": 512, "epochs": 30, "lr": 0.003, "weight_decay": 0.0},
@@ -51,13 +52,23 @@ class Unsupervised(Task):
     needs_training_outputs: ClassVar[bool] = True
 
     def __init__(
-        self, *, walk_length: int = 5, num_negatives: int = 20, judge: Optional[NodeClassification] = None
+        self,
+        *,
+        walk_length: int = 5,
+        num_negatives: int = 100,
+        negative_weight: float = 1.0,
+        judge: Optional[NodeClassification] = None,
     ) -> None:
-        for name, value in (("walk_length", walk_length), ("num_negatives", num_negatives)):
-            if value < 1:
-                raise ConfigError(f"{name} is {value}, expected at least 1.")
+        for name, value, least in (
+            ("walk_length", walk_length, 1),
+            ("num_negatives", num_negatives, 1),
+            ("negative_weight", negative_weight, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"{name} is {value}, expected at least {least}.")
         self.walk_length = walk_length
         self.num_negatives = num_negatives
+        self.negative_weight = negative_weight
         self._judge = judge or NodeClassification()
         self.metric = self._judge.metric
 
@@ -72,24 +83,25 @@ class Unsupervised(Task):
         if graph.is_multi_label:
             raise DataError("y", "holds several labels per node, the linear probe takes one class per node.")
         assert graph.y is not None
-        classes = graph.y[graph.splits["train"]].unique()
-        if (classes != IGNORED_LABEL).sum() < 2:
+        classes = set(graph.y[graph.splits["train"]].tolist()) - {IGNORED_LABEL}
+        if len(classes) < 2:
             raise DataError("y", "the training nodes are all of one class, the linear probe needs two at least.")
         return cls(judge=NodeClassification.for_graph(graph), **settings)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Mean over pairs (u, v) of ``-log s(z_u . z_v) - sum over negatives n of log s(-z_u . z_n)``, s the sigmoid.
+        """Mean over pairs (u, v) of ``-log s(z_u . z_v) - Q mean over negatives n of log s(-z_u . z_n)``.
 
-        The sum is Q times the mean over the Q negatives that were drawn, the paper's Q times the expectation.
+        s is the sigmoid, and z are the embeddings brought to unit length, as in algorithm 1 of the paper.
 
         Args:
-            outputs: Embeddings z, not normalised. Shape [N, D].
+            outputs: Embeddings of any length. Shape [N, D].
             y: 0 for u, 1 for v, 2 for n, as :func:`gnnkit.loading.paired` marks them. Shape [N], int64.
         """
-        sources, partners, negatives = (outputs[y == role] for role in (SOURCE, PARTNER, NEGATIVE))
+        z = functional.normalize(outputs, dim=1)
+        sources, partners, negatives = (z[y == role] for role in (SOURCE, PARTNER, NEGATIVE))
         near = functional.softplus(-(sources * partners).sum(dim=1))
-        far = functional.softplus(sources @ negatives.T).sum(dim=1)
-        return (near + far).sum() / max(len(sources), 1)
+        far = functional.softplus(sources @ negatives.T).mean(dim=1)
+        return (near + self.negative_weight * far).sum() / max(len(sources), 1)
 
     def training_nodes(self, graph: Graph) -> Tensor:
         """All nodes: nothing of their labels is used."""
@@ -108,7 +120,7 @@ class Unsupervised(Task):
             y: Their classes, -100 for none. Shape [N].
 
         Returns:
-            From embeddings [M, D] to the logarithms of class probabilities, [M, C]; C is one more than the largest class.
+            From embeddings [M, D] to logarithms of class probabilities, [M, C]; C is 1 + the largest class.
         """
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline

@@ -95,6 +95,7 @@ class TrainConfig:
             insist, "never". Changes results by rounding only.
         walk_length: Steps of the random walks that pair nodes; for unsupervised learning.
         num_negatives: Nodes drawn at random that the pairs of a batch are told from; for unsupervised learning.
+        negative_weight: Weight of these in the loss, the paper's Q; for unsupervised learning.
         keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
             (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
@@ -132,7 +133,8 @@ class TrainConfig:
     prefetch: int = 2
     fuse_first_layer: str = "auto"
     walk_length: int = 5
-    num_negatives: int = 20
+    num_negatives: int = 100
+    negative_weight: float = 1.0
     keep_memory: bool = True
     overflow: str = "carry"
     overflow_rate: float = 0.01
@@ -208,7 +210,6 @@ class TrainConfig:
 
 
 _CHOICES: Mapping[str, Sequence[str]] = {
-    "task": tuple(TASKS),
     "schedule": ("constant", "cosine", "plateau"),
     "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
@@ -224,6 +225,7 @@ _SMALLEST: Mapping[str, float] = {
     "num_threads": 0,
     "walk_length": 1,
     "num_negatives": 1,
+    "negative_weight": 0,
     "prefetch": 1,
     "eval_batch_size": 1,
     "eval_memory": 0,
@@ -272,7 +274,7 @@ def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
         settings: Fields of :class:`TrainConfig`.
 
     Raises:
-        UnknownNameError: A setting that does not exist.
+        UnknownNameError: A setting or a task that does not exist.
         ConfigError: A value of the wrong type.
     """
     preset = PRESETS[model].train if model in PRESETS else {}
@@ -332,8 +334,12 @@ def load_config(
 
 
 def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
-    """What a task presets in a section; nothing for one that does not exist, which is refused with all the settings."""
-    return dict(TASKS[task].preset.get(section, {})) if task in TASKS else {}
+    """What a task, if one is given, presets in a section."""
+    if task is None:
+        return {}
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    return dict(TASKS[task].preset.get(section, {}))
 
 
 def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:

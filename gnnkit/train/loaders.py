@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import List, Optional
 
 from gnnkit.data import Graph
-from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
 from gnnkit.nn import ConvKind, ModelSpec
@@ -35,10 +35,7 @@ def make_task(graph: Graph, config: TrainConfig) -> Task:
 
     Raises:
         DataError: The graph lacks something that the task needs.
-        UnknownNameError: There is no such task.
     """
-    if config.task not in TASKS:
-        raise UnknownNameError("task", config.task, TASKS)
     task = TASKS[config.task]
     return task.for_graph(graph, **{name: getattr(config, name) for name in task.settings})
 

@@ -75,9 +75,7 @@ def without_dropout(model: GNN, backend: Backend) -> GNN:
     return copy
 
 
-def trace(
-    model: GNN, backend: Backend, device: Device, batch: Batch, task: Task, precision: str = "float32"
-) -> Trace:
+def trace(model: GNN, backend: Backend, device: Device, batch: Batch, task: Task, precision: str = "float32") -> Trace:
     """Run a batch through a model on a backend, and keep what every layer gives.
 
     Args:
@@ -118,9 +116,7 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
     return results
 
 
-def _gradients(
-    model: GNN, device: Device, batch: Batch, task: Task, options: StepOptions
-) -> Dict[str, Tensor]:
+def _gradients(model: GNN, device: Device, batch: Batch, task: Task, options: StepOptions) -> Dict[str, Tensor]:
     names = list(model.parameters_by_name())
     before = model.canonical_state()
     step = device.prepare(LossModule(model, task), SGD(model.parameters(), lr=_RATE), options)

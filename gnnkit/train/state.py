@@ -55,7 +55,7 @@ class TrainState:
         best_epoch: The best epoch so far, 0 for none.
         best_weights: Its weights by canonical name.
         schedule: What the learning rate needs to go on.
-        facts: Where it was trained: "backend", "device", "seed", and "data" as
+        facts: What was trained and where: "task", "backend", "device", "seed", and "data" as
             :func:`gnnkit.data.describe_data` gives it.
     """
 
@@ -247,7 +247,7 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         config: Resolved settings.
 
     Raises:
-        CheckpointError: Another architecture; the differences are listed.
+        CheckpointError: Another task, or another architecture, whose differences are listed.
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
@@ -258,6 +258,9 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         for name in mine
         if name not in free and mine[name] != theirs.get(name)
     ]
+    task = state.facts.get("task", config.task)
+    if task != config.task:
+        raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
