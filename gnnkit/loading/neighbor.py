@@ -21,12 +21,12 @@ from torch import Tensor
 from gnnkit.data import Batch, Block, Graph
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
-from gnnkit.loading.gather import gather_rows
+from gnnkit.loading.gather import gather_rows, loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
 from gnnkit.loading.targets import MakeTargets, Targets
-from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
+from gnnkit.sampling import Buffers, NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
 _LOG = logging.getLogger(__name__)
@@ -121,6 +121,7 @@ class NeighborLoader(Loader):
         self.reduction = reduction
         self._make_targets = targets
         self._x = features_of(graph)
+        self._buffers = Buffers()
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
         self.overlap = overlap
@@ -240,9 +241,10 @@ class NeighborLoader(Loader):
 
     def _gather(self, targets: Targets, sampled: SampledBlocks, index: int) -> Batch:
         if self.reduction is None:
-            x = gather_rows(self._x, sampled.nodes)
+            x = self._buffers.empty((sampled.nodes.numel(), self._x.shape[1]), loaded_dtype(self._x.dtype))
+            gather_rows(self._x, sampled.nodes, x)
         else:
-            x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction)
+            x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
         nodes = torch.from_numpy(targets.seeds.copy())
         y, num_targets = targets.y, targets.num_targets
         if y is None and self.graph.y is not None:

@@ -1,10 +1,12 @@
 """Samplers: from seed nodes to blocks, and random walks, with random numbers that depend on what they are for alone."""
 
+from gnnkit.sampling.buffers import Buffers
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
 from gnnkit.sampling.random import shuffle_order
 from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
 __all__ = [
+    "Buffers",
     "NeighborSampler",
     "PairSampler",
     "SampledBlocks",
