@@ -1,17 +1,19 @@
 """Three layers of one's own, each written once and trained on every backend.
 
-They are the layers of DGL's tutorial "Write your own GNN module": GraphSAGE, GraphSAGE with edge weights, and the same
-with messages and their reduction spelt out. Run me:
+They are the layers of DGL's tutorial on writing one's own message passing: GraphSAGE, GraphSAGE with edge weights, and
+the same with messages and their reduction spelt out. Settings are the tutorial's: two layers of width 16, Adam at 0.01,
+200 epochs on the full graph of Cora, without dropout and weight decay.
 
-    python examples/custom_layers.py --backend dgl
+    python examples/custom_layers.py --backend dgl                  # needs the files of Cora, or downloads them
+    python examples/custom_layers.py --dataset digits
 """
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import Any, Dict, Optional, Sequence
 
 import torch
+from common import options, start
 from torch import Tensor, nn
 
 import gnnkit
@@ -27,8 +29,12 @@ class SAGEConv(MessagePassing):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """[num_src, in_channels] and [num_dst, in_channels] to [num_dst, out_channels]."""
-        neighbours = self.ops.aggregate(lowered, h_src, "mean")
-        return self.linear(torch.cat([h_dst, neighbours], dim=1))
+        return self.update(h_dst, self.ops.aggregate(lowered, h_src, "mean"))
+
+    def update(self, h_dst: Tensor, neighbours: Tensor) -> Tensor:
+        """New features from a node's own and the mean of its neighbours'."""
+        updated: Tensor = self.linear(torch.cat([h_dst, neighbours], dim=1))
+        return updated
 
 
 def edge_weights(ops: MessageOps, lowered: Any, h_src: Tensor) -> Tensor:
@@ -43,8 +49,7 @@ class WeightedSAGEConv(SAGEConv):
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """As :meth:`SAGEConv.forward`."""
         weight = edge_weights(self.ops, lowered, h_src)
-        neighbours = self.ops.aggregate(lowered, h_src, "mean", weight)
-        return self.linear(torch.cat([h_dst, neighbours], dim=1))
+        return self.update(h_dst, self.ops.aggregate(lowered, h_src, "mean", weight))
 
 
 class MessageSAGEConv(SAGEConv):
@@ -58,27 +63,25 @@ class MessageSAGEConv(SAGEConv):
         """As :meth:`SAGEConv.forward`."""
         messages = self.message(self.ops.gather_src(lowered, h_src), edge_weights(self.ops, lowered, h_src))
         counts = self.ops.scatter(lowered, torch.ones_like(messages[:, :1]), "sum")
-        neighbours = self.ops.scatter(lowered, messages, "sum") / counts.clamp(min=1)
-        return self.linear(torch.cat([h_dst, neighbours], dim=1))
+        return self.update(h_dst, self.ops.scatter(lowered, messages, "sum") / counts.clamp(min=1))
 
 
 LAYERS = (SAGEConv, WeightedSAGEConv, MessageSAGEConv)
 
 
-def main() -> None:
-    """Train a two-layer model of each layer and print its test accuracy."""
-    parser = argparse.ArgumentParser(description="Train three layers of one's own.")
-    parser.add_argument("--backend", default="reference")
-    parser.add_argument("--dataset", default="cora")
-    parser.add_argument("--epochs", type=int, default=100)
-    arguments = parser.parse_args()
-    graph = gnnkit.load_dataset(arguments.dataset)
+def main(argv: Optional[Sequence[str]] = None) -> Dict[str, float]:
+    """Train a two-layer model of each layer; returns test accuracies at the best validation accuracy, by layer."""
+    given = options(__doc__ or "", dataset="cora").parse_args(argv)
+    graph = gnnkit.load_dataset(given.dataset, data_dir=given.data_dir, seed=given.seed)
+    found = {}
     for layer in LAYERS:
-        model = gnnkit.build_model(layer, graph, hidden_channels=16)
-        trainer = gnnkit.Trainer(arguments.backend, epochs=arguments.epochs, lr=0.01, weight_decay=5e-4)
+        model = gnnkit.build_model(layer, graph, seed=given.seed, hidden_channels=16, dropout=0.0)
+        trainer = gnnkit.Trainer(given.backend, given.device, seed=given.seed, epochs=given.epochs or 200, lr=0.01)
         result = trainer.fit(model, graph)
-        print(f"{layer.__name__:18} {result.backend:10} test {result.metric} {result.test[result.metric]:.4f}")
+        found[layer.__name__] = result.test[result.metric]
+        print(f"{layer.__name__:18} {result.backend:10} test {result.metric} {found[layer.__name__]:.4f}")
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

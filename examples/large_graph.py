@@ -14,9 +14,12 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
+from common import start
 
+from gnnkit.data import Graph
 from gnnkit.datasets import import_graph
 
 CHUNK = 1 << 20
@@ -45,8 +48,8 @@ def write_features(file: Path, num_nodes: int, width: int, num_classes: int, ran
         part[:] = centres[classes] + 4 * random.standard_normal(part.shape, dtype=np.float32)
 
 
-def main() -> None:
-    """Write the files, convert them, and say how to train."""
+def main(argv: Optional[Sequence[str]] = None) -> Graph:
+    """Write the files, convert them, and say how to train; returns the graph."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the graph goes")
     parser.add_argument("--nodes", type=int, default=100_000)
@@ -56,7 +59,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=102_400, help="training nodes; a tenth as many validate and test")
     parser.add_argument("--memory", type=float, default=2.0, help="gigabytes that the conversion may take")
     parser.add_argument("--keep", type=Path, help="keep the files that are converted in this folder")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     random = np.random.default_rng(0)
     raw = given.keep or Path(tempfile.mkdtemp(prefix="large-graph-", dir=given.folder.resolve().parent))
     raw.mkdir(exist_ok=True)
@@ -82,7 +85,8 @@ def main() -> None:
             shutil.rmtree(raw)
     print(graph)
     print(f"gnnkit run --dataset {given.folder} --model sage --fanouts 15,10,5 --layers 3 train.evaluation=sampled")
+    return graph
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Sequence
 
-from common import EpochLines, options
+from common import EpochLines, options, out_folder, start
 
 import gnnkit
 from gnnkit.data import Graph
@@ -38,17 +38,18 @@ def show_batch(graph: Graph, seed: int) -> None:
 
 def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     """Train; returns the metrics of the best model and the mean seconds of an epoch."""
-    given = options(__doc__ or "", dataset="digits", out="runs/neighbor_sampling").parse_args(argv)
+    given = options(__doc__ or "").parse_args(argv)
     graph = gnnkit.load_dataset(given.dataset, data_dir=given.data_dir, seed=given.seed)
     print(graph)
     show_batch(graph, given.seed)
+    folder = out_folder(given, "neighbor_sampling")
     settings = DOCUMENT if given.dataset == "ogbn-arxiv" else SMALLER
     model = gnnkit.build_model("sage", graph, seed=given.seed, hidden_channels=128, dropout=settings["dropout"])
     trainer = gnnkit.Trainer(
         given.backend,
         given.device,
         seed=given.seed,
-        run_dir=given.out,  # Keeps the best model, among other things.
+        run_dir=folder,  # Keeps the best model, among other things.
         callbacks=[EpochLines()],
         fanouts=FANOUTS,
         batch_size=BATCH_SIZE,
@@ -59,9 +60,9 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     )
     result = trainer.fit(model, graph)
     metric = result.metric
-    print(f"best epoch {result.best_epoch}: test {metric} {result.test[metric]:.4f}; run folder {given.out}")
+    print(f"best epoch {result.best_epoch}: test {metric} {result.test[metric]:.4f}; run folder {folder}")
     return {"valid": result.valid[metric], "test": result.test[metric], "seconds": result.seconds_per_epoch}
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

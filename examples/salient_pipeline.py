@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Dict, Optional, Sequence
 
-from common import EpochLines, options
+from common import EpochLines, options, out_folder, start
 
 import gnnkit
 from gnnkit.data import Graph
@@ -27,7 +27,7 @@ LR = {"ogbn-arxiv": 0.01}
 
 
 def in_half_precision(graph: Graph) -> Graph:
-    """The same graph with half the bytes of features; loaders widen what they read, so the model computes in float32."""
+    """The same graph with half the bytes of features. Loaders widen what they read: the model computes in float32."""
     assert graph.x is not None
     before, after = graph.x, graph.x.half()
     print(f"features: {before.nbytes / 1e6:,.1f} MB as {before.dtype}, {after.nbytes / 1e6:,.1f} MB as {after.dtype}")
@@ -39,26 +39,26 @@ def show_stages(found: Measurement) -> None:
     for stage, seconds in found.stages.items():
         print(f"  {stage:10} {1000 * seconds:8.2f} ms  {100 * seconds / found.serial_seconds:3.0f}%")
     print(f"  {'together':10} {1000 * found.serial_seconds:8.2f} ms, one after the other")
-    print(f"  {'training':10} {1000 * found.seconds_per_batch:8.2f} ms, {found.threads} threads prepare batches, ", end="")
-    print(f"{100 * found.waiting:.0f}% of it waiting for one")
+    waiting = f"{100 * found.waiting:.0f}% of it waiting for a batch; threads that prepare them: {found.threads}"
+    print(f"  {'training':10} {1000 * found.seconds_per_batch:8.2f} ms, {waiting}")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     """Train, test, and time the stages; returns metrics, mean seconds of an epoch, and seconds by stage."""
-    parser = options(__doc__ or "", dataset="digits", out="runs/salient_pipeline")
+    parser = options(__doc__ or "")
     parser.add_argument("--threads", type=int, help="threads that prepare batches  [default: as many as keep up]")
     parser.add_argument("--batches", type=int, default=20, help="batches to time at the end")
     given = parser.parse_args(argv)
     graph = gnnkit.load_dataset(given.dataset, data_dir=given.data_dir, seed=given.seed)
     print(graph)
     graph = in_half_precision(graph)
-    settings = {"hidden_channels": 256, "num_layers": 3, "dropout": 0.5}
-    model = gnnkit.build_model("sage", graph, seed=given.seed, **settings)
+    folder = out_folder(given, "salient_pipeline")
+    model = gnnkit.build_model("sage", graph, seed=given.seed, hidden_channels=256, num_layers=3, dropout=0.5)
     trainer = gnnkit.Trainer(
         given.backend,
         given.device,
         seed=given.seed,
-        run_dir=given.out,
+        run_dir=folder,
         callbacks=[EpochLines()],
         fanouts=FANOUTS,
         batch_size=BATCH_SIZE,
@@ -72,7 +72,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     )
     result = trainer.fit(model, graph)
     metric = result.metric
-    print(f"best epoch {result.best_epoch}: test {metric} {result.test[metric]:.4f}; run folder {given.out}")
+    print(f"best epoch {result.best_epoch}: test {metric} {result.test[metric]:.4f}; run folder {folder}")
     print("time of a batch by stage:")
     found = measure(trainer, model, graph, num_batches=given.batches)
     show_stages(found)
@@ -80,4 +80,4 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

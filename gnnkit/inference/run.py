@@ -23,7 +23,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
 from gnnkit.sampling.neighbor import check_node_ids
-from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.tasks import TASKS, LossModule, NodeClassification
 from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
@@ -105,9 +105,14 @@ class TrainedRun:
             temporary file, except for "full".
 
         Raises:
-            ConfigError: No such method, fan-outs that do not fit, or no nodes.
+            ConfigError: No such method, fan-outs that do not fit, no nodes, or a run that learned no classes.
             DataError: A node id that the graph does not have.
         """
+        task = self.config.train.task
+        if TASKS[task].needs_training_outputs:
+            raise ConfigError(
+                f"The run was trained for the task {task!r}: its outputs are embeddings. Embed nodes instead."
+            )
         ids = self._ids(nodes)
         config = self._settings(method, fanouts, batch_size)
         module = LossModule(self.model, NodeClassification())  # The batches have no labels: its loss is not computed.

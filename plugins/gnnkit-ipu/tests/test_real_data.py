@@ -33,8 +33,7 @@ def test_the_worked_example(example, data_dir, tmp_path, capsys):
     assert accuracy["valid"] == pytest.approx(0.712, abs=room) and accuracy["test"] == pytest.approx(0.712, abs=room)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr().err.count("compiled in") == 2
-    example.EPOCHS = 1
-    example.run(str(data_dir), tmp_path, "ipu-emulator")
+    example.run(str(data_dir), tmp_path, "ipu-emulator", epochs=1)
     assert capsys.readouterr().err.count("found in the cache") == 2
 
 
