@@ -77,21 +77,12 @@ def _gather(table: Any, rows: Any, out: Any) -> None:
             out[row, column] = widened(table[source, column])
 
 
-def gather_rows(x: Tensor, nodes: Tensor) -> Tensor:
+def gather_rows(x: Tensor, nodes: Tensor, out: Tensor) -> None:
     """Take rows of a table of features, widening half precision.
 
     Args:
         x: Features in host memory, possibly memory-mapped. Shape [N, F], floating point.
         nodes: Rows to take. Shape [n], int64, each in [0, N).
-
-    Returns:
-        Features. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``. New memory.
+        out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``.
     """
-    out = torch.empty((nodes.numel(), x.shape[1]), dtype=loaded_dtype(x.dtype))
-    gather_into(x, nodes, out)
-    return out
-
-
-def gather_into(x: Tensor, nodes: Tensor, out: Tensor) -> None:
-    """As :func:`gather_rows`, into memory that is there already."""
     _gather(stored_array(x), nodes.numpy(), out.numpy())

@@ -21,11 +21,11 @@ from torch import Tensor
 from gnnkit.data import Batch, Block, Graph
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
-from gnnkit.loading.gather import gather_rows
+from gnnkit.loading.gather import gather_rows, loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.sampling import NeighborSampler, SampledBlocks, shuffle_order
+from gnnkit.sampling import Buffers, NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
 _LOG = logging.getLogger(__name__)
@@ -116,6 +116,7 @@ class NeighborLoader(Loader):
         self.overflow = overflow
         self.reduction = reduction
         self._x = features_of(graph)
+        self._buffers = Buffers()
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
         self.overlap = overlap
@@ -229,9 +230,10 @@ class NeighborLoader(Loader):
 
     def _gather(self, seeds: NDArray[np.int64], sampled: SampledBlocks, index: int) -> Batch:
         if self.reduction is None:
-            x = gather_rows(self._x, sampled.nodes)
+            x = self._buffers.empty((sampled.nodes.numel(), self._x.shape[1]), loaded_dtype(self._x.dtype))
+            gather_rows(self._x, sampled.nodes, x)
         else:
-            x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction)
+            x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
         nodes = torch.from_numpy(seeds.copy())
         y = None if self.graph.y is None else self.graph.y[nodes]
         return Batch(self._blocks(sampled), x, y, nodes, 0 if y is None else count_targets(y), index)

@@ -18,7 +18,8 @@ from torch import Tensor
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
-from gnnkit.loading.gather import gather_into, loaded_dtype, stored_array, widened
+from gnnkit.loading.gather import gather_rows, loaded_dtype, stored_array, widened
+from gnnkit.sampling import Buffers
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
 """How neighbours can be reduced ahead: their sum, their sum by edge weights, their mean."""
@@ -56,7 +57,7 @@ def reduced_block(block: Block, reduction: InputReduction) -> Block:
     return Block(torch.arange(num + 1), torch.arange(first, first + num), first + num)
 
 
-def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduction) -> Tensor:
+def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduction, buffers: Buffers) -> Tensor:
     """Features of the sources of :func:`reduced_block`.
 
     Args:
@@ -64,6 +65,7 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
         nodes: Rows of the block's sources. Shape [block.num_src], int64.
         block: The first block as it was sampled.
         reduction: What to do.
+        buffers: Where the result is made.
 
     Returns:
         The destinations' own features, if they are kept, then for every destination its reduced neighbours; 0 where
@@ -71,8 +73,8 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
     """
     num = block.num_dst
     first = num if reduction.keep_own else 0
-    out = torch.empty((first + num, x.shape[1]), dtype=loaded_dtype(x.dtype))
-    gather_into(x, nodes[:first], out[:first])
+    out = buffers.empty((first + num, x.shape[1]), loaded_dtype(x.dtype))
+    gather_rows(x, nodes[:first], out[:first])
     arrays = (stored_array(x), nodes.numpy(), block.indptr.numpy(), block.indices.numpy())
     if reduction.reduce == "weighted_sum" and block.edge_weight is not None:
         _reduce_weighted_rows(*arrays, block.edge_weight.numpy(), out[first:].numpy())

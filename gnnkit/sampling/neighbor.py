@@ -19,6 +19,7 @@ from torch import Tensor
 from gnnkit.data import Block, Graph
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.sampling import kernels
+from gnnkit.sampling.buffers import Buffers
 from gnnkit.sampling.random import stream_key
 
 MAX_DENSE_NODES = 1 << 28
@@ -100,6 +101,7 @@ class NeighborSampler:
             self._drop_weightless_edges()
         self._max_degree = int(np.diff(self._indptr).max(initial=0))
         self._free: List[_Scratch] = []
+        self._buffers = Buffers()
 
     @property
     def num_layers(self) -> int:
@@ -147,7 +149,9 @@ class NeighborSampler:
             weight = None if weights is None else torch.from_numpy(weights)
             blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight))
         kernels.forget(nodes[:num], scratch.keys, scratch.local)
-        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(nodes[:num].copy()))
+        ids = self._room_for(num)
+        ids[:] = nodes[:num]
+        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(ids))
 
     def _pick(
         self, dst: NDArray[np.int64], fanout: int, key: np.uint64, scratch: _Scratch
@@ -155,15 +159,19 @@ class NeighborSampler:
         """Offsets by destination, positions in the graph, and weights of the edges that one hop takes."""
         replace = self.replace and fanout >= 0
         keep = self.keep_self_loops
-        offsets = np.empty(len(dst) + 1, dtype=np.int64)
+        offsets = self._room_for(len(dst) + 1)
         kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, offsets)
-        edges = np.empty(offsets[-1], dtype=np.int64)
+        edges = self._room_for(int(offsets[-1]))
         graph = (self._indptr, self._indices, self._weights)
         options = (replace, self.weighted, keep)
         kernels.pick_edges(*graph, dst, offsets, key, *options, scratch.marks, scratch.numbers, edges)
         if self.graph.edge_weight is None and not self.rescale:
             return offsets, edges, None
         return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep)
+
+    def _room_for(self, num: int) -> NDArray[np.int64]:
+        """Memory for numbers that leave the sampler."""
+        return self._buffers.empty((num,), torch.int64).numpy()
 
     def _check_weights(self) -> None:
         if self.graph.edge_weight is None:

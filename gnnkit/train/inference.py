@@ -1,8 +1,10 @@
-"""Outputs of a trained model for nodes of a graph: over the whole graph, layer by layer, or sampled.
+"""Outputs and embeddings of a trained model for nodes of a graph: over the whole graph, layer by layer, or sampled.
 
 Rules: on a device with fixed shapes, every batch of one prepared step has the same shapes. Sizes are planned for all
 nodes of the graph, so that it does not matter which nodes are asked for. Memory is bounded by what a batch takes and,
 layer by layer, by a setting: a larger result lies in a temporary file.
+
+What comes out may be outputs or, with :class:`JoinedLayers`, the outputs of several layers side by side.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import partial
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +86,7 @@ class SampledInference(Inference):
         device: Where the step runs.
         batch_size: Nodes per batch.
         reduction: What of the first layer is done while loading, as in training.
+        memory: Bytes that the outputs may take in memory; larger ones are mapped from a temporary file.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class SampledInference(Inference):
         device: Device,
         batch_size: int,
         reduction: Optional[InputReduction] = None,
+        memory: float = float("inf"),
     ) -> None:
         self._step = step
         self._graph = replace(graph, y=None)
@@ -101,6 +105,7 @@ class SampledInference(Inference):
         self._device = device
         self._batch_size = batch_size
         self._reduction = reduction
+        self._memory = memory
         self._pad: Optional[PadSpec] = None
         if device.capabilities.static_shapes:
             everyone = torch.arange(graph.num_nodes)
@@ -121,11 +126,7 @@ class SampledInference(Inference):
             pad=self._pad,
             reduction=self._reduction,
         )
-        results = []
-        for batch in loader.epoch(0):
-            results.append(_real_outputs(self._step, batch))
-            report(min(len(results), len(loader)), len(loader))
-        return torch.cat(results)
+        return _joined(self._step, loader, nodes.numel(), self._memory, lambda done: report(done, len(loader)))
 
     def outputs_of_each(self, lists: Sequence[Tensor], report: Report = _quiet) -> List[Tensor]:
         """See :class:`Inference`; one by one, so that the samples of a list do not depend on the others."""
@@ -145,7 +146,7 @@ class LayerwiseInference(Inference):
         options: Precision.
         batch_size: Nodes per chunk.
         memory: Bytes that the result of a layer may take in memory; a larger one is mapped from a temporary file. The
-            results of two layers are there at a time.
+            results of two layers are there at a time, besides those that are asked for.
     """
 
     def __init__(
@@ -178,48 +179,62 @@ class LayerwiseInference(Inference):
         joins = self._model.spec.jumping_knowledge != "none"
         if joins and self._pad is not None:  # Fixed shapes: the head is computed for all nodes, whichever are wanted.
             rows, place = self._everyone, nodes
-        asked = [self._everyone] * (len(self._steps) - 1) + [rows]
+        last = len(self._steps)
+        layers = self._layers(rows, range(1, last + 1) if joins else [last], report)
+        result = self._head_outputs(list(layers.values())) if joins else layers[last]
+        return _rows(result, place, self._memory)
+
+    def layers(
+        self, nodes: Optional[Tensor] = None, wanted: Optional[Sequence[int]] = None, report: Report = _quiet
+    ) -> Dict[int, Tensor]:
+        """The outputs of layers, each as the layer hands it on: after normalisation and activation.
+
+        Args:
+            nodes: Node ids. Shape [M], int64. None: all nodes.
+            wanted: Which layers, counted from 1 at the input. None: all.
+            report: Told about progress.
+
+        Returns:
+            By layer, [M, width] in host memory or mapped from a temporary file, of the type of outputs.
+        """
+        rows, place = torch.unique(self._everyone if nodes is None else nodes, return_inverse=True)
+        layers = self._layers(rows, range(1, len(self._steps) + 1) if wanted is None else wanted, report)
+        return {layer: _rows(result, place, self._memory) for layer, result in layers.items()}
+
+    def _layers(self, rows: Tensor, wanted: Sequence[int], report: Report) -> Dict[int, Tensor]:
+        """Layers for ascending nodes; layers after the last one wanted are not computed."""
+        last = max(wanted)
+        asked = [self._everyone] * (last - 1) + [rows]
         total = sum(-(-some.numel() // self._batch_size) for some in asked)
         done = 0
-        h, kept = self._graph.x, []
-        for step, some in zip(self._steps, asked):
-            h = self._layer(step, h, some, lambda now, done=done: report(done + now, total))  # type: ignore[misc]
-            done += -(-some.numel() // self._batch_size)
-            if joins:
-                kept.append(h if some is rows else h[rows])
-        assert h is not None
-        if not joins:
-            return h[place]
-        batch = self._device.put(Batch((), torch.stack(kept, dim=1), None, rows, 0))
-        return _widened(self._head(batch).outputs)[place]
+        h, found = self._graph.x, {}
+        for layer, some in enumerate(asked, start=1):
+            loader = self._loader(replace(self._graph, x=h), some, self._device.put, self._pad)
+            h = _joined(
+                self._steps[layer - 1],
+                loader,
+                some.numel(),
+                self._memory,
+                lambda now, done=done: report(done + now, total),  # type: ignore[misc]
+            )
+            done += len(loader)
+            if layer in wanted:
+                found[layer] = h if some is rows else _rows(h, rows, self._memory)
+        return found
 
-    def layers(self) -> List[Tensor]:
-        """The output of every layer for every node, in host memory or memory-mapped.
-
-        Each [N, width], of the type of outputs.
-        """
-        results: List[Tensor] = []
-        h = self._graph.x
-        for step in self._steps:
-            h = self._layer(step, h, self._everyone)
-            results.append(h)
-        return results
-
-    def _layer(
-        self, step: Step, h: Optional[Tensor], nodes: Tensor, report: Callable[[int], None] = lambda _done: None
-    ) -> Tensor:
-        """The output of one layer for some nodes, [len(nodes), width], from that of the layer before for all."""
-        loader = self._loader(replace(self._graph, x=h), nodes, self._device.put, self._pad)
-        result, start = torch.empty(0), 0
-        for number, batch in enumerate(loader.epoch(0), start=1):
-            part = _real_outputs(step, batch)
-            if start == 0:
-                shape = (nodes.numel(), part.shape[1])
-                make = mapped_tensor if part.element_size() * shape[0] * shape[1] > self._memory else torch.empty
-                result = make(shape, dtype=part.dtype)
-            result[start : start + len(part)] = part
-            start += len(part)
-            report(min(number, len(loader)))
+    def _head_outputs(self, layers: Sequence[Tensor]) -> Tensor:
+        """What the model makes of the outputs of all its layers, in chunks of one size."""
+        num = len(layers[0])
+        size = min(self._batch_size, num)
+        result = torch.empty(0)
+        for begin in range(0, num, size):
+            start = min(begin, num - size)  # The last chunk begins earlier rather than being smaller.
+            chunk = torch.stack([layer[start : start + size] for layer in layers], dim=1)
+            batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size), 0))
+            part = _widened(self._head(batch).outputs)
+            if begin == 0:
+                result = _room((num, part.shape[1]), part.dtype, self._memory)
+            result[start : start + size] = part
         return result
 
     def _loader(
@@ -230,9 +245,44 @@ class LayerwiseInference(Inference):
         )
 
 
-def _real_outputs(step: Step, batch: Batch) -> Tensor:
-    """Outputs of the batch's real nodes, in host memory."""
-    return _widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
+def _joined(step: Step, loader: NeighborLoader, num: int, memory: float, report: Callable[[int], None]) -> Tensor:
+    """The outputs of a step for all of a loader's nodes, in their order.
+
+    Args:
+        step: An evaluating step.
+        loader: Loads the nodes in order.
+        num: How many nodes it loads.
+        memory: Bytes that the result may take in memory.
+        report: Told how many batches are done.
+    """
+    result, start = torch.empty(0), 0
+    for number, batch in enumerate(loader.epoch(0), start=1):
+        part = _widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
+        if start == 0:
+            result = _room((num, part.shape[1]), part.dtype, memory)
+        result[start : start + len(part)] = part
+        start += len(part)
+        report(min(number, len(loader)))
+    return result
+
+
+def _room(shape: Tuple[int, int], dtype: torch.dtype, memory: float) -> Tensor:
+    """Room for a result: in memory, or in a temporary file if it would be larger than ``memory`` bytes."""
+    size = torch.empty(0, dtype=dtype).element_size() * shape[0] * shape[1]
+    return mapped_tensor(shape, dtype) if size > memory else torch.empty(shape, dtype=dtype)
+
+
+def _rows(table: Tensor, rows: Tensor, memory: float) -> Tensor:
+    """Rows of a table; the table itself where they are all its rows in order."""
+    if rows.numel() == len(table) and torch.equal(rows, torch.arange(len(table))):
+        return table
+    result = _room((rows.numel(), table.shape[1]), table.dtype, memory)
+    for start in range(0, rows.numel(), _CHUNK_ROWS):
+        result[start : start + _CHUNK_ROWS] = table[rows[start : start + _CHUNK_ROWS]]
+    return result
+
+
+_CHUNK_ROWS = 1 << 16
 
 
 def _widened(outputs: Tensor) -> Tensor:
@@ -254,6 +304,30 @@ class LayerModule(nn.Module):
         return h.new_zeros(()), h
 
 
+class JoinedLayers(nn.Module):
+    """The outputs of several of a model's layers as one module that a device can prepare.
+
+    Args:
+        model: The model.
+        layers: Which layers, counted from 1, ascending.
+    """
+
+    def __init__(self, model: GNN, layers: Sequence[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.wanted = list(layers)
+
+    def forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
+        """No loss (0), and the layers of the last block's destinations side by side, [num_dst, sum of widths]."""
+        h, found = batch.x, []
+        for layer, block in zip(range(1, self.wanted[-1] + 1), batch.blocks):
+            h = self.model.layer(layer - 1, block, h)
+            if layer in self.wanted:  # Destinations come first among sources, so the last block's lead in every layer.
+                found.append(h[: batch.blocks[-1].num_dst])
+        joined = torch.cat(found, dim=1)
+        return joined.new_zeros(()), joined
+
+
 class HeadModule(nn.Module):
     """What follows a model's last layer; ``batch.x`` holds the outputs of all layers, [n, layers, width]."""
 
@@ -269,7 +343,7 @@ class HeadModule(nn.Module):
 
 def make_inference(
     method: str,
-    module: LossModule,
+    module: Union[LossModule, JoinedLayers],
     graph: Graph,
     device: Device,
     options: StepOptions,
@@ -283,12 +357,12 @@ def make_inference(
 
     Args:
         method: "full", "layerwise" or "sampled".
-        module: The model with its task.
+        module: The model with its task, or some of its layers; for "layerwise", the model alone counts.
         graph: The prepared graph.
         device: Where to compute.
         options: Precision.
         batch_size: Nodes per batch, for "layerwise" and "sampled".
-        memory: Bytes that the result of a layer may take in memory, for "layerwise".
+        memory: Bytes that the result of a layer may take in memory, for "layerwise" and "sampled".
         sampler: Picks the blocks, for "sampled".
         reduction: What of the first layer is done while loading, for "sampled".
     """
@@ -297,7 +371,7 @@ def make_inference(
     step = device.prepare(module, None, options)
     if method == "sampled":
         assert sampler is not None
-        return SampledInference(step, graph, sampler, device, batch_size, reduction)
+        return SampledInference(step, graph, sampler, device, batch_size, reduction, memory)
     loader_for = partial(FullGraphLoader, graph, None, num_layers=module.model.num_layers, transfer=device.put)
     pad = plan_padding(loader_for()).spec if device.capabilities.static_shapes else None
     loader = loader_for(pad=pad)

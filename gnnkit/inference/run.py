@@ -1,0 +1,306 @@
+"""A trained run, opened: its best model with the data, on any backend and device.
+
+Rules: weights are canonical, so the backend is free. Data are those that the run's configuration names, or a graph that
+the caller has; whether they are the run's own is said, not enforced, because new nodes are other data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from gnnkit.backends import Backend, load_backend
+from gnnkit.data import Graph, data_differences, describe_data, prepare_graph
+from gnnkit.datasets import load_dataset
+from gnnkit.devices import Device, StepOptions, choose_device, devices
+from gnnkit.errors import ConfigError
+from gnnkit.inference.predictions import Predictions
+from gnnkit.nn import GNN
+from gnnkit.sampling.neighbor import check_node_ids
+from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
+from gnnkit.train.capabilities import check_capabilities
+from gnnkit.train.checkpoint import BEST, checkpoint_file
+from gnnkit.train.config import TrainConfig
+from gnnkit.train.inference import Inference, JoinedLayers, make_inference
+from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
+
+METHODS = ("layerwise", "full", "sampled")
+"""Ways to compute outputs: layer by layer over all neighbours in bounded memory; in one pass; with fan-outs."""
+
+Nodes = Union[Tensor, ArrayLike, None]
+"""Node ids; None means all nodes."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A trained model with its data. Made by :func:`open_run`.
+
+    Attributes:
+        path: The run folder.
+        model: With the best weights, in evaluation mode.
+        graph: As it was loaded: not prepared, with class names and splits.
+        record: What the run folder says: manifest and history.
+        config: The recorded configuration.
+        device: Where the model runs.
+    """
+
+    path: Path
+    model: GNN
+    graph: Graph
+    record: RunRecord
+    config: RunConfig
+    device: Device
+
+    @cached_property
+    def differences(self) -> List[str]:
+        """In which parts the graph differs from the data of the run, in words. Empty where they are the same."""
+        return data_differences(self.record.manifest["data"], describe_data(self._prepared))
+
+    @property
+    def class_names(self) -> Tuple[str, ...]:
+        """Names of the model's classes, in label order. Empty where the graph has none, or another number of them."""
+        names = self.graph.class_names
+        return names if len(names) == self.model.spec.out_channels else ()
+
+    def on(self, graph: Graph) -> TrainedRun:
+        """The same model on another graph, for example one with new nodes (:func:`gnnkit.data.add_nodes`).
+
+        Args:
+            graph: Not prepared, with features of the width that the model takes.
+
+        Raises:
+            ConfigError: It has no features, or features of another width.
+        """
+        check_width(self.model, graph)
+        return replace(self, graph=graph)
+
+    def predict(
+        self,
+        nodes: Nodes = None,
+        *,
+        method: str = "layerwise",
+        fanouts: Optional[Sequence[int]] = None,
+        batch_size: Optional[int] = None,
+    ) -> Predictions:
+        """Compute outputs.
+
+        Args:
+            nodes: Node ids. Shape [M], integers. None: all nodes of the graph.
+            method: "layerwise" (over all neighbours, layer by layer, in bounded memory), "full" (one pass over the
+                whole graph) or "sampled".
+            fanouts: Neighbours per layer for "sampled", seeds first; -1 takes all. None: those of the run.
+            batch_size: Nodes per batch. None: the run's, or 4,096; 1,024 where it sampled nothing.
+
+        Returns:
+            Outputs in the order of ``nodes``. What is larger than the run's ``train.eval_memory`` is mapped from a
+            temporary file, except for "full".
+
+        Raises:
+            ConfigError: No such method, fan-outs that do not fit, or no nodes.
+            DataError: A node id that the graph does not have.
+        """
+        ids = self._ids(nodes)
+        config = self._settings(method, fanouts, batch_size)
+        module = LossModule(self.model, NodeClassification())  # The batches have no labels: its loss is not computed.
+        outputs = self._inference(config, module).outputs(ids)
+        return Predictions(ids, outputs, self.graph.is_multi_label, self.class_names)
+
+    def embed(
+        self,
+        nodes: Nodes = None,
+        *,
+        layers: Optional[Sequence[int]] = None,
+        method: str = "layerwise",
+        fanouts: Optional[Sequence[int]] = None,
+        batch_size: Optional[int] = None,
+    ) -> Dict[int, Tensor]:
+        """Compute embeddings: what layers hand on, after normalisation and activation.
+
+        Those of the last layer are the model's outputs, unless a head follows (jumping knowledge).
+
+        Args:
+            nodes: As for :meth:`predict`.
+            layers: Which layers, counted from 1 at the input. None: all.
+            method: As for :meth:`predict`.
+            fanouts: As for :meth:`predict`.
+            batch_size: As for :meth:`predict`.
+
+        Returns:
+            By layer, [M, width] in the order of ``nodes``, of the type of outputs.
+
+        Raises:
+            ConfigError: No such layer; or as :meth:`predict`.
+            DataError: As :meth:`predict`.
+        """
+        ids = self._ids(nodes)
+        wanted = self._wanted_layers(layers)
+        config = self._settings(method, fanouts, batch_size)
+        module = JoinedLayers(self.model, wanted)
+        inference = self._inference(config, module)
+        if isinstance(inference, LayerwiseInference):
+            return inference.layers(ids, wanted)
+        widths = [self.model.spec.conv_spec(layer - 1).out_width for layer in wanted]
+        return dict(zip(wanted, torch.split(inference.outputs(ids), widths, dim=1)))
+
+    def close(self) -> None:
+        """Release the device."""
+        self.device.close()
+
+    @cached_property
+    def _prepared(self) -> Graph:
+        """The graph with what the convolution asks for."""
+        kind = self.model.spec.kind
+        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+
+    def _ids(self, nodes: Nodes) -> Tensor:
+        if nodes is None:
+            return torch.arange(self.graph.num_nodes)
+        return torch.from_numpy(check_node_ids(nodes, self.graph.num_nodes, "nodes"))
+
+    def _wanted_layers(self, layers: Optional[Sequence[int]]) -> List[int]:
+        known = range(1, self.model.num_layers + 1)
+        wanted = sorted(set(known if layers is None else layers))
+        unknown = [layer for layer in wanted if layer not in known]
+        if unknown or not wanted:
+            received = f"layer {unknown[0]}" if unknown else "no layer"
+            raise ConfigError(f"Received {received}; the model has layers 1 to {self.model.num_layers}.")
+        return wanted
+
+    def _settings(self, method: str, fanouts: Optional[Sequence[int]], batch_size: Optional[int]) -> TrainConfig:
+        """The recorded settings, with evaluation as it is asked for."""
+        recorded = self.config.train
+        if method not in METHODS:
+            raise ConfigError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
+        if fanouts is not None and method != "sampled":
+            raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
+        taken = list(fanouts) if fanouts is not None else recorded.eval_fanouts or recorded.fanouts
+        if method == "sampled" and taken is None:
+            raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
+        if batch_size is None and method == recorded.evaluation:
+            batch_size = recorded.eval_batch_size
+        config = replace(recorded, evaluation=method, eval_fanouts=taken, eval_batch_size=batch_size)
+        return config.resolved(self.model.num_layers, static_shapes=self.device.capabilities.static_shapes)
+
+    def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
+        spec, is_sampled = self.model.spec, config.evaluation == "sampled"
+        sampler = None
+        if is_sampled:
+            sampler = make_sampler(self._prepared, spec.kind, config, config.eval_fanouts, self.config.seed)
+        return make_inference(
+            config.evaluation,
+            module,
+            in_precision(self._prepared, config.precision),
+            self.device,
+            StepOptions(config.precision),
+            batch_size=config.eval_batch_size or 0,
+            memory=config.eval_memory * 1e9,
+            sampler=sampler,
+            reduction=input_reduction(spec, config.fuse_first_layer) if is_sampled else None,
+        )
+
+
+def open_run(
+    run: Union[str, Path],
+    *,
+    backend: Union[str, Backend, None] = None,
+    device: Union[str, Device] = "auto",
+    graph: Optional[Graph] = None,
+    data_dir: Union[str, Path, None] = None,
+    precision: Optional[str] = None,
+) -> TrainedRun:
+    """Open a run folder: the best model, and data to use it on.
+
+    Args:
+        run: The run folder.
+        backend: Name of a backend, or one that is loaded; it need not be the one that the run was trained on, which
+            None takes.
+        device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
+        graph: Data to use instead of the run's, not prepared. None loads those that the configuration names.
+        data_dir: Where their files are looked for first. None: where the run looked.
+        precision: "float32", "bfloat16" or "float64". None: the run's.
+
+    Returns:
+        The run; ``differences`` says whether the data are the run's own. Close it to release a device that is held.
+
+    Raises:
+        CheckpointError: It is no run folder, it has no checkpoint, or the checkpoint is damaged.
+        ConfigError: The folder is damaged, does not say which data it had, or the features have another width.
+        CapabilityError: The backend or the device does not do what the model needs.
+        GnnkitError: Backend, device or data cannot be used.
+
+    Example:
+        >>> import tempfile, gnnkit
+        >>> from gnnkit.inference import open_run
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer = gnnkit.Trainer(device="cpu", epochs=2, run_dir=folder, progress=False)
+        ...     _ = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+        ...     run = open_run(folder, graph=graph)
+        >>> run.differences, tuple(run.predict([0, 33]).outputs.shape), sorted(run.embed([0]))
+        ([], (2, 4), [1, 2])
+    """
+    path = Path(run)
+    weights = checkpoint_file(path, BEST)
+    record = read_run(path)
+    config = load_config(base=recorded_config(path))
+    if precision is not None:
+        config.train.precision = precision
+    loaded = _backend(backend, config)
+    chosen = _device(device, loaded, config)
+    model = load_model(weights, loaded).eval()
+    check_capabilities(
+        loaded, chosen, conv=model.spec.conv, precision=config.train.precision, task=NodeClassification.name
+    )
+    if config.train.precision == "float64":
+        model = model.double()
+    if graph is None:
+        graph = _load_data(path, config, data_dir)
+    check_width(model, graph)
+    return TrainedRun(path, model, graph, record, config, chosen)
+
+
+def check_width(model: GNN, graph: Graph) -> None:
+    """Refuse a graph whose features a model does not take.
+
+    Raises:
+        ConfigError: It has none, or they have another width.
+    """
+    if graph.num_features != model.spec.in_channels:
+        raise ConfigError(
+            f"The model takes {model.spec.in_channels} features, graph {graph.name!r} has {graph.num_features}. "
+            "Give the data that the run was trained on, or data prepared in the same way."
+        )
+
+
+def _backend(backend: Union[str, Backend, None], config: RunConfig) -> Backend:
+    if isinstance(backend, Backend):
+        return backend
+    is_same = backend is None or backend == config.backend
+    return load_backend(backend or config.backend, config.backend_options if is_same else None)
+
+
+def _device(device: Union[str, Device], backend: Backend, config: RunConfig) -> Device:
+    if isinstance(device, Device):
+        return device
+    chosen = choose_device(device, backend, config.device_options if device == config.device else {})
+    if device == "auto" and devices.name_of(type(chosen)) == config.device:
+        chosen.configure(config.device_options)
+    return chosen
+
+
+def _load_data(path: Path, config: RunConfig, data_dir: Union[str, Path, None]) -> Graph:
+    if "dataset" not in recorded_config(path):
+        raise ConfigError(
+            f"The run {path} was made from a graph in memory and does not say where that came from. Give the graph: "
+            "gnnkit.inference.open_run(run, graph=...)."
+        )
+    data = config.dataset
+    where = data.data_dir if data_dir is None else data_dir
+    return load_dataset(data.name, data_dir=where, download=data.download, seed=config.seed, **dict(data.options))
