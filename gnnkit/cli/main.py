@@ -18,6 +18,7 @@ from gnnkit.cli import (
     doctor,
     new_plugin,
     plan,
+    report,
     reproduce,
     run,
 )
@@ -35,6 +36,7 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
 app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.convert_weights)
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
+app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)

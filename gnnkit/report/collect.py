@@ -1,7 +1,7 @@
 """What a report knows about a run: from its folder, from its data, and computed from its checkpoint.
 
-Rules: a folder that is none of a run is an error. Anything else that cannot be had is left out, and ``missing`` says why
-in a sentence that the page shows: a report of what there is helps more than none.
+Rules: a folder that is none of a run is an error. Anything else that cannot be had is left out, and ``missing`` says
+why in a sentence that the page shows: a report of what there is helps more than none.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from gnnkit.nn import GNN, ConvKind, ModelSpec
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, score_classes
 from gnnkit.report.statistics import DataStatistics, describe_graph
+from gnnkit.report.words import metric_name
+from gnnkit.tasks import NodeClassification
 from gnnkit.train import EpochRecord, Measurement, RunRecord, Trainer, measure, read_run, recorded_config
 
 
@@ -79,6 +81,7 @@ class RunFacts:
         record: Manifest and history.
         config: The merged configuration.
         warnings: What a reader must know before anything else.
+        is_comparable: Whether its data are those of the first run on the page.
         missing: Why a part is not there, by part: "data", "predictions", "maps", "stages".
         data: Statistics of the graph.
         num_parameters: Numbers that were learnt; None without a checkpoint.
@@ -93,6 +96,7 @@ class RunFacts:
     record: RunRecord
     config: Dict[str, Any]
     warnings: List[str] = field(default_factory=list)
+    is_comparable: bool = True
     missing: Dict[str, str] = field(default_factory=dict)
     data: Optional[DataStatistics] = None
     num_parameters: Optional[int] = None
@@ -110,13 +114,16 @@ class RunFacts:
     def metric(self) -> str:
         """The metric that picked the best model."""
         named = [key[len("valid_") :] for key in self.result if key.startswith("valid_")]
-        return named[0].replace("_", " ") if named else "metric"
+        return metric_name(named[0]) if named else "metric"
 
     @property
     def best(self) -> Optional[EpochRecord]:
         """The epoch with the best validation metric; None if no epoch was evaluated."""
         evaluated = [record for record in self.record.history if record.valid_metric is not None]
-        return max(evaluated, key=lambda record: record.valid_metric or 0.0) if evaluated else None
+        named = [record for record in evaluated if record.epoch == self.result.get("best_epoch")]
+        if named or not evaluated:
+            return named[0] if named else None
+        return max(evaluated, key=lambda record: (record.valid_metric or 0.0, -(record.valid_loss or 0.0)))
 
     def attempt(self, part: str, work: Callable[[], None]) -> None:
         """Do something that may be impossible, and keep the reason if it is."""
@@ -206,18 +213,23 @@ def _how_it_ended(run: RunFacts) -> str:
 def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> None:
     """Scores and maps, from the weights of the best epoch."""
     trained = open_run(run.path, backend=options.backend, device=options.device, graph=graph)
-    different = list(trained.differences)
-    if different:
+    if trained.differences:
         run.warnings.append(
-            f"The data are not those that {run.label} was trained on; what differs: {', '.join(different)}. "
+            f"The data are not those that {run.label} was trained on; what differs: {', '.join(trained.differences)}. "
             "Scores and maps are of the data at hand."
         )
     run.num_parameters = sum(parameter.numel() for parameter in trained.model.parameters())
-    _score(run, trained, graph)
-    run.attempt("maps", lambda: _map(run, trained, graph, options))
+    try:
+        run.attempt("predictions", lambda: _score(run, trained, graph))
+        run.attempt("maps", lambda: _map(run, trained, graph, options))
+    finally:
+        trained.close()
 
 
 def _score(run: RunFacts, trained: TrainedRun, graph: Graph) -> None:
+    task = run.record.manifest.get("task", NodeClassification.name)
+    if task != NodeClassification.name:
+        raise ConfigError(f"The task is {task}: outputs are embeddings, not scores of classes.")
     if graph.y is None:
         raise ConfigError("The data have no labels, so predictions cannot be judged.")
     for split in ("test", "valid", "train"):
@@ -272,6 +284,7 @@ def _compare_data(runs: Sequence[RunFacts], graphs: Sequence[Optional[Graph]]) -
     first = runs[0]
     for run in runs[1:]:
         differences = _differences(first, run, graphs[0])
+        run.is_comparable = not differences
         if differences:
             names = first.record.manifest["data"]["name"], run.record.manifest["data"]["name"]
             run.warnings.append(

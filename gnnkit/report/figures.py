@@ -1,6 +1,7 @@
 """The figures of a report, each as a function from what it shows and a theme to a matplotlib figure.
 
-Rules: those of ``style``. Names stand where they cannot meet each other: beside a row of their own, or in a legend below.
+Rules: those of ``style``. Names stand where they cannot meet each other: beside a row of their own, or in a legend
+below.
 """
 
 from __future__ import annotations
@@ -219,7 +220,15 @@ def draw_map(points: np.ndarray, classes: np.ndarray, names: Sequence[str], them
     for marker in dict.fromkeys(marker for _, marker in styles.values()):
         mine = [i for i in order if styles[int(classes[i])][1] == marker]
         colours = [styles[int(classes[i])][0] for i in mine]
-        axes.scatter(*points[mine].T, s=size, c=colours, marker=marker, linewidths=0.25, edgecolors=theme.background)
+        axes.scatter(
+            points[mine, 0],
+            points[mine, 1],
+            s=size,
+            c=colours,
+            marker=marker,
+            linewidths=0.25,
+            edgecolors=theme.background,
+        )
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.margins(0.03)
@@ -244,9 +253,7 @@ def draw_stages(stages: Mapping[str, float], theme: Theme) -> Figure:
     values = np.array(list(stages.values())) * 1000
     axes.barh(rows, values, height=0.66, color=theme.colour(0))
     for row, value in zip(rows, values):
-        axes.annotate(
-            _milliseconds(float(value)), (value, row), xytext=(4, 0), textcoords="offset points", va="center"
-        )
+        axes.annotate(_milliseconds(float(value)), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
     _name_rows(axes, list(stages))
     axes.set(xlabel="milliseconds a batch", xlim=(0, float(values.max()) * 1.2 or 1))
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -280,9 +287,7 @@ def _legend_height(labels: Sequence[str]) -> float:
     return 0.12 + 0.2 * math.ceil(len(labels) / _legend_columns(labels)) if labels else 0.0
 
 
-def _legend_below(
-    figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]
-) -> None:
+def _legend_below(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
     """A legend below everything; the figure grows by its height, so that the rest keeps its size."""
     if not handles:
         return

@@ -8,6 +8,7 @@ a dark version, and the browser takes the one that it wants.
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
 from typing import List, Sequence, Tuple
 
@@ -29,7 +30,7 @@ class Picture:
         dark: One for dark backgrounds.
         size: Width and height in pixels.
         alt: What is to be seen, for those who do not see it.
-        caption: Stands below; empty for none.
+        caption: Stands above.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Picture:
     dark: bytes
     size: Tuple[int, int]
     alt: str
-    caption: str = ""
+    caption: str
 
     @property
     def width(self) -> int:
@@ -69,6 +70,7 @@ class Table:
         columns: Heads of the columns.
         rows: Cells, as many as there are columns.
         numbers: Whether the cells after the first are numbers of one kind, put below each other.
+        text_columns: So many of the first columns are text all the same.
         folded: Whether it is shown only when asked for.
         best: Row and column of cells to be marked.
     """
@@ -77,6 +79,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: bool = False
+    text_columns: int = 1
     folded: bool = False
     best: Sequence[Tuple[int, int]] = ()
 
@@ -101,6 +104,8 @@ class Panel:
 
     Attributes:
         title: Empty for a section that has one panel.
+        is_common: Whether it is about all runs, and stands above those of each.
+        is_spacious: Whether figures are shown large where there is room.
         notes: Sentences.
         legend: Names of colours in the figures.
         pictures: Figures.
@@ -108,6 +113,8 @@ class Panel:
     """
 
     title: str = ""
+    is_common: bool = False
+    is_spacious: bool = False
     notes: List[str] = field(default_factory=list)
     legend: List[Entry] = field(default_factory=list)
     pictures: List[Picture] = field(default_factory=list)
@@ -158,7 +165,13 @@ def render_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     return environment.get_template("page.html").render(page=page, light=LIGHT, dark=DARK)
+
+
+def _breakable(text: str) -> List[str]:
+    """Parts of a text, which a line may end after: of paths, settings and the like."""
+    return re.split(r"(?<=[./_=-])(?=\w)", text)
 
 
 def _uri(png: bytes) -> str:

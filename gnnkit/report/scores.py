@@ -74,8 +74,9 @@ def score_classes(outputs: Tensor, y: Tensor, split: str) -> Optional[ClassScore
         return _score_columns(outputs, y, split)
     true, found = y[kept].numpy(), outputs.argmax(dim=-1)[kept].numpy()
     classes = np.arange(num_classes)
-    columns = precision_recall_fscore_support(true, found, labels=classes, zero_division=0.0)
-    return ClassScores(split, len(true), *columns, confusion=confusion_matrix(true, found, labels=classes))
+    confusion = confusion_matrix(true, found, labels=classes)
+    precision, recall, f1, support = precision_recall_fscore_support(true, found, labels=classes, zero_division=0.0)
+    return ClassScores(split, len(true), precision, recall, f1, support, confusion)
 
 
 def _score_columns(outputs: Tensor, y: Tensor, split: str) -> ClassScores:

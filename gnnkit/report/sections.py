@@ -17,8 +17,9 @@ from gnnkit.report.collect import RunFacts
 from gnnkit.report.figures import MOST_ROWS, Curve
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
-from gnnkit.report.style import DARK, LIGHT, Theme, as_png, class_label, drawable, png_size, themed
-from gnnkit.report.words import count, number, percent, seconds, splits
+from gnnkit.report.statistics import DataStatistics
+from gnnkit.report.style import DARK, LIGHT, Theme, as_png, drawable, png_size, themed
+from gnnkit.report.words import day_and_time, number, percent, seconds, split_name
 
 Draw = Callable[[Theme], Figure]
 
@@ -38,7 +39,7 @@ class Gallery:
         self.files: Dict[Path, bytes] = {}
 
     def picture(
-        self, run: Optional[RunFacts], name: str, draw: Draw, alt: str, caption: str = "", alone: Optional[Draw] = None
+        self, run: Optional[RunFacts], name: str, draw: Draw, alt: str, caption: str, alone: Optional[Draw] = None
     ) -> Picture:
         """Draw a figure.
 
@@ -47,7 +48,7 @@ class Gallery:
             name: Of its file, without ending.
             draw: Makes the figure.
             alt: What is to be seen.
-            caption: Stands below.
+            caption: Stands above.
             alone: Makes the figure for the file, where that needs more than the page's.
         """
         light, dark = (_png(draw, theme) for theme in (LIGHT, DARK))
@@ -73,9 +74,7 @@ def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
     ]
 
 
-def _of_each(
-    runs: Sequence[RunFacts], gallery: Gallery, make: Callable[[RunFacts, Gallery], Panel]
-) -> List[Panel]:
+def _of_each(runs: Sequence[RunFacts], gallery: Gallery, make: Callable[[RunFacts, Gallery], Panel]) -> List[Panel]:
     panels = []
     for run in runs:
         panel = make(run, gallery)
@@ -90,9 +89,7 @@ def curve_label(run: RunFacts, runs: Sequence[RunFacts]) -> str:
 
 
 def _training(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
-    curves = [
-        Curve(curve_label(run, runs), run.record.history, run.best.epoch if run.best else None) for run in runs
-    ]
+    curves = [Curve(curve_label(run, runs), run.record.history, run.best.epoch if run.best else None) for run in runs]
     owner = runs[0] if len(runs) == 1 else None
     panel = Panel()
     panel.pictures.append(
@@ -155,10 +152,7 @@ def _common_scores(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
     scored = {curve_label(run, runs): run.scores for run in runs if run.scores is not None}
     scores = [found for found in scored.values() if found is not None]
     names = [run.data.class_names for run in runs if run.scores is not None and run.data is not None]
-    if len(scores) < 2 or any(
-        names[0] != others or not np.array_equal(scores[0].support, found.support)
-        for others, found in zip(names, scores)
-    ):
+    if len(scores) < 2 or not all(run.is_comparable for run in runs):
         return []
     best = {name: float(found.f1.mean()) for name, found in zip(scored, scores)}
     words = "; ".join(f"{name}: mean over classes {number(value)}" for name, value in best.items())
@@ -167,9 +161,9 @@ def _common_scores(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
         "scores",
         lambda theme: figures.draw_class_scores(dict(zip(scored, scores)), names[0], theme),
         f"F1 score of each class by run. {words}.",
-        f"F1 score by class on the {splits(scores[0].split)} nodes{_rows_shown(len(names[0]))}",
+        f"F1 score by class on the {split_name(scores[0].split)} nodes{_rows_shown(len(names[0]))}",
     )
-    return [Panel("All runs", pictures=[picture])]
+    return [Panel("All runs", is_common=True, pictures=[picture])]
 
 
 def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
@@ -177,7 +171,7 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     if scores is None or run.data is None:
         return Panel(notes=[f"No predictions: {_reason(run, 'predictions')}"])
     names = run.data.class_names
-    where = f"{scores.num_nodes:,} {splits(scores.split)} nodes"
+    where = f"{scores.num_nodes:,} {split_name(scores.split)} nodes"
     panel = Panel(notes=[f"Computed for this page with the weights of the best epoch, on {where}."])
     if scores.accuracy is not None:
         panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(float(scores.f1.mean()))}."
@@ -187,7 +181,7 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
                 "confusion",
                 lambda theme: figures.draw_confusion(scores, names, theme),
                 f"Confusion matrix of {run.label} on {where}: {percent(scores.accuracy)} are on the diagonal.",
-                f"Confusion matrix: percent of each true class{_rows_shown(len(names))}",
+                f"Confusion matrix, percent of each true class{_rows_shown(len(names))}",
             )
         )
     else:
@@ -219,7 +213,9 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     mistakes = scores.mistakes(5)
     if mistakes:
         rows = [[numbered(true, names), numbered(found, names), f"{nodes:,}"] for true, found, nodes in mistakes]
-        panel.tables.append(Table("Most frequent mistakes", ["true class", "predicted", "nodes"], rows, numbers=True))
+        panel.tables.append(
+            Table("Most frequent mistakes", ["true class", "predicted", "nodes"], rows, numbers=True, text_columns=2)
+        )
     return panel
 
 
@@ -229,12 +225,14 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
     names, first = run.data.class_names, run.maps[0]
     methods = " and ".join(dict.fromkeys(found.method for found in run.maps))
     panel = Panel(
+        is_spacious=True,
         notes=[
             f"{methods} of {len(first.points):,} of {run.data.sizes['nodes']:,} nodes, coloured by their true class"
             + (" (of several, the first)." if run.data.multi_label else ".")
         ],
         legend=[class_entry(int(c), numbered(int(c), names)) for c in np.unique(first.classes) if c >= 0],
     )
+    is_mixed = len({found.method for found in run.maps}) > 1
     for found in run.maps:
         what = "the outputs" if found is run.maps[-1] else "after its activation"
         panel.pictures.append(
@@ -245,7 +243,7 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
                     found.points, found.classes, names, theme, legend=False
                 ),
                 f"{found.method} of layer {found.layer} of {run.label}: {len(found.points):,} nodes as points.",
-                f"Layer {found.layer}, {found.width} wide, {what} ({found.method})",
+                f"Layer {found.layer}, {found.width} wide, {what}" + (f" ({found.method})" if is_mixed else ""),
                 lambda theme, found=found: figures.draw_map(  # type: ignore[misc]
                     found.points, found.classes, names, theme, legend=True
                 ),
@@ -256,12 +254,11 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
 
 def _data(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
     """One panel for runs of the same data, else one for each."""
-    described = [run.data for run in runs if run.data is not None]
-    is_common = len(described) == len(runs) > 1 and all(data == described[0] for data in described)
-    panels = _of_each(runs, gallery, _data_of)
+    is_common = len(runs) > 1 and all(run.is_comparable for run in runs)
+    first = next((run for run in runs if run.data is not None), runs[0])
+    panels = _of_each([first] if is_common else runs, gallery, _data_of)
     if is_common:
-        panels[0].title = "Of all runs"
-        return panels[:1]
+        panels[0].notes.insert(0, "All runs have these data.")
     return panels
 
 
@@ -275,7 +272,7 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
             run,
             "degrees",
             lambda theme: figures.draw_degrees(data, theme),
-            f"Histogram of degrees: mean {data.mean_degree:.1f}, median {data.median_degree}, largest {data.max_degree:,}.",
+            f"Histogram of degrees: mean {data.mean_degree:.1f}, median {data.median_degree}, most {data.max_degree}.",
             "How many nodes have how many neighbours",
         )
     )
@@ -296,3 +293,94 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
     if data.classes.any():
         panel.tables.append(_class_table(data))
     return panel
+
+
+def _graph_rows(data: DataStatistics) -> List[List[str]]:
+    rows = [[name, f"{size:,}"] for name, size in data.sizes.items()]
+    if data.undirected is not None:
+        rows.append(["direction", "undirected: every edge has its reverse" if data.undirected else "directed"])
+    rows.append(
+        ["edges to a node", f"mean {data.mean_degree:.1f}, median {data.median_degree}, most {data.max_degree:,}"]
+    )
+    homophily = data.homophily
+    if homophily is None:
+        why = "not defined: a node can have several classes" if data.multi_label else "no labelled neighbours"
+        rows.append(["homophily", why])
+    else:
+        rows.append(
+            [
+                "edge homophily",
+                f"{homophily.edge:.3f}: the share of edges within a class; by chance {homophily.chance:.3f}",
+            ]
+        )
+        rows.append(["adjusted homophily", f"{homophily.adjusted:.3f}: with chance taken out"])
+    return rows
+
+
+def _class_table(data: DataStatistics) -> Table:
+    """Nodes of every class by split, and how many of its neighbours are of the same class."""
+    columns = ["class", "train", "valid", "test", "none"]
+    if data.homophily is not None:
+        columns.append("own class")
+    rows = []
+    for c, sizes in enumerate(data.classes):
+        row = [numbered(c, data.class_names), *(f"{size:,}" for size in sizes)]
+        if data.homophily is not None:
+            row.append(percent(float(data.homophily.by_class[c])))
+        rows.append(row)
+    caption = "Nodes by class" + (", and share of edges from their own" if data.homophily is not None else "")
+    return Table(caption, columns, rows, numbers=True, folded=len(rows) > MOST_ROWS)
+
+
+def _time(run: RunFacts, gallery: Gallery) -> Panel:
+    """What the run recorded, and stages of a batch measured now."""
+    panel = Panel(tables=[Table("Recorded while the run trained", ["", ""], _recorded_times(run))])
+    found = run.measurement
+    if found is None or run.measured is None:
+        panel.notes.append(f"No stages of a batch: {_reason(run, 'stages')}")
+        return panel
+    panel.notes.append(
+        f"Stages of a training batch were measured for this page, on {day_and_time(run.measured)} on the machine that "
+        f"made it: {found.backend} on {found.device}, median of {found.batches} batches, one stage after the other. "
+        f"With loading and steps side by side, as in training, a batch took {seconds(found.seconds_per_batch)}."
+    )
+    slowest = max(found.stages, key=lambda stage: found.stages[stage])
+    panel.pictures.append(
+        gallery.picture(
+            run,
+            "stages",
+            lambda theme: figures.draw_stages(found.stages, theme),
+            f"Time of a batch by stage. Longest: {slowest}, {seconds(found.stages[slowest])}.",
+            "Time of a batch by stage, measured for this page",
+        )
+    )
+    return panel
+
+
+def _recorded_times(run: RunFacts) -> List[List[str]]:
+    history, result = run.record.history, run.result
+    training = sum(record.seconds for record in history)
+    rows = [["training", f"{seconds(training)} in {len(history)} epochs"]]
+    if result:
+        compiling = float(result.get("compile_seconds") or 0)
+        rows.append(["evaluation and saving", seconds(max(float(result["seconds"]) - training - compiling, 0))])
+        if compiling:
+            rows.append(["compilation", seconds(compiling)])
+        rows.append(["together", seconds(float(result["seconds"]))])
+    rows.append(["training nodes", f"{sum(r.nodes_per_second for r in history) / len(history):,.0f} a second"])
+    for name, size in (result.get("memory") or {}).items():
+        rows.append([name.replace("_", " "), f"{size / 2**20:,.0f} MiB"])
+    return rows
+
+
+def numbered(c: int, names: Sequence[str]) -> str:
+    """A class with its number, in full."""
+    return str(c) if names[c] == str(c) else f"{c} {names[c]}"
+
+
+def _rows_shown(num_classes: int) -> str:
+    return f", the {MOST_ROWS} largest of {num_classes:,}" if num_classes > MOST_ROWS else ""
+
+
+def _reason(run: RunFacts, part: str) -> str:
+    return run.missing.get(part) or run.missing.get("predictions") or "it is not known why."

@@ -1,8 +1,8 @@
 """How the report's figures look: two themes, their colours, and names that are safe to draw.
 
-Rules: figures are drawn with matplotlib's objects, never with pyplot; settings hold inside :func:`themed` alone. A figure
-is ``WIDTH`` inches wide, so that its text can be read when a phone shows it 350 pixels wide. Text is drawn as it is: a
-name with dollar signs is no formula.
+Rules: figures are drawn with matplotlib's objects, never with pyplot; settings hold inside :func:`themed` alone. A
+figure is ``WIDTH`` inches wide, so that its text can be read when a phone shows it 350 pixels wide. Text is drawn as it
+is: a name with dollar signs is no formula.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
@@ -130,7 +130,7 @@ THEMES = (LIGHT, DARK)
 @contextmanager
 def themed(theme: Theme) -> Iterator[None]:
     """Settings of matplotlib while figures are made and drawn, whatever the user's own are."""
-    settings: Dict[str, Any] = {
+    settings: Any = {
         "figure.facecolor": theme.background,
         "figure.constrained_layout.h_pad": 0.06,
         "figure.constrained_layout.w_pad": 0.06,
