@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
+from gnnkit.backends import load_backend
+from gnnkit.devices import load_device
 from gnnkit.errors import ConfigError
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
@@ -15,6 +18,8 @@ from gnnkit.report.page import Page, render_page
 from gnnkit.report.sections import Gallery, make_sections
 from gnnkit.report.words import day_and_time
 from gnnkit.train.files import replacing, write_text
+
+_LOG = logging.getLogger(__name__)
 
 PathLike = Union[str, Path]
 
@@ -66,6 +71,7 @@ def write_report(
         ConfigError: A folder is none of a run, a run is given twice, the file exists, or an option has an impossible
             value.
         NotInstalledError: UMAP is asked for and not installed.
+        GnnkitError: The backend or the device that is asked for cannot be used.
 
     Example:
         >>> import tempfile, gnnkit
@@ -101,15 +107,24 @@ def write_report(
             footer=f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}.",
         )
     )
-    page.parent.mkdir(parents=True, exist_ok=True)
-    for picture, content in gallery.files.items():
-        _write_bytes(picture, content)
-    write_text(page, text)
-    return Report(page, list(gallery.files), warnings, {run.label: run.missing for run in facts if run.missing})
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_text(page, text)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot write {page}: {error.strerror}. Say with --output (file=) where it shall be."
+        ) from error
+    kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
+    return Report(page, kept, warnings, {run.label: run.missing for run in facts if run.missing})
 
 
 def _check(options: ReportOptions) -> None:
     check_method(options.map)
+    # A mistake in what was asked for is none of the run's, which the page could do without.
+    if options.backend is not None:
+        load_backend(options.backend)
+    if options.device != "auto":
+        load_device(options.device).close()
     if options.map_nodes < 1:
         raise ConfigError(f"The number of nodes of a map is {options.map_nodes}, expected at least 1.")
     if options.batches < 0:
@@ -123,7 +138,13 @@ def _check_free(page: Path, force: bool) -> None:
         raise ConfigError(f"{page} exists. Choose another name, or say --force (force=True) to replace it.")
 
 
-def _write_bytes(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary:
-        temporary.write_bytes(content)
+def _is_written(file: Path, content: bytes) -> bool:
+    """Write a figure where that is possible: runs of others can be shown, too."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        _LOG.warning("The figure %s is on the page only: %s.", file, error.strerror)
+        return False
+    return True
