@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
-from common import EpochLines, options, out_folder, start
+from common import EpochLines, launch, options, out_folder
 
 import gnnkit
 from gnnkit.data import IGNORED_LABEL
@@ -95,4 +95,4 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

@@ -41,7 +41,7 @@ def out_folder(given: argparse.Namespace, example: str) -> Path:
     return new_run_dir(Path("runs"), example, given.backend) if out is None else out
 
 
-def start(main: Callable[[], object]) -> None:
+def launch(main: Callable[[], object]) -> None:
     """Run an example from the shell: what gnnkit refuses is said in a line."""
     try:
         main()

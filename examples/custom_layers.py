@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Sequence
 
 import torch
-from common import options, start
+from common import launch, options
 from torch import Tensor, nn
 
 import gnnkit
@@ -84,4 +84,4 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, float]:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

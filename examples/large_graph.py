@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import numpy as np
-from common import start
+from common import launch
 
 from gnnkit.data import Graph
 from gnnkit.datasets import import_graph
@@ -89,4 +89,4 @@ def main(argv: Optional[Sequence[str]] = None) -> Graph:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

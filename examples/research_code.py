@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Sequence
 
 import torch
-from common import options, start
+from common import launch, options
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -99,4 +99,4 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Dict, Optional, Sequence
 
-from common import EpochLines, options, out_folder, start
+from common import EpochLines, launch, options, out_folder
 
 import gnnkit
 from gnnkit.data import Graph
@@ -80,4 +80,4 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

@@ -21,6 +21,7 @@ from gnnkit.cli import (
     new_plugin,
     plan,
     predict,
+    report,
     reproduce,
     run,
 )
@@ -41,6 +42,7 @@ app.command("embed", epilog=embed.EXAMPLE)(embed.embed)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.convert_weights)
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
+app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)

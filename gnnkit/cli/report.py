@@ -1,0 +1,55 @@
+"""``gnnkit report``: one page about one run, or about several side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional
+
+import typer
+
+from gnnkit.cli.output import print_json, reports_errors
+
+EXAMPLE = "Example: gnnkit report runs/20240101-120000-cora-gcn-pyg"
+
+
+@reports_errors
+def report(
+    runs: List[str] = typer.Argument(..., metavar="RUN...", help="Run folders; several are compared."),
+    output: Optional[Path] = typer.Option(
+        None, help="The page.  [default: report.html in the run folder, or here for several]"
+    ),
+    force: bool = typer.Option(False, "--force", help="Replace the page if it is there."),
+    data_dir: Optional[str] = typer.Option(None, help="Where the data sets' files are looked for first."),
+    backend: Optional[str] = typer.Option(None, help="Graph library that computes outputs.  [default: the run's]"),
+    device: str = typer.Option("auto", help="Where it does."),
+    map: str = typer.Option("auto", help="How embeddings get into the plane: auto, umap, tsne, pca."),
+    map_nodes: int = typer.Option(1500, help="Most nodes in a map."),
+    batches: int = typer.Option(5, help="Training batches whose stages are measured; 0 measures none."),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Write a page about runs: curves, predictions, embeddings, data, time, settings. It opens without a network."""
+    from gnnkit.report import write_report
+
+    done = write_report(
+        runs,
+        output,
+        force=force,
+        data_dir=data_dir,
+        backend=backend,
+        device=device,
+        map=map,
+        map_nodes=map_nodes,
+        batches=batches,
+    )
+    if json:
+        print_json(done.to_dict())
+        return
+    for warning in done.warnings:
+        print(f"note: {warning}")
+    for run, missing in done.missing.items():
+        for part, reason in missing.items():
+            print(f"{run}: no {part}. {reason}")
+    print(f"page:     {done.file}")
+    for folder in dict.fromkeys(figure.parent for figure in done.figures):
+        print(f"figures:  {folder}")

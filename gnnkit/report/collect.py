@@ -1,0 +1,322 @@
+"""What a report knows about a run: from its folder, from its data, and computed from its checkpoint.
+
+Rules: a folder that is none of a run is an error. Anything else that cannot be had is left out, and ``missing`` says
+why in a sentence that the page shows: a report of what there is helps more than none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+
+from gnnkit.backends import load_backend
+from gnnkit.data import IGNORED_LABEL, Graph, data_differences, describe_data, prepare_graph
+from gnnkit.datasets import load_dataset
+from gnnkit.devices import choose_device
+from gnnkit.errors import ConfigError, GnnkitError
+from gnnkit.inference import TrainedRun, open_run
+from gnnkit.nn import GNN, ConvKind, ModelSpec
+from gnnkit.report.maps import METHODS, project, sample_nodes
+from gnnkit.report.scores import ClassScores, score_classes
+from gnnkit.report.statistics import DataStatistics, describe_graph
+from gnnkit.report.words import metric_name
+from gnnkit.tasks import NodeClassification
+from gnnkit.train import EpochRecord, Measurement, RunRecord, Trainer, measure, read_run, recorded_config
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is made with.
+
+    Attributes:
+        backend: Graph library that computes outputs. None: the run's.
+        device: Where it does; "auto" takes the best that is ready.
+        graph: The data of all runs. None: those that their configurations name.
+        data_dir: Where the files of data sets are looked for first.
+        map: How embeddings are put into the plane: "umap", "tsne", "pca", or "auto".
+        map_nodes: Most nodes of a map.
+        batches: Training batches that are measured, on the run's own backend and device; 0 measures none.
+    """
+
+    backend: Optional[str] = None
+    device: str = "auto"
+    graph: Optional[Graph] = None
+    data_dir: Union[str, Path, None] = None
+    map: str = "auto"
+    map_nodes: int = 1500
+    batches: int = 5
+
+
+@dataclass(frozen=True)
+class EmbeddingMap:
+    """The embeddings of one layer in the plane.
+
+    Attributes:
+        layer: Counted from 1.
+        width: Of the embeddings.
+        method: "UMAP", "t-SNE" or "PCA".
+        points: Shape [M, 2].
+        classes: Class of each node, the lowest of several, -1 for none. Shape [M], int64.
+    """
+
+    layer: int
+    width: int
+    method: str
+    points: np.ndarray
+    classes: np.ndarray
+
+
+@dataclass
+class RunFacts:
+    """Everything that a page says about a run.
+
+    Attributes:
+        path: The run folder.
+        label: What the page calls it.
+        record: Manifest and history.
+        config: The merged configuration.
+        warnings: What a reader must know before anything else.
+        is_comparable: Whether its data are those of the first run on the page.
+        missing: Why a part is not there, by part: "data", "predictions", "maps", "stages".
+        data: Statistics of the graph.
+        num_parameters: Numbers that were learnt; None without a checkpoint.
+        scores: Of the predictions by the best checkpoint.
+        maps: By layer.
+        measurement: Stages of a training batch.
+        measured: When that was.
+    """
+
+    path: Path
+    label: str
+    record: RunRecord
+    config: Dict[str, Any]
+    warnings: List[str] = field(default_factory=list)
+    is_comparable: bool = True
+    missing: Dict[str, str] = field(default_factory=dict)
+    data: Optional[DataStatistics] = None
+    num_parameters: Optional[int] = None
+    scores: Optional[ClassScores] = None
+    maps: List[EmbeddingMap] = field(default_factory=list)
+    measurement: Optional[Measurement] = None
+    measured: Optional[datetime] = None
+
+    @property
+    def result(self) -> Dict[str, Any]:
+        """What the run says that came out; empty if it did not come to its end."""
+        return dict(self.record.manifest.get("result") or {})
+
+    @property
+    def metric(self) -> str:
+        """The metric that picked the best model."""
+        named = [key[len("valid_") :] for key in self.result if key.startswith("valid_")]
+        return metric_name(named[0]) if named else "metric"
+
+    @property
+    def best(self) -> Optional[EpochRecord]:
+        """The epoch with the best validation metric; None if no epoch was evaluated."""
+        evaluated = [record for record in self.record.history if record.valid_metric is not None]
+        named = [record for record in evaluated if record.epoch == self.result.get("best_epoch")]
+        if named or not evaluated:
+            return named[0] if named else None
+        return max(evaluated, key=lambda record: (record.valid_metric or 0.0, -(record.valid_loss or 0.0)))
+
+    def attempt(self, part: str, work: Callable[[], None]) -> None:
+        """Do something that may be impossible, and keep the reason if it is."""
+        try:
+            work()
+        except GnnkitError as error:
+            self.missing[part] = str(error)
+
+
+def collect(runs: Sequence[Union[str, Path]], options: ReportOptions) -> List[RunFacts]:
+    """Gather what there is to say about runs.
+
+    Args:
+        runs: Run folders.
+        options: What to compute, and with what.
+
+    Raises:
+        ConfigError: One of them is no run folder, has no finished epoch, or is given twice.
+    """
+    paths = [Path(run) for run in runs]
+    resolved = [path.resolve() for path in paths]
+    for path, whole in zip(paths, resolved):
+        if resolved.count(whole) > 1:
+            raise ConfigError(f"The run {path} is given twice. Give each run once.")
+    # Every folder is looked at before anything is computed.
+    records = [read_run(path) for path in paths]
+    configs = [recorded_config(path) for path in paths]
+    facts = []
+    graphs: List[Optional[Graph]] = []
+    for path, label, record, config in zip(paths, run_labels(resolved), records, configs):
+        run = RunFacts(path, label, record, config)
+        graphs.append(_fill(run, options))
+        facts.append(run)
+    _compare_data(facts, graphs)
+    return facts
+
+
+def run_labels(paths: Sequence[Path]) -> List[str]:
+    """Names that tell runs apart: of their folders, with the folders above where those are equal."""
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        labels = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
+
+
+def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
+    """Everything about one run; its graph is handed back for comparisons."""
+    if not run.record.is_complete:
+        run.warnings.append(_how_it_ended(run))
+    graph: Optional[Graph] = None
+    try:
+        graph = options.graph if options.graph is not None else _load(run.config, options)
+    except GnnkitError as error:
+        for part in ("data", "predictions", "maps", "stages"):
+            run.missing[part] = f"The data could not be loaded. {error}"
+        return None
+    run.data = describe_graph(graph)
+    run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options))
+    if options.batches:
+        run.attempt("stages", lambda: _measure(run, graph, options.batches))
+    else:
+        run.missing["stages"] = "Stages of a batch were not measured for this page."
+    return graph
+
+
+def _load(config: Dict[str, Any], options: ReportOptions) -> Graph:
+    data = config.get("dataset")
+    if data is None:
+        raise ConfigError("The run does not say which data set it was trained on: its graph was made in a program.")
+    where = data.get("data_dir") if options.data_dir is None else options.data_dir
+    settings = data.get("options") or {}
+    return load_dataset(
+        data["name"], data_dir=where, download=data.get("download", True), seed=config["seed"], **settings
+    )
+
+
+def _how_it_ended(run: RunFacts) -> str:
+    manifest, epochs = run.record.manifest, len(run.record.history)
+    status = manifest.get("status")
+    reached = f"after {epochs} epoch{'s' if epochs != 1 else ''}"
+    if status == "running":
+        return f"The run {run.label} has not ended, or was killed: what is shown is what it had {reached}."
+    return f"The run {run.label} did not come to its end ({status}, {manifest.get('error')}): it stopped {reached}."
+
+
+def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> None:
+    """Scores and maps, from the weights of the best epoch."""
+    trained = open_run(run.path, backend=options.backend, device=options.device, graph=graph)
+    if trained.differences:
+        run.warnings.append(
+            f"The data are not those that {run.label} was trained on; what differs: {', '.join(trained.differences)}. "
+            "Scores and maps are of the data at hand."
+        )
+    run.num_parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    try:
+        run.attempt("predictions", lambda: _score(run, trained, graph))
+        run.attempt("maps", lambda: _map(run, trained, graph, options))
+    finally:
+        trained.close()
+
+
+def _score(run: RunFacts, trained: TrainedRun, graph: Graph) -> None:
+    task = run.record.manifest.get("task", NodeClassification.name)
+    if task != NodeClassification.name:
+        raise ConfigError(f"The task is {task}: outputs are embeddings, not scores of classes.")
+    if graph.y is None:
+        raise ConfigError("The data have no labels, so predictions cannot be judged.")
+    for split in ("test", "valid", "train"):
+        nodes = graph.splits.get(split)
+        if nodes is None or not nodes.numel():
+            continue
+        run.scores = score_classes(trained.predict(nodes).outputs, graph.y[nodes], split)
+        if run.scores is not None:
+            return
+    raise ConfigError("No node of a split has a label, so predictions cannot be judged.")
+
+
+def _map(run: RunFacts, trained: TrainedRun, graph: Graph, options: ReportOptions) -> None:
+    nodes = sample_nodes(graph, options.map_nodes)
+    classes = _classes_of(graph, nodes)
+    for layer, vectors in sorted(trained.embed(nodes).items()):
+        points, method = project(vectors, options.map)
+        run.maps.append(EmbeddingMap(layer, int(vectors.shape[1]), METHODS[method], points, classes))
+
+
+def _classes_of(graph: Graph, nodes: torch.Tensor) -> np.ndarray:
+    if graph.y is None:
+        return np.full(nodes.numel(), -1)
+    y = graph.y[nodes]
+    if y.ndim == 2:
+        is_member = y > 0.5
+        y = torch.where(is_member.any(dim=1), is_member.int().argmax(dim=1), IGNORED_LABEL)
+    return torch.where(y == IGNORED_LABEL, -1, y).numpy()
+
+
+def _measure(run: RunFacts, graph: Graph, num_batches: int) -> None:
+    """Stages of a batch as the run had it: its own backend, device and settings."""
+    config = run.config
+    backend = load_backend(config["backend"], config.get("backend_options") or {})
+    device = choose_device(config["device"], backend, config.get("device_options") or {})
+    settings = dict(config["train"])
+    trainer = Trainer(
+        backend,
+        device,
+        seed=config["seed"],
+        backend_options=config.get("backend_options") or {},
+        device_options=config.get("device_options") or {},
+        **settings,
+    )
+    model = GNN(ModelSpec.from_dict(run.record.manifest["model"]), backend, config["seed"])
+    run.measurement = measure(trainer, model, graph, num_batches=num_batches)
+    run.measured = datetime.now().astimezone()
+
+
+def _compare_data(runs: Sequence[RunFacts], graphs: Sequence[Optional[Graph]]) -> None:
+    """Warn of runs whose data are not those of the first."""
+    first = runs[0]
+    for run in runs[1:]:
+        differences = _differences(first, run, graphs[0])
+        run.is_comparable = not differences
+        if differences:
+            names = first.record.manifest["data"]["name"], run.record.manifest["data"]["name"]
+            run.warnings.append(
+                f"The runs have different data: {first.label} was trained on {names[0]}, {run.label} on {names[1]}; "
+                f"what differs: {', '.join(differences)}. Their scores cannot be compared."
+            )
+
+
+def _differences(first: RunFacts, other: RunFacts, graph: Optional[Graph]) -> List[str]:
+    """In what the data of two runs differ, before their models prepared them."""
+    mine, theirs = (run.record.manifest["data"] for run in (first, other))
+    kinds = [_kind(run) for run in (first, other)]
+    if kinds[0] is None or kinds[1] is None:
+        return data_differences(mine, theirs)
+    if (kinds[0].self_loops, kinds[0].gcn_norm) == (kinds[1].self_loops, kinds[1].gcn_norm):
+        return data_differences(mine, theirs)
+    if graph is not None and not _changed(graph, mine, kinds[0]):
+        return _changed(graph, theirs, kinds[1])
+    # Without the data, edges that were prepared in different ways cannot be compared; their ends can be counted.
+    different = [part for part in data_differences(mine, theirs) if not part.startswith("edge")]
+    return different + (["number of nodes"] if mine["num_nodes"] != theirs["num_nodes"] else [])
+
+
+def _kind(run: RunFacts) -> Optional[ConvKind]:
+    """What the run's convolution asks of the data; None for a layer of the user's that nobody has defined here."""
+    try:
+        return ModelSpec.from_dict(run.record.manifest["model"]).kind
+    except GnnkitError:
+        return None
+
+
+def _changed(graph: Graph, recorded: Dict[str, Any], kind: ConvKind) -> List[str]:
+    """In what a graph, prepared for such a convolution, differs from recorded data."""
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    return data_differences(recorded, describe_data(prepared))

@@ -1,0 +1,178 @@
+"""A page of sections, panels, figures and tables as one HTML file.
+
+Rules: Jinja2 escapes whatever it puts in, so names of data, classes and runs are text, never markup. The page has no
+script and refers to nothing outside of itself, and a policy in its head forbids both. Every figure comes in a light and
+a dark version, and the browser takes the one that it wants.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from typing import List, Sequence, Tuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gnnkit.report.style import CLASS_MARKERS, DARK, DPI, LIGHT
+
+_SHAPES = dict(zip(CLASS_MARKERS, "●■▲◆▼✚✖"))
+"""What stands for a marker in text."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in two versions.
+
+    Attributes:
+        name: Of its file, without ending.
+        light: A PNG for light backgrounds.
+        dark: One for dark backgrounds.
+        size: Width and height in pixels.
+        alt: What is to be seen, for those who do not see it.
+        caption: Stands above.
+    """
+
+    name: str
+    light: bytes
+    dark: bytes
+    size: Tuple[int, int]
+    alt: str
+    caption: str
+
+    @property
+    def width(self) -> int:
+        """Pixels of the page at which text has its natural size."""
+        return round(self.size[0] * 96 / DPI)
+
+    @property
+    def height(self) -> int:
+        """Pixels of the page, as for ``width``."""
+        return round(self.size[1] * 96 / DPI)
+
+    @property
+    def light_uri(self) -> str:
+        """The light version as a data URI."""
+        return _uri(self.light)
+
+    @property
+    def dark_uri(self) -> str:
+        """The dark version as a data URI."""
+        return _uri(self.dark)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; its first column names the rows.
+
+    Attributes:
+        caption: What it tells.
+        columns: Heads of the columns.
+        rows: Cells, as many as there are columns.
+        numbers: Whether the cells after the first are numbers of one kind, put below each other.
+        text_columns: So many of the first columns are text all the same.
+        folded: Whether it is shown only when asked for.
+        best: Row and column of cells to be marked.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: bool = False
+    text_columns: int = 1
+    folded: bool = False
+    best: Sequence[Tuple[int, int]] = ()
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a phone must show a row's cells below each other."""
+        return not self.numbers and len(self.columns) > 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name in the legend of maps: colours by number, shape, text."""
+
+    colour: int
+    shape: str
+    text: str
+
+
+@dataclass
+class Panel:
+    """What belongs together in a section: of one run, or of all.
+
+    Attributes:
+        title: Empty for a section that has one panel.
+        is_common: Whether it is about all runs, and stands above those of each.
+        is_spacious: Whether figures are shown large where there is room.
+        notes: Sentences.
+        legend: Names of colours in the figures.
+        pictures: Figures.
+        tables: Tables.
+    """
+
+    title: str = ""
+    is_common: bool = False
+    is_spacious: bool = False
+    notes: List[str] = field(default_factory=list)
+    legend: List[Entry] = field(default_factory=list)
+    pictures: List[Picture] = field(default_factory=list)
+    tables: List[Table] = field(default_factory=list)
+
+
+@dataclass
+class Section:
+    """A part of the page with a heading, and the anchor that links lead to."""
+
+    anchor: str
+    title: str
+    panels: List[Panel]
+
+
+@dataclass
+class Page:
+    """Everything on a page.
+
+    Attributes:
+        title: Of the page.
+        subtitle: A line below.
+        tiles: The most important figures: name, value, and a note.
+        warnings: What must be known first.
+        sections: In their order.
+        footer: How the page was made.
+    """
+
+    title: str
+    subtitle: str
+    tiles: List[Tuple[str, str, str]]
+    warnings: List[str]
+    sections: List[Section]
+    footer: str
+
+
+def class_entry(i: int, text: str) -> Entry:
+    """The legend's entry of a class, as :meth:`gnnkit.report.style.Theme.class_style` draws it."""
+    return Entry(i % len(LIGHT.classes), _SHAPES[LIGHT.class_style(i)[1]], text)
+
+
+def render_page(page: Page) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("gnnkit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    return environment.get_template("page.html").render(page=page, light=LIGHT, dark=DARK)
+
+
+def _breakable(text: str) -> List[str]:
+    """Parts of a text, which a line may end after: of paths, settings and the like."""
+    return re.split(r"(?<=[./_=-])(?=\w)", text)
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,386 @@
+"""What stands on the page about which runs: the facts of runs as sections with figures and tables.
+
+Rules: with one run a section has one panel; with several, what compares them comes first and then a panel for each. A
+part that is missing is named, with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gnnkit.report import figures
+from gnnkit.report.collect import RunFacts
+from gnnkit.report.figures import MOST_ROWS, Curve
+from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
+from gnnkit.report.settings import configuration
+from gnnkit.report.statistics import DataStatistics
+from gnnkit.report.style import DARK, LIGHT, Theme, as_png, drawable, png_size, themed
+from gnnkit.report.words import day_and_time, number, percent, seconds, split_name
+
+Draw = Callable[[Theme], Figure]
+
+
+class Gallery:
+    """Draws figures for the page, and remembers which go into which folder.
+
+    Attributes:
+        files: Content of PNG files, by path.
+
+    Args:
+        shared: Folder for figures about several runs.
+    """
+
+    def __init__(self, shared: Path) -> None:
+        self.shared = shared
+        self.files: Dict[Path, bytes] = {}
+
+    def picture(
+        self, run: Optional[RunFacts], name: str, draw: Draw, alt: str, caption: str, alone: Optional[Draw] = None
+    ) -> Picture:
+        """Draw a figure.
+
+        Args:
+            run: The run that it is about; None for several.
+            name: Of its file, without ending.
+            draw: Makes the figure.
+            alt: What is to be seen.
+            caption: Stands above.
+            alone: Makes the figure for the file, where that needs more than the page's.
+        """
+        light, dark = (_png(draw, theme) for theme in (LIGHT, DARK))
+        folder = self.shared if run is None else run.path / "plots"
+        self.files[folder / f"{name}.png"] = light if alone is None else _png(alone, LIGHT)
+        return Picture(name, light, dark, png_size(light), alt, caption)
+
+
+def _png(draw: Draw, theme: Theme) -> bytes:
+    with themed(theme):
+        return as_png(draw(theme))
+
+
+def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
+    """All sections of the page, in their order."""
+    return [
+        Section("training", "Training", [_training(runs, gallery)]),
+        Section("predictions", "Predictions", _common_scores(runs, gallery) + _of_each(runs, gallery, _predictions)),
+        Section("embeddings", "Embeddings", _of_each(runs, gallery, _maps)),
+        Section("data", "Data", _data(runs, gallery)),
+        Section("time", "Time", _of_each(runs, gallery, _time)),
+        Section("configuration", "Configuration", [configuration(runs)]),
+    ]
+
+
+def _of_each(runs: Sequence[RunFacts], gallery: Gallery, make: Callable[[RunFacts, Gallery], Panel]) -> List[Panel]:
+    panels = []
+    for run in runs:
+        panel = make(run, gallery)
+        panel.title = run.label if len(runs) > 1 else ""
+        panels.append(panel)
+    return panels
+
+
+def curve_label(run: RunFacts, runs: Sequence[RunFacts]) -> str:
+    """The run's name as figures show it."""
+    return drawable(run.label, f"run {list(runs).index(run) + 1}", 30)
+
+
+def _training(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
+    curves = [Curve(curve_label(run, runs), run.record.history, run.best.epoch if run.best else None) for run in runs]
+    owner = runs[0] if len(runs) == 1 else None
+    panel = Panel()
+    panel.pictures.append(
+        gallery.picture(
+            owner, "loss", lambda theme: figures.draw_loss(curves, theme), " ".join(map(_loss_in_words, runs)), "Loss"
+        )
+    )
+    evaluated = [run for run in runs if run.best is not None]
+    if evaluated:
+        metrics = {run.metric for run in evaluated}
+        metric = metrics.pop() if len(metrics) == 1 else "metric"
+        panel.pictures.append(
+            gallery.picture(
+                owner,
+                "metric",
+                lambda theme: figures.draw_metric(curves, metric, theme),
+                " ".join(_metric_in_words(run) for run in evaluated),
+                f"{metric.capitalize()} on the validation nodes",
+            )
+        )
+    for run in runs:
+        if run.best is None:
+            panel.notes.append(f"{run.label} has no validation curve: none of its epochs was evaluated.")
+    if len(runs) == 1:
+        panel.tables.append(Table("The epochs", ["", ""], _epoch_rows(runs[0])))
+    return panel
+
+
+def _loss_in_words(run: RunFacts) -> str:
+    history = run.record.history
+    first, last = history[0], history[-1]
+    return (
+        f"Training loss of {run.label}: {number(first.train_loss)} in epoch {first.epoch}, "
+        f"{number(last.train_loss)} in epoch {last.epoch}."
+    )
+
+
+def _metric_in_words(run: RunFacts) -> str:
+    assert run.best is not None
+    return f"Validation {run.metric} of {run.label}: best {number(run.best.valid_metric)} in epoch {run.best.epoch}."
+
+
+def _epoch_rows(run: RunFacts) -> List[List[str]]:
+    history, best = run.record.history, run.best
+    planned = (run.config.get("train") or {}).get("epochs")
+    rows = [["epochs", f"{len(history)} of {planned}" if planned and planned != len(history) else f"{len(history)}"]]
+    if best is not None:
+        rows.append(["best epoch", f"{best.epoch}, with validation {run.metric} {number(best.valid_metric)}"])
+        rows.append(["validation loss there", number(best.valid_loss)])
+    rows += [
+        ["training loss in the last", number(history[-1].train_loss)],
+        ["learning rate in the last", f"{history[-1].lr:g}"],
+        ["time of an epoch", f"{seconds(float(np.median([record.seconds for record in history])))} (median)"],
+    ]
+    return rows
+
+
+def _common_scores(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
+    """F1 by class of all runs in one figure, where they were judged on the same nodes and classes."""
+    scored = {curve_label(run, runs): run.scores for run in runs if run.scores is not None}
+    scores = [found for found in scored.values() if found is not None]
+    names = [run.data.class_names for run in runs if run.scores is not None and run.data is not None]
+    if len(scores) < 2 or not all(run.is_comparable for run in runs):
+        return []
+    best = {name: float(found.f1.mean()) for name, found in zip(scored, scores)}
+    words = "; ".join(f"{name}: mean over classes {number(value)}" for name, value in best.items())
+    picture = gallery.picture(
+        None,
+        "scores",
+        lambda theme: figures.draw_class_scores(dict(zip(scored, scores)), names[0], theme),
+        f"F1 score of each class by run. {words}.",
+        f"F1 score by class on the {split_name(scores[0].split)} nodes{_rows_shown(len(names[0]))}",
+    )
+    return [Panel("All runs", is_common=True, pictures=[picture])]
+
+
+def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
+    scores = run.scores
+    if scores is None or run.data is None:
+        return Panel(notes=[f"No predictions: {_reason(run, 'predictions')}"])
+    names = run.data.class_names
+    where = f"{scores.num_nodes:,} {split_name(scores.split)} nodes"
+    panel = Panel(notes=[f"Computed for this page with the weights of the best epoch, on {where}."])
+    if scores.accuracy is not None:
+        panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(float(scores.f1.mean()))}."
+        panel.pictures.append(
+            gallery.picture(
+                run,
+                "confusion",
+                lambda theme: figures.draw_confusion(scores, names, theme),
+                f"Confusion matrix of {run.label} on {where}: {percent(scores.accuracy)} are on the diagonal.",
+                f"Confusion matrix, percent of each true class{_rows_shown(len(names))}",
+            )
+        )
+    else:
+        panel.notes.append("A node can have several classes, so there is no confusion matrix.")
+    order = np.argsort(scores.f1)
+    panel.pictures.append(
+        gallery.picture(
+            run,
+            "scores",
+            lambda theme: figures.draw_class_scores({run.label: scores}, names, theme),
+            f"Precision, recall and F1 of each class. Best F1: {names[order[-1]]} ({number(scores.f1[order[-1]])}); "
+            f"worst: {names[order[0]]} ({number(scores.f1[order[0]])}).",
+            f"Scores by class{_rows_shown(len(names))}",
+        )
+    )
+    panel.tables.append(
+        Table(
+            "Scores by class",
+            ["class", "precision", "recall", "F1", "nodes"],
+            [
+                [numbered(c, names), *(f"{values[c]:.3f}" for values in (scores.precision, scores.recall, scores.f1))]
+                + [f"{scores.support[c]:,}"]
+                for c in range(len(names))
+            ],
+            numbers=True,
+            folded=len(names) > MOST_ROWS,
+        )
+    )
+    mistakes = scores.mistakes(5)
+    if mistakes:
+        rows = [[numbered(true, names), numbered(found, names), f"{nodes:,}"] for true, found, nodes in mistakes]
+        panel.tables.append(
+            Table("Most frequent mistakes", ["true class", "predicted", "nodes"], rows, numbers=True, text_columns=2)
+        )
+    return panel
+
+
+def _maps(run: RunFacts, gallery: Gallery) -> Panel:
+    if not run.maps or run.data is None:
+        return Panel(notes=[f"No maps: {_reason(run, 'maps')}"])
+    names, first = run.data.class_names, run.maps[0]
+    methods = " and ".join(dict.fromkeys(found.method for found in run.maps))
+    panel = Panel(
+        is_spacious=True,
+        notes=[
+            f"{methods} of {len(first.points):,} of {run.data.sizes['nodes']:,} nodes, coloured by their true class"
+            + (" (of several, the first)." if run.data.multi_label else ".")
+        ],
+        legend=[class_entry(int(c), numbered(int(c), names)) for c in np.unique(first.classes) if c >= 0],
+    )
+    is_mixed = len({found.method for found in run.maps}) > 1
+    for found in run.maps:
+        what = "the outputs" if found is run.maps[-1] else "after its activation"
+        panel.pictures.append(
+            gallery.picture(
+                run,
+                f"embeddings-layer-{found.layer}",
+                lambda theme, found=found: figures.draw_map(  # type: ignore[misc]
+                    found.points, found.classes, names, theme, legend=False
+                ),
+                f"{found.method} of layer {found.layer} of {run.label}: {len(found.points):,} nodes as points.",
+                f"Layer {found.layer}, {found.width} wide, {what}" + (f" ({found.method})" if is_mixed else ""),
+                lambda theme, found=found: figures.draw_map(  # type: ignore[misc]
+                    found.points, found.classes, names, theme, legend=True
+                ),
+            )
+        )
+    return panel
+
+
+def _data(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
+    """One panel for runs of the same data, else one for each."""
+    is_common = len(runs) > 1 and all(run.is_comparable for run in runs)
+    first = next((run for run in runs if run.data is not None), runs[0])
+    panels = _of_each([first] if is_common else runs, gallery, _data_of)
+    if is_common:
+        panels[0].notes.insert(0, "All runs have these data.")
+    return panels
+
+
+def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
+    data = run.data
+    if data is None:
+        return Panel(notes=[f"No statistics: {_reason(run, 'data')}"])
+    panel = Panel()
+    panel.pictures.append(
+        gallery.picture(
+            run,
+            "degrees",
+            lambda theme: figures.draw_degrees(data, theme),
+            f"Histogram of degrees: mean {data.mean_degree:.1f}, median {data.median_degree}, most {data.max_degree}.",
+            "How many nodes have how many neighbours",
+        )
+    )
+    if data.classes.any():
+        sizes = data.classes.sum(axis=1)
+        panel.pictures.append(
+            gallery.picture(
+                run,
+                "classes",
+                lambda theme: figures.draw_classes(data, theme),
+                f"Nodes of each class by split: from {sizes.min():,} to {sizes.max():,}.",
+                f"Class balance{_rows_shown(len(sizes))}",
+            )
+        )
+    else:
+        panel.notes.append("The data have no labels.")
+    panel.tables.append(Table(f"The graph {data.name}", ["", ""], _graph_rows(data)))
+    if data.classes.any():
+        panel.tables.append(_class_table(data))
+    return panel
+
+
+def _graph_rows(data: DataStatistics) -> List[List[str]]:
+    rows = [[name, f"{size:,}"] for name, size in data.sizes.items()]
+    if data.undirected is not None:
+        rows.append(["direction", "undirected: every edge has its reverse" if data.undirected else "directed"])
+    rows.append(
+        ["edges to a node", f"mean {data.mean_degree:.1f}, median {data.median_degree}, most {data.max_degree:,}"]
+    )
+    homophily = data.homophily
+    if homophily is None:
+        why = "not defined: a node can have several classes" if data.multi_label else "no labelled neighbours"
+        rows.append(["homophily", why])
+    else:
+        rows.append(
+            [
+                "edge homophily",
+                f"{homophily.edge:.3f}: the share of edges within a class; by chance {homophily.chance:.3f}",
+            ]
+        )
+        rows.append(["adjusted homophily", f"{homophily.adjusted:.3f}: with chance taken out"])
+    return rows
+
+
+def _class_table(data: DataStatistics) -> Table:
+    """Nodes of every class by split, and how many of its neighbours are of the same class."""
+    columns = ["class", "train", "valid", "test", "none"]
+    if data.homophily is not None:
+        columns.append("own class")
+    rows = []
+    for c, sizes in enumerate(data.classes):
+        row = [numbered(c, data.class_names), *(f"{size:,}" for size in sizes)]
+        if data.homophily is not None:
+            row.append(percent(float(data.homophily.by_class[c])))
+        rows.append(row)
+    caption = "Nodes by class" + (", and share of edges from their own" if data.homophily is not None else "")
+    return Table(caption, columns, rows, numbers=True, folded=len(rows) > MOST_ROWS)
+
+
+def _time(run: RunFacts, gallery: Gallery) -> Panel:
+    """What the run recorded, and stages of a batch measured now."""
+    panel = Panel(tables=[Table("Recorded while the run trained", ["", ""], _recorded_times(run))])
+    found = run.measurement
+    if found is None or run.measured is None:
+        panel.notes.append(f"No stages of a batch: {_reason(run, 'stages')}")
+        return panel
+    panel.notes.append(
+        f"Stages of a training batch were measured for this page, on {day_and_time(run.measured)} on the machine that "
+        f"made it: {found.backend} on {found.device}, median of {found.batches} batches, one stage after the other. "
+        f"With loading and steps side by side, as in training, a batch took {seconds(found.seconds_per_batch)}."
+    )
+    slowest = max(found.stages, key=lambda stage: found.stages[stage])
+    panel.pictures.append(
+        gallery.picture(
+            run,
+            "stages",
+            lambda theme: figures.draw_stages(found.stages, theme),
+            f"Time of a batch by stage. Longest: {slowest}, {seconds(found.stages[slowest])}.",
+            "Time of a batch by stage, measured for this page",
+        )
+    )
+    return panel
+
+
+def _recorded_times(run: RunFacts) -> List[List[str]]:
+    history, result = run.record.history, run.result
+    training = sum(record.seconds for record in history)
+    rows = [["training", f"{seconds(training)} in {len(history)} epochs"]]
+    if result:
+        compiling = float(result.get("compile_seconds") or 0)
+        rows.append(["evaluation and saving", seconds(max(float(result["seconds"]) - training - compiling, 0))])
+        if compiling:
+            rows.append(["compilation", seconds(compiling)])
+        rows.append(["together", seconds(float(result["seconds"]))])
+    rows.append(["training nodes", f"{sum(r.nodes_per_second for r in history) / len(history):,.0f} a second"])
+    for name, size in (result.get("memory") or {}).items():
+        rows.append([name.replace("_", " "), f"{size / 2**20:,.0f} MiB"])
+    return rows
+
+
+def numbered(c: int, names: Sequence[str]) -> str:
+    """A class with its number, in full."""
+    return str(c) if names[c] == str(c) else f"{c} {names[c]}"
+
+
+def _rows_shown(num_classes: int) -> str:
+    return f", the {MOST_ROWS} largest of {num_classes:,}" if num_classes > MOST_ROWS else ""
+
+
+def _reason(run: RunFacts, part: str) -> str:
+    return run.missing.get(part) or run.missing.get("predictions") or "it is not known why."

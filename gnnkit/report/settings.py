@@ -1,0 +1,102 @@
+"""The configuration of runs as tables: what matters in words, what differs between runs, and everything."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Sequence
+
+from gnnkit.report.collect import RunFacts
+from gnnkit.report.page import Panel, Table
+from gnnkit.report.words import NONE, moment, setting
+
+
+def configuration(runs: Sequence[RunFacts]) -> Panel:
+    """All settings of runs; of several, first those in which they differ."""
+    panel = Panel()
+    columns = ["", *(run.label for run in runs)]
+    every = [_flat(run.config) for run in runs]
+    keys = list(dict.fromkeys(key for settings in every for key in settings))
+    rows = [[key, *(settings.get(key, NONE) for settings in every)] for key in keys]
+    if len(runs) == 1:
+        panel.tables.append(Table("In short", ["", ""], _in_short(runs[0])))
+    else:
+        different = [row for row in rows if len(set(row[1:])) > 1]
+        if different:
+            panel.tables.append(Table("Settings that differ", columns, different))
+        else:
+            panel.notes.append("The runs have the same settings.")
+    for caption, facts in (("Where and when", _circumstances), ("Versions and hardware", _environment)):
+        made = [facts(run) for run in runs]
+        names = list(dict.fromkeys(name for found in made for name in found))
+        table = [[name, *(found.get(name, NONE) for found in made)] for name in names]
+        panel.tables.append(Table(caption, columns if len(runs) > 1 else ["", ""], table))
+    panel.tables.append(Table("All settings", columns if len(runs) > 1 else ["", ""], rows, folded=True))
+    return panel
+
+
+def model_in_words(run: RunFacts) -> str:
+    """The model as "gcn, 2 layers, 16 wide"."""
+    spec = run.record.manifest["model"]
+    layers = spec["num_layers"]
+    heads = f", {spec['heads']} heads" if spec.get("heads", 1) > 1 else ""
+    return f"{spec['conv']}, {layers} layer{'s' if layers != 1 else ''}, {spec['hidden_channels']} wide{heads}"
+
+
+def _in_short(run: RunFacts) -> List[List[str]]:
+    train: Mapping[str, Any] = run.config.get("train") or {}
+    spec = run.record.manifest["model"]
+    extras = [f"norm {spec['norm']}"] if spec.get("norm", "none") != "none" else []
+    extras += ["residual"] if spec.get("residual") else []
+    extras += (
+        [f"jumping knowledge {spec['jumping_knowledge']}"] if spec.get("jumping_knowledge", "none") != "none" else []
+    )
+    batches = "the whole graph"
+    if train.get("batch_size") is not None:
+        batches = f"{train['batch_size']:,} nodes, fan-outs {setting(train.get('fanouts'))}"
+    return [
+        ["data set", run.record.manifest["data"]["name"]],
+        ["model", ", ".join([model_in_words(run), *extras])],
+        ["dropout", f"{spec['dropout']:g}, of the input {spec['input_dropout']:g}"],
+        ["batch", batches],
+        ["epochs", f"{setting(train.get('epochs'))}, {_patience(train)}"],
+        ["Adam", f"learning rate {train.get('lr', 0):g}, weight decay {train.get('weight_decay', 0):g}"],
+        ["schedule", setting(train.get("schedule"))],
+        ["evaluation", setting(train.get("evaluation"))],
+        ["precision", setting(train.get("precision"))],
+        ["seed", setting(run.config.get("seed"))],
+    ]
+
+
+def _patience(train: Mapping[str, Any]) -> str:
+    patience = train.get("patience")
+    return "no early stopping" if patience is None else f"at most {patience} without a better one"
+
+
+def _circumstances(run: RunFacts) -> Dict[str, str]:
+    manifest = run.record.manifest
+    return {
+        "run folder": str(run.path),
+        "status": setting(manifest.get("status")),
+        "started": moment(manifest.get("started")),
+        "finished": moment(manifest.get("finished")),
+        "backend": setting(manifest["backend"]["name"]),
+        "device": setting(manifest["device"]["name"]),
+    }
+
+
+def _environment(run: RunFacts) -> Dict[str, str]:
+    manifest = run.record.manifest
+    values = {"gnnkit": manifest.get("gnnkit"), "Python": manifest.get("python"), "torch": manifest.get("torch")}
+    values.update(manifest["backend"])
+    values.update(manifest["device"])
+    return {name: setting(value) for name, value in values.items() if name != "name"}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Dict[str, str]:
+    """Nested settings by dotted name."""
+    flat: Dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = setting(value)
+    return flat

@@ -1,0 +1,150 @@
+"""``write_report``: from run folders to one HTML file, and figures beside the runs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from gnnkit.backends import load_backend
+from gnnkit.devices import load_device
+from gnnkit.errors import ConfigError
+from gnnkit.report import overview
+from gnnkit.report.collect import ReportOptions, collect
+from gnnkit.report.maps import check_method
+from gnnkit.report.page import Page, render_page
+from gnnkit.report.sections import Gallery, make_sections
+from gnnkit.report.words import day_and_time
+from gnnkit.train.files import replacing, write_text
+
+_LOG = logging.getLogger(__name__)
+
+PathLike = Union[str, Path]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        file: The page.
+        figures: PNG files of the figures, each about one run in the folder ``plots`` of that run.
+        warnings: What stands on top of the page.
+        missing: Why something is not on it: by run, the reason by part ("data", "predictions", "maps", "stages").
+    """
+
+    file: Path
+    figures: List[Path]
+    warnings: List[str]
+    missing: Dict[str, Dict[str, str]]
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "file": str(self.file), "figures": [str(figure) for figure in self.figures]}
+
+
+def write_report(
+    runs: Union[PathLike, Sequence[PathLike]],
+    file: Optional[PathLike] = None,
+    *,
+    force: bool = False,
+    **options: Any,
+) -> Report:
+    """Write a page about one run, or about several side by side.
+
+    The page shows the configuration, the data, curves, predictions by class, embeddings of every layer as maps, and
+    where time goes. It is one file that refers to nothing outside of itself. What cannot be had, such as predictions of
+    a run without a checkpoint, is left out with the reason.
+
+    Figures also go into the folder ``plots`` of their run as PNG, in place of those of an earlier report; those that
+    compare runs into a folder beside the page, called like it with ``-plots``.
+
+    Args:
+        runs: A run folder, or several.
+        file: The page. None: ``report.html`` in the folder of the run, or for several in the current folder.
+        force: Whether a file that is there may be replaced.
+        options: Fields of :class:`ReportOptions`.
+
+    Raises:
+        ConfigError: A folder is none of a run, a run is given twice, the file exists, or an option has an impossible
+            value.
+        NotInstalledError: UMAP is asked for and not installed.
+        GnnkitError: The backend or the device that is asked for cannot be used.
+
+    Example:
+        >>> import tempfile, gnnkit
+        >>> from gnnkit.report import write_report
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer = gnnkit.Trainer(device="cpu", epochs=2, run_dir=folder, progress=False)
+        ...     _ = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+        ...     report = write_report(folder, graph=graph, batches=0)
+        >>> report.file.name
+        'report.html'
+    """
+    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    if not folders:
+        raise ConfigError("No run is given. Give the folder of at least one.")
+    settings = ReportOptions(**options)
+    _check(settings)
+    page = Path(file) if file is not None else folders[0] / "report.html" if len(folders) == 1 else Path("report.html")
+    _check_free(page, force)
+    facts = collect(folders, settings)
+    gallery = Gallery(page.with_name(f"{page.stem}-plots"))
+    sections = make_sections(facts, gallery)
+    if len(facts) > 1:
+        sections.insert(0, overview.comparison(facts))
+    warnings = [warning for run in facts for warning in run.warnings]
+    text = render_page(
+        Page(
+            title=overview.title(facts),
+            subtitle=overview.subtitle(facts),
+            tiles=overview.tiles(facts),
+            warnings=warnings,
+            sections=sections,
+            footer=f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}.",
+        )
+    )
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_text(page, text)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot write {page}: {error.strerror}. Say with --output (file=) where it shall be."
+        ) from error
+    kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
+    return Report(page, kept, warnings, {run.label: run.missing for run in facts if run.missing})
+
+
+def _check(options: ReportOptions) -> None:
+    check_method(options.map)
+    # A mistake in what was asked for is none of the run's, which the page could do without.
+    if options.backend is not None:
+        load_backend(options.backend)
+    if options.device != "auto":
+        load_device(options.device).close()
+    if options.map_nodes < 1:
+        raise ConfigError(f"The number of nodes of a map is {options.map_nodes}, expected at least 1.")
+    if options.batches < 0:
+        raise ConfigError(f"The number of batches is {options.batches}, expected at least 0, which measures none.")
+
+
+def _check_free(page: Path, force: bool) -> None:
+    if page.is_dir():
+        raise ConfigError(f"{page} is a folder. Give the name of the page, such as {page / 'report.html'}.")
+    if page.exists() and not force:
+        raise ConfigError(f"{page} exists. Choose another name, or say --force (force=True) to replace it.")
+
+
+def _is_written(file: Path, content: bytes) -> bool:
+    """Write a figure where that is possible: runs of others can be shown, too."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        _LOG.warning("The figure %s is on the page only: %s.", file, error.strerror)
+        return False
+    return True

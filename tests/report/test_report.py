@@ -1,0 +1,221 @@
+"""``write_report``: what is on the page, what is said where something is missing, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+import gnnkit
+from gnnkit.errors import ConfigError, GnnkitError
+from gnnkit.report import write_report
+from gnnkit.train import Callback
+from tests.graphs import communities, multi_label
+
+QUICK = {"map": "pca", "batches": 0}
+FIGURES = ["classes", "confusion", "degrees", "embeddings-layer-1", "embeddings-layer-2", "loss", "metric", "scores"]
+
+
+class Words(HTMLParser):
+    """The text of a page, and everything that it refers to."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.text, self.references, self.tags = "", [], []
+        self.feed(file.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def train(folder: Path, graph=None, model: str = "gcn", callbacks=(), **settings) -> Path:
+    graph = communities(120) if graph is None else graph
+    settings = {"epochs": 4, **settings}
+    trainer = gnnkit.Trainer(device="cpu", run_dir=folder, progress=False, callbacks=callbacks, **settings)
+    trainer.fit(gnnkit.build_model(model, graph), graph)
+    return folder
+
+
+class StopAfter(Callback):
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch(self, record) -> None:
+        if record.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def graph():
+    return communities(120)
+
+
+@pytest.fixture
+def run(tmp_path: Path, graph) -> Path:
+    return train(tmp_path / "one", graph)
+
+
+def test_one_run(run: Path, graph) -> None:
+    report = write_report(run, graph=graph, map="pca", batches=1)
+    assert report.file == run / "report.html" and report.warnings == [] and report.missing == {}
+    assert sorted(file.stem for file in report.figures) == sorted([*FIGURES, "stages"])
+    for file in report.figures:
+        assert file.parent == run / "plots" and file.read_bytes().startswith(b"\x89PNG")
+    assert (run / "plots" / "curves.png").exists()  # The run's own.
+    page = Words(report.file)
+    result = json.loads((run / "manifest.json").read_text())["result"]
+    assert f"{result['test_accuracy']:.3f}" in page.text and f"Accuracy {result['test_accuracy']:.3f}" in page.text
+    assert f"{graph.num_edges:,}" in page.text and "adjusted homophily" in page.text
+    assert "train.weight_decay" in page.text and "measured for this page" in page.text
+    assert all(reference.startswith(("data:", "#")) for reference in page.references)
+    assert "script" not in page.tags
+
+
+def test_a_page_that_is_there_is_kept_unless_forced(run: Path, graph) -> None:
+    page = run / "report.html"
+    page.write_text("mine")
+    with pytest.raises(ConfigError, match=r"report.html exists.*force"):
+        write_report(run, graph=graph, **QUICK)
+    assert page.read_text() == "mine" and not (run / "plots" / "loss.png").exists()
+    write_report(run, graph=graph, force=True, **QUICK)
+    assert "gcn on communities" in page.read_text()
+
+
+def test_where_a_page_goes(run: Path, graph, tmp_path: Path, monkeypatch) -> None:
+    other = train(tmp_path / "two", graph, "sage")
+    report = write_report(run, tmp_path / "new" / "folder" / "page.html", graph=graph, **QUICK)
+    assert report.file.exists() and not (run / "report.html").exists()
+    monkeypatch.chdir(tmp_path)
+    report = write_report([run, other], graph=graph, **QUICK)
+    assert report.file == Path("report.html") and report.file.exists()
+    shared = [file.name for file in report.figures if file.parent == Path("report-plots")]
+    assert shared == ["loss.png", "metric.png", "scores.png"]
+    with pytest.raises(ConfigError, match="is a folder"):
+        write_report(run, tmp_path, graph=graph, **QUICK)
+
+
+def test_runs_whose_models_prepare_data_differently_have_the_same_data(run: Path, graph, tmp_path: Path) -> None:
+    runs = [run, train(tmp_path / "sage", graph, "sage"), train(tmp_path / "gat", graph, "gat", fanouts=[5, 5])]
+    report = write_report(runs, tmp_path / "page.html", graph=graph, **QUICK)
+    assert report.warnings == []
+    text = Words(report.file).text
+    assert "All runs have these data." in text and "F1 score by class on the test nodes" in text
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage"])
+def test_runs_on_different_data_are_told_apart_on_top(run: Path, graph, tmp_path: Path, model: str) -> None:
+    other = replace(communities(120, seed=1), name="strangers", x=graph.x, y=graph.y, splits=graph.splits)
+    report = write_report([run, train(tmp_path / "two", other, model)], tmp_path / "page.html", graph=graph, **QUICK)
+    mine = [warning for warning in report.warnings if "different data" in warning]
+    assert len(mine) == 1 and "strangers" in mine[0] and "edges" in mine[0] and "features" not in mine[0]
+    page = Words(report.file).text
+    assert page.index("different data") < page.index("Training")
+    assert "F1 score by class on the" not in page
+
+
+def test_data_at_hand_that_are_not_the_runs(run: Path, graph) -> None:
+    report = write_report(run, graph=replace(graph, x=graph.x * 2), **QUICK)
+    assert any("what differs: features" in warning for warning in report.warnings)
+
+
+def test_outputs_can_come_from_any_backend(run: Path, graph, backend_name: str, tmp_path: Path) -> None:
+    accuracy = json.loads((run / "manifest.json").read_text())["result"]["test_accuracy"]
+    report = write_report(run, tmp_path / "page.html", graph=graph, backend=backend_name, **QUICK)
+    assert f"Accuracy {accuracy:.3f}" in Words(report.file).text
+
+
+def test_a_run_without_a_checkpoint(run: Path, graph) -> None:
+    shutil.rmtree(run / "checkpoints")
+    report = write_report(run, graph=graph, map="pca", batches=1)
+    assert list(report.missing["one"]) == ["predictions"]
+    text = Words(report.file).text
+    assert "No predictions: The run" in text and "No maps: The run" in text and "checkpoints/best.safetensors" in text
+    assert sorted(file.stem for file in report.figures) == ["classes", "degrees", "loss", "metric", "stages"]
+
+
+def test_an_interrupted_run(tmp_path: Path, graph) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", graph, callbacks=[StopAfter(3)])
+    report = write_report(tmp_path / "cut", graph=graph, **QUICK)
+    assert len(report.warnings) == 1
+    assert "did not come to its end (interrupted" in report.warnings[0] and "after 3 epochs" in report.warnings[0]
+    assert "computed for this page" in Words(report.file).text
+
+
+def test_a_run_that_was_never_evaluated(tmp_path: Path, graph) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", graph, callbacks=[StopAfter(2)], epochs=9, eval_every=9)
+    report = write_report(tmp_path / "cut", graph=graph, **QUICK)
+    text = Words(report.file).text
+    assert "has no validation curve: none of its epochs was evaluated" in text and "No predictions" in text
+    assert sorted(file.stem for file in report.figures) == ["classes", "degrees", "loss"]
+
+
+def test_multi_label_data(tmp_path: Path) -> None:
+    data = multi_label()
+    report = write_report(train(tmp_path / "many", data), graph=data, **QUICK)
+    text = Words(report.file).text
+    assert report.missing == {"many": {"stages": "Stages of a batch were not measured for this page."}}
+    assert "so there is no confusion matrix" in text and "not defined: a node can have several classes" in text
+    assert "(of several, the first)" in text and "Test ROC AUC" in text
+
+
+def test_a_graph_made_in_a_program_is_missed_in_words(run: Path) -> None:
+    report = write_report(run, **QUICK)
+    assert set(report.missing["one"]) == {"data", "predictions", "maps", "stages"}
+    assert "its graph was made in a program" in Words(report.file).text
+    assert sorted(file.stem for file in report.figures) == ["loss", "metric"]
+
+
+def test_labels_that_nobody_knows(run: Path, graph) -> None:
+    report = write_report(run, graph=replace(graph, y=torch.full_like(graph.y, -100), class_names=("a", "b", "c")))
+    assert "No node of a split has a label" in report.missing["one"]["predictions"]
+    assert "maps" not in report.missing["one"]
+
+
+def test_folders_that_cannot_be_written_to(run: Path, graph, caplog, tmp_path: Path) -> None:
+    shutil.rmtree(run / "plots")
+    (run / "plots").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        report = write_report(run, graph=graph, **QUICK)
+    assert report.file.exists() and report.figures == [] and "is on the page only" in caplog.text
+    with pytest.raises(ConfigError, match="Cannot write"):
+        write_report(run, run / "plots" / "page.html", graph=graph, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"backend": "pygg"}, "pygg"),
+        ({"device": "gpu"}, "gpu"),
+        ({"map": "mds"}, "expected auto, umap, tsne, pca"),
+        ({"map_nodes": 0}, "expected at least 1"),
+        ({"batches": -1}, "expected at least 0"),
+    ],
+)
+def test_impossible_options(run: Path, graph, options: dict, message: str) -> None:
+    before = sorted(run.rglob("*"))
+    with pytest.raises(GnnkitError, match=message):
+        write_report(run, graph=graph, **options)
+    assert sorted(run.rglob("*")) == before
+
+
+def test_folders_that_are_no_runs(run: Path, tmp_path: Path) -> None:
+    for wrong in (tmp_path, tmp_path / "nowhere", run / "manifest.json"):
+        with pytest.raises(ConfigError, match="no run folder"):
+            write_report([run, wrong], tmp_path / "page.html")
+    with pytest.raises(ConfigError, match="given twice"):
+        write_report([run, tmp_path / "." / "one"], tmp_path / "page.html")
+    with pytest.raises(ConfigError, match="No run is given"):
+        write_report([])
+    assert not (tmp_path / "page.html").exists()
