@@ -28,7 +28,12 @@ from gnnkit.inference import open_run, write_embeddings
 from gnnkit.report.maps import project, sample_nodes
 
 NEIGHBOURS = 10
-MOST_NAMES = 12
+MOST_NAMES = 10
+
+
+def category_names(graph: Graph) -> Sequence[str]:
+    """Names of the categories, or their numbers where the data have no names."""
+    return graph.class_names or [str(number) for number in range(graph.num_classes)]
 
 
 def show_categories(graph: Graph, most: int = 10) -> None:
@@ -36,7 +41,7 @@ def show_categories(graph: Graph, most: int = 10) -> None:
     assert graph.y is not None
     counts = torch.bincount(graph.y[graph.y >= 0], minlength=graph.num_classes)
     for category in counts.argsort(descending=True)[:most].tolist():
-        print(f"  {int(counts[category]):9,}  {graph.class_names[category]}")
+        print(f"  {int(counts[category]):9,}  {category_names(graph)[category]}")
 
 
 def purity(embeddings: Tensor, y: Tensor) -> float:
@@ -102,7 +107,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     for layer, values in embeddings.items():
         points[layer], method = project(values)
         methods.add(method)
-    draw_maps(points, y, graph.class_names, folder / "maps.png")
+    draw_maps(points, y, category_names(graph), folder / "maps.png")
     print(f"maps by {', '.join(sorted(methods))}: {folder / 'maps.png'}")
     return {"test": result.test[result.metric], "purity": found}
 

@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class OgbNodes(Dataset):
 
     Features are the published ones; where nodes have none and edges do (ogbn-proteins) the mean over a node's incoming
     edges, as is customary. Further arrays, such as the year of a paper, are in ``node_data`` and ``edge_data``.
-    ogb says which data sets list each edge once for both directions; those get both.
+    ogb says which data sets list each edge once for both directions; those get both. Classes have the names that a
+    table ``mapping/labelidx2*.csv.gz`` gives them, as for ogbn-arxiv and ogbn-products, or else their numbers.
 
     From W. Hu et al., "Open graph benchmark: datasets for machine learning on graphs", 2020.
 
@@ -55,6 +56,7 @@ class OgbNodes(Dataset):
     """
 
     name = "ogbn"
+    version: ClassVar[int] = 2
     summary = "ogbn-NAME: node classification of the Open Graph Benchmark, such as ogbn-arxiv; needs gnnkit[ogb]."
     is_family = True
 
@@ -98,11 +100,14 @@ class OgbNodes(Dataset):
             content = _read_raw(raw, meta, is_binary)
             labels = _read_labels(raw, is_binary)
             splits = _read_splits(files, meta.get("split", ""))
+            names = _read_class_names(files)
         edge_feat, node_feat = content.pop("edge_feat"), content.pop("node_feat")
         edge_index, num_nodes = content.pop("edge_index"), int(content.pop("num_nodes"))
         if node_feat is None and edge_feat is not None:
             node_feat = _mean_of_incoming(edge_feat, edge_index[1], num_nodes)
-        labels, num_classes = _as_targets(labels, meta)
+        labels, num_named = _as_targets(labels, meta)
+        if names:
+            num_named = max(num_named, labels.shape[1] if labels.ndim == 2 else int(np.nanmax(labels, initial=-1)) + 1)
         graph = from_edge_index(
             edge_index,
             num_nodes,
@@ -112,7 +117,7 @@ class OgbNodes(Dataset):
             splits=splits,
             node_data={key[5:]: _flat(value) for key, value in content.items() if key.startswith("node_")},
             edge_data={key[5:]: _flat(value) for key, value in content.items() if key.startswith("edge_")},
-            class_names=[str(label) for label in range(num_classes)],
+            class_names=[names.get(str(label), str(label)) for label in range(num_named)],
             metric=_METRICS[meta["eval metric"]] if "eval metric" in meta else None,
         )
         add_reverse = self.requested == "ogbn-arxiv" if self.undirected is None else self.undirected
@@ -229,6 +234,16 @@ def _check_gzip(raw: Path) -> None:
                     pass
         except (OSError, EOFError, zlib.error) as error:
             raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
+
+
+def _read_class_names(files: Mapping[str, Path]) -> Dict[str, str]:
+    """Names of classes by their number, from the table that some data sets come with, such as ogbn-products."""
+    tables = [path for name, path in files.items() if name.startswith("mapping/labelidx2")]
+    names: Dict[str, str] = {}
+    for table in tables:
+        with gzip.open(table, "rt", encoding="utf-8", newline="") as file:
+            names.update((row[0], row[1]) for row in csv.reader(file) if len(row) > 1 and row[1])
+    return names
 
 
 def _read_csv(file: Path) -> np.ndarray:

@@ -70,6 +70,14 @@ def test_a_saved_data_set_loads_and_loads_again_from_the_cache(tmp_path, monkeyp
     assert fingerprint(load_dataset("ogbn-small", data_dir=tmp_path)) == fingerprint(graph)
 
 
+def test_classes_have_the_names_of_the_mapping(tmp_path, monkeypatch, cache):
+    folder = save(tmp_path, monkeypatch)
+    assert load_dataset("ogbn-small", data_dir=tmp_path).class_names == ()
+    with gzip.open(folder / "mapping" / "labelidx2productcategory.csv.gz", "wt") as file:
+        file.write('label idx,product category\n0,Books\n2,"Home, Kitchen"\n1,\n')
+    assert load_dataset("ogbn-small", data_dir=tmp_path).class_names == ("Books", "1", "Home, Kitchen")
+
+
 def test_every_usual_place_is_looked_at(tmp_path, monkeypatch):
     folder = save(tmp_path, monkeypatch)
     expected = fingerprint(load_dataset("ogbn-small", data_dir=folder.parent))

@@ -1,0 +1,115 @@
+"""The example scripts run, on small settings and on every backend where it makes sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bring_your_own_data
+import custom_layers
+import large_graph
+import neighbor_sampling
+import numpy as np
+import products_case_study
+import pytest
+import research_code
+import salient_pipeline
+from common import launch
+
+from gnnkit.train import read_run
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+BACKENDS = ("reference", "pyg", "dgl")
+
+
+@pytest.fixture
+def place(backend_name: str, tmp_path: Path) -> list:
+    """Options of a run on a backend that samples."""
+    if backend_name not in BACKENDS:
+        pytest.skip(f"the examples are for {', '.join(BACKENDS)}")
+    return ["--backend", backend_name, "--device", "cpu", "--out", str(tmp_path / "out")]
+
+
+def test_neighbor_sampling(place: list, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    found = neighbor_sampling.main([*place, "--epochs", "4"])
+    assert found["test"] > 0.85
+    said = capsys.readouterr().out
+    assert "1,024 outputs need the features of" in said and "epoch   4  loss" in said
+    assert (tmp_path / "out" / "checkpoints" / "best.safetensors").is_file()
+    settings = read_run(tmp_path / "out").manifest["result"]
+    assert settings["epochs"] == 4
+
+
+def test_salient_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    place = ["--device", "cpu", "--out", str(tmp_path / "out")]
+    found = salient_pipeline.main([*place, "--epochs", "3", "--batches", "2", "--threads", "1"])
+    assert found["test"] > 0.8
+    assert list(found["stages"]) == ["sample", "reduce", "transfer", "forward", "backward", "update"]
+    said = capsys.readouterr().out
+    assert "0.5 MB as torch.float32, 0.2 MB as torch.float16" in said and "backward" in said
+
+
+def test_research_code(place: list) -> None:
+    assert research_code.main([*place, "--epochs", "8"])["test"] > 0.9
+
+
+def test_bring_your_own_data(tmp_path: Path) -> None:
+    found = bring_your_own_data.main(["--device", "cpu", "--out", str(tmp_path / "out"), "--epochs", "30"])
+    assert found["test"] > 0.9 and found["predicted"] > 0.9
+    again = ["--folder", str(tmp_path / "out" / "tables"), "--out", str(tmp_path / "again"), "--epochs", "2"]
+    assert bring_your_own_data.main([*again, "--device", "cpu"])["predicted"] is None
+    files = [tmp_path / name / "predictions.csv" for name in ("out", "again")]
+    lines = [file.read_text().splitlines() for file in files]
+    assert [line.split(",")[0] for line in lines[0]] == [line.split(",")[0] for line in lines[1]]
+    assert len(lines[0]) > 400 and lines[0][1].startswith("image-")
+
+
+def test_products_case_study(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = products_case_study.main(["--device", "cpu", "--out", str(out), "--epochs", "5", "--points", "300"])
+    assert found["test"] > 0.9 and list(found["purity"]) == [1, 2, 3] and min(found["purity"].values()) > 0.8
+    assert (out / "maps.png").read_bytes().startswith(b"\x89PNG")
+    table = np.load(out / "embeddings.npy")
+    assert table["layer_1"].shape == table["layer_2"].shape == (300, 256) and table["layer_3"].shape == (300, 10)
+
+
+def test_custom_layers() -> None:
+    found = custom_layers.main(["--device", "cpu", "--dataset", "digits", "--epochs", "40"])
+    assert list(found) == ["SAGEConv", "WeightedSAGEConv", "MessageSAGEConv"]
+    assert min(found.values()) > 0.9
+
+
+def test_large_graph(tmp_path: Path) -> None:
+    sizes = ["--nodes", "2000", "--edges", "9000", "--features", "8", "--train", "500"]
+    graph = large_graph.main([str(tmp_path / "large"), *sizes])
+    assert (graph.num_nodes, graph.num_edges, graph.num_features) == (2000, 9000, 8)
+    assert [path.name for path in tmp_path.iterdir()] == ["large"], "what was converted is removed"
+
+
+def test_an_example_says_in_a_line_what_is_wrong() -> None:
+    with pytest.raises(SystemExit, match="error: .*'digit'.*digits"):
+        launch(lambda: research_code.main(["--dataset", "digit"]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("example", [neighbor_sampling, salient_pipeline, products_case_study, research_code])
+def test_sampled_examples_on_the_facebook_pages(place: list, example, data_dir: Path) -> None:
+    assert example.main([*place, "--dataset", "facebook_large", "--data-dir", str(data_dir)])["test"] >= 0.93
+
+
+@pytest.mark.long
+def test_custom_layers_on_cora(backend_name: str, data_dir: Path) -> None:
+    arguments = ["--backend", backend_name, "--data-dir", str(data_dir)]
+    if backend_name != "ipu":
+        arguments += ["--device", "cpu"]
+    assert min(custom_layers.main(arguments).values()) >= 0.75
+
+
+def test_every_example_has_a_page() -> None:
+    pages = {page.stem for page in (EXAMPLES.parent / "docs" / "examples").glob("*.md")} - {"index"}
+    scripts = {script.stem for script in EXAMPLES.glob("*.py")} - {"common"}
+    assert scripts == pages
+    navigation = (EXAMPLES.parent / "mkdocs.yml").read_text()
+    for name in scripts:
+        assert f"examples/{name}.md" in navigation
+        page = (EXAMPLES.parent / "docs" / "examples" / f"{name}.md").read_text()
+        assert f"examples/{name}.py" in page
