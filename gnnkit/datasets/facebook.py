@@ -83,7 +83,7 @@ class FacebookLarge(Dataset):
 def _project(words: csr_matrix, width: int) -> np.ndarray:
     """Project TF-IDF weights on their leading singular vectors; the result has standard deviation 1 overall.
 
-    In float64 and then rounded to multiples of 2^-12, so that the order in which a machine's cores add up does not show:
+    In float64 and then rounded to multiples of 2^-12, so that it does not show in which order a machine's cores add up:
     neighbouring singular vectors have nearly equal singular values and mix where rounding is as large as float32's.
     """
     from sklearn.decomposition import TruncatedSVD

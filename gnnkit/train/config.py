@@ -91,8 +91,7 @@ class TrainConfig:
             (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
             "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
-        overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1. With 0
-            all batches of the training are looked at, up to 4,096, and none is split.
+        overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
             With 0, sizes are those of all batches of the training, up to 4,096 of them, so that none is too large.
         evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
             chunks), "sampled" (with ``eval_fanouts``), or "auto": "layerwise" after sampled training, but "full" after
