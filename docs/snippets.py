@@ -1,6 +1,6 @@
 """Runs the code blocks of the documentation; ``make docs`` does so before it builds.
 
-Run as ``python docs/snippets.py [PAGE.md ...]``. The blocks of a page run in order, in an empty folder of the page's own:
+Run as ``python docs/snippets.py [PAGE.md ...]``. The blocks of a page run in order, in an empty folder of their own:
 Python blocks in one namespace, bash blocks with ``set -e``. A comment on the line above a block says what is special:
 
 ``<!-- fragment -->``    the block is not run: something around it is missing, or it is tried elsewhere
