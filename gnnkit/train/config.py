@@ -137,7 +137,7 @@ class TrainConfig:
     negative_weight: float = 1.0
     keep_memory: bool = True
     overflow: str = "carry"
-    overflow_rate: float = 0.01
+    overflow_rate: float = 0.0
     evaluation: str = "auto"
     eval_fanouts: Optional[List[int]] = None
     eval_batch_size: Optional[int] = None
