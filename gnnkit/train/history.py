@@ -19,8 +19,8 @@ class EpochRecord:
         seconds: Wall time of training in this epoch, without compilation and evaluation.
         nodes_per_second: Training targets per second.
         lr: Learning rate.
-        valid_loss: Mean loss over the validation nodes, of the linear probe where there is one; None in an epoch without
-            evaluation.
+        valid_loss: Mean loss over the validation nodes, of the linear probe where there is one. None in an epoch
+            without evaluation.
         valid_metric: The metric that picks the best model, on the validation nodes.
     """
 
