@@ -85,6 +85,27 @@ def test_large_graph(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["large"], "what was converted is removed"
 
 
+@pytest.mark.parametrize(
+    "example, name",
+    [
+        (neighbor_sampling, "ogbn-arxiv"),
+        (salient_pipeline, "ogbn-arxiv"),
+        (products_case_study, "ogbn-products"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_examples_take_data_of_the_open_graph_benchmark(
+    example, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("ogb")
+    from tests.datasets.test_ogb import save
+
+    save(tmp_path, monkeypatch, name=name)
+    place = ["--data-dir", str(tmp_path), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert 0 <= example.main(["--dataset", name, *place, "--epochs", "1"])["test"] <= 1
+    assert f"Graph('{name}', num_nodes=40" in capsys.readouterr().out
+
+
 def test_an_example_says_in_a_line_what_is_wrong() -> None:
     with pytest.raises(SystemExit, match="error: .*'digit'.*digits"):
         launch(lambda: research_code.main(["--dataset", "digit"]))
