@@ -30,7 +30,7 @@ METHOD = typer.Option(
 FANOUTS = typer.Option(None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20.")
 BATCH_SIZE = typer.Option(None, help="Nodes per batch.  [default: the run's]")
 BACKEND = typer.Option(None, help="Another graph library than the run's.")
-DEVICE = typer.Option("auto", help="Where to compute.")
+DEVICE = typer.Option("auto", help="Where to compute.  [default: auto]")
 DATA_DIR = typer.Option(None, help="Where the data set's files are looked for first.")
 NEW_NODES = typer.Option(None, help="Nodes to add to the data: a table with ids and features, or .npy.")
 NEW_EDGES = typer.Option(None, help="Edges to add with them, from source to target.")

@@ -22,7 +22,7 @@ from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
-from gnnkit.sampling.neighbor import check_node_ids
+from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
 from gnnkit.train.capabilities import check_capabilities
@@ -180,15 +180,29 @@ class TrainedRun:
         recorded = self.config.train
         if method not in METHODS:
             raise ConfigError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
-        if fanouts is not None and method != "sampled":
-            raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
-        taken = list(fanouts) if fanouts is not None else recorded.eval_fanouts or recorded.fanouts
-        if method == "sampled" and taken is None:
-            raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
+        taken = self._fanouts(method, fanouts)
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"The batch size is {batch_size}, expected at least 1.")
         if batch_size is None and method == recorded.evaluation:
             batch_size = recorded.eval_batch_size
         config = replace(recorded, evaluation=method, eval_fanouts=taken, eval_batch_size=batch_size)
         return config.resolved(self.model.num_layers, static_shapes=self.device.capabilities.static_shapes)
+
+    def _fanouts(self, method: str, given: Optional[Sequence[int]]) -> Optional[List[int]]:
+        """The fan-outs asked for, or the run's; None for methods that sample nothing."""
+        if method != "sampled":
+            if given is not None:
+                raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
+            return None
+        fanouts = given or self.config.train.eval_fanouts or self.config.train.fanouts
+        if fanouts is None:
+            raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
+        received, expected = len(check_fanouts(fanouts)), self.model.num_layers
+        if received != expected:
+            raise ConfigError(
+                f"Received {received} fan-outs for a model of {expected} layers. Give one for each, seeds first."
+            )
+        return list(fanouts)
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
