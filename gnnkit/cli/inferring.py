@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import typer
 
@@ -61,6 +62,14 @@ class Work:
     differences: List[str]
     notes: List[str]
     start: float
+
+    @contextmanager
+    def drawn(self) -> Iterator[Dict[str, Any]]:
+        """What predictions and embeddings are to be computed by, with a bar while that goes on."""
+        from gnnkit.cli.progress import drawn
+
+        with drawn() as draw:
+            yield {**self.how, "report": lambda done, total: draw("computing", done / total)}
 
     def report(self, output: Path, num: int, **more: Any) -> Dict[str, Any]:
         """What was done, in plain values."""

@@ -28,7 +28,7 @@ from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, 
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
 from gnnkit.train.config import TrainConfig
-from gnnkit.train.inference import Inference, JoinedLayers, make_inference
+from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
 
 METHODS = ("layerwise", "full", "sampled")
@@ -90,6 +90,7 @@ class TrainedRun:
         method: str = "layerwise",
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
+        report: Report = quiet,
     ) -> Predictions:
         """Compute outputs.
 
@@ -99,6 +100,7 @@ class TrainedRun:
                 whole graph) or "sampled".
             fanouts: Neighbours per layer for "sampled", seeds first; -1 takes all. None: those of the run.
             batch_size: Nodes per batch. None: the run's, or 4,096; 1,024 where it sampled nothing.
+            report: Told how many batches are done, and how many there are.
 
         Returns:
             Outputs in the order of ``nodes``. What is larger than the run's ``train.eval_memory`` is mapped from a
@@ -111,7 +113,7 @@ class TrainedRun:
         ids = self._ids(nodes)
         config = self._settings(method, fanouts, batch_size)
         module = LossModule(self.model, NodeClassification())  # The batches have no labels: its loss is not computed.
-        outputs = self._inference(config, module).outputs(ids)
+        outputs = self._inference(config, module).outputs(ids, report)
         return Predictions(ids, outputs, self.graph.is_multi_label, self.class_names)
 
     def embed(
@@ -122,6 +124,7 @@ class TrainedRun:
         method: str = "layerwise",
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
+        report: Report = quiet,
     ) -> Dict[int, Tensor]:
         """Compute embeddings: what layers hand on, after normalisation and activation.
 
@@ -133,6 +136,7 @@ class TrainedRun:
             method: As for :meth:`predict`.
             fanouts: As for :meth:`predict`.
             batch_size: As for :meth:`predict`.
+            report: As for :meth:`predict`.
 
         Returns:
             By layer, [M, width] in the order of ``nodes``, of the type of outputs.
@@ -147,9 +151,9 @@ class TrainedRun:
         module = JoinedLayers(self.model, wanted)
         inference = self._inference(config, module)
         if isinstance(inference, LayerwiseInference):
-            return inference.layers(ids, wanted)
+            return inference.layers(ids, wanted, report)
         widths = [self.model.spec.conv_spec(layer - 1).out_width for layer in wanted]
-        return dict(zip(wanted, torch.split(inference.outputs(ids), widths, dim=1)))
+        return dict(zip(wanted, torch.split(inference.outputs(ids, report), widths, dim=1)))
 
     def close(self) -> None:
         """Release the device."""
@@ -194,7 +198,8 @@ class TrainedRun:
             if given is not None:
                 raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
             return None
-        fanouts = given or self.config.train.eval_fanouts or self.config.train.fanouts
+        recorded = self.config.train.eval_fanouts or self.config.train.fanouts
+        fanouts = recorded if given is None else given
         if fanouts is None:
             raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
         received, expected = len(check_fanouts(fanouts)), self.model.num_layers

@@ -93,8 +93,9 @@ def test_new_nodes_are_predicted_as_by_a_pass_by_hand_over_the_larger_graph(name
 
 
 def test_all_nodes_by_default_and_some_layers(trained):
-    run = opened(trained("sage"))
-    assert run.predict().outputs.shape == (240, 3)
+    run, told = opened(trained("sage")), []
+    assert run.predict(batch_size=100, report=lambda *progress: told.append(progress)).outputs.shape == (240, 3)
+    assert told == [(done, 6) for done in range(1, 7)]
     found = run.embed(layers=[1])
     assert {number: tuple(layer.shape) for number, layer in found.items()} == {1: (240, 8)}
     torch.testing.assert_close(found[1], run.embed(method="full", layers=[1])[1])
