@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
@@ -64,11 +64,11 @@ class Work:
     start: float
 
     @contextmanager
-    def drawn(self) -> Iterator[Dict[str, Any]]:
-        """What predictions and embeddings are to be computed by, with a bar while that goes on."""
+    def computing(self) -> Iterator[Dict[str, Any]]:
+        """What predictions and embeddings are to be computed by; a bar meanwhile, and a released device at the end."""
         from gnnkit.cli.progress import drawn
 
-        with drawn() as draw:
+        with closing(self.run), drawn() as draw:
             yield {**self.how, "report": lambda done, total: draw("computing", done / total)}
 
     def report(self, output: Path, num: int, **more: Any) -> Dict[str, Any]:
@@ -113,11 +113,12 @@ def open_work(
     check_output(output, force, suffixes)
     if new_nodes is None and (new_edges is not None or undirected):
         raise ConfigError("--new-edges and --undirected are for new nodes. Give --new-nodes as well.")
-    method = method or ("layerwise" if fanouts is None else "sampled")
-    how = {"method": method, "fanouts": None if fanouts is None else parse_fanouts(fanouts), "batch_size": batch_size}
+    numbers = None if fanouts is None else parse_fanouts(fanouts)
     opened = open_run(run, backend=backend, device=device, data_dir=data_dir)
     names = opened.names()
     ids = NodeIds.of(opened.graph, names)
+    method = method or (opened.default_method if numbers is None else "sampled")
+    how = {"method": method, "fanouts": numbers, "batch_size": batch_size}
     differences, notes = opened.differences, []
     if differences:
         notes.append(f"these are not the data of the run; what differs: {', '.join(differences)}")
