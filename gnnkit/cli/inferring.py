@@ -34,7 +34,7 @@ BACKEND = typer.Option(None, help="Another graph library than the run's.")
 DEVICE = typer.Option("auto", help="Where to compute.  [default: auto]")
 DATA_DIR = typer.Option(None, help="Where the data set's files are looked for first.")
 NEW_NODES = typer.Option(None, help="Nodes to add to the data: a table with ids and features, or .npy.")
-NEW_EDGES = typer.Option(None, help="Edges to add with them, from source to target.")
+NEW_EDGES = typer.Option(None, help="Edges to add: a table of source and target, ids of old and new nodes.")
 UNDIRECTED = typer.Option(False, "--undirected", help="Add the reverse of every new edge.")
 FORCE = typer.Option(False, "--force", help="Replace the output if it exists.")
 JSON = typer.Option(False, "--json", help="Print one line of JSON at the end.")
@@ -111,8 +111,8 @@ def open_work(
 
     start = time.perf_counter()
     check_output(output, force, suffixes)
-    if new_nodes is None and (new_edges is not None or undirected):
-        raise ConfigError("--new-edges and --undirected are for new nodes. Give --new-nodes as well.")
+    if undirected and new_edges is None:
+        raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
     numbers = None if fanouts is None else parse_fanouts(fanouts)
     opened = open_run(run, backend=backend, device=device, data_dir=data_dir)
     names = opened.names()
@@ -125,8 +125,8 @@ def open_work(
     if not opened.record.is_complete:
         notes.append(f"the run is {opened.record.manifest.get('status')}: these are its best weights so far")
     first = 0
-    if new_nodes is not None:
-        first = len(ids)
+    if new_nodes is not None or new_edges is not None:
+        first = len(ids) if new_nodes is not None else 0
         features = None if names.features is None else list(names.features)
         graph, ids = read_new_nodes(opened.graph, ids, new_nodes, new_edges, features=features, undirected=undirected)
         notes += _direction_notes(opened, graph, undirected)
