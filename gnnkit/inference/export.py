@@ -124,8 +124,8 @@ def export_program(
         model: Trained, on a backend that can be exported.
         graph: Not prepared; says which inputs the model has, and is one to compare on.
         file: Where to: ``*.pt2`` or ``*.onnx``.
-        format: "torch" for a ``torch.export`` program (``torch.export.load(file).module()``) or "onnx". None: as the
-            file's name says.
+        format: "torch" for a ``torch.export`` program, which ``torch.export.load(file).module()`` makes a function of
+            the inputs by name; or "onnx". None: as the file's name says.
         force: Replace a file that exists.
 
     Returns:
@@ -229,7 +229,7 @@ def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -
         torch.export.save(traced, stream, extra_files={METADATA: metadata})
     with file.open("rb") as stream:
         loaded = torch.export.load(stream).module()
-    return lambda inputs: loaded(*inputs.values())
+    return lambda inputs: loaded(**inputs)
 
 
 def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
@@ -237,9 +237,7 @@ def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) ->
 
     traced = _trace(program, example)
     try:
-        written = torch.onnx.export(
-            traced, tuple(example.values()), dynamo=True, verbose=False, output_names=["outputs"]
-        )
+        written = torch.onnx.export(traced, kwargs=example, dynamo=True, verbose=False, output_names=["outputs"])
     except Exception as error:  # What the exporter raises for an operation that ONNX lacks is not documented.
         raise _failure(program.model, "onnx", error) from error
     assert written is not None
@@ -256,10 +254,10 @@ def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) ->
 def _trace(program: Program, example: Inputs) -> Any:
     nodes, edges = torch.export.Dim("num_nodes"), torch.export.Dim("num_edges")
     sizes = {"x": {0: nodes}, "edge_index": {1: edges}, "edge_weight": {0: edges}}
-    shapes = tuple(sizes[name] for name in example)
+    shapes = {name: sizes[name] for name in example}
     try:
         with torch.no_grad():
-            return torch.export.export(program, tuple(example.values()), dynamic_shapes=shapes)
+            return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
     except Exception as error:  # A layer may do anything that cannot be traced.
         raise _failure(program.model, "torch", error) from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class NodeIds:
         place = self._places.get(name)
         if place is not None:
             return place
-        return int(name) if name.isdecimal() and int(name) < self.num_numbered else -1
+        is_number = name.isdecimal() and len(name) < 19  # Longer ones are no node's, and Python refuses some.
+        return int(name) if is_number and int(name) < self.num_numbered else -1
 
     def numbers(self, names: Sequence[str], place: Callable[[int], str] = "id {}".format) -> np.ndarray:
         """Turn ids into numbers.
@@ -121,9 +122,8 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
     """
     file = Path(text)
     if file.suffix not in FILES:
-        return ids.numbers(
-            [name.strip() for name in text.split(",") if name.strip()], lambda row: "The nodes asked for"
-        )
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        return _some(ids.numbers(names, lambda row: "The nodes asked for"), repr(text))
     if not file.is_file():
         raise DatasetError(f"There is no file {file}. Give ids with commas, or a file that lists them.")
     if file.suffix == ".npy":
@@ -137,7 +137,7 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
         column: str = next((name for name in ("id", "node") if name in table.columns), "id")
         table.require(column)
         found = ids.numbers(table.text(column), lambda row: table.place(column, row))
-    return _some(found, file)
+    return _some(found, str(file))
 
 
 def _numbers_in(file: Path, num_nodes: int) -> np.ndarray:
@@ -148,10 +148,10 @@ def _numbers_in(file: Path, num_nodes: int) -> np.ndarray:
     if outside.size:
         row = int(outside[0])
         raise DatasetError(f"{file}, row {row}: there is no node {array[row]}, expected 0 to {num_nodes - 1}.")
-    return _some(array.astype(np.int64), file)
+    return _some(array.astype(np.int64), str(file))
 
 
-def _some(nodes: np.ndarray, file: Optional[Path]) -> np.ndarray:
+def _some(nodes: np.ndarray, source: str) -> np.ndarray:
     if nodes.size == 0:
-        raise DatasetError(f"{file} lists no nodes, expected at least one.")
+        raise DatasetError(f"{source} lists no nodes, expected at least one.")
     return nodes
