@@ -14,11 +14,13 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any, Iterator, Sequence, Tuple
 
+import numpy as np
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 
 WIDTH = 4.2
 """Inches."""
@@ -175,9 +177,13 @@ def new_figure(height: float) -> Tuple[Figure, Axes]:
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as the content of a PNG file."""
+    """The figure as the content of a PNG file, with 256 colours of its own: a third of the size, and nobody sees it."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"optimize": True})
+    colours = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colours.save(buffer, format="png", optimize=True, dpi=(DPI, DPI))
     return buffer.getvalue()
 
 
