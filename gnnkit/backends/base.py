@@ -29,12 +29,14 @@ class BackendCapabilities:
         convs: Kinds of convolution, keys of ``gnnkit.nn.CONV_KINDS``.
         devices: Names of torch device types that its layers run on.
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
+        exports: Formats in which models can be written as programs of their own: "torch", "onnx".
         note: Why something is missing and what would bring it; said to whoever asks for it.
     """
 
     convs: FrozenSet[str] = frozenset(CONV_KINDS)
     devices: FrozenSet[str] = frozenset({"cpu", "cuda"})
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
+    exports: FrozenSet[str] = frozenset()
     note: str = ""
 
 

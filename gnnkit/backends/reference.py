@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gnnkit.backends.base import Backend
+from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.data import Block
 from gnnkit.nn import REDUCTIONS, ConvSpec, MessageOps, MessagePassing, check_choice
 
@@ -171,6 +171,7 @@ class ReferenceBackend(Backend):
 
     name: ClassVar[str] = "reference"
     api_version: ClassVar[int] = 1
+    capabilities = BackendCapabilities(exports=frozenset({"torch", "onnx"}))
 
     def lower(self, block: Block) -> Block:
         """The block itself."""

@@ -11,7 +11,7 @@ from gnnkit.cli.reports import as_json, rows
 
 EXAMPLE = "Example: gnnkit backends --capabilities"
 
-CAPABILITY_COLUMNS = ("backend", "models", "devices", "precisions", "notes")
+CAPABILITY_COLUMNS = ("backend", "models", "devices", "precisions", "exports", "notes")
 
 
 @reports_errors
@@ -41,6 +41,6 @@ def capability_rows(reports: Mapping[str, Any]) -> List[List[str]]:
     table = []
     for name, report in reports.items():
         declared: Dict[str, Any] = dict(report.capabilities)
-        lists = [", ".join(declared.get(key, ())) for key in ("convs", "devices", "dtypes")]
+        lists = [", ".join(declared.get(key, ())) for key in ("convs", "devices", "dtypes", "exports")]
         table.append([name, *lists, declared.get("note") or ("" if declared else report.availability.status)])
     return table

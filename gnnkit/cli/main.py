@@ -16,8 +16,11 @@ from gnnkit.cli import (
     data,
     datasets,
     doctor,
+    embed,
+    export,
     new_plugin,
     plan,
+    predict,
     report,
     reproduce,
     run,
@@ -34,9 +37,12 @@ app = typer.Typer(
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
+app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
+app.command("embed", epilog=embed.EXAMPLE)(embed.embed)
+app.command("export", epilog=export.EXAMPLE)(export.export)
+app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.convert_weights)
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
-app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)

@@ -1,5 +1,6 @@
 """Records for graphs and batches, checks, conversions and transforms."""
 
+from gnnkit.data.adding import add_nodes
 from gnnkit.data.batch import Batch, BatchLayout, Block, full_block
 from gnnkit.data.build import from_csc, from_edge_index
 from gnnkit.data.check import check_graph
@@ -32,6 +33,7 @@ __all__ = [
     "BatchLayout",
     "Block",
     "Graph",
+    "add_nodes",
     "add_self_loops",
     "check_graph",
     "check_same_data",

@@ -1,9 +1,20 @@
 """Data sets: where files are looked for, download, cache, and the data sets themselves."""
 
-from gnnkit.datasets.base import Dataset, datasets
+from gnnkit.datasets.base import Dataset, NodeNames, datasets
 from gnnkit.datasets.cache import load_graph, save_graph
 from gnnkit.datasets.files import DataFile, Finder
 from gnnkit.datasets.importing import import_graph
-from gnnkit.datasets.load import load_dataset
+from gnnkit.datasets.load import load_dataset, load_node_names
 
-__all__ = ["DataFile", "Dataset", "Finder", "datasets", "import_graph", "load_dataset", "load_graph", "save_graph"]
+__all__ = [
+    "DataFile",
+    "Dataset",
+    "Finder",
+    "NodeNames",
+    "datasets",
+    "import_graph",
+    "load_dataset",
+    "load_graph",
+    "load_node_names",
+    "save_graph",
+]

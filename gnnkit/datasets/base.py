@@ -23,6 +23,19 @@ _OURS = ("requested", "seed")
 
 
 @dataclass(frozen=True)
+class NodeNames:
+    """What a data set calls its nodes and their features.
+
+    Attributes:
+        ids: Names of the nodes, in their order. None: they are numbered from 0.
+        features: Names of the features, in the order of the columns of ``Graph.x``. None: they have none.
+    """
+
+    ids: Optional[Sequence[str]] = None
+    features: Optional[Sequence[str]] = None
+
+
+@dataclass(frozen=True)
 class Dataset(ABC):
     """A data set. Plugins of the entry-point group ``gnnkit.datasets`` derive from it.
 
@@ -95,6 +108,14 @@ class Dataset(ABC):
         Raises:
             DatasetError: A file cannot be read; the message names it.
         """
+
+    def node_names(self, files: Mapping[str, Path]) -> NodeNames:
+        """Names that the files give to nodes and features, which a graph does not hold; by default there are none.
+
+        Args:
+            files: What ``locate`` returned.
+        """
+        return NodeNames()
 
     def split(self, graph: Graph) -> Graph:
         """Give the graph its splits if they depend on the seed; by default it is returned as it is."""

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from gnnkit.data import IGNORED_LABEL, SPLITS, Graph, from_edge_index, to_undirected
-from gnnkit.datasets.base import Dataset, seeded_split
+from gnnkit.datasets.base import Dataset, NodeNames, seeded_split
 from gnnkit.datasets.cache import is_graph, load_graph
 from gnnkit.datasets.files import Finder
 from gnnkit.datasets.tables import Table, read_array, read_table
@@ -138,6 +138,14 @@ class Folder(Dataset):
             raise DatasetError(f"{file}: {error}") from error
         return to_undirected(graph) if self.undirected else graph
 
+    def node_names(self, files: Mapping[str, Path]) -> NodeNames:
+        """The column ``id`` of the nodes, and the names of the feature columns."""
+        if "nodes" not in files:
+            return NodeNames()
+        table = read_table(files["nodes"])
+        ids = table.text("id") if "id" in table.columns else None
+        return NodeNames(ids, feature_columns(table) if "features" not in files else None)
+
     def split(self, graph: Graph) -> Graph:
         """Split by the seed if the folder has no split."""
         return seeded_split(graph, self.seed)
@@ -200,13 +208,18 @@ def _edges(file: Path, ids: Optional[Dict[str, int]], num_nodes: Optional[int]) 
 
 
 def _features(files: Mapping[str, Path], table: Optional[Table]) -> Tuple[Optional[np.ndarray], Optional[Path]]:
-    columns = [] if table is None else [name for name in table.columns if name not in ("id", "label", "split")]
+    columns = [] if table is None else feature_columns(table)
     if "features" in files:
         _only_one(files["features"], "features", table, columns)
         return read_array(files["features"]), files["features"]
     if table is None or not columns:
         return None, files.get("nodes")
     return np.stack([table.numbers(name) for name in columns], axis=1).astype(np.float32), table.file
+
+
+def feature_columns(table: Table) -> List[str]:
+    """Names of the columns of a table of nodes that are features: all that mean nothing else."""
+    return [name for name in table.columns if name not in ("id", "label", "split")]
 
 
 def _labels(files: Mapping[str, Path], table: Optional[Table]) -> Tuple[Optional[np.ndarray], List[str]]:

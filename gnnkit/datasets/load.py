@@ -1,14 +1,14 @@
-"""``load_dataset``: from a name to a graph."""
+"""``load_dataset``: from a name to a graph; and what the graph's nodes and features are called."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional, Tuple
 
 from gnnkit.data import Graph
-from gnnkit.datasets.base import Dataset, create, dataset_class, datasets, is_served
+from gnnkit.datasets.base import Dataset, NodeNames, create, dataset_class, datasets, is_served
 from gnnkit.datasets.cache import prepared
 from gnnkit.datasets.files import Finder, PathLike, cache_root
 from gnnkit.errors import ConfigError, DataError, DatasetError
@@ -54,12 +54,8 @@ def load_dataset(
         >>> gnnkit.load_dataset("karate")
         Graph('karate', num_nodes=34, num_edges=156, num_features=34, num_classes=4, train=4, valid=10, test=20)
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"The seed is {seed!r}, expected a whole number of at least 0.")
-    dataset = _dataset(name, seed, options)
+    dataset, files = _locate(name, data_dir, cache_dir, seed, download, options)
     cache = cache_root(cache_dir)
-    finder = Finder(dataset.requested, None if data_dir is None else Path(data_dir).expanduser(), cache, download)
-    files = dataset.locate(finder)
     try:
         if not files or dataset.reads_in_place(files):
             graph = dataset.read(files)
@@ -71,6 +67,53 @@ def load_dataset(
     except DataError as error:
         place = f" in {next(iter(files.values())).parent}" if files else ""
         raise DatasetError(f"Data set {dataset.requested!r}{place}: {error}") from error
+
+
+def load_node_names(
+    name: str,
+    *,
+    data_dir: Optional[PathLike] = None,
+    cache_dir: Optional[PathLike] = None,
+    seed: int = 0,
+    download: bool = True,
+    **options: Any,
+) -> NodeNames:
+    """What a data set's files call the nodes and features of the graph that :func:`load_dataset` gives.
+
+    Args:
+        name: As for :func:`load_dataset`, with all other arguments.
+        data_dir: Likewise.
+        cache_dir: Likewise.
+        seed: Likewise.
+        download: Likewise.
+        options: Likewise.
+
+    Raises:
+        GnnkitError: As :func:`load_dataset`.
+
+    Example:
+        >>> load_node_names("karate")
+        NodeNames(ids=None, features=None)
+    """
+    dataset, files = _locate(name, data_dir, cache_dir, seed, download, options)
+    return dataset.node_names(files)
+
+
+def _locate(
+    name: str,
+    data_dir: Optional[PathLike],
+    cache_dir: Optional[PathLike],
+    seed: int,
+    download: bool,
+    options: Mapping[str, Any],
+) -> Tuple[Dataset, Mapping[str, Path]]:
+    """The data set and its files."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"The seed is {seed!r}, expected a whole number of at least 0.")
+    dataset = _dataset(name, seed, options)
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    finder = Finder(dataset.requested, folder, cache_root(cache_dir), download)
+    return dataset, dataset.locate(finder)
 
 
 def _dataset(name: str, seed: int, options: Any) -> Dataset:

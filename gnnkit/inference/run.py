@@ -7,9 +7,9 @@ the caller has; whether they are the run's own is said, not enforced, because ne
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from numpy.typing import ArrayLike
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.data import Graph, data_differences, describe_data, prepare_graph
-from gnnkit.datasets import load_dataset
+from gnnkit.datasets import NodeNames, load_dataset, load_node_names
 from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.inference.predictions import Predictions
@@ -49,6 +49,7 @@ class TrainedRun:
         record: What the run folder says: manifest and history.
         config: The recorded configuration.
         device: Where the model runs.
+        names: Reads what the data's files call nodes and features; nothing, for a graph that the caller gave.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class TrainedRun:
     record: RunRecord
     config: RunConfig
     device: Device
+    names: Callable[[], NodeNames] = NodeNames
 
     @cached_property
     def differences(self) -> List[str]:
@@ -260,10 +262,12 @@ def open_run(
     )
     if config.train.precision == "float64":
         model = model.double()
+    names: Callable[[], NodeNames] = NodeNames
     if graph is None:
-        graph = _load_data(path, config, data_dir)
+        arguments = _data_arguments(path, config, data_dir)
+        graph, names = load_dataset(**arguments), partial(load_node_names, **arguments)
     check_width(model, graph)
-    return TrainedRun(path, model, graph, record, config, chosen)
+    return TrainedRun(path, model, graph, record, config, chosen, names)
 
 
 def check_width(model: GNN, graph: Graph) -> None:
@@ -295,7 +299,8 @@ def _device(device: Union[str, Device], backend: Backend, config: RunConfig) -> 
     return chosen
 
 
-def _load_data(path: Path, config: RunConfig, data_dir: Union[str, Path, None]) -> Graph:
+def _data_arguments(path: Path, config: RunConfig, data_dir: Union[str, Path, None]) -> Dict[str, Any]:
+    """What loads the run's data."""
     if "dataset" not in recorded_config(path):
         raise ConfigError(
             f"The run {path} was made from a graph in memory and does not say where that came from. Give the graph: "
@@ -303,4 +308,4 @@ def _load_data(path: Path, config: RunConfig, data_dir: Union[str, Path, None]) 
         )
     data = config.dataset
     where = data.data_dir if data_dir is None else data_dir
-    return load_dataset(data.name, data_dir=where, download=data.download, seed=config.seed, **dict(data.options))
+    return {"name": data.name, "data_dir": where, "download": data.download, "seed": config.seed, **data.options}

@@ -47,6 +47,7 @@ class PygBackend(Backend):
         convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
+        exports=frozenset({"torch", "onnx"}),
     )
 
     layer_module: ClassVar[str] = "torch_geometric.nn"
@@ -86,9 +87,12 @@ class PygBackend(Backend):
 
         On the CPU layers get sparse matrices, whose product with the features never stores a message. On CUDA they
         get lists of edges: there torch has no maximum over a sparse matrix, and its gradient of a product would sort
-        the transposed matrix anew in every step.
+        the transposed matrix anew in every step. Exported programs have lists of edges, because their formats have
+        no sparse matrices.
         """
-        use_csr = block.indptr.device.type == "cpu" if self._use_csr is None else self._use_csr
+        use_csr = self._use_csr
+        if use_csr is None:
+            use_csr = block.indptr.device.type == "cpu" and not _is_exporting()
         return PygBlock(block, use_csr)
 
     def conv(self, spec: ConvSpec) -> nn.Module:
@@ -154,6 +158,12 @@ class PygBackend(Backend):
             if _has(name):
                 found[name] = str(getattr(importlib.import_module(name), "__version__", "unknown"))
         return {name: str(version) for name, version in found.items()}
+
+
+def _is_exporting() -> bool:
+    """Whether torch is writing the model down; releases before 2.7 do not tell, and are not exported with."""
+    ask = getattr(getattr(torch, "compiler", None), "is_exporting", None)
+    return ask is not None and bool(ask())
 
 
 def _has(module: str) -> bool:

@@ -1,0 +1,48 @@
+"""``gnnkit export``: the model of a trained run as a program that needs no gnnkit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from gnnkit.cli import inferring as options
+from gnnkit.cli.output import print_json, print_table, reports_errors
+
+EXAMPLE = "Example: gnnkit export runs/20240101-120000-cora-gcn-pyg --format onnx --output model.onnx"
+
+
+@reports_errors
+def export(
+    run: str = options.RUN,
+    output: Path = typer.Option(..., help="Where the program goes: *.pt2 or *.onnx."),
+    format: Optional[str] = typer.Option(
+        None, help="torch (a torch.export program), onnx.  [default: as the name says]"
+    ),
+    backend: Optional[str] = typer.Option(
+        None, help="Whose layers are exported: reference, pyg.  [default: the run's]"
+    ),
+    data_dir: Optional[str] = options.DATA_DIR,
+    force: bool = options.FORCE,
+    json: bool = options.JSON,
+    debug: bool = options.DEBUG,
+) -> None:
+    """Export the best model of a run for graphs of any size, and compare it with the model."""
+    from gnnkit.inference import export_program, open_run
+    from gnnkit.inference.writing import check_output
+
+    check_output(output, force)
+    opened = open_run(run, backend=backend, device="cpu", data_dir=data_dir, precision="float32")
+    done = export_program(opened.model, opened.graph, output, format, force=force)
+    rows = [
+        ["format", done.format],
+        ["model", f"{opened.model.spec.conv} on backend {opened.model.backend.name}"],
+        ["inputs", ", ".join(done.inputs)],
+        ["largest difference", f"{done.difference:.1e} from the model, on {' and '.join(done.checked)}"],
+    ]
+    print_table("Exported program", ["", ""], rows)
+    print(f"  output:  {done.file}")
+    if json:
+        print_json({**asdict(done), "file": str(done.file), "inputs": list(done.inputs), "checked": list(done.checked)})

@@ -1,0 +1,152 @@
+"""What ``gnnkit predict`` and ``gnnkit embed`` share: their options, and how a run and its nodes are found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+import typer
+
+from gnnkit.cli.output import print_json, print_table
+from gnnkit.cli.run import parse_fanouts
+from gnnkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gnnkit.inference import NodeIds, TrainedRun
+
+RUN = typer.Argument(..., metavar="RUN", help="The run folder.")
+NODES = typer.Option(
+    None, help="Ids with commas, or a .csv, .parquet, .txt or .npy file of them.  [default: all; the new ones]"
+)
+METHOD = typer.Option(
+    None,
+    help="layerwise (all neighbours, bounded memory), full (one pass), sampled.  [default: layerwise; sampled if "
+    "fan-outs are given]",
+)
+FANOUTS = typer.Option(None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20.")
+BATCH_SIZE = typer.Option(None, help="Nodes per batch.  [default: the run's]")
+BACKEND = typer.Option(None, help="Another graph library than the run's.")
+DEVICE = typer.Option("auto", help="Where to compute.")
+DATA_DIR = typer.Option(None, help="Where the data set's files are looked for first.")
+NEW_NODES = typer.Option(None, help="Nodes to add to the data: a table with ids and features, or .npy.")
+NEW_EDGES = typer.Option(None, help="Edges to add with them, from source to target.")
+UNDIRECTED = typer.Option(False, "--undirected", help="Add the reverse of every new edge.")
+FORCE = typer.Option(False, "--force", help="Replace the output if it exists.")
+JSON = typer.Option(False, "--json", help="Print one line of JSON at the end.")
+DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
+
+
+@dataclass
+class Work:
+    """A run, opened for the nodes that were asked for.
+
+    Attributes:
+        run: With the new nodes, if there are any.
+        ids: The ids of all nodes.
+        nodes: Those asked for, by number. None: all.
+        how: Method, fan-outs and batch size, as the run takes them.
+        differences: In what the data, without new nodes, differ from the run's.
+        notes: What the user should know.
+        start: When work began, by ``time.perf_counter``.
+    """
+
+    run: TrainedRun
+    ids: NodeIds
+    nodes: Optional[np.ndarray]
+    how: Dict[str, Any]
+    differences: List[str]
+    notes: List[str]
+    start: float
+
+    def report(self, output: Path, num: int, **more: Any) -> Dict[str, Any]:
+        """What was done, in plain values."""
+        run = self.run
+        return {
+            "output": str(output),
+            "run": str(run.path),
+            "nodes": num,
+            **more,
+            "method": self.how["method"],
+            "backend": run.model.backend.name,
+            "device": run.device.name,
+            "differences": self.differences,
+            "notes": self.notes,
+            "seconds": time.perf_counter() - self.start,
+        }
+
+
+def open_work(
+    run: str,
+    output: Path,
+    suffixes: Tuple[str, ...],
+    *,
+    nodes: Optional[str],
+    method: Optional[str],
+    fanouts: Optional[str],
+    batch_size: Optional[int],
+    backend: Optional[str],
+    device: str,
+    data_dir: Optional[str],
+    new_nodes: Optional[Path],
+    new_edges: Optional[Path],
+    undirected: bool,
+    force: bool,
+) -> Work:
+    """Open a run as the options of a command say; what cannot be written is told before anything is loaded."""
+    from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
+    from gnnkit.inference.writing import check_output
+
+    start = time.perf_counter()
+    check_output(output, force, suffixes)
+    if new_nodes is None and (new_edges is not None or undirected):
+        raise ConfigError("--new-edges and --undirected are for new nodes. Give --new-nodes as well.")
+    method = method or ("layerwise" if fanouts is None else "sampled")
+    how = {"method": method, "fanouts": None if fanouts is None else parse_fanouts(fanouts), "batch_size": batch_size}
+    opened = open_run(run, backend=backend, device=device, data_dir=data_dir)
+    names = opened.names()
+    ids = NodeIds.of(opened.graph, names)
+    differences, notes = opened.differences, []
+    if differences:
+        notes.append(f"these are not the data of the run; what differs: {', '.join(differences)}")
+    if not opened.record.is_complete:
+        notes.append(f"the run is {opened.record.manifest.get('status')}: these are its best weights so far")
+    first = 0
+    if new_nodes is not None:
+        first = len(ids)
+        features = None if names.features is None else list(names.features)
+        graph, ids = read_new_nodes(opened.graph, ids, new_nodes, new_edges, features=features, undirected=undirected)
+        notes += _direction_notes(opened, graph, undirected)
+        opened = opened.on(graph)
+    wanted = None
+    if nodes is not None:
+        wanted = read_nodes(nodes, ids)
+    elif first:
+        import numpy as np
+
+        wanted = np.arange(first, len(ids))
+    return Work(opened, ids, wanted, how, differences, notes, start)
+
+
+def _direction_notes(opened: TrainedRun, grown: Any, undirected: bool) -> List[str]:
+    from gnnkit.data import is_undirected
+
+    if undirected or not opened.record.manifest["data"].get("undirected") or is_undirected(grown):
+        return []
+    return ["the data carry both directions of every edge, the new edges do not; --undirected adds them"]
+
+
+def show(title: str, report: Dict[str, Any], rows: List[List[str]], json: bool) -> None:
+    """Say what was done: a table, notes, and one line of JSON if that is wanted."""
+    table = [["nodes", f"{report['nodes']:,}"], *rows]
+    table += [["method", report["method"]], ["backend / device", f"{report['backend']} / {report['device']}"]]
+    table.append(["time", f"{report['seconds']:.1f} s"])
+    print_table(title, ["", ""], table)
+    for note in report["notes"]:
+        print(f"  note:    {note}")
+    print(f"  output:  {report['output']}")
+    if json:
+        print_json(report)

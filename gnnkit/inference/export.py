@@ -1,0 +1,299 @@
+"""Exported programs: a model as one file that runs without gnnkit, and without the library that computed it.
+
+Rules: a program takes a prepared graph of any size (features, edges with the self-loops that the convolution asks for,
+GCN weights), because preparation belongs to data. A file is kept only if what it computes equals the model on graphs
+other than the one it was made with.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.backends import Backend, move_model
+from gnnkit.data import BatchLayout, Graph, from_edge_index, full_block, prepare_graph
+from gnnkit.data.batch import BlockLayout
+from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
+from gnnkit.inference.run import check_width
+from gnnkit.inference.writing import check_output
+from gnnkit.nn import GNN, ModelSpec
+from gnnkit.train.files import replacing
+
+FORMATS = {"torch": ".pt2", "onnx": ".onnx"}
+"""A ``torch.export`` program, and ONNX, with the ends of their files' names."""
+
+TOLERANCE = 1e-4
+"""Largest difference of outputs, absolute up to 1 and relative to the largest output beyond."""
+
+MOST_CHECKED = 1 << 24
+"""Values of features, and edges, up to which a program is checked on the caller's graph, too."""
+
+METADATA = "gnnkit"
+"""Where an exported file says what it is: an extra file of a ``torch.export`` program, a property of an ONNX one."""
+
+Inputs = Dict[str, Tensor]
+Run = Callable[[Inputs], Tensor]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export gave.
+
+    Attributes:
+        file: The program.
+        format: "torch" or "onnx".
+        inputs: Names of its inputs, in their order.
+        difference: Largest difference between its outputs and the model's, relative to the largest output where that
+            is above 1.
+        checked: The graphs on which they were compared, in words.
+    """
+
+    file: Path
+    format: str
+    inputs: Tuple[str, ...]
+    difference: float
+    checked: Tuple[str, ...]
+
+
+class Program(nn.Module):
+    """A model as a function of tensors over a whole graph."""
+
+    def __init__(self, model: GNN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Optional[Tensor] = None) -> Tensor:
+        """Outputs of all nodes, [N, out_channels]; edges may come in any order."""
+        src, dst = edge_index[0], edge_index[1]
+        num_nodes = x.shape[0]
+        degrees = dst.new_zeros(num_nodes).index_add(0, dst, torch.ones_like(dst))
+        indptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+        names, tensors = ("indptr", "indices", "dst"), (indptr, src, dst)
+        if edge_weight is not None:
+            names, tensors = (*names, "edge_weight"), (*tensors, edge_weight)  # type: ignore[assignment]
+        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers, has_targets=False)
+        batch = layout.unflatten((*tensors, x))
+        out: Tensor = self.model(batch.blocks, batch.x)
+        return out
+
+
+def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
+    """What an exported program takes, for a graph as it is loaded.
+
+    Args:
+        spec: The model's.
+        graph: Not prepared; N nodes, and E edges after preparation.
+
+    Returns:
+        By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations; and
+        ``edge_weight`` [E], if the model reads weights.
+
+    Raises:
+        ConfigError: The graph has no features.
+
+    Example:
+        >>> import gnnkit
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> model = gnnkit.build_model("gcn", graph)
+        >>> {name: tuple(value.shape) for name, value in program_inputs(model.spec, graph).items()}
+        {'x': (34, 34), 'edge_index': (2, 190), 'edge_weight': (190,)}
+    """
+    if graph.x is None:
+        raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
+    prepared = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    return _inputs(spec, prepared, torch.float32)
+
+
+def export_program(
+    model: GNN, graph: Graph, file: Union[str, Path], format: Optional[str] = None, *, force: bool = False
+) -> Exported:
+    """Write a model as a program for graphs of any size, and compare it with the model.
+
+    The program computes the outputs of all nodes, ``[N, out_channels]``, from what :func:`program_inputs` gives. It is
+    compared on a random graph, and on the caller's if that is not very large.
+
+    Args:
+        model: Trained, on a backend that can be exported.
+        graph: Not prepared; says which inputs the model has, and is one to compare on.
+        file: Where to: ``*.pt2`` or ``*.onnx``.
+        format: "torch" for a ``torch.export`` program, which ``torch.export.load(file).module()`` makes a function of
+            the inputs by name; or "onnx". None: as the file's name says.
+        force: Replace a file that exists.
+
+    Returns:
+        What was written, with the largest difference.
+
+    Raises:
+        ConfigError: No such format, or the file's name is of another; the file exists; or the features have another
+            width.
+        CapabilityError: The backend or the installed torch cannot export the model, or the program computes something
+            else; no file is written.
+        NotInstalledError: For ONNX: onnx, onnxscript or onnxruntime is missing.
+    """
+    path = Path(file)
+    format = _format(path, format)
+    _check_possible(model, format)
+    check_output(path, force)
+    check_width(model, graph)
+    assert isinstance(model.backend, Backend)
+    model = move_model(model, model.backend).eval()
+    dtype = next(model.parameters()).dtype
+    spec = model.spec
+    prepared = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    is_weighted = prepared.edge_weight is not None
+    example = _inputs(spec, _random_graph(spec, 13, is_weighted), dtype)
+    tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
+    if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
+        tests[graph.name] = prepared
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, _quiet():
+        write = _write_torch if format == "torch" else _write_onnx
+        run = write(Program(model), example, temporary, _metadata(model, example, graph))
+        difference = max(_difference(model, test, dtype, run) for test in tests.values())
+        if not difference <= TOLERANCE:
+            raise CapabilityError(
+                f"The exported program's outputs differ from the model's by {difference:.1e}, at most {TOLERANCE:g} is "
+                f"allowed; {path} was not written. Export from another backend (reference), or to another format."
+            )
+    return Exported(path, format, tuple(example), difference, tuple(tests))
+
+
+def _format(path: Path, format: Optional[str]) -> str:
+    if format is None:
+        format = next((name for name, suffix in FORMATS.items() if path.suffix == suffix), None)
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"format is {format!r}, expected one of {', '.join(FORMATS)}.")
+    if format is None or path.suffix != FORMATS[format]:
+        expected = ", ".join(f"*{suffix} for {name}" for name, suffix in FORMATS.items())
+        raise ConfigError(f"The output is {path.name}, expected {expected}.")
+    return format
+
+
+def _check_possible(model: GNN, format: str) -> None:
+    if format not in model.backend.capabilities.exports:
+        raise CapabilityError(
+            f"Backend {model.backend.name!r} cannot export a program in format {format!r}. Open the run on one that "
+            "can, such as reference."
+        )
+    if not hasattr(getattr(torch, "compiler", None), "is_exporting"):
+        raise CapabilityError(f"torch {torch.__version__} cannot export such programs. Use torch 2.7 or newer.")
+    if format == "onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            try:
+                __import__(package)
+            except ImportError as error:
+                raise NotInstalledError(f"What writes ONNX ({package})", "pip install gnnkit[export]") from error
+
+
+def _inputs(spec: ModelSpec, prepared: Graph, dtype: torch.dtype) -> Inputs:
+    assert prepared.x is not None
+    inputs = {"x": prepared.x.to(dtype), "edge_index": prepared.edge_index}
+    # Of the standard convolutions, GCN alone reads weights; what others do with them is not known.
+    if prepared.edge_weight is not None and (spec.kind.gcn_norm or spec.has_named_layers):
+        inputs["edge_weight"] = prepared.edge_weight.to(dtype)
+    return inputs
+
+
+def _random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
+    """A prepared graph with hubs, repeated edges and, if there are no self-loops, nodes without neighbours."""
+    draw = torch.Generator().manual_seed(num_nodes)
+    ends = torch.randint(0, num_nodes - 3, (2, 4 * num_nodes), generator=draw)
+    ends[1, :num_nodes] = 0
+    graph = from_edge_index(
+        ends,
+        x=torch.randn(num_nodes, spec.in_channels, generator=draw),
+        edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.kind.gcn_norm else None,
+    )
+    return prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+
+
+def _difference(model: GNN, prepared: Graph, dtype: torch.dtype, run: Run) -> float:
+    inputs = _inputs(model.spec, prepared, dtype)
+    with torch.no_grad():
+        expected = model([full_block(prepared)] * model.num_layers, inputs["x"])
+        found = run(inputs)
+    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+
+
+def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
+    traced = _trace(program, example)
+    with file.open("wb") as stream:
+        torch.export.save(traced, stream, extra_files={METADATA: metadata})
+    with file.open("rb") as stream:
+        loaded = torch.export.load(stream).module()
+    return lambda inputs: loaded(**inputs)
+
+
+def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
+    import onnxruntime
+
+    traced = _trace(program, example)
+    try:
+        written = torch.onnx.export(traced, kwargs=example, dynamo=True, verbose=False, output_names=["outputs"])
+    except Exception as error:  # What the exporter raises for an operation that ONNX lacks is not documented.
+        raise _failure(program.model, "onnx", error) from error
+    assert written is not None
+    written.model.metadata_props[METADATA] = metadata
+    written.save(file, external_data=False)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    def run(inputs: Inputs) -> Tensor:
+        return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in inputs.items()})[0])
+
+    return run
+
+
+def _trace(program: Program, example: Inputs) -> Any:
+    nodes, edges = torch.export.Dim("num_nodes"), torch.export.Dim("num_edges")
+    sizes = {"x": {0: nodes}, "edge_index": {1: edges}, "edge_weight": {0: edges}}
+    shapes = {name: sizes[name] for name in example}
+    try:
+        with torch.no_grad():
+            return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
+    except Exception as error:  # A layer may do anything that cannot be traced.
+        raise _failure(program.model, "torch", error) from error
+
+
+def _failure(model: GNN, format: str, error: Exception) -> CapabilityError:
+    cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return CapabilityError(
+        f"Model {model.spec.conv!r} on backend {model.backend.name!r} cannot be exported in format {format!r}: {cause} "
+        "Standard models on backend reference can."
+    )
+
+
+def _metadata(model: GNN, example: Inputs, graph: Graph) -> str:
+    names: List[str] = list(graph.class_names)
+    kind = model.spec.kind
+    return json.dumps(
+        {
+            "spec": model.spec.to_dict(),
+            "inputs": list(example),
+            "self_loops": kind.self_loops,
+            "gcn_norm": kind.gcn_norm,
+            "class_names": names if len(names) == model.spec.out_channels else [],
+        }
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the exporters' remarks about packages that are not needed."""
+    levels = {log: log.level for log in map(logging.getLogger, ("torch.onnx", "onnx_ir"))}
+    try:
+        for log in levels:
+            log.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in levels.items():
+            log.setLevel(level)

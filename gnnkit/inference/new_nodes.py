@@ -1,0 +1,142 @@
+"""Nodes and edges that a user adds to a run's data after training, from files.
+
+Rules: new nodes have the features of the old ones, under the same names where those have any; edges may join old and
+new nodes, by the ids that the data's own files use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from gnnkit.data import Graph, add_nodes
+from gnnkit.datasets.edge_files import read_edges
+from gnnkit.datasets.folder import feature_columns
+from gnnkit.datasets.tables import Table, read_array, read_table
+from gnnkit.errors import DataError, DatasetError
+from gnnkit.inference.ids import NodeIds
+
+_TABLES = (".csv", ".parquet")
+_PIECE_BYTES = 1 << 26
+
+
+def read_new_nodes(
+    graph: Graph,
+    ids: NodeIds,
+    nodes: Path,
+    edges: Optional[Path] = None,
+    *,
+    features: Optional[List[str]] = None,
+    undirected: bool = False,
+) -> Tuple[Graph, NodeIds]:
+    """Add nodes and edges from files to a graph.
+
+    Args:
+        graph: The run's data, not prepared.
+        ids: The ids of its nodes.
+        nodes: ``.csv`` or ``.parquet``: a row for each node, with a column ``id`` (not needed where nodes are numbered:
+            new ones then go on counting) and the features, by the names that they have in the data; without such names,
+            as many columns of numbers, in their order. Columns ``label`` and ``split`` are not read. Or ``.npy``: the
+            features, shape [M, F], of nodes that go on counting.
+        edges: ``.csv`` or ``.parquet`` with the columns ``source`` and ``target``, ids of old and new nodes, and
+            perhaps ``weight``; or where nodes are numbered any other list of edges that
+            :func:`gnnkit.datasets.import_graph` reads. None: the new nodes have no edges.
+        features: Names of the data's features. None: they have none.
+        undirected: Whether to add the reverse of every new edge.
+
+    Returns:
+        The larger graph, in which the new nodes come last, and the ids of its nodes.
+
+    Raises:
+        DatasetError: A file cannot be read, columns do not match, or an id is unknown or taken; the message names the
+            file and the place.
+        NotInstalledError: Parquet needs pandas and pyarrow.
+    """
+    for file in (nodes, edges):
+        if file is not None and not file.is_file():
+            raise DatasetError(f"There is no file {file}.")
+    x, names = _read_nodes(nodes, ids, graph.num_features, features)
+    grown = ids.extended(names)
+    ends, weights = (np.empty((2, 0), dtype=np.int64), None) if edges is None else _read_edges(edges, grown)
+    if undirected:
+        is_loop = ends[0] == ends[1]
+        ends = np.concatenate([ends, ends[::-1, ~is_loop]], axis=1)
+        weights = None if weights is None else np.concatenate([weights, weights[~is_loop]])
+    try:
+        return add_nodes(graph, x, ends, edge_weight=weights), grown
+    except DataError as error:
+        file = edges if edges is not None and error.field.startswith("edge") else nodes
+        raise DatasetError(f"{file}: {error}") from error
+
+
+def _read_nodes(file: Path, ids: NodeIds, width: int, names: Optional[List[str]]) -> Tuple[np.ndarray, List[str]]:
+    """Features and ids of the new nodes."""
+    if file.suffix == ".npy":
+        x = read_array(file)
+        if x.ndim != 2 or x.shape[1] != width:
+            raise DatasetError(f"{file} has shape {list(x.shape)}, expected [M, {width}] as the run's data have.")
+        return x, _new_ids(None, file, len(x), ids)
+    if file.suffix not in _TABLES:
+        raise DatasetError(f"{file} is no table of nodes, expected .csv, .parquet or .npy.")
+    table = read_table(file)
+    columns = _columns(table, width, names)
+    x = np.stack([table.numbers(column) for column in columns], axis=1).astype(np.float32)
+    return x, _new_ids(table, file, table.num_rows, ids)
+
+
+def _columns(table: Table, width: int, names: Optional[List[str]]) -> List[str]:
+    """The columns with the features, in the order of the data's."""
+    found = feature_columns(table)
+    if names is None:
+        if len(found) != width:
+            raise DatasetError(
+                f"{table.file} has {len(found)} columns of features, expected {width} as the run's data have; a column "
+                "'id' does not count."
+            )
+        return found
+    missing = [name for name in names if name not in found]
+    unknown = [name for name in found if name not in names]
+    if missing or unknown:
+        told = [
+            f"{what} {', '.join(map(repr, some[:5]))}" for what, some in (("no", missing), ("unknown", unknown)) if some
+        ]
+        raise DatasetError(
+            f"{table.file} has other columns than the run's data: {'; '.join(told)}. Expected 'id' and the features "
+            f"{', '.join(map(repr, names[:10]))}{', ...' if len(names) > 10 else ''}."
+        )
+    return names
+
+
+def _new_ids(table: Optional[Table], file: Path, num: int, ids: NodeIds) -> List[str]:
+    if num == 0:
+        raise DatasetError(f"{file} has no rows, expected at least one new node.")
+    if table is None or "id" not in table.columns:
+        if ids.names:
+            raise DatasetError(f"{file} has no ids, but the nodes of the run's data have some. Add a column 'id'.")
+        return [str(len(ids) + row) for row in range(num)]
+    names, seen = table.text("id"), set()
+    for row, name in enumerate(names):
+        if not name or name in seen or ids.find(name) >= 0:
+            problem = "the id is empty" if not name else f"node {name!r} is there already"
+            raise DatasetError(f"{table.place('id', row)}: {problem}, expected a new id for each new node.")
+        seen.add(name)
+    return names
+
+
+def _read_edges(file: Path, ids: NodeIds) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Edges as numbers, and their weights."""
+    if file.suffix in _TABLES:
+        table = read_table(file)
+        table.require("source", "target")
+        ends = np.stack([_numbers(table, end, ids) for end in ("source", "target")])
+        return ends, table.numbers("weight").astype(np.float32) if "weight" in table.columns else None
+    if ids.names:
+        raise DatasetError(f"{file} lists edges by numbers, but nodes have names. Give a .csv or .parquet file.")
+    pieces = [piece for piece, _ in read_edges(file, len(ids), _PIECE_BYTES)]
+    return np.concatenate([np.empty((2, 0), dtype=np.int64), *pieces], axis=1), None
+
+
+def _numbers(table: Table, column: str, ids: NodeIds) -> np.ndarray:
+    return ids.numbers(table.text(column), lambda row: table.place(column, row))

@@ -1,0 +1,224 @@
+"""Predictions and embeddings as files: Parquet, NumPy arrays, CSV.
+
+Rules: a file is written in pieces, so that results on disk are never in memory as a whole, and is renamed into place
+when it is whole. Of an existing file nothing is touched unless that is asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+
+import numpy as np
+from torch import Tensor
+
+from gnnkit.errors import ConfigError, NotInstalledError
+from gnnkit.inference.ids import NodeIds
+from gnnkit.inference.predictions import Predictions
+from gnnkit.train.files import replacing
+
+Columns = Dict[str, np.ndarray]
+"""Columns of some rows by name: shape [rows], or [rows, width]."""
+Piece = Callable[[int, int], Columns]
+"""The columns of the rows from one number up to another."""
+
+PREDICTION_FILES = (".parquet", ".npy", ".csv")
+EMBEDDING_FILES = (".parquet", ".npy")
+_PIECE_VALUES = 1 << 22
+
+
+def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> None:
+    """Refuse an output that cannot be written, before anything is computed.
+
+    Args:
+        file: Where results are to go.
+        force: Whether an existing file may be replaced.
+        suffixes: What its name may end in. Empty: anything.
+
+    Raises:
+        ConfigError: It exists and may not be replaced, is a folder, or is of another kind.
+        NotInstalledError: Parquet needs pyarrow.
+    """
+    if suffixes and file.suffix not in suffixes:
+        raise ConfigError(f"The output is {file.name}, expected a name that ends in {', '.join(suffixes)}.")
+    if file.is_dir():
+        raise ConfigError(f"The output {file} is a folder. Give the name of a file.")
+    if file.exists() and not force:
+        raise ConfigError(f"The output {file} already exists. Choose another name, or replace it (--force).")
+    if file.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise NotInstalledError(f"What writes {file.name} (pyarrow)", "pip install gnnkit[pandas]") from error
+
+
+def write_predictions(
+    predictions: Predictions,
+    file: Union[str, Path],
+    *,
+    ids: Optional[NodeIds] = None,
+    top: bool = False,
+    force: bool = False,
+) -> None:
+    """Write predictions as a table with one row a node.
+
+    Columns: ``node``, its id; ``class``, the number of the most probable class; ``class_name``, if classes have names;
+    ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For multi-label data ``classes`` instead
+    of ``class``: the names (else numbers) of all classes with a probability of 0.5 or more, separated by ``"; "``.
+    A ``.npy`` file is a structured array with the same names as fields, except that ``p`` is one field of shape [C],
+    and so is ``member`` (bool) instead of ``classes``.
+
+    Args:
+        predictions: What to write.
+        file: ``*.parquet``, ``*.csv`` or ``*.npy``.
+        ids: What nodes are called. None: by their numbers.
+        top: Leave out the probabilities of all classes.
+        force: Replace a file that exists.
+
+    Raises:
+        ConfigError: The file exists, or is of another kind.
+        NotInstalledError: Parquet needs pyarrow.
+    """
+    path = Path(file)
+    check_output(path, force, PREDICTION_FILES)
+    is_array = path.suffix == ".npy"
+    names = np.array(predictions.class_names)
+
+    def piece(start: int, stop: int) -> Columns:
+        part = predictions.part(start, stop)
+        columns = {"node": _labels(part.nodes, ids)}
+        chances, classes = part.probabilities, part.classes.numpy()
+        if not part.is_multi_label:
+            columns["class"] = classes
+            if names.size:
+                columns["class_name"] = names[classes]
+            columns["probability"] = chances.amax(dim=1).numpy()
+        elif is_array:
+            columns["member"] = classes
+        else:
+            words = names if names.size else np.arange(classes.shape[1]).astype(str)
+            columns["classes"] = np.array(["; ".join(words[row]) for row in classes], dtype=object)
+        return columns if top else {**columns, "p": chances.numpy()}
+
+    _write(path, len(predictions), predictions.outputs.shape[1], piece, is_flat=True)
+
+
+def write_embeddings(
+    embeddings: Mapping[int, Tensor],
+    nodes: Tensor,
+    file: Union[str, Path],
+    *,
+    ids: Optional[NodeIds] = None,
+    force: bool = False,
+) -> None:
+    """Write embeddings as a table with one row a node.
+
+    Columns: ``node``, its id, and for every layer ``layer_1``, ``layer_2``, ...: in Parquet lists of one length, in a
+    ``.npy`` file fields of a structured array.
+
+    Args:
+        embeddings: By layer, as :meth:`gnnkit.inference.TrainedRun.embed` gives them. Each of shape [M, width].
+        nodes: Node numbers. Shape [M], int64.
+        file: ``*.parquet`` or ``*.npy``.
+        ids: As for :func:`write_predictions`.
+        force: As for :func:`write_predictions`.
+
+    Raises:
+        ConfigError: As :func:`write_predictions`.
+        NotInstalledError: As :func:`write_predictions`.
+    """
+    path = Path(file)
+    check_output(path, force, EMBEDDING_FILES)
+
+    def piece(start: int, stop: int) -> Columns:
+        layers = {f"layer_{layer}": values[start:stop].numpy() for layer, values in embeddings.items()}
+        return {"node": _labels(nodes[start:stop], ids), **layers}
+
+    width = sum(values.shape[1] for values in embeddings.values())
+    _write(path, nodes.numel(), width, piece, is_flat=False)
+
+
+def _labels(nodes: Tensor, ids: Optional[NodeIds]) -> np.ndarray:
+    return nodes.numpy() if ids is None else ids.labels(nodes.numpy())
+
+
+def _write(file: Path, num: int, width: int, piece: Piece, *, is_flat: bool) -> None:
+    """Write a table.
+
+    Args:
+        file: Its name says how.
+        num: Number of rows.
+        width: About how many values a row has.
+        piece: Gives rows.
+        is_flat: Whether an array of several columns becomes columns of their own in Parquet.
+    """
+    rows = max(1, _PIECE_VALUES // max(1, width))
+    pieces = (piece(start, min(start + rows, num)) for start in range(0, num, rows))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
+        if file.suffix == ".npy":
+            _write_npy(temporary, num, pieces)
+        elif file.suffix == ".csv":
+            _write_csv(temporary, pieces)
+        else:
+            _write_parquet(temporary, pieces, is_flat)
+
+
+def _write_npy(file: Path, num: int, pieces: Iterator[Columns]) -> None:
+    array: Any = None
+    start = 0
+    for columns in pieces:
+        if array is None:
+            dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
+            array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(num,))
+        stop = start + len(columns["node"])
+        for name, values in columns.items():
+            array[name][start:stop] = values
+        start = stop
+    array.flush()
+
+
+def _write_csv(file: Path, pieces: Iterator[Columns]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        for number, columns in enumerate(pieces):
+            flat = _flat(columns)
+            if number == 0:
+                writer.writerow(flat)
+            writer.writerows(zip(*(values.tolist() for values in flat.values())))
+
+
+def _write_parquet(file: Path, pieces: Iterator[Columns], is_flat: bool) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    writer: Any = None
+    try:
+        for columns in pieces:
+            table = {name: _arrow(arrow, values) for name, values in (_flat(columns) if is_flat else columns).items()}
+            rows = arrow.table(table)
+            if writer is None:
+                writer = parquet.ParquetWriter(file, rows.schema)
+            writer.write_table(rows)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _flat(columns: Columns) -> Columns:
+    """Arrays of several columns as columns of their own: ``p`` as ``p_0``, ``p_1``, ..."""
+    flat: Columns = {}
+    for name, values in columns.items():
+        flat.update(
+            {name: values} if values.ndim == 1 else {f"{name}_{i}": column for i, column in enumerate(values.T)}
+        )
+    return flat
+
+
+def _arrow(arrow: Any, values: np.ndarray) -> Any:
+    if values.ndim == 2:
+        return arrow.FixedSizeListArray.from_arrays(
+            arrow.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1]
+        )
+    return arrow.array(values.tolist() if values.dtype.kind in "UO" else np.ascontiguousarray(values))
