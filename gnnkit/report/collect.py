@@ -185,8 +185,6 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
     run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options))
     if options.batches:
         run.attempt("stages", lambda: _measure(run, graph, options.batches))
-    else:
-        run.missing["stages"] = "Stages of a batch were not measured for this page."
     return graph
 
 

@@ -89,6 +89,8 @@ def _finish_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], ylabel: 
                 line.set_gid(f"best: epoch {curve.best_epoch}")
                 handles.append(line)
     axes.set(xlabel="epoch", ylabel=ylabel)
+    if max(len(curve.history) for curve in curves) > 1:
+        axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(True)

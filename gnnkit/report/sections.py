@@ -328,7 +328,7 @@ def _class_table(data: DataStatistics) -> Table:
         if data.homophily is not None:
             row.append(percent(float(data.homophily.by_class[c])))
         rows.append(row)
-    caption = "Nodes by class" + (", and share of edges from their own" if data.homophily is not None else "")
+    caption = "Nodes by class" + (", and edges from the own class" if data.homophily is not None else "")
     return Table(caption, columns, rows, numbers=True, folded=len(rows) > MOST_ROWS)
 
 
@@ -337,7 +337,8 @@ def _time(run: RunFacts, gallery: Gallery) -> Panel:
     panel = Panel(tables=[Table("Recorded while the run trained", ["", ""], _recorded_times(run))])
     found = run.measurement
     if found is None or run.measured is None:
-        panel.notes.append(f"No stages of a batch: {_reason(run, 'stages')}")
+        reason = run.missing.get("stages", "they were not to be measured for this page.")
+        panel.notes.append(f"No stages of a batch: {reason}")
         return panel
     panel.notes.append(
         f"Stages of a training batch were measured for this page, on {day_and_time(run.measured)} on the machine that "
@@ -383,4 +384,5 @@ def _rows_shown(num_classes: int) -> str:
 
 
 def _reason(run: RunFacts, part: str) -> str:
-    return run.missing.get(part) or run.missing.get("predictions") or "it is not known why."
+    """Why a part is not there; what needs predictions may be missing because these are."""
+    return run.missing.get(part) or run.missing["predictions"]

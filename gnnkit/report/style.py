@@ -182,8 +182,9 @@ def as_png(figure: Figure) -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     buffer = BytesIO()
-    colours = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    colours.save(buffer, format="png", optimize=True, dpi=(DPI, DPI))
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    picture.save(buffer, format="png", optimize=True, dpi=(DPI, DPI))
     return buffer.getvalue()
 
 
