@@ -22,7 +22,7 @@ EDITABLE := $(addprefix --editable ./,$(PLUGINS))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-old-stack check check-lint check-format check-types check-layers check-syntax format docs \
+.PHONY: help setup run test test-long test-parity test-old-stack check check-lint check-format check-types check-layers check-syntax format docs \
   bench bench-peers bench-scaling clean
 
 help: ## list the commands
@@ -38,6 +38,9 @@ test: $(VENV)/ready-test ## run all tests but the long ones
 
 test-long: $(VENV)/ready-test ## run the long tests: whole trainings
 	@$(PYTEST) -m long
+
+test-parity: $(VENV)/ready-test ## run the whole matrix of models, backends and real data: 20 epochs each
+	@$(PYTEST) -m "long or not long" tests/train/test_parity_matrix.py
 
 test-old-stack: $(OLD_VENV)/ready ## run the tests of core, gnnkit-pyg and gnnkit-ipu on torch 2.0.1 (2.5 GB of wheels)
 	@OMP_NUM_THREADS=1 $(OLD_VENV)/bin/python -m pytest -n $(WORKERS) tests plugins/gnnkit-pyg plugins/gnnkit-ipu

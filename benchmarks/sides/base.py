@@ -21,6 +21,9 @@ from gnnkit import Graph, build_model
 
 Answer = Dict[str, Any]
 
+COUNTED = 20
+"""Batches whose sizes are averaged, at least: those of a few draws differ more than two samplers may."""
+
 
 class Absent(Exception):  # noqa: N818 - no error: this side cannot take part here.
     """Something that the side needs is not installed; the text says what."""
@@ -94,16 +97,34 @@ class Side(ABC):
         self.settings = settings
 
     @abstractmethod
-    def turn(self) -> Optional[float]:
-        """Do one turn and return the mean loss of its batches, if there is one."""
+    def serve(self, channel: Channel) -> None:
+        """Say that everything is in place, then obey."""
 
     def count(self) -> Answer:
         """What a batch holds: mean numbers of input "nodes" and of sampled "edges" of all layers; {} if not known."""
         return {}
 
     def weights(self) -> Dict[str, Tensor]:
-        """The model's weights by canonical name."""
-        raise NotImplementedError
+        """The model's weights by canonical name; {} for a side without a model."""
+        return {}
+
+    def other(self, command: Dict[str, Any]) -> Answer:
+        """Do what is no turn."""
+        if command["do"] == "count":
+            return self.count()
+        if command["do"] == "memory":
+            return {"peak": peak_memory()}
+        if command["do"] == "accuracy":
+            return {"accuracy": sage_accuracy(self.weights(), self.graph, self.graph.splits["test"])}
+        raise ValueError(f"unknown command {command!r}")
+
+
+class TurnSide(Side):
+    """A side that does a turn when it is told to."""
+
+    @abstractmethod
+    def turn(self) -> Optional[float]:
+        """Do one turn and return the mean loss of its batches, if there is one."""
 
     def serve(self, channel: Channel) -> None:
         """Say that everything is in place, then obey."""
@@ -115,16 +136,6 @@ class Side(ABC):
                 channel.answer({**clock.stop(), "loss": loss})
             else:
                 channel.answer(self.other(command))
-
-    def other(self, command: Dict[str, Any]) -> Answer:
-        """Do what is no turn."""
-        if command["do"] == "count":
-            return self.count()
-        if command["do"] == "memory":
-            return {"peak": peak_memory()}
-        if command["do"] == "accuracy":
-            return {"accuracy": sage_accuracy(self.weights(), self.graph, self.graph.splits["test"])}
-        raise ValueError(f"unknown command {command!r}")
 
 
 def with_seeds(graph: Graph, work: Work) -> Graph:

@@ -8,13 +8,13 @@ from the input layer.
 from __future__ import annotations
 
 import statistics
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.sides.base import Absent, Answer, Side, initial_weights, widths
+from benchmarks.sides.base import COUNTED, Absent, Answer, TurnSide, initial_weights, widths
 from gnnkit_dgl import import_dgl  # DGL 2.1 does not import by itself beside newer versions of torch.
 from gnnkit_dgl.compat import has_cuda
 
@@ -54,7 +54,7 @@ class Gcn(nn.Module):
         return h
 
 
-class _Sampled(Side):
+class _Sampled(TurnSide):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         if self.work.device == "cuda" and not torch.cuda.is_available():
@@ -62,6 +62,8 @@ class _Sampled(Side):
         if self.work.device == "cuda" and not has_cuda(dgl):
             raise Absent("this DGL was built without CUDA")
         graph, work = self.graph, self.work
+        dgl.seed(work.seed)
+        torch.manual_seed(work.seed)  # Of the order.
         native = dgl.graph(("csc", (graph.indptr, graph.indices, torch.empty(0, dtype=torch.int64))))
         native.ndata["feat"] = graph.x
         native.ndata["label"] = graph.y
@@ -79,7 +81,9 @@ class _Sampled(Side):
 
     def count(self) -> Answer:
         """Sizes of the batches of an epoch."""
-        sizes = [(blocks[0].num_src_nodes(), sum(b.num_edges() for b in blocks)) for _, _, blocks in self.loader]
+        sizes: List[Tuple[int, int]] = []
+        while len(sizes) < COUNTED:
+            sizes += [(blocks[0].num_src_nodes(), sum(b.num_edges() for b in blocks)) for _, _, blocks in self.loader]
         return {"nodes": statistics.mean(s[0] for s in sizes), "edges": statistics.mean(s[1] for s in sizes)}
 
 
@@ -121,7 +125,7 @@ class LoadingSide(_Sampled):
         return None
 
 
-class FullSide(Side):
+class FullSide(TurnSide):
     """A full-batch GCN as DGL's introduction trains it."""
 
     def __init__(self, *args: Any) -> None:

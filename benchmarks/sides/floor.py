@@ -18,11 +18,11 @@ from typing import Any, Callable, List, Optional
 import torch
 from torch import Tensor
 
-from benchmarks.sides.base import Answer, Side, widths
+from benchmarks.sides.base import Answer, TurnSide, widths
 from benchmarks.sides.ours import make_loader
 
 
-class FloorSide(Side):
+class FloorSide(TurnSide):
     """Matrix products and a copy, as many as a turn needs.
 
     ``settings``: "precision", "float32" or "bfloat16".

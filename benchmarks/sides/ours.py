@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import Tensor
 
-from benchmarks.sides.base import Answer, Channel, Clock, Side, model_settings
+from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, model_settings
 from gnnkit import GNN, Trainer, build_model
 from gnnkit.loading import NeighborLoader
 from gnnkit.sampling import NeighborSampler
@@ -28,10 +28,6 @@ class TrainerSide(Side):
     """
 
     model: Optional[GNN] = None
-
-    def turn(self) -> Optional[float]:
-        """Not used: epochs come from the Trainer."""
-        raise NotImplementedError
 
     def serve(self, channel: Channel) -> None:
         """Train; between two turns the training waits in a callback."""
@@ -107,12 +103,12 @@ def make_loader(side: Side, **settings: Any) -> NeighborLoader:
 
 def count_batches(loader: NeighborLoader) -> Answer:
     """Mean numbers of input nodes and of edges of all layers in a batch."""
-    sizes = list(loader.sizes(0))
+    sizes = [size for epoch in range(-(-COUNTED // len(loader))) for size in loader.sizes(epoch)]
     nodes = statistics.mean(size.num_nodes[0] for size in sizes)
     return {"nodes": nodes, "edges": statistics.mean(sum(size.num_edges) for size in sizes)}
 
 
-class LoadingSide(Side):
+class LoadingSide(TurnSide):
     """Sampling and gathering features and labels, nothing else.
 
     ``settings``: arguments of :class:`gnnkit.loading.NeighborLoader`.

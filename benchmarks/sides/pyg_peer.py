@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import NeighborLoader
 from torch_geometric.nn import GCNConv, SAGEConv
 
-from benchmarks.sides.base import Absent, Answer, Side, initial_weights, widths
+from benchmarks.sides.base import Absent, Answer, TurnSide, initial_weights, widths
 
 
 class Net(nn.Module):
@@ -39,7 +39,7 @@ class Net(nn.Module):
         return x
 
 
-class LoaderSide(Side):
+class LoaderSide(TurnSide):
     """``NeighborLoader`` without worker processes, as in its documentation."""
 
     def __init__(self, *args: Any) -> None:
@@ -87,7 +87,7 @@ class LoaderSide(Side):
         return {f"convs.{i}.{names[rest]}": value.cpu() for (_, i, rest), value in _split(self.model.state_dict())}
 
 
-class FullSide(Side):
+class FullSide(TurnSide):
     """A full-batch GCN as PyG's introduction trains it, with the normalised edges kept from epoch to epoch."""
 
     def __init__(self, *args: Any) -> None:

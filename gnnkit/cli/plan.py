@@ -27,9 +27,7 @@ def plan(
     layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]"),
     fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
     batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
-    overflow_rate: Optional[float] = typer.Option(
-        None, help="Share of batches that may be too large.  [default: 0.01]"
-    ),
+    overflow_rate: Optional[float] = typer.Option(None, help="Share of batches that may be too large.  [default: 0]"),
     batches: int = typer.Option(256, help="How many batches to sample."),
     seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     picture: Path = typer.Option(Path("plan.png"), help="Where the histograms go."),

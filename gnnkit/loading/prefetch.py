@@ -20,6 +20,10 @@ from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Op
 T = TypeVar("T")
 
 THREAD_NAME = "gnnkit-loader"
+_BURST_SECONDS = 0.05
+"""How long a burst should take, so that changing over to it and back costs little beside it."""
+_LONGER_BURST = 4
+"""How many times the asked number of items a burst may make to take that long."""
 _PATIENCE = 1.0
 """Seconds to wait, in all, for items that are still being made when nobody wants them any more."""
 
@@ -35,7 +39,7 @@ def prefetch(
         num_threads: Threads to use. 0 makes each item in the caller's thread when it is asked for.
         ahead: Items to have in hand beyond those that the threads are making.
         overlap: Whether items are made while the consumer works. False makes ``1 + ahead`` for each thread when none is
-            left, and lets the consumer wait until they are done.
+            left, up to four times as many if they take little time, and lets the consumer wait until they are done.
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
@@ -50,6 +54,7 @@ def prefetch(
     work: SimpleQueue[Any] = SimpleQueue()
     threads: List[threading.Thread] = []
     submitted = 0
+    room = least = num_threads + ahead if overlap else num_threads * (1 + ahead)
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
@@ -57,13 +62,15 @@ def prefetch(
             thread.start()
             threads.append(thread)
         for _ in range(num):
-            room = num_threads + ahead if overlap else 0 if pending else num_threads * (1 + ahead)
-            while submitted < num and len(pending) < room:
+            start, is_burst = time.monotonic(), not overlap and not pending
+            while submitted < num and len(pending) < room and (overlap or is_burst):
                 pending.append(Future())
                 work.put((pending[-1], submitted))
                 submitted += 1
-            if not overlap and room:
+            if is_burst:
                 wait(pending)
+                fitting = len(pending) * _BURST_SECONDS / max(time.monotonic() - start, 1e-6)
+                room = min(max(least, int(fitting)), _LONGER_BURST * least)
             yield pending.popleft().result()
     finally:
         for future in pending:

@@ -54,7 +54,8 @@ class Buffers:
         try:
             memory = free.pop()
         except IndexError:
-            memory = memoryview(torch.empty(size, dtype=torch.uint8).numpy())
+            block: Any = torch.empty(size, dtype=torch.uint8).numpy()
+            memory = memoryview(block)
         # The array belongs to this tensor alone, which keeps it; NumPy's own views of it would keep the memory instead.
         array: Any = np.frombuffer(memory, dtype=like.numpy().dtype, count=math.prod(shape))
         weakref.finalize(array, free.append, memory).atexit = False

@@ -274,7 +274,7 @@ def _comparable(
             notices.append(
                 "dropout is off: its masks have the shape of the batch, which a device with fixed shapes pads"
             )
-        if train_settings.get("overflow_rate") != 0.0:
+        if train_settings.get("overflow_rate", 0.0) != 0.0:
             train_settings["overflow_rate"] = 0.0
             notices.append("overflow_rate is 0: a batch that is split is two updates instead of one")
     return spec, train_settings, notices

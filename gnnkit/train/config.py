@@ -124,7 +124,7 @@ class TrainConfig:
     fuse_first_layer: str = "auto"
     keep_memory: bool = True
     overflow: str = "carry"
-    overflow_rate: float = 0.01
+    overflow_rate: float = 0.0
     evaluation: str = "auto"
     eval_fanouts: Optional[List[int]] = None
     eval_batch_size: Optional[int] = None

@@ -99,7 +99,7 @@ def test_each_is_listed_with_its_cause(environment: Dict[str, str], listed: Dict
     for name, (_, cause) in BROKEN.items():
         assert listed[name]["status"] == "broken"
         assert cause in listed[name]["detail"]
-    declared = {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "note": "It is young."}
+    declared = {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "exports": [], "note": "It is young."}
     assert listed["narrow"]["capabilities"] == declared
     pid = Path(environment["PID_FILE"]).read_text()
     state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout

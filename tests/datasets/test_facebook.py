@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import scipy.linalg  # noqa: F401  # Loads what the test of threads limits.
+import torch
+from threadpoolctl import threadpool_limits
 
 from gnnkit.datasets import load_dataset
 from gnnkit.errors import ConfigError, DatasetError
@@ -35,6 +38,15 @@ def test_the_published_graph(data_dir):
     assert graph.y.bincount().tolist() == [6495, 6880, 5768, 3327]
     assert [ids.numel() for ids in graph.splits.values()] == [13482, 4494, 4494]
     assert graph.x.std() == pytest.approx(1, abs=0.01)
+
+
+def test_features_do_not_depend_on_the_number_of_threads(data_dir, tmp_path):
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            settings = {"num_features": 96, "cache_dir": tmp_path / str(threads)}
+            found.append(load_dataset("facebook_large", data_dir=data_dir, download=False, **settings).x)
+    assert torch.equal(*found)
 
 
 def test_words_as_published(small, tmp_path):

@@ -23,29 +23,52 @@ def no_thread_is_left():
 
 @pytest.mark.parametrize("num_threads", [0, 1, 2, 5])
 @pytest.mark.parametrize("ahead", [0, 1, 7])
-def test_items_come_in_order(num_threads, ahead):
+@pytest.mark.parametrize("overlap", [True, False])
+def test_items_come_in_order(num_threads, ahead, overlap):
     def produce(item):
         time.sleep(0.002 * (item % 3 == 0))  # So that later ones are finished first.
         return item * item
 
     expected = [item * item for item in range(12)]
-    assert list(prefetch(produce, 12, num_threads=num_threads, ahead=ahead)) == expected
-    assert list(prefetch(produce, 0, num_threads=num_threads, ahead=ahead)) == []
+    settings = {"num_threads": num_threads, "ahead": ahead, "overlap": overlap}
+    assert list(prefetch(produce, 12, **settings)) == expected
+    assert list(prefetch(produce, 0, **settings)) == []
 
 
 @pytest.mark.parametrize("num_threads", [0, 1, 3])
+@pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt])
-def test_an_exception_comes_in_its_items_turn(num_threads, kind):
+def test_an_exception_comes_in_its_items_turn(num_threads, overlap, kind):
     def produce(item):
         if item == 4:
             raise kind("four")
         return item
 
-    items = prefetch(produce, 9, num_threads=num_threads, ahead=3)
+    items = prefetch(produce, 9, num_threads=num_threads, ahead=3, overlap=overlap)
     assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(kind, match="four"):
         next(items)
     assert list(items) == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03])
+def test_without_overlap_nothing_is_made_while_the_consumer_works(seconds):
+    made = []
+
+    def produce(item):
+        time.sleep(seconds)
+        made.append(item)
+        return item
+
+    bursts, before = [], 0
+    for item in prefetch(produce, 60, num_threads=2, ahead=1, overlap=False):
+        if item == before:  # The first of a burst.
+            bursts.append(len(made) - before)
+            before = len(made)
+        time.sleep(0.001)
+        assert len(made) == before
+    # 4 items are 1 + ahead for each thread; up to 16 where they take little time.
+    assert bursts == ([4, 16, 16, 16, 8] if seconds == 0 else [4] * 15)
 
 
 def test_an_item_that_takes_long_is_not_waited_for():

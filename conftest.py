@@ -1,0 +1,18 @@
+"""What holds for every test, those of the plugins included."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of this session: the user's stays as it is, and nothing that older code has prepared is tested."""
+    folder = tmp_path_factory.getbasetemp()
+    if folder.name.startswith("popen-"):  # One for all processes of pytest-xdist.
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNNKIT_CACHE", str(folder / "cache"))
+        yield
