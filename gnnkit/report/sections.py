@@ -313,7 +313,7 @@ def _graph_rows(data: DataStatistics) -> List[List[str]]:
                 f"{homophily.edge:.3f}: the share of edges within a class; by chance {homophily.chance:.3f}",
             ]
         )
-        rows.append(["adjusted homophily", f"{homophily.adjusted:.3f}: with chance taken out"])
+        rows.append(["adjusted homophily", f"{round(homophily.adjusted, 3) + 0.0:.3f}: with chance taken out"])
     return rows
 
 

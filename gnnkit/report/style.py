@@ -179,7 +179,7 @@ def new_figure(height: float) -> Tuple[Figure, Axes]:
 def as_png(figure: Figure) -> bytes:
     """The figure as the content of a PNG file, with 256 colours of its own: a third of the size, and nobody sees it."""
     figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     buffer = BytesIO()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -211,9 +211,9 @@ def drawable(text: str, instead: str, longest: int = 22) -> str:
     return f"{text[:head].rstrip()}…{text[len(text) - (longest - 1 - head) :].lstrip()}"
 
 
-def class_label(i: int, names: Sequence[str]) -> str:
+def class_label(i: int, names: Sequence[str], longest: int = 22) -> str:
     """Number and name of a class, as short as a figure needs it."""
-    name = drawable(names[i], "") if i < len(names) else ""
+    name = drawable(names[i], "", longest) if i < len(names) else ""
     return str(i) if name in ("", str(i)) else f"{i} {name}"
 
 

@@ -31,6 +31,20 @@ TEXT = """() => {
   return found;
 }"""
 
+NARROW = """() => {
+  // Text whose lines have one or two letters each, because it has too little room.
+  const found = [];
+  for (const part of document.querySelectorAll("h1, h2, h3, p, a, dt, dd, th, td, caption, figcaption, li, summary")) {
+    const range = document.createRange();
+    range.selectNodeContents(part);
+    const lines = new Set(Array.from(range.getClientRects(), box => Math.round(box.bottom))).size;
+    const text = part.textContent.trim();
+    if (part.checkVisibility() && lines > 2 && text.length / lines < 3) found.push(text);
+    if (/^[\\d.,%]+$/.test(text) && lines > 1) found.push(text);
+  }
+  return found;
+}"""
+
 IMAGES = """() => Array.from(document.images).map(image => ({
   alt: image.alt, source: image.currentSrc, loaded: image.complete && image.naturalWidth > 0,
   width: image.getBoundingClientRect().width, height: image.getBoundingClientRect().height,
@@ -68,6 +82,10 @@ class View:
                 if min(line["x1"], other["x1"]) - max(line["x0"], other["x0"]) > 1:
                     pairs.append((line["text"], other["text"]))
         return pairs
+
+    def squeezed(self) -> list[str]:
+        """Text that is broken into letters, and numbers that are broken."""
+        return self.page.evaluate(NARROW)
 
     def cut(self, width: int) -> list[str]:
         """Lines of text that reach beyond the window or the card they are in."""

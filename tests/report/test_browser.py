@@ -63,10 +63,10 @@ def check(browser: Any, report: Report, width: int, scheme: str, num_figures: in
             assert image["loaded"] and image["alt"] and image["width"] >= 300, image["alt"]
             assert image["width"] / image["height"] == pytest.approx(image["ratio"], rel=0.02)
         assert view.page.evaluate("document.documentElement.scrollWidth") == width
-        assert view.cut(width) == [] and view.overlaps() == []
+        assert view.cut(width) == [] and view.overlaps() == [] and view.squeezed() == []
         view.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
         assert view.page.evaluate("document.documentElement.scrollWidth") == width
-        assert view.cut(width) == [] and view.overlaps() == []
+        assert view.cut(width) == [] and view.overlaps() == [] and view.squeezed() == []
 
 
 @SIZES
