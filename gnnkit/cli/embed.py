@@ -56,7 +56,8 @@ def embed(
         undirected=undirected,
         force=force,
     )
-    embeddings = work.run.embed(work.nodes, layers=wanted, **work.how)
+    with work.drawn() as how:
+        embeddings = work.run.embed(work.nodes, layers=wanted, **how)
     numbers = torch.arange(len(work.ids)) if work.nodes is None else torch.from_numpy(work.nodes)
     write_embeddings(embeddings, numbers, output, ids=work.ids, force=force)
     work.run.close()

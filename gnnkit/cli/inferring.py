@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import typer
 
@@ -30,7 +31,7 @@ METHOD = typer.Option(
 FANOUTS = typer.Option(None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20.")
 BATCH_SIZE = typer.Option(None, help="Nodes per batch.  [default: the run's]")
 BACKEND = typer.Option(None, help="Another graph library than the run's.")
-DEVICE = typer.Option("auto", help="Where to compute.")
+DEVICE = typer.Option("auto", help="Where to compute.  [default: auto]")
 DATA_DIR = typer.Option(None, help="Where the data set's files are looked for first.")
 NEW_NODES = typer.Option(None, help="Nodes to add to the data: a table with ids and features, or .npy.")
 NEW_EDGES = typer.Option(None, help="Edges to add with them, from source to target.")
@@ -61,6 +62,14 @@ class Work:
     differences: List[str]
     notes: List[str]
     start: float
+
+    @contextmanager
+    def drawn(self) -> Iterator[Dict[str, Any]]:
+        """What predictions and embeddings are to be computed by, with a bar while that goes on."""
+        from gnnkit.cli.progress import drawn
+
+        with drawn() as draw:
+            yield {**self.how, "report": lambda done, total: draw("computing", done / total)}
 
     def report(self, output: Path, num: int, **more: Any) -> Dict[str, Any]:
         """What was done, in plain values."""

@@ -55,7 +55,8 @@ def predict(
         undirected=undirected,
         force=force,
     )
-    predictions = work.run.predict(work.nodes, **work.how)
+    with work.drawn() as how:
+        predictions = work.run.predict(work.nodes, **how)
     write_predictions(predictions, output, ids=work.ids, top=top, force=force)
     work.run.close()
     report = work.report(output, len(predictions), classes=predictions.outputs.shape[1])

@@ -22,13 +22,13 @@ from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
-from gnnkit.sampling.neighbor import check_node_ids
+from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
 from gnnkit.train.config import TrainConfig
-from gnnkit.train.inference import Inference, JoinedLayers, make_inference
+from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
 
 METHODS = ("layerwise", "full", "sampled")
@@ -90,6 +90,7 @@ class TrainedRun:
         method: str = "layerwise",
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
+        report: Report = quiet,
     ) -> Predictions:
         """Compute outputs.
 
@@ -99,6 +100,7 @@ class TrainedRun:
                 whole graph) or "sampled".
             fanouts: Neighbours per layer for "sampled", seeds first; -1 takes all. None: those of the run.
             batch_size: Nodes per batch. None: the run's, or 4,096; 1,024 where it sampled nothing.
+            report: Told how many batches are done, and how many there are.
 
         Returns:
             Outputs in the order of ``nodes``. What is larger than the run's ``train.eval_memory`` is mapped from a
@@ -111,7 +113,7 @@ class TrainedRun:
         ids = self._ids(nodes)
         config = self._settings(method, fanouts, batch_size)
         module = LossModule(self.model, NodeClassification())  # The batches have no labels: its loss is not computed.
-        outputs = self._inference(config, module).outputs(ids)
+        outputs = self._inference(config, module).outputs(ids, report)
         return Predictions(ids, outputs, self.graph.is_multi_label, self.class_names)
 
     def embed(
@@ -122,6 +124,7 @@ class TrainedRun:
         method: str = "layerwise",
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
+        report: Report = quiet,
     ) -> Dict[int, Tensor]:
         """Compute embeddings: what layers hand on, after normalisation and activation.
 
@@ -133,6 +136,7 @@ class TrainedRun:
             method: As for :meth:`predict`.
             fanouts: As for :meth:`predict`.
             batch_size: As for :meth:`predict`.
+            report: As for :meth:`predict`.
 
         Returns:
             By layer, [M, width] in the order of ``nodes``, of the type of outputs.
@@ -147,9 +151,9 @@ class TrainedRun:
         module = JoinedLayers(self.model, wanted)
         inference = self._inference(config, module)
         if isinstance(inference, LayerwiseInference):
-            return inference.layers(ids, wanted)
+            return inference.layers(ids, wanted, report)
         widths = [self.model.spec.conv_spec(layer - 1).out_width for layer in wanted]
-        return dict(zip(wanted, torch.split(inference.outputs(ids), widths, dim=1)))
+        return dict(zip(wanted, torch.split(inference.outputs(ids, report), widths, dim=1)))
 
     def close(self) -> None:
         """Release the device."""
@@ -180,15 +184,30 @@ class TrainedRun:
         recorded = self.config.train
         if method not in METHODS:
             raise ConfigError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
-        if fanouts is not None and method != "sampled":
-            raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
-        taken = list(fanouts) if fanouts is not None else recorded.eval_fanouts or recorded.fanouts
-        if method == "sampled" and taken is None:
-            raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
+        taken = self._fanouts(method, fanouts)
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"The batch size is {batch_size}, expected at least 1.")
         if batch_size is None and method == recorded.evaluation:
             batch_size = recorded.eval_batch_size
         config = replace(recorded, evaluation=method, eval_fanouts=taken, eval_batch_size=batch_size)
         return config.resolved(self.model.num_layers, static_shapes=self.device.capabilities.static_shapes)
+
+    def _fanouts(self, method: str, given: Optional[Sequence[int]]) -> Optional[List[int]]:
+        """The fan-outs asked for, or the run's; None for methods that sample nothing."""
+        if method != "sampled":
+            if given is not None:
+                raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
+            return None
+        recorded = self.config.train.eval_fanouts or self.config.train.fanouts
+        fanouts = recorded if given is None else given
+        if fanouts is None:
+            raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
+        received, expected = len(check_fanouts(fanouts)), self.model.num_layers
+        if received != expected:
+            raise ConfigError(
+                f"Received {received} fan-outs for a model of {expected} layers. Give one for each, seeds first."
+            )
+        return list(fanouts)
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"

@@ -7,6 +7,7 @@ when it is whole. Of an existing file nothing is touched unless that is asked fo
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
@@ -37,7 +38,7 @@ def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> Non
         suffixes: What its name may end in. Empty: anything.
 
     Raises:
-        ConfigError: It exists and may not be replaced, is a folder, or is of another kind.
+        ConfigError: It exists and may not be replaced, is a folder, is of another kind, or cannot be written there.
         NotInstalledError: Parquet needs pyarrow.
     """
     if suffixes and file.suffix not in suffixes:
@@ -46,6 +47,9 @@ def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> Non
         raise ConfigError(f"The output {file} is a folder. Give the name of a file.")
     if file.exists() and not force:
         raise ConfigError(f"The output {file} already exists. Choose another name, or replace it (--force).")
+    folder = next(parent for parent in file.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ConfigError(f"The output {file} cannot be written: {folder} is no folder that may be written to.")
     if file.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401

@@ -30,15 +30,15 @@ Report = Callable[[int, int], None]
 """Told how many batches of an evaluation are done, and how many there are."""
 
 
-def _quiet(_done: int, _total: int) -> None:
-    pass
+def quiet(_done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 class Inference(ABC):
     """A way to compute a model's outputs with the weights that it has at the time of the call."""
 
     @abstractmethod
-    def outputs(self, nodes: Tensor, report: Report = _quiet) -> Tensor:
+    def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """Compute outputs.
 
         Args:
@@ -49,7 +49,7 @@ class Inference(ABC):
             Logits in host memory. Shape [M, out_channels], float32; float64 where that is the precision.
         """
 
-    def outputs_of_each(self, lists: Sequence[Tensor], report: Report = _quiet) -> List[Tensor]:
+    def outputs_of_each(self, lists: Sequence[Tensor], report: Report = quiet) -> List[Tensor]:
         """Compute outputs for several lists of nodes; what they share is computed once.
 
         Args:
@@ -71,7 +71,7 @@ class FullGraphInference(Inference):
         self._step = step
         self._batch = replace(batch, y=None, num_targets=0)
 
-    def outputs(self, nodes: Tensor, report: Report = _quiet) -> Tensor:
+    def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
         return _widened(self._step(self._batch).outputs)[nodes]
 
@@ -114,7 +114,7 @@ class SampledInference(Inference):
             )
             self._pad = plan_padding(loader).spec
 
-    def outputs(self, nodes: Tensor, report: Report = _quiet) -> Tensor:
+    def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
         loader = NeighborLoader(
             self._graph,
@@ -128,7 +128,7 @@ class SampledInference(Inference):
         )
         return _joined(self._step, loader, nodes.numel(), self._memory, lambda done: report(done, len(loader)))
 
-    def outputs_of_each(self, lists: Sequence[Tensor], report: Report = _quiet) -> List[Tensor]:
+    def outputs_of_each(self, lists: Sequence[Tensor], report: Report = quiet) -> List[Tensor]:
         """See :class:`Inference`; one by one, so that the samples of a list do not depend on the others."""
         return [self.outputs(nodes, report) for nodes in lists]
 
@@ -173,7 +173,7 @@ class LayerwiseInference(Inference):
             # Epochs are all alike, and no node will need more than here. Other chunks are split if need be.
             self._pad = plan_padding(loader, overflow_rate=0, epochs=range(1)).spec
 
-    def outputs(self, nodes: Tensor, report: Report = _quiet) -> Tensor:
+    def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
         rows, place = torch.unique(nodes, return_inverse=True)
         joins = self._model.spec.jumping_knowledge != "none"
@@ -185,7 +185,7 @@ class LayerwiseInference(Inference):
         return _rows(result, place, self._memory)
 
     def layers(
-        self, nodes: Optional[Tensor] = None, wanted: Optional[Sequence[int]] = None, report: Report = _quiet
+        self, nodes: Optional[Tensor] = None, wanted: Optional[Sequence[int]] = None, report: Report = quiet
     ) -> Dict[int, Tensor]:
         """The outputs of layers, each as the layer hands it on: after normalisation and activation.
 

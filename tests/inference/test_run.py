@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ METHODS = {
     "full": {},
     "sampled": {"fanouts": [-1, -1], "batch_size": 50},
 }
+MAPS = Path("/proc/self/maps")
 NODES = [200, 3, 17, 3]
 
 
@@ -90,8 +93,9 @@ def test_new_nodes_are_predicted_as_by_a_pass_by_hand_over_the_larger_graph(name
 
 
 def test_all_nodes_by_default_and_some_layers(trained):
-    run = opened(trained("sage"))
-    assert run.predict().outputs.shape == (240, 3)
+    run, told = opened(trained("sage")), []
+    assert run.predict(batch_size=100, report=lambda *progress: told.append(progress)).outputs.shape == (240, 3)
+    assert told == [(done, 6) for done in range(1, 7)]
     found = run.embed(layers=[1])
     assert {number: tuple(layer.shape) for number, layer in found.items()} == {1: (240, 8)}
     torch.testing.assert_close(found[1], run.embed(method="full", layers=[1])[1])
@@ -161,6 +165,29 @@ def test_the_data_that_the_configuration_names(tmp_path):
     assert run.predict().outputs.shape == (34, 4)
 
 
+@pytest.mark.skipif(not MAPS.exists(), reason="the system does not say what is mapped")
+@pytest.mark.parametrize("method", ["layerwise", "sampled"])
+def test_large_results_lie_in_files(method, trained, tmp_path, monkeypatch):
+    def num_mapped():
+        return MAPS.read_text().count(str(tmp_path))
+
+    run = opened(trained("sage"))
+    settings = METHODS[method]
+    inside = run.predict(method=method, **settings).outputs, run.embed(method=method, **settings)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run.config.train.eval_memory = 0
+    outputs = run.predict(method=method, **settings).outputs
+    assert torch.equal(outputs, inside[0]) and num_mapped() == 1
+    layers = run.embed(method=method, **settings)
+    assert all(torch.equal(layer, inside[1][number]) for number, layer in layers.items())
+    assert num_mapped() == 1 + (2 if method == "layerwise" else 1)
+    some = run.predict([5, 3], method=method, **settings).outputs
+    assert torch.equal(some, outputs[[5, 3]]) and list(tmp_path.iterdir()) == []
+    del outputs, layers, some
+    gc.collect()
+    assert num_mapped() == 0
+
+
 class TestMistakes:
     def test_no_run_folder(self, tmp_path):
         with pytest.raises(CheckpointError, match="no run folder"):
@@ -194,8 +221,12 @@ class TestMistakes:
             with pytest.raises(error, match=message):
                 call(nodes)
 
-    def test_method_layer_and_precision(self, trained):
+    def test_method_layer_batch_size_and_precision(self, trained):
         run = opened(trained("gcn"))
+        with pytest.raises(ConfigError, match="batch size is 0"):
+            run.predict(batch_size=0)
+        with pytest.raises(ConfigError, match="at least 1, or -1"):
+            run.predict(method="sampled", fanouts=[5, 0])
         with pytest.raises(ConfigError, match="layerwise, full, sampled"):
             run.predict(method="whole")
         with pytest.raises(ConfigError, match="layers 1 to 2"):

@@ -113,6 +113,9 @@ def test_other_kinds_of_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         write_predictions(SAID, tmp_path / "folder.npy", force=True)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="file is no folder that may be written to"):
+        write_predictions(SAID, tmp_path / "file" / "said.npy")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(NotInstalledError, match=r"gnnkit\[pandas\]"):
         write_predictions(SAID, tmp_path / "said.parquet")

@@ -1,0 +1,137 @@
+"""Runs the code blocks of the documentation; ``make docs`` does so before it builds.
+
+Run as ``python docs/snippets.py [PAGE.md ...]``. The blocks of a page run in order, in an empty folder of their own:
+Python blocks in one namespace, bash blocks with ``set -e``. A comment on the line above a block says what is special:
+
+``<!-- fragment -->``    the block is not run: something around it is missing, or it is tried elsewhere
+``<!-- data -->``        it needs real data, and runs where GNNKIT_DATA names their folder
+``<!-- fails -->``       a command that is to end with an error
+``<!-- file: NAME -->``  the block is written into this file, whatever its language
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+DOCS = Path(__file__).parent
+LANGUAGES = ("python", "bash")
+_FENCE = re.compile(r"^( *)```(\w*)\s*$")
+_MARK = re.compile(r"^\s*<!-- (fragment|data|fails|file: (\S+)) -->\s*$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code on a page.
+
+    Attributes:
+        page: The page's file.
+        line: Where the code begins, counted from 1.
+        language: What stands behind the fence.
+        code: The lines.
+        mark: What the comment above says; empty without one.
+    """
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    mark: str
+
+    @property
+    def place(self) -> str:
+        """File and line, as editors take it."""
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page, in order."""
+    mark, opened, code, indent, language = "", 0, [], "", ""
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        fence = _FENCE.match(line)
+        if opened and fence and not fence[2]:
+            yield Block(page, opened + 1, language, "\n".join(code) + "\n", mark)
+            mark, opened = "", 0
+        elif opened:
+            code.append(line[len(indent) :])
+        elif fence:
+            opened, code, indent, language = number, [], fence[1], fence[2]
+        elif _MARK.match(line):
+            mark = line.strip()[5:-4]
+        elif line.strip():
+            mark = ""
+
+
+def run_page(page: Path) -> Dict[str, int]:
+    """Run a page's blocks; how many ran, were fragments, and lacked data.
+
+    Raises:
+        SystemExit: A block failed; where and why has been printed.
+    """
+    counts = {"run": 0, "fragments": 0, "without data": 0}
+    names: Dict[str, Any] = {"__name__": "__main__"}
+    start = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            for block in blocks(page):
+                if block.mark.startswith("file: "):
+                    Path(block.mark[6:]).write_text(block.code, encoding="utf-8")
+                elif block.language not in LANGUAGES:
+                    continue
+                elif block.mark == "fragment":
+                    counts["fragments"] += 1
+                elif block.mark == "data" and not os.environ.get("GNNKIT_DATA"):
+                    counts["without data"] += 1
+                else:
+                    _run(block, names)
+                    counts["run"] += 1
+        finally:
+            os.chdir(start)
+    return counts
+
+
+def _run(block: Block, names: Dict[str, Any]) -> None:
+    problem = _run_python(block, names) if block.language == "python" else _run_bash(block)
+    if problem is not None:
+        print(f"{block.place}: this block failed.\n\n{block.code}\n{problem}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _run_python(block: Block, names: Dict[str, Any]) -> Optional[str]:
+    try:
+        exec(compile("\n" * (block.line - 1) + block.code, str(block.page), "exec"), names)
+    except Exception:
+        return traceback.format_exc()
+    return None
+
+
+def _run_bash(block: Block) -> Optional[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = ["bash", "-euo", "pipefail", "-c", block.code]
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    if (done.returncode != 0) == (block.mark == "fails"):
+        return None
+    return f"{done.stdout}{done.stderr}\nexit code {done.returncode}"
+
+
+def main(arguments: List[str]) -> None:
+    """Run the blocks of some pages, or of all."""
+    pages = [Path(name).resolve() for name in arguments] or sorted([*DOCS.rglob("*.md"), DOCS.parent / "README.md"])
+    for page in pages:
+        start = time.perf_counter()
+        counts = ", ".join(f"{number} {what}" for what, number in run_page(page).items() if number)
+        if counts:
+            print(f"{page.name}: {counts} ({time.perf_counter() - start:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
