@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator
-
-import pytest
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 TEXT = """() => {
   // One box for each line of each piece of text that is shown.
@@ -94,19 +89,6 @@ class View:
             for line in self.texts()
             if line["x0"] < max(0, line["left"] - 0.5) or line["x1"] > min(width, line["right"] + 0.5)
         ]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window; skipped where it, or Playwright, is not installed."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(NAMES)} (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @contextmanager

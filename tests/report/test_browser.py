@@ -12,9 +12,7 @@ import torch
 import gnnkit
 from gnnkit.report import Report, write_report
 from tests.graphs import communities
-from tests.report.browser import browser, opened
-
-__all__ = ["browser"]
+from tests.report.browser import opened
 
 SIZES = pytest.mark.parametrize("width", [390, 1440])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -14,16 +14,6 @@ from tests.graphs import communities
 from tests.report.runs import train
 
 
-@pytest.fixture
-def graph():
-    return communities(120)
-
-
-@pytest.fixture
-def run(tmp_path: Path, graph) -> Path:
-    return train(tmp_path / "one", graph)
-
-
 def facts(*runs: Path, **options):
     return collect(runs, ReportOptions(**{"map": "pca", "batches": 0, **options}))
 

@@ -12,7 +12,7 @@ import pytest
 
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.report import write_report
-from tests.graphs import communities, multi_label
+from tests.graphs import multi_label
 from tests.report.runs import StopAfter, train
 
 QUICK = {"map": "pca", "batches": 0}
@@ -33,16 +33,6 @@ class Words(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
-
-
-@pytest.fixture
-def graph():
-    return communities(120)
-
-
-@pytest.fixture
-def run(tmp_path: Path, graph) -> Path:
-    return train(tmp_path / "one", graph)
 
 
 def test_one_run(run: Path, graph) -> None:
