@@ -232,9 +232,10 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
         ],
         legend=[class_entry(int(c), numbered(int(c), names)) for c in np.unique(first.classes) if c >= 0],
     )
+    has_head = run.record.manifest["model"].get("jumping_knowledge", "none") != "none"
     is_mixed = len({found.method for found in run.maps}) > 1
     for found in run.maps:
-        what = "the outputs" if found is run.maps[-1] else "after its activation"
+        what = "the outputs" if found is run.maps[-1] and not has_head else "after its activation"
         panel.pictures.append(
             gallery.picture(
                 run,

@@ -65,3 +65,10 @@ def test_without_test_nodes_others_are_scored(run: Path, graph) -> None:
     splits = {name: nodes for name, nodes in graph.splits.items() if name != "test"}
     (found,) = facts(run, graph=replace(graph, splits=splits))
     assert found.scores.split == "valid" and found.scores.num_nodes == 30
+
+
+def test_outputs_that_are_no_classes_are_not_scored(run: Path, graph) -> None:
+    file = run / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "task": "unsupervised"}))
+    (found,) = facts(run, graph=graph)
+    assert found.scores is None and "outputs are embeddings" in found.missing["predictions"] and len(found.maps) == 2

@@ -130,6 +130,7 @@ def test_folders_that_cannot_be_written_to(run: Path, graph, caplog, tmp_path: P
     [
         ({"backend": "pygg"}, "pygg"),
         ({"device": "gpu"}, "gpu"),
+        ({"data_dir": "nowhere"}, "data folder nowhere does not exist"),
         ({"map": "mds"}, "expected auto, umap, tsne, pca"),
         ({"map_nodes": 0}, "expected at least 1"),
         ({"batches": -1}, "expected at least 0"),
