@@ -48,8 +48,9 @@ def report(
     for warning in done.warnings:
         print(f"note: {warning}")
     for run, missing in done.missing.items():
-        for part, reason in missing.items():
-            print(f"{run}: no {part}. {reason}")
+        for reason in dict.fromkeys(missing.values()):
+            parts = ", no ".join(part for part, why in missing.items() if why == reason)
+            print(f"{run}: no {parts}. {reason}")
     print(f"page:     {done.file}")
     for folder in dict.fromkeys(figure.parent for figure in done.figures):
         print(f"figures:  {folder}")

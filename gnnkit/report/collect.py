@@ -185,8 +185,6 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
     run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options))
     if options.batches:
         run.attempt("stages", lambda: _measure(run, graph, options.batches))
-    else:
-        run.missing["stages"] = "Stages of a batch were not measured for this page."
     return graph
 
 
@@ -229,7 +227,7 @@ def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> No
 def _score(run: RunFacts, trained: TrainedRun, graph: Graph) -> None:
     task = run.record.manifest.get("task", NodeClassification.name)
     if task != NodeClassification.name:
-        raise ConfigError(f"The task is {task}: outputs are embeddings, not scores of classes.")
+        raise ConfigError(f"The task is {task}: outputs are embeddings. Metrics above are those of a probe on them.")
     if graph.y is None:
         raise ConfigError("The data have no labels, so predictions cannot be judged.")
     for split in ("test", "valid", "train"):

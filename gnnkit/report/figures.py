@@ -89,6 +89,8 @@ def _finish_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], ylabel: 
                 line.set_gid(f"best: epoch {curve.best_epoch}")
                 handles.append(line)
     axes.set(xlabel="epoch", ylabel=ylabel)
+    if max(len(curve.history) for curve in curves) > 1:
+        axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(True)
@@ -211,7 +213,8 @@ def draw_map(points: np.ndarray, classes: np.ndarray, names: Sequence[str], them
         legend: Whether the names stand below.
     """
     present = [int(c) for c in np.unique(classes)]
-    labels = [class_label(c, names) if c >= 0 else "no class" for c in present]
+    longest = 22 if len(present) <= _MOST_CELLS else 16  # So that long legends have two columns.
+    labels = [class_label(c, names, longest) if c >= 0 else "no class" for c in present]
     figure, axes = new_figure(WIDTH * 0.82)
     size = float(np.clip(9000 / max(len(points), 1), 5, 40))
     styles = {c: theme.class_style(c) if c >= 0 else (theme.rest, "o") for c in present}

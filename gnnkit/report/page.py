@@ -170,8 +170,8 @@ def render_page(page: Page) -> str:
 
 
 def _breakable(text: str) -> List[str]:
-    """Parts of a text, which a line may end after: of paths, settings and the like."""
-    return re.split(r"(?<=[./_=-])(?=\w)", text)
+    """Parts of a text, which a line may end after: of paths, settings and the like, but not of numbers."""
+    return re.split(r"(?<=[./_=-])(?=[^\W\d])", text)
 
 
 def _uri(png: bytes) -> str:

@@ -232,9 +232,10 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
         ],
         legend=[class_entry(int(c), numbered(int(c), names)) for c in np.unique(first.classes) if c >= 0],
     )
+    has_head = run.record.manifest["model"].get("jumping_knowledge", "none") != "none"
     is_mixed = len({found.method for found in run.maps}) > 1
     for found in run.maps:
-        what = "the outputs" if found is run.maps[-1] else "after its activation"
+        what = "the outputs" if found is run.maps[-1] and not has_head else "after its activation"
         panel.pictures.append(
             gallery.picture(
                 run,
@@ -313,7 +314,7 @@ def _graph_rows(data: DataStatistics) -> List[List[str]]:
                 f"{homophily.edge:.3f}: the share of edges within a class; by chance {homophily.chance:.3f}",
             ]
         )
-        rows.append(["adjusted homophily", f"{homophily.adjusted:.3f}: with chance taken out"])
+        rows.append(["adjusted homophily", f"{round(homophily.adjusted, 3) + 0.0:.3f}: with chance taken out"])
     return rows
 
 
@@ -328,7 +329,7 @@ def _class_table(data: DataStatistics) -> Table:
         if data.homophily is not None:
             row.append(percent(float(data.homophily.by_class[c])))
         rows.append(row)
-    caption = "Nodes by class" + (", and share of edges from their own" if data.homophily is not None else "")
+    caption = "Nodes by class" + (", and edges from the own class" if data.homophily is not None else "")
     return Table(caption, columns, rows, numbers=True, folded=len(rows) > MOST_ROWS)
 
 
@@ -337,7 +338,8 @@ def _time(run: RunFacts, gallery: Gallery) -> Panel:
     panel = Panel(tables=[Table("Recorded while the run trained", ["", ""], _recorded_times(run))])
     found = run.measurement
     if found is None or run.measured is None:
-        panel.notes.append(f"No stages of a batch: {_reason(run, 'stages')}")
+        reason = run.missing.get("stages", "they were not to be measured for this page.")
+        panel.notes.append(f"No stages of a batch: {reason}")
         return panel
     panel.notes.append(
         f"Stages of a training batch were measured for this page, on {day_and_time(run.measured)} on the machine that "
@@ -383,4 +385,5 @@ def _rows_shown(num_classes: int) -> str:
 
 
 def _reason(run: RunFacts, part: str) -> str:
-    return run.missing.get(part) or run.missing.get("predictions") or "it is not known why."
+    """Why a part is not there; what needs predictions may be missing because these are."""
+    return run.missing.get(part) or run.missing["predictions"]

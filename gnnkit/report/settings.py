@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.page import Panel, Table
 from gnnkit.report.words import NONE, moment, setting
+from gnnkit.tasks import NodeClassification
 
 
 def configuration(runs: Sequence[RunFacts]) -> Panel:
@@ -54,6 +55,7 @@ def _in_short(run: RunFacts) -> List[List[str]]:
         batches = f"{train['batch_size']:,} nodes, fan-outs {setting(train.get('fanouts'))}"
     return [
         ["data set", run.record.manifest["data"]["name"]],
+        ["task", setting(run.record.manifest.get("task", NodeClassification.name)).replace("_", " ")],
         ["model", ", ".join([model_in_words(run), *extras])],
         ["dropout", f"{spec['dropout']:g}, of the input {spec['input_dropout']:g}"],
         ["batch", batches],

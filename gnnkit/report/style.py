@@ -14,11 +14,13 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any, Iterator, Sequence, Tuple
 
+import numpy as np
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 
 WIDTH = 4.2
 """Inches."""
@@ -175,9 +177,14 @@ def new_figure(height: float) -> Tuple[Figure, Axes]:
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as the content of a PNG file."""
+    """The figure as the content of a PNG file, with 256 colours of its own: a third of the size, and nobody sees it."""
+    figure.set_dpi(DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"optimize": True})
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    picture.save(buffer, format="png", optimize=True, dpi=(DPI, DPI))
     return buffer.getvalue()
 
 
@@ -204,9 +211,9 @@ def drawable(text: str, instead: str, longest: int = 22) -> str:
     return f"{text[:head].rstrip()}…{text[len(text) - (longest - 1 - head) :].lstrip()}"
 
 
-def class_label(i: int, names: Sequence[str]) -> str:
+def class_label(i: int, names: Sequence[str], longest: int = 22) -> str:
     """Number and name of a class, as short as a figure needs it."""
-    name = drawable(names[i], "") if i < len(names) else ""
+    name = drawable(names[i], "", longest) if i < len(names) else ""
     return str(i) if name in ("", str(i)) else f"{i} {name}"
 
 

@@ -120,6 +120,8 @@ def write_report(
 
 def _check(options: ReportOptions) -> None:
     check_method(options.map)
+    if options.data_dir is not None and not Path(options.data_dir).expanduser().is_dir():
+        raise ConfigError(f"The data folder {options.data_dir} does not exist. Name an existing folder.")
     # A mistake in what was asked for is none of the run's, which the page could do without.
     if options.backend is not None:
         load_backend(options.backend)

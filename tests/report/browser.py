@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator
-
-import pytest
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 TEXT = """() => {
   // One box for each line of each piece of text that is shown.
@@ -27,6 +22,20 @@ TEXT = """() => {
     for (const box of range.getClientRects())
       if (box.width > 1) found.push({text: node.textContent.trim(), x0: box.left, x1: box.right, y0: box.top,
         y1: box.bottom, left: home.left, right: home.right});
+  }
+  return found;
+}"""
+
+NARROW = """() => {
+  // Text whose lines have one or two letters each, because it has too little room.
+  const found = [];
+  for (const part of document.querySelectorAll("h1, h2, h3, p, a, dt, dd, th, td, caption, figcaption, li, summary")) {
+    const range = document.createRange();
+    range.selectNodeContents(part);
+    const lines = new Set(Array.from(range.getClientRects(), box => Math.round(box.bottom))).size;
+    const text = part.textContent.trim();
+    if (part.checkVisibility() && lines > 2 && text.length / lines < 3) found.push(text);
+    if (/^[\\d.,%]+$/.test(text) && lines > 1) found.push(text);
   }
   return found;
 }"""
@@ -69,6 +78,10 @@ class View:
                     pairs.append((line["text"], other["text"]))
         return pairs
 
+    def squeezed(self) -> list[str]:
+        """Text that is broken into letters, and numbers that are broken."""
+        return self.page.evaluate(NARROW)
+
     def cut(self, width: int) -> list[str]:
         """Lines of text that reach beyond the window or the card they are in."""
         return [
@@ -76,19 +89,6 @@ class View:
             for line in self.texts()
             if line["x0"] < max(0, line["left"] - 0.5) or line["x1"] > min(width, line["right"] + 0.5)
         ]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window; skipped where it, or Playwright, is not installed."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(NAMES)} (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @contextmanager

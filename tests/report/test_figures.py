@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from io import BytesIO
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from gnnkit.report import figures
 from gnnkit.report.figures import Curve
@@ -81,9 +84,9 @@ def scores_of(names: list[str], seed: int = 0):
     return score_classes(outputs, y, "test")
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
 @pytest.mark.parametrize("names", [PLAIN, STRANGE, MANY], ids=["plain", "strange", "many"])
-def test_labels_of_classes_are_whole_and_apart(theme, names, monkeypatch) -> None:
+def test_labels_of_classes_are_whole_and_apart(names, monkeypatch) -> None:
+    theme = DARK if names is STRANGE else LIGHT
     graph = replace(communities(400), y=torch.arange(400) % len(names), class_names=tuple(names))
     statistics = describe_graph(graph)
     scores = scores_of(names)
@@ -169,3 +172,15 @@ def test_settings_of_the_user_change_nothing_and_are_left_alone() -> None:
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "legend.fontsize": 30}):
         assert picture() == before
         assert matplotlib.rcParams["font.size"] == 30
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+def test_few_colours_are_enough(theme) -> None:
+    """Pictures have 256 colours: the background is the page's exactly, and every class keeps its own."""
+    points = np.random.default_rng(0).normal(size=(600, 2))
+    with themed(theme):
+        png = as_png(figures.draw_map(points, np.arange(600) % 10, MANY, theme, legend=False))
+    picture = np.asarray(Image.open(BytesIO(png)).convert("RGB")).reshape(-1, 3).astype(int)
+    assert to_hex(picture[0] / 255) == theme.background
+    for colour in theme.classes:
+        assert (np.abs(picture - np.array(to_rgb(colour)) * 255).max(axis=1) <= 6).sum() > 1000

@@ -1,0 +1,61 @@
+"""``gnnkit report`` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands import gnnkit_command, gnnkit_here
+
+QUICK = ["--map", "pca", "--batches", "0"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs."""
+    home = tmp_path_factory.mktemp("report")
+    for name, dataset in (("one", "karate"), ("two", "synthetic")):
+        arguments = ["--dataset", dataset, "--epochs", "3", "--run-dir", name]
+        assert gnnkit_here("run", *arguments, cwd=home).returncode == 0
+    return home
+
+
+def test_one_run(home: Path) -> None:
+    done = gnnkit_command("report", "one", "--batches", "1", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["page:", "one/report.html", "figures:", "one/plots"]
+    assert "<title>gcn on karate</title>" in (home / "one" / "report.html").read_text()
+    again = gnnkit_here("report", "one", *QUICK, cwd=home)
+    assert again.returncode == 2 and "one/report.html exists" in again.stderr and "--force" in again.stderr
+
+
+def test_two_runs_as_json(home: Path) -> None:
+    arguments = ["one", "two", "--output", "both.html", "--json", *QUICK]
+    done = gnnkit_here("report", *arguments, cwd=home)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert values["file"] == "both.html" and "both-plots/loss.png" in values["figures"]
+    assert values["missing"] == {}
+    assert all((home / figure).is_file() for figure in values["figures"])
+    assert len(values["warnings"]) == 1 and "one was trained on karate, two on synthetic" in values["warnings"][0]
+    shown = gnnkit_here("report", *arguments[:4], "--force", *QUICK, cwd=home).stdout
+    assert "note: The runs have different data" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["three"], "three is no run folder"),
+        (["one", "one"], "given twice"),
+        (["one", "--output", "one"], "is a folder"),
+        (["one", "--output", "new.html", "--map", "mds"], "expected auto, umap, tsne, pca"),
+        (["one", "--output", "new.html", "--backend", "pygg"], "'pyg'"),
+    ],
+)
+def test_a_mistake_gives_a_line_and_exit_code_2(home: Path, arguments: list, message: str) -> None:
+    done = gnnkit_here("report", *arguments, cwd=home)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (home / "new.html").exists()
