@@ -9,6 +9,8 @@ import pytest
 
 import gnnkit
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, UnknownNameError
+from gnnkit.inference import open_run
+from gnnkit.tasks import Unsupervised
 from gnnkit.train import compare, read_weights, recorded_config
 from tests.commands import gnnkit_here
 from tests.graphs import communities
@@ -72,6 +74,21 @@ def test_a_run_of_another_task_is_no_beginning(tmp_path: Path) -> None:
     trainer = gnnkit.Trainer(device="cpu", epochs=9, batch_size=64)
     with pytest.raises(CheckpointError, match="trained for the task 'unsupervised', this run is for 'node_class"):
         trainer.fit(net, graph, resume=tmp_path / "run")
+
+
+def test_a_run_can_be_embedded_and_stands_for_no_classes(tmp_path: Path) -> None:
+    graph = communities()
+    result = fit(run_dir=tmp_path / "run")
+    run = open_run(tmp_path / "run", graph=graph, device="cpu")
+    embeddings = run.embed(graph.splits["test"])
+    assert {layer: tuple(values.shape) for layer, values in embeddings.items()} == {1: (60, 16), 2: (60, 16)}
+    # They are what the probe was judged on.
+    task = Unsupervised.for_graph(graph)
+    nodes = graph.splits["train"]
+    read = task.readout(run.embed(nodes, layers=[2])[2], graph.y[nodes])
+    assert task.evaluate_all(read(embeddings[2]), graph.y[graph.splits["test"]]) == result.test
+    with pytest.raises(ConfigError, match="outputs are embeddings"):
+        run.predict()
 
 
 def test_backends_can_be_compared_on_it() -> None:
