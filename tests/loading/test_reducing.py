@@ -121,7 +121,7 @@ def test_the_configuration_decides():
     graph = prepare_graph(graph, self_loops=False, gcn_norm=False)
     for fuse, fused in (("auto", True), ("always", True), ("never", False)):
         config = TrainConfig(fanouts=[2, 2], fuse_first_layer=fuse).resolved(2)
-        assert (training_loader(graph, spec, config, 0).reduction is not None) == fused
+        assert (training_loader(graph, spec, NodeClassification(), config, 0).reduction is not None) == fused
     with pytest.raises(ConfigError, match="fuse_first_layer is 'maybe'"):
         TrainConfig(fuse_first_layer="maybe").resolved(2)
 
