@@ -25,6 +25,7 @@ from common import EpochLines, launch, options, out_folder
 import gnnkit
 from gnnkit.data import IGNORED_LABEL
 from gnnkit.datasets import load_node_names
+from gnnkit.errors import ConfigError
 from gnnkit.inference import NodeIds, open_run, write_predictions
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -37,6 +38,8 @@ def write_tables(folder: Path, seed: int) -> Dict[str, str]:
     ids = [f"image-{number:04}" for number in range(digits.num_nodes)]
     words = [WORDS[label] for label in digits.y.tolist()]
     is_hidden = np.random.default_rng(seed).random(digits.num_nodes) < 0.3
+    if folder.exists():
+        raise ConfigError(f"{folder} exists. Give another folder with --out, or these tables with --folder.")
     folder.mkdir(parents=True)
     with (folder / "nodes.csv").open("w", newline="") as file:
         rows = csv.writer(file)

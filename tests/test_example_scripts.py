@@ -15,6 +15,7 @@ import research_code
 import salient_pipeline
 from common import launch
 
+from gnnkit.errors import ConfigError
 from gnnkit.train import read_run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -60,6 +61,8 @@ def test_bring_your_own_data(tmp_path: Path) -> None:
     files = [tmp_path / name / "predictions.csv" for name in ("out", "again")]
     lines = [file.read_text().splitlines() for file in files]
     assert [line.split(",")[0] for line in lines[0]] == [line.split(",")[0] for line in lines[1]]
+    with pytest.raises(ConfigError, match="tables exists"):
+        bring_your_own_data.main(["--out", str(tmp_path / "out")])
     assert len(lines[0]) > 400 and lines[0][1].startswith("image-")
 
 
