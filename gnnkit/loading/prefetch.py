@@ -24,7 +24,7 @@ _BURST_SECONDS = 0.05
 """How long a burst should take, so that changing over to it and back costs little beside it."""
 _LONGER_BURST = 4
 """How many times the asked number of items a burst may make to take that long."""
-_PATIENCE = 1.0
+_PATIENCE = 0.5
 """Seconds to wait, in all, for items that are still being made when nobody wants them any more."""
 
 
@@ -43,7 +43,7 @@ def prefetch(
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
-        Closing the iterator, or an exception in its consumer, cancels what has not begun and waits a second for what
+        Closing the iterator, or an exception in its consumer, cancels what has not begun and waits half a second for what
         has.
     """
     if num_threads == 0:
