@@ -27,6 +27,7 @@ _HOME = {
     "from_scipy": "gnnkit.data",
     "load_dataset": "gnnkit.datasets",
     "load_model": "gnnkit.train",
+    "open_run": "gnnkit.inference",
     "save_weights": "gnnkit.train",
 }
 
@@ -47,6 +48,7 @@ __all__ = [
     "from_scipy",
     "load_dataset",
     "load_model",
+    "open_run",
     "save_weights",
 ]
 
@@ -67,5 +69,6 @@ if TYPE_CHECKING:
     from gnnkit.datasets import load_dataset
     from gnnkit.devices import Device
     from gnnkit.errors import GnnkitError
+    from gnnkit.inference import open_run
     from gnnkit.nn import GNN, ModelSpec
     from gnnkit.train import Trainer, load_model, save_weights

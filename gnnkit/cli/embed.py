@@ -56,11 +56,10 @@ def embed(
         undirected=undirected,
         force=force,
     )
-    with work.drawn() as how:
+    with work.computing() as how:
         embeddings = work.run.embed(work.nodes, layers=wanted, **how)
     numbers = torch.arange(len(work.ids)) if work.nodes is None else torch.from_numpy(work.nodes)
     write_embeddings(embeddings, numbers, output, ids=work.ids, force=force)
-    work.run.close()
     widths = {str(layer): values.shape[1] for layer, values in embeddings.items()}
     report = work.report(output, numbers.numel(), widths=widths)
     shown = ", ".join(f"{layer} ({width} wide)" for layer, width in widths.items())

@@ -55,10 +55,9 @@ def predict(
         undirected=undirected,
         force=force,
     )
-    with work.drawn() as how:
+    with work.computing() as how:
         predictions = work.run.predict(work.nodes, **how)
     write_predictions(predictions, output, ids=work.ids, top=top, force=force)
-    work.run.close()
     report = work.report(output, len(predictions), classes=predictions.outputs.shape[1])
     options.show("Predictions", report, _counts(predictions), json)
 

@@ -20,7 +20,13 @@ from gnnkit.errors import DataError
 
 
 def add_nodes(
-    graph: Graph, x: Any, edge_index: Any = None, *, edge_weight: Any = None, edge_attr: Any = None, y: Any = None
+    graph: Graph,
+    x: Any = None,
+    edge_index: Any = None,
+    *,
+    edge_weight: Any = None,
+    edge_attr: Any = None,
+    y: Any = None,
 ) -> Graph:
     """Add nodes to a graph, with edges among them and to the nodes that are there.
 
@@ -30,7 +36,7 @@ def add_nodes(
     Args:
         graph: One graph, not prepared: self-loops and normalisation are added afterwards.
         x: Features of the new nodes. Shape [M, F], the graph's F; they take its dtype. The nodes get the numbers
-            N to N + M - 1.
+            N to N + M - 1. None adds edges alone.
         edge_index: Sources and destinations of new edges, numbers below N + M. Shape [2, K], integers. None adds none.
             In data that carry both directions, give both.
         edge_weight: Weights of the new edges. Shape [K]. None means 1, if the graph has weights; where it has none
@@ -53,7 +59,7 @@ def add_nodes(
     if graph.graph_ptr is not None:
         raise DataError("graph_ptr", "the record holds several graphs.", fix="Add nodes to one graph.")
     new_x = _features(graph, x)
-    num_new = new_x.shape[0]
+    num_new = 0 if new_x is None else new_x.shape[0]
     num_nodes = graph.num_nodes + num_new
     edges = as_integers([[], []] if edge_index is None else edge_index, "edge_index")
     if edges.ndim != 2 or edges.shape[0] != 2:
@@ -71,7 +77,7 @@ def add_nodes(
         graph,
         indptr=indptr,
         indices=indices,
-        x=None if graph.x is None else torch.cat([graph.x, new_x]),
+        x=graph.x if new_x is None or graph.x is None else torch.cat([graph.x, new_x]),
         y=_joined_labels(graph, y, num_new),
         edge_weight=arranged(weight),
         edge_attr=arranged(attributes),
@@ -82,10 +88,12 @@ def add_nodes(
     return grown
 
 
-def _features(graph: Graph, x: Any) -> Tensor:
+def _features(graph: Graph, x: Any) -> Optional[Tensor]:
     new = as_floats(x, "x")
-    if graph.x is None or new is None:
-        raise DataError("x", "the graph and its new nodes both need features.", fix="Give x.")
+    if new is None:
+        return None
+    if graph.x is None:
+        raise DataError("x", "the new nodes have features, the graph has none.", fix="Build the graph with x.")
     if new.ndim != 2 or new.shape[1] != graph.num_features:
         raise DataError("x", f"shape is {list(new.shape)}, expected [M, {graph.num_features}] as in the graph.")
     return new.to(graph.x.dtype)

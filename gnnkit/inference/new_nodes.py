@@ -25,7 +25,7 @@ _PIECE_BYTES = 1 << 26
 def read_new_nodes(
     graph: Graph,
     ids: NodeIds,
-    nodes: Path,
+    nodes: Optional[Path],
     edges: Optional[Path] = None,
     *,
     features: Optional[List[str]] = None,
@@ -39,7 +39,7 @@ def read_new_nodes(
         nodes: ``.csv`` or ``.parquet``: a row for each node, with a column ``id`` (not needed where nodes are numbered:
             new ones then go on counting) and the features, by the names that they have in the data; without such names,
             as many columns of numbers, in their order. Columns ``label`` and ``split`` are not read. Or ``.npy``: the
-            features, shape [M, F], of nodes that go on counting.
+            features, shape [M, F], of nodes that go on counting. None: edges alone are added.
         edges: ``.csv`` or ``.parquet`` with the columns ``source`` and ``target``, ids of old and new nodes, and
             perhaps ``weight``; or where nodes are numbered any other list of edges that
             :func:`gnnkit.datasets.import_graph` reads. None: the new nodes have no edges.
@@ -57,7 +57,7 @@ def read_new_nodes(
     for file in (nodes, edges):
         if file is not None and not file.is_file():
             raise DatasetError(f"There is no file {file}.")
-    x, names = _read_nodes(nodes, ids, graph.num_features, features)
+    x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, features)
     grown = ids.extended(names)
     ends, weights = (np.empty((2, 0), dtype=np.int64), None) if edges is None else _read_edges(edges, grown)
     if undirected:
@@ -67,7 +67,7 @@ def read_new_nodes(
     try:
         return add_nodes(graph, x, ends, edge_weight=weights), grown
     except DataError as error:
-        file = edges if edges is not None and error.field.startswith("edge") else nodes
+        file = edges if edges is not None and error.field.startswith("edge") else nodes or edges
         raise DatasetError(f"{file}: {error}") from error
 
 

@@ -71,6 +71,15 @@ class TrainedRun:
         names = self.graph.class_names
         return names if len(names) == self.model.spec.out_channels else ()
 
+    @property
+    def default_method(self) -> str:
+        """How outputs are computed if nothing is said: "layerwise", which gives the exact answer in bounded memory.
+
+        A library's layer by name may look further than to its neighbours, or at all degrees, so that it gives other
+        outputs on parts of a graph. Of such a model, outputs are computed as the run was evaluated.
+        """
+        return "layerwise" if self.model.spec.is_portable else self.config.train.evaluation
+
     def on(self, graph: Graph) -> TrainedRun:
         """The same model on another graph, for example one with new nodes (:func:`gnnkit.data.add_nodes`).
 
@@ -87,7 +96,7 @@ class TrainedRun:
         self,
         nodes: Nodes = None,
         *,
-        method: str = "layerwise",
+        method: Optional[str] = None,
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
         report: Report = quiet,
@@ -97,7 +106,7 @@ class TrainedRun:
         Args:
             nodes: Node ids. Shape [M], integers. None: all nodes of the graph.
             method: "layerwise" (over all neighbours, layer by layer, in bounded memory), "full" (one pass over the
-                whole graph) or "sampled".
+                whole graph) or "sampled". None: :attr:`default_method`.
             fanouts: Neighbours per layer for "sampled", seeds first; -1 takes all. None: those of the run.
             batch_size: Nodes per batch. None: the run's, or 4,096; 1,024 where it sampled nothing.
             report: Told how many batches are done, and how many there are.
@@ -121,7 +130,7 @@ class TrainedRun:
         nodes: Nodes = None,
         *,
         layers: Optional[Sequence[int]] = None,
-        method: str = "layerwise",
+        method: Optional[str] = None,
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
         report: Report = quiet,
@@ -179,9 +188,12 @@ class TrainedRun:
             raise ConfigError(f"Received {received}; the model has layers 1 to {self.model.num_layers}.")
         return wanted
 
-    def _settings(self, method: str, fanouts: Optional[Sequence[int]], batch_size: Optional[int]) -> TrainConfig:
+    def _settings(
+        self, method: Optional[str], fanouts: Optional[Sequence[int]], batch_size: Optional[int]
+    ) -> TrainConfig:
         """The recorded settings, with evaluation as it is asked for."""
         recorded = self.config.train
+        method = self.default_method if method is None else method
         if method not in METHODS:
             raise ConfigError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
         taken = self._fanouts(method, fanouts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import List, Optional
 
+import torch
+
 from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
@@ -15,14 +17,18 @@ from gnnkit.train.config import TrainConfig
 
 
 def in_precision(graph: Graph, precision: str) -> Graph:
-    """The graph with features in the type that a precision computes in; edge weights follow the features.
+    """The graph with features in a type that a precision computes in; edge weights follow the features.
+
+    Half precision stays, because loaders widen it; float64, which NumPy makes of any number, becomes float32.
 
     Args:
         graph: With features.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
     """
     assert graph.x is not None, "a task has been found for the graph"
-    return replace(graph, x=graph.x.double()) if precision == "float64" else graph
+    if precision == "float64":
+        return replace(graph, x=graph.x.double())
+    return replace(graph, x=graph.x.float()) if graph.x.dtype == torch.float64 else graph
 
 
 def make_sampler(

@@ -38,6 +38,14 @@ def test_the_old_graph_is_left_alone_and_what_is_not_known_of_new_nodes_is_left_
     assert grown.in_degrees.tolist() == [1, 1, 1, 0]
 
 
+def test_edges_alone():
+    grown = add_nodes(triangle(), edge_index=[[0], [0]])
+    assert (grown.num_nodes, grown.num_edges) == (3, 4)
+    assert add_nodes(from_edge_index([[0], [1]]), edge_index=[[1], [0]]).num_edges == 2
+    with pytest.raises(DataError, match="the graph has none"):
+        add_nodes(from_edge_index([[0], [1]]), [[1.0]])
+
+
 def test_weights_and_edge_features_move_with_their_edges():
     weighted = triangle(edge_weight=[0.1, 0.2, 0.3], edge_attr=[[1.0], [2.0], [3.0]])
     grown = add_nodes(weighted, [[4, 5]], [[3, 0], [0, 3]], edge_weight=[0.4, 0.5], edge_attr=[[4], [5]])

@@ -57,6 +57,8 @@ def test_arrays_and_other_lists_of_edges(tmp_path):
     edges = write(tmp_path, "edges.tsv", "0\t3\n4\t3\n")
     grown, ids = read_new_nodes(graph(), NUMBERED, tmp_path / "x.npy", edges)
     assert (ids, grown.num_edges, grown.x.dtype) == (NodeIds(5), 4, graph().x.dtype)
+    joined, ids = read_new_nodes(graph(), NUMBERED, None, write(tmp_path, "old.csv", "source,target\n2,0\n"))
+    assert (ids, joined.num_nodes, joined.num_edges) == (NUMBERED, 3, 3)
     alone, _ = read_new_nodes(graph(), NUMBERED, tmp_path / "x.npy")
     assert (alone.num_nodes, alone.num_edges) == (5, 2)
 

@@ -126,6 +126,16 @@ def test_what_the_run_said_is_said_again(trained):
     torch.testing.assert_close(said.probabilities.sum(1), torch.ones(len(test)))
 
 
+def test_a_layer_that_looks_further_than_a_block_is_used_as_it_was_evaluated(tmp_path):
+    pytest.importorskip("torch_geometric")
+    graph = communities()
+    model = gnnkit.build_model("torch_geometric.nn:TAGConv", graph, backend="pyg")
+    gnnkit.Trainer(device="cpu", epochs=2, run_dir=tmp_path, progress=False).fit(model, graph)
+    run = open_run(tmp_path, graph=graph, device="cpu")
+    torch.testing.assert_close(run.predict(NODES).outputs, by_hand(run)[0][NODES], atol=1e-5, rtol=0)
+    assert run.default_method == "full"
+
+
 def test_several_labels_a_node(tmp_path):
     graph = multi_label()
     gnnkit.Trainer(device="cpu", epochs=2, run_dir=tmp_path, progress=False).fit(

@@ -119,6 +119,26 @@ def test_bfloat16_trains(backend) -> None:
     assert losses(result) != losses(exact)
 
 
+@pytest.mark.parametrize("how", [{}, SAMPLED], ids=["full", "sampled"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_features_of_any_floating_type_are_taken(backend, dtype: torch.dtype, how: dict) -> None:
+    graph = communities()
+    coarse = graph.x.bfloat16().float().half().float()  # What all of the types can tell.
+    assert torch.equal(coarse.bfloat16().float(), coarse)
+    weights = torch.linspace(0.5, 1.5, graph.num_edges)
+    given, expected = (
+        fit(
+            backend,
+            "gcn",
+            replace(graph, x=coarse.to(t), edge_weight=weights.to(torch.promote_types(t, torch.float32))),
+            epochs=2,
+            **how,
+        )
+        for t in (dtype, torch.float32)
+    )
+    assert losses(given) == pytest.approx(losses(expected), rel=1e-6)
+
+
 def test_multi_label(backend) -> None:
     result = fit(backend, "sage", graph=multi_label(), epochs=30)
     assert result.metric == "rocauc"
