@@ -1,9 +1,17 @@
-"""Generated parts of the documentation are up to date."""
+"""The documentation is complete, and its generated parts are up to date."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
+import pkgutil
+import re
 from pathlib import Path
+
+import pytest
+
+import gnnkit
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -15,3 +23,28 @@ def test_the_table_of_capabilities_is_what_backends_declare() -> None:
     spec.loader.exec_module(module)
     page = (DOCS / "plugins.md").read_text()
     assert page == module.updated(page), "run: python docs/capabilities.py"
+
+
+def public_packages() -> list[str]:
+    """Packages of gnnkit that say what is public."""
+    names = [f"gnnkit.{module.name}" for module in pkgutil.iter_modules(gnnkit.__path__)]
+    return [name for name in names if hasattr(importlib.import_module(name), "__all__")]
+
+
+def test_the_api_page_has_every_public_package() -> None:
+    described = re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text(), flags=re.MULTILINE)
+    assert set(public_packages()) <= set(described)
+
+
+@pytest.mark.parametrize("package", public_packages())
+def test_every_public_name_is_documented(package: str) -> None:
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue  # A constant: its words stand below it in the source.
+        assert inspect.getdoc(thing), f"{package}.{name} has no docstring"
+        methods = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
+        for method, function in methods:
+            if not method.startswith("_") and function.__module__.startswith("gnnkit"):
+                assert inspect.getdoc(function), f"{package}.{name}.{method} has no docstring"

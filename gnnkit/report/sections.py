@@ -107,7 +107,7 @@ def _training(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
                 "metric",
                 lambda theme: figures.draw_metric(curves, metric, theme),
                 " ".join(_metric_in_words(run) for run in evaluated),
-                f"{metric.capitalize()} on the validation nodes",
+                f"Validation {metric}",
             )
         )
     for run in runs:
