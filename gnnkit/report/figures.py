@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +20,9 @@ from gnnkit.report.scores import ClassScores
 from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import WIDTH, Theme, class_label, new_figure, text_width
 from gnnkit.train import EpochRecord
+
+Lines = List[Tuple[Line2D, str]]
+"""What a legend explains: lines and their names."""
 
 MOST_ROWS = 40
 """Classes that get a row of their own; of more, the largest."""
@@ -44,57 +47,56 @@ class Curve:
 def draw_loss(curves: Sequence[Curve], theme: Theme) -> Figure:
     """Training loss, and validation loss where it was computed, over epochs."""
     figure, axes = new_figure(_PLOT_HEIGHT)
+    lines: Lines = []
     for i, curve in enumerate(curves):
-        train, valid = _loss_colours(i, len(curves), theme)
+        # One run has two colours; of several each has one.
+        train, valid = (theme.colour(i), theme.colour(i)) if len(curves) > 1 else (theme.colour(0), theme.colour(1))
         prefix = f"{curve.label}: " if len(curves) > 1 else ""
-        _line(axes, curve, "train_loss", f"{prefix}training", color=train)
-        _line(axes, curve, "valid_loss", f"{prefix}validation", color=valid, linestyle="--")
-    _finish_curves(figure, axes, curves, "loss", theme)
+        lines += _line(axes, curve, "train_loss", f"{prefix}training", color=train)
+        lines += _line(axes, curve, "valid_loss", f"{prefix}validation", color=valid, linestyle="--")
+    _finish_curves(figure, axes, curves, lines, "loss", theme)
     return figure
 
 
 def draw_metric(curves: Sequence[Curve], metric: str, theme: Theme) -> Figure:
     """The metric that picks the best model, on the validation nodes, over epochs."""
     figure, axes = new_figure(_PLOT_HEIGHT)
+    lines: Lines = []
     for i, curve in enumerate(curves):
-        label = curve.label if len(curves) > 1 else "validation"
-        _line(axes, curve, "valid_metric", label, color=theme.colour(i if len(curves) > 1 else 1))
-    _finish_curves(figure, axes, curves, metric, theme)
+        label, colour = (curve.label, theme.colour(i)) if len(curves) > 1 else ("validation", theme.colour(1))
+        lines += _line(axes, curve, "valid_metric", label, color=colour)
+    _finish_curves(figure, axes, curves, lines, metric, theme)
     return figure
 
 
-def _loss_colours(i: int, num_curves: int, theme: Theme) -> List[str]:
-    """One run has two colours; of several each has one."""
-    return [theme.colour(i)] * 2 if num_curves > 1 else [theme.colour(0), theme.colour(1)]
-
-
-def _line(axes: Axes, curve: Curve, name: str, label: str, **style: object) -> None:
+def _line(axes: Axes, curve: Curve, name: str, label: str, **style: Any) -> Lines:
+    """The line of a quantity, with its name; nothing where the quantity was never computed."""
     points = [(record.epoch, getattr(record, name)) for record in curve.history]
     points = [(epoch, value) for epoch, value in points if value is not None]
-    if points:
-        marker = "o" if len(points) == 1 else ""
-        epochs, values = zip(*points)
-        (line,) = axes.plot(epochs, values, linewidth=1.6, marker=marker, **style)  # type: ignore[arg-type]
-        # Set afterwards: a label that begins with an underscore would be left out of the legend.
-        line.set_gid(label)
+    if not points:
+        return []
+    epochs, values = zip(*points)
+    (line,) = axes.plot(epochs, values, linewidth=1.6, marker="o" if len(points) == 1 else "", **style)
+    return [(line, label)]
 
 
-def _finish_curves(figure: Figure, axes: Axes, curves: Sequence[Curve], ylabel: str, theme: Theme) -> None:
-    handles = list(axes.get_lines())
+def _finish_curves(
+    figure: Figure, axes: Axes, curves: Sequence[Curve], lines: Lines, ylabel: str, theme: Theme
+) -> None:
+    """Mark the best epochs, and explain the lines."""
     for i, curve in enumerate(curves):
         if curve.best_epoch is not None:
             colour = theme.colour(i) if len(curves) > 1 else theme.muted
-            line = axes.axvline(curve.best_epoch, color=colour, linestyle=":", linewidth=1.3)
+            best = axes.axvline(curve.best_epoch, color=colour, linestyle=":", linewidth=1.3)
             if len(curves) == 1:
-                line.set_gid(f"best: epoch {curve.best_epoch}")
-                handles.append(line)
+                lines = [*lines, (best, f"best: epoch {curve.best_epoch}")]
     axes.set(xlabel="epoch", ylabel=ylabel)
     if max(len(curve.history) for curve in curves) > 1:
         axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(True)
-    _legend_below(figure, handles, [str(line.get_gid()) for line in handles])
+    _legend_below(figure, lines)
 
 
 def draw_degrees(statistics: DataStatistics, theme: Theme) -> Figure:
@@ -131,20 +133,20 @@ def draw_classes(statistics: DataStatistics, theme: Theme) -> Figure:
     shown = largest(statistics.classes.sum(axis=1))
     figure, axes = new_figure(0.7 + _ROW * len(shown))
     start = np.zeros(len(shown))
-    handles = []
+    lines: Lines = []
     for i, split in enumerate(("train", "valid", "test", "in no split")):
         widths = statistics.classes[shown, i]
         if widths.any():
             colour = theme.colour(i) if i < 3 else theme.rest
             axes.barh(np.arange(len(shown)), widths, left=start, color=colour, height=0.72, edgecolor=theme.background)
-            handles.append((Line2D([], [], color=colour, linewidth=6), split))
+            lines.append((Line2D([], [], color=colour, linewidth=6), split))
             start += widths
     _name_rows(axes, [class_label(int(c), statistics.class_names) for c in shown])
     axes.set(xlabel="nodes")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_count))
     axes.grid(True, axis="x")
-    _legend_below(figure, [handle for handle, _ in handles], [split for _, split in handles])
+    _legend_below(figure, lines)
     return figure
 
 
@@ -188,17 +190,18 @@ def draw_class_scores(scores: Mapping[str, ClassScores], names: Sequence[str], t
     rows = np.arange(len(shown))
     least = min(float(values[shown].min()) for values in series.values())
     axes.barh(rows[::2], 1, height=1, color=theme.grid, alpha=0.5)
-    handles = []
-    for i, values in enumerate(series.values()):
-        look = {"color": theme.colour(i), "marker": "os^Dv"[i % 5], "linestyle": "none", "markersize": 5}
+    lines: Lines = []
+    for i, (name, values) in enumerate(series.items()):
+        look: Any = {"color": theme.colour(i), "marker": "os^Dv"[i % 5], "linestyle": "none", "markersize": 5}
         # One below the other, so that equal scores are both seen.
         places = rows + (i - (len(series) - 1) / 2) * 0.5 / len(series)
-        handles += axes.plot(values[shown], places, clip_on=False, **look)  # type: ignore[arg-type]
+        (line,) = axes.plot(values[shown], places, clip_on=False, **look)
+        lines.append((line, name))
     _name_rows(axes, [class_label(int(c), names) for c in shown])
     axes.set(xlabel="F1 score" if len(scores) > 1 else "score", xlim=(max(min(0.5, least - 0.05), 0), 1))
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(True, axis="x")
-    _legend_below(figure, handles, list(series))
+    _legend_below(figure, lines)
     return figure
 
 
@@ -236,11 +239,11 @@ def draw_map(points: np.ndarray, classes: np.ndarray, names: Sequence[str], them
     axes.spines[:].set_visible(False)
     axes.margins(0.03)
     if legend:
-        handles = [
+        marks = (
             Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=6)
             for colour, marker in styles.values()
-        ]
-        _legend_below(figure, handles, labels)
+        )
+        _legend_below(figure, list(zip(marks, labels)))
     return figure
 
 
@@ -290,15 +293,15 @@ def _legend_height(labels: Sequence[str]) -> float:
     return 0.12 + 0.2 * math.ceil(len(labels) / _legend_columns(labels)) if labels else 0.0
 
 
-def _legend_below(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
+def _legend_below(figure: Figure, lines: Lines) -> None:
     """A legend below everything; the figure grows by its height, so that the rest keeps its size."""
-    if not handles:
+    if not lines:
         return
+    labels = [label for _, label in lines]
     figure.set_figheight(figure.get_figheight() + _legend_height(labels))
-    places = [f"label {i}" for i in range(len(labels))]
     legend = figure.legend(
-        list(handles),
-        places,
+        [line for line, _ in lines],
+        [f"label {i}" for i in range(len(labels))],
         loc="outside lower center",
         ncols=_legend_columns(labels),
         handlelength=1.6,

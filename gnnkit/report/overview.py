@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.page import Panel, Section, Table
+from gnnkit.report.sections import Gallery, compare_scores
 from gnnkit.report.settings import model_in_words
 from gnnkit.report.words import NONE, metric_name, moment, number, seconds, split_name
 
@@ -49,7 +50,7 @@ def tiles(runs: Sequence[RunFacts]) -> List[Tuple[str, str, str]]:
     return found
 
 
-def comparison(runs: Sequence[RunFacts]) -> Section:
+def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
     """Several runs beside each other."""
     tests = [dict(_test(run)) for run in runs]
     names = list(dict.fromkeys(name for test in tests for name in test))
@@ -71,7 +72,11 @@ def comparison(runs: Sequence[RunFacts]) -> Section:
         rows.append([name, *(number(value) for value in values)])
     rows.append(["time", *(seconds(_seconds(run)) for run in runs)])
     table = Table("What came out; the best of a line is marked", ["", *(run.label for run in runs)], rows, best=marked)
-    return Section("runs", "Runs", [Panel(is_spacious=True, tables=[table])])
+    scores = compare_scores(runs, gallery)
+    panels = [Panel(is_spacious=True, tables=[table])]
+    if scores is not None:
+        panels.append(Panel(pictures=[scores]))
+    return Section("runs", "Runs", panels)
 
 
 def _test(run: RunFacts) -> List[Tuple[str, float]]:

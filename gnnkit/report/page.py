@@ -104,7 +104,6 @@ class Panel:
 
     Attributes:
         title: Empty for a section that has one panel.
-        is_common: Whether it is about all runs, and stands above those of each.
         is_spacious: Whether figures are shown large where there is room.
         notes: Sentences.
         legend: Names of colours in the figures.
@@ -113,7 +112,6 @@ class Panel:
     """
 
     title: str = ""
-    is_common: bool = False
     is_spacious: bool = False
     notes: List[str] = field(default_factory=list)
     legend: List[Entry] = field(default_factory=list)

@@ -66,7 +66,7 @@ def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
     """All sections of the page, in their order."""
     return [
         Section("training", "Training", [_training(runs, gallery)]),
-        Section("predictions", "Predictions", _common_scores(runs, gallery) + _of_each(runs, gallery, _predictions)),
+        Section("predictions", "Predictions", _of_each(runs, gallery, _predictions)),
         Section("embeddings", "Embeddings", _of_each(runs, gallery, _maps)),
         Section("data", "Data", _data(runs, gallery)),
         Section("time", "Time", _of_each(runs, gallery, _time)),
@@ -91,7 +91,7 @@ def curve_label(run: RunFacts, runs: Sequence[RunFacts]) -> str:
 def _training(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
     curves = [Curve(curve_label(run, runs), run.record.history, run.best.epoch if run.best else None) for run in runs]
     owner = runs[0] if len(runs) == 1 else None
-    panel = Panel()
+    panel = Panel(is_spacious=len(runs) > 1)
     panel.pictures.append(
         gallery.picture(
             owner, "loss", lambda theme: figures.draw_loss(curves, theme), " ".join(map(_loss_in_words, runs)), "Loss"
@@ -107,7 +107,7 @@ def _training(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
                 "metric",
                 lambda theme: figures.draw_metric(curves, metric, theme),
                 " ".join(_metric_in_words(run) for run in evaluated),
-                f"{metric.capitalize()} on the validation nodes",
+                f"Validation {metric}",
             )
         )
     for run in runs:
@@ -147,23 +147,22 @@ def _epoch_rows(run: RunFacts) -> List[List[str]]:
     return rows
 
 
-def _common_scores(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
-    """F1 by class of all runs in one figure, where they were judged on the same nodes and classes."""
-    scored = {curve_label(run, runs): run.scores for run in runs if run.scores is not None}
-    scores = [found for found in scored.values() if found is not None]
-    names = [run.data.class_names for run in runs if run.scores is not None and run.data is not None]
-    if len(scores) < 2 or not all(run.is_comparable for run in runs):
-        return []
-    best = {name: float(found.f1.mean()) for name, found in zip(scored, scores)}
-    words = "; ".join(f"{name}: mean over classes {number(value)}" for name, value in best.items())
-    picture = gallery.picture(
+def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Picture]:
+    """F1 by class of all runs in one figure; None where fewer than two have scores, or not on the same data."""
+    scored = [run for run in runs if run.scores is not None and run.data is not None]
+    if len(scored) < 2 or not all(run.is_comparable for run in runs):
+        return None
+    scores = {curve_label(run, runs): run.scores for run in scored if run.scores is not None}
+    assert scored[0].data is not None and scored[0].scores is not None
+    names, split = scored[0].data.class_names, scored[0].scores.split
+    words = "; ".join(f"{name}: mean over classes {number(float(found.f1.mean()))}" for name, found in scores.items())
+    return gallery.picture(
         None,
         "scores",
-        lambda theme: figures.draw_class_scores(dict(zip(scored, scores)), names[0], theme),
+        lambda theme: figures.draw_class_scores(scores, names, theme),
         f"F1 score of each class by run. {words}.",
-        f"F1 score by class on the {split_name(scores[0].split)} nodes{_rows_shown(len(names[0]))}",
+        f"F1 score by class on the {split_name(split)} nodes{_rows_shown(len(names))}",
     )
-    return [Panel("All runs", is_common=True, pictures=[picture])]
 
 
 def _predictions(run: RunFacts, gallery: Gallery) -> Panel:

@@ -95,7 +95,7 @@ def write_report(
     gallery = Gallery(page.with_name(f"{page.stem}-plots"))
     sections = make_sections(facts, gallery)
     if len(facts) > 1:
-        sections.insert(0, overview.comparison(facts))
+        sections.insert(0, overview.comparison(facts, gallery))
     warnings = [warning for run in facts for warning in run.warnings]
     text = render_page(
         Page(

@@ -31,7 +31,7 @@ def cora(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("cora") / "cora-gcn"
     graph = gnnkit.load_dataset("cora", data_dir=data_dir)
     trainer = gnnkit.Trainer(
-        device="cpu", run_dir=folder, epochs=15, progress=False, facts={"dataset": {"name": "cora"}}
+        device="cpu", run_dir=folder, epochs=8, progress=False, facts={"dataset": {"name": "cora"}}
     )
     trainer.fit(gnnkit.build_model("gcn", graph), graph)
     return write_report(folder, data_dir=data_dir, map_nodes=150, batches=1)
@@ -47,7 +47,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Report:
     runs = [home / "<em>a_long_name_of_a_run_that_goes_on_and_on_without_an_end", home / "b&amp;", home / "c"]
     for run, data in zip(runs, (graph, replace(graph, x=graph.x + 1), graph)):
         trainer = gnnkit.Trainer(device="cpu", run_dir=run, epochs=3, progress=False)
-        trainer.fit(gnnkit.build_model("gcn", data), data)
+        trainer.fit(gnnkit.build_model("gcn", data, num_layers=1), data)
     return write_report(runs, home / "report.html", graph=graph, map="pca", batches=0)
 
 
@@ -75,7 +75,7 @@ def test_cora(browser: Any, cora: Report, width: int, scheme: str) -> None:
 
 @SIZES
 def test_several_runs_and_names_with_markup(browser: Any, strange: Report, width: int) -> None:
-    check(browser, strange, width, "light", num_figures=2 + 3 * 6)
+    check(browser, strange, width, "light", num_figures=2 + 3 * 5)
     with opened(browser, strange.file, width, "light") as view:
         text = view.page.inner_text("body")
         for name in MARKUP:

@@ -11,7 +11,7 @@ import torch
 
 from gnnkit.report.collect import ReportOptions, collect
 from tests.graphs import communities
-from tests.report.runs import train
+from tests.report.runs import StopAfter, train
 
 
 def facts(*runs: Path, **options):
@@ -35,6 +35,14 @@ def test_runs_on_different_data_are_told_apart(run: Path, graph, tmp_path: Path,
     if is_there:
         assert "edges" in mine[0]
     assert not found[1].is_comparable
+
+
+def test_an_interrupted_run_is_judged_by_its_best_checkpoint_so_far(tmp_path: Path, graph) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", graph, callbacks=[StopAfter(3)])
+    (found,) = facts(tmp_path / "cut", graph=graph)
+    assert len(found.warnings) == 1 and "after 3 epochs" in found.warnings[0]
+    assert found.scores.num_nodes == 30 and found.best is not None and found.result == {}
 
 
 def test_data_at_hand_that_are_not_the_runs(run: Path, graph) -> None:

@@ -119,7 +119,7 @@ def test_names_are_drawn_as_they_are(monkeypatch) -> None:
         curves("one", num_epochs=1),
         curves("one", evaluated=False),
         curves("_cora-gcn", "<b>$x$</b>", "20240101-120000-cora-gcn-pyg"),
-        curves(*(f"20240101-12000{i}-ogbn-products" for i in range(9)), num_epochs=5000),
+        curves(*(f"20240101-12000{i}-ogbn-products" for i in range(9)), num_epochs=500),
     ],
     ids=["one", "one epoch", "not evaluated", "three", "nine"],
 )
