@@ -43,8 +43,8 @@ def prefetch(
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
-        Closing the iterator, or an exception in its consumer, cancels what has not begun and waits half a second for what
-        has.
+        Closing the iterator, or an exception in its consumer, cancels what has not begun and waits half a second for
+        what has.
     """
     if num_threads == 0:
         for item in range(num):
