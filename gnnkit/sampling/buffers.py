@@ -49,7 +49,8 @@ class Buffers:
         num_bytes = math.prod(shape) * like.element_size()
         if num_bytes < SMALLEST:
             return torch.empty(tuple(shape), dtype=dtype)
-        size = _rounded_up(num_bytes)
+        # Few sizes, so that memory soon fits whatever comes; of what is unused no page is ever touched.
+        size = 1 << (num_bytes - 1).bit_length()
         free = self._free[size]
         try:
             memory = free.pop()
@@ -60,9 +61,3 @@ class Buffers:
         array: Any = np.frombuffer(memory, dtype=like.numpy().dtype, count=math.prod(shape))
         weakref.finalize(array, free.append, memory).atexit = False
         return torch.from_numpy(array).view(tuple(shape))
-
-
-def _rounded_up(num_bytes: int) -> int:
-    """The next of the sizes that are kept: four to each power of two, so that no more than a fifth is unused."""
-    step = 1 << (num_bytes - 1).bit_length() - 3
-    return -(-num_bytes // step) * step
