@@ -47,7 +47,7 @@ _as_float32: Any = intrinsic(_bitcast)
 
 def widened(stored: Any) -> Any:
     """In a kernel: a number of a stored table in the type in which it is loaded."""
-    raise NotImplementedError("for kernels only")
+    raise TypeError("widened is for kernels only: call gather_rows")
 
 
 @overload(widened, inline="always")
