@@ -1,11 +1,18 @@
-"""Fixtures that every test of gnnkit can use."""
+"""Fixtures that every test of gnnkit can use, and which backends a test is made for.
+
+Rules: tests run on every installed backend, whoever wrote it; what one does not declare is skipped here, with a reason.
+What a backend declares and then refuses is a failure.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Generator
 
 import pytest
+
+from gnnkit.errors import CapabilityError
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +24,51 @@ def data_dir() -> Path:
     return Path(folder).resolve()
 
 
-def installed_backends() -> list[str]:
-    """Backends that are installed here; GNNKIT_TEST_BACKENDS names the ones that must be."""
+def installed_backends(*needs: str) -> list[str]:
+    """Backends that are installed here; GNNKIT_TEST_BACKENDS names the ones that must be.
+
+    Args:
+        needs: What they are to declare: convolutions, precisions, types of devices.
+    """
     from gnnkit.backends import backends
 
     wanted = os.environ.get("GNNKIT_TEST_BACKENDS")
-    return wanted.split(",") if wanted else backends.names()
+    names = wanted.split(",") if wanted else backends.names()
+    return [name for name in names if not needs or not undeclared(name) & set(needs)]
+
+
+def undeclared(name: str) -> set[str]:
+    """Convolutions, precisions and types of devices that a backend leaves out of its declaration."""
+    from gnnkit.backends import load_backend
+    from gnnkit.nn import CONV_KINDS
+    from gnnkit.testing.backend_base import DTYPES
+
+    has = load_backend(name).capabilities
+    return {*CONV_KINDS, *DTYPES, "cpu", "cuda"} - has.convs - has.dtypes - has.devices
+
+
+def need(name: str, what: str) -> None:
+    """Leave a test here if a backend does not declare a convolution, a precision or a type of device."""
+    if what in undeclared(name):
+        pytest.skip(f"backend {name} does not declare {what}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that gnnkit stops because a backend does not declare something is skipped.
+
+    The refusal must name the test's backend and what that does not declare; any other is a failure.
+    """
+    try:
+        return (yield)
+    except CapabilityError as error:
+        cases = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        for name in installed_backends():
+            if name in cases and repr(name) in str(error):
+                missing = [what for what in undeclared(name) if repr(what) in str(error)]
+                if missing:
+                    pytest.skip(f"backend {name} does not declare {missing[0]}")
+        raise
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,6 +13,17 @@ from typing import Dict
 
 import gnnkit
 
+NARROW = """
+from gnnkit.backends import BackendCapabilities
+from gnnkit.backends.reference import ReferenceBackend
+class Plugin(ReferenceBackend):
+    name = "narrow"
+    capabilities = BackendCapabilities(
+        convs=frozenset({"gcn"}), devices=frozenset({"cpu"}), dtypes=frozenset({"float32"}), note="It is young."
+    )
+"""
+"""A backend, for :func:`install`, that declares little."""
+
 
 def install(site: Path, name: str, source: str, *, group: str = "backends", distribution: str = "") -> None:
     """Put a module with a class ``Plugin`` and the metadata of its distribution into a folder of the path."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gnnkit
+from tests.conftest import need
 
 CORA = {"gcn": 0.805, "sage": 0.770, "gat": 0.815}
 
@@ -36,6 +37,7 @@ def test_cora_in_short(backend_name: str, data_dir: Path) -> None:
 @pytest.mark.parametrize("model", CORA)
 def test_cora_over_seeds(backend_name: str, model: str, data_dir: Path, tmp_path: Path) -> None:
     """The accuracies that the models' defaults must reach, as means over seeds 0 to 4."""
+    need(backend_name, model)
     arguments = ["--backend", backend_name, "--dataset", "cora", "--data-dir", str(data_dir), "--model", model]
     scores = [run(tmp_path, *arguments, "--seed", str(seed))["test_accuracy"] for seed in range(5)]
     assert statistics.mean(scores) >= CORA[model]

@@ -12,7 +12,7 @@ import pytest
 
 from gnnkit.testing import conform
 from tests.commands import gnnkit_command, gnnkit_here
-from tests.plugins import environment_with, install
+from tests.plugins import NARROW, environment_with, install
 
 BACKEND = """
 from gnnkit.backends.reference import ReferenceBackend
@@ -43,16 +43,6 @@ BROKEN = {
 }
 REFUSED = ("raises", "exits", "old")
 
-
-NARROW = """
-from gnnkit.backends import BackendCapabilities
-from gnnkit.backends.reference import ReferenceBackend
-class Plugin(ReferenceBackend):
-    name = "narrow"
-    capabilities = BackendCapabilities(
-        convs=frozenset({"gcn"}), devices=frozenset({"cpu"}), dtypes=frozenset({"float32"}), note="It is young."
-    )
-"""
 MARK = "\nimport os, pathlib\npathlib.Path(os.environ['LOADED']).touch()"
 
 

@@ -111,8 +111,6 @@ def test_presets_apply_and_the_user_wins() -> None:
 
 
 def test_bfloat16_trains(backend) -> None:
-    if "bfloat16" not in backend.capabilities.dtypes:
-        pytest.skip(f"backend {backend.name} declares no bfloat16")
     result = fit(backend, "sage", epochs=8, precision="bfloat16", **SAMPLED)
     exact = fit(backend, "sage", epochs=8, **SAMPLED)
     assert losses(result) == pytest.approx(losses(exact), rel=0.05)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Block
-from gnnkit.nn import ConvSpec, MessageOps, MessagePassing
+from gnnkit.nn import REDUCTIONS, ConvSpec, MessageOps, MessagePassing, check_choice
 
 _REDUCTIONS = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}
 
@@ -44,6 +44,7 @@ class SparseBlock:
         Returns:
             Shape [num_dst, ...]; 0 in a row without entries.
         """
+        check_choice("reduce", how, REDUCTIONS)
         flat = dense.reshape(dense.shape[0], math.prod(dense.shape[1:]))
         values = flat.new_ones(columns.shape) if values is None else values.to(flat.dtype)
         size = (self.block.num_dst, flat.shape[0])

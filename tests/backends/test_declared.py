@@ -1,0 +1,69 @@
+"""What tests skip: what a backend does not declare, and nothing that one of gnnkit's own backends does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gnnkit.backends import backends
+from tests.conftest import installed_backends, undeclared
+from tests.plugins import NARROW, environment_with, install
+
+LEFT_OUT = {"reference": set(), "pyg": set(), "dgl": set(), "ipu": {"bfloat16", "float64"}}
+"""Models and precisions that our own backends do not have, on whatever hardware they are built for."""
+
+TESTS = """
+import pytest
+import gnnkit
+from gnnkit.errors import CapabilityError
+from tests.graphs import communities
+
+@pytest.mark.parametrize("model", ["gcn", "gat"])
+def test_model(backend_name, model):
+    gnnkit.build_model(model, communities(), backend=backend_name)
+
+def test_precision(backend_name):
+    model = gnnkit.build_model("gcn", communities())
+    gnnkit.Trainer(backend_name, "cpu", epochs=1, precision="bfloat16", progress=False).fit(model, communities())
+
+def test_refused_though_declared(backend_name):
+    raise CapabilityError(f"Backend {backend_name!r} has no model 'gcn'.")
+
+def test_of_no_backend():
+    raise CapabilityError("Backend 'narrow' has no model 'gat'.")
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in installed_backends() if backends.is_ours(name)])
+def test_what_our_own_backends_leave_out(name: str) -> None:
+    assert undeclared(name) - {"cpu", "cuda"} == LEFT_OUT[name]
+
+
+def test_only_what_is_not_declared_is_skipped(tmp_path: Path) -> None:
+    install(tmp_path, "narrow", NARROW)
+    (tmp_path / "test_cases.py").write_text(TESTS)
+    settings = {"GNNKIT_TEST_BACKENDS": "reference,narrow"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-rA", str(tmp_path)],
+        env=environment_with(tmp_path, **settings),
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    summary = [line for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "SKIPPED"))]
+    ended = sorted(line.split()[0] + " " + line.replace("declare ", "::").rpartition("::")[2] for line in summary)
+    assert ended == [
+        "FAILED test_of_no_backend",
+        "FAILED test_refused_though_declared[narrow]",
+        "FAILED test_refused_though_declared[reference]",
+        "PASSED test_model[narrow-gcn]",
+        "PASSED test_model[reference-gat]",
+        "PASSED test_model[reference-gcn]",
+        "PASSED test_precision[reference]",
+        "SKIPPED bfloat16",
+        "SKIPPED gat",
+    ], done.stdout
