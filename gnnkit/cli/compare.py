@@ -74,10 +74,8 @@ def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: 
     from gnnkit.train.comparison import compare
 
     loaded = [load_backend(name) for name in names]  # One that is missing is told before data are loaded.
-    data, spec, train = config.dataset, asdict(config.model), asdict(config.train)
-    graph = load_dataset(
-        data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
-    )
+    spec, train = asdict(config.model), asdict(config.train)
+    graph = load_dataset(**config.dataset.arguments(config.seed))
     built = build_model(spec.pop("name"), graph, seed=config.seed, **spec)
     train.pop("epochs"), train.pop("eval_every")
     return compare(

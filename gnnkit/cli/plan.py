@@ -69,11 +69,9 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     from gnnkit.nn import model_spec
     from gnnkit.train.loaders import make_task, training_loader
 
-    data, model = config.dataset, asdict(config.model)
+    model = asdict(config.model)
     settings = config.train.resolved(config.model.num_layers)
-    graph = load_dataset(
-        data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
-    )
+    graph = load_dataset(**config.dataset.arguments(config.seed))
     task = make_task(graph, settings)  # Says what is missing for a training.
     width = model.pop("out_channels") or graph.num_classes
     spec = model_spec(model.pop("name"), graph.num_features, width, **model)

@@ -142,10 +142,8 @@ def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, G
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_free(Path(config.run_dir))
-    data, model = config.dataset, asdict(config.model)
-    graph = load_dataset(
-        data.name, data_dir=data.data_dir, download=data.download, seed=config.seed, **dict(data.options)
-    )
+    graph = load_dataset(**config.dataset.arguments(config.seed))
+    model = asdict(config.model)
     net = build_model(model.pop("name"), graph, backend=backend, seed=config.seed, **model)
     if config.init_from is not None and initial:
         net.load_canonical(read_weights(checkpoint_file(config.init_from, BEST))[1])
@@ -154,7 +152,7 @@ def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, G
         device,
         seed=config.seed,
         run_dir=config.run_dir,
-        facts={"dataset": asdict(data), "init_from": config.init_from, "tensorboard": config.tensorboard},
+        facts={"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard},
         backend_options=config.backend_options,
         device_options=config.device_options,
         **asdict(config.train),

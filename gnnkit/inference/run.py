@@ -342,6 +342,4 @@ def _data_arguments(path: Path, config: RunConfig, data_dir: Union[str, Path, No
             f"The run {path} was made from a graph in memory and does not say where that came from. Give the graph: "
             "gnnkit.inference.open_run(run, graph=...)."
         )
-    data = config.dataset
-    where = data.data_dir if data_dir is None else data_dir
-    return {"name": data.name, "data_dir": where, "download": data.download, "seed": config.seed, **data.options}
+    return config.dataset.arguments(config.seed, data_dir)

@@ -26,7 +26,7 @@ from gnnkit.report.scores import ClassScores, score_classes
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
 from gnnkit.tasks import NodeClassification
-from gnnkit.train import EpochRecord, Measurement, RunRecord, Trainer, measure, read_run, recorded_config
+from gnnkit.train import EpochRecord, Measurement, RunRecord, Trainer, load_config, measure, read_run, recorded_config
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,8 @@ def _load(config: Dict[str, Any], options: ReportOptions) -> Graph:
     data = config.get("dataset")
     if data is None:
         raise ConfigError("The run does not say which data set it was trained on: its graph was made in a program.")
-    where = data.get("data_dir") if options.data_dir is None else options.data_dir
-    settings = data.get("options") or {}
-    return load_dataset(
-        data["name"], data_dir=where, download=data.get("download", True), seed=config["seed"], **settings
-    )
+    recorded = load_config(base={"dataset": data, "seed": config["seed"]})
+    return load_dataset(**recorded.dataset.arguments(recorded.seed, options.data_dir))
 
 
 def _how_it_ended(run: RunFacts) -> str:

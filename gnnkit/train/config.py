@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import PRESETS, ModelSpec, Preset
 from gnnkit.tasks import TASKS, NodeClassification
+from gnnkit.train.files import read_yaml
 
 
 @dataclass
@@ -33,6 +34,23 @@ class DatasetConfig:
     data_dir: Optional[str] = None
     download: bool = True
     options: Dict[str, Any] = field(default_factory=dict)
+
+    def arguments(self, seed: int, data_dir: Union[str, Path, None] = None) -> Dict[str, Any]:
+        """What loads the data: ``load_dataset(**config.dataset.arguments(config.seed))``.
+
+        Args:
+            seed: The run's.
+            data_dir: Where files are looked for first. None: where the configuration says.
+
+        Raises:
+            ConfigError: The options hold a setting that has a place of its own.
+        """
+        where = self.data_dir if data_dir is None else data_dir
+        own = {"name": self.name, "data_dir": where, "download": self.download, "seed": seed}
+        for key in own.keys() & self.options.keys():
+            place = key if key == "seed" else f"dataset.{key}"
+            raise ConfigError(f"'dataset.options.{key}' is no option of a data set. Give '{place}' instead.")
+        return {**own, **self.options}
 
 
 @dataclass
@@ -364,25 +382,6 @@ def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") ->
             if not isinstance(value, Mapping):
                 raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
             _check_keys(base[key], value, f"{prefix}{key}.")
-
-
-def read_yaml(file: Path) -> Dict[str, Any]:
-    """Read a configuration file as nested values; empty for an empty file.
-
-    Raises:
-        ConfigError: It is missing, or no YAML with sections.
-    """
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(file))
-    except OSError as error:
-        raise ConfigError(f"Cannot read the configuration file {file}: {error.strerror or error}.") from error
-    except Exception as error:  # OmegaConf lets the YAML parser's own exceptions through.
-        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds a {type(content).__name__}, expected sections such as 'model:'.")
-    return content  # type: ignore[return-value]
 
 
 def _parse(overrides: Sequence[str]) -> Dict[str, Any]:

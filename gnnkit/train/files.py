@@ -1,4 +1,4 @@
-"""Files of this process: results, of which a reader sees the old content or the new, and room for large arrays."""
+"""Files: results, of which a reader sees the old content or the new, YAML, and room for large arrays."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from gnnkit.errors import ConfigError
@@ -31,6 +32,25 @@ def write_text(file: Path, text: str) -> None:
     """Replace the content of a text file."""
     with replacing(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_yaml(file: Path) -> Dict[str, Any]:
+    """Read a configuration file as nested values; empty for an empty file.
+
+    Raises:
+        ConfigError: It is missing, or no YAML with sections.
+    """
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the configuration file {file}: {error.strerror or error}.") from error
+    except Exception as error:  # OmegaConf lets the YAML parser's own exceptions through.
+        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} holds a {type(content).__name__}, expected sections such as 'model:'.")
+    return content  # type: ignore[return-value]
 
 
 def mapped_tensor(shape: Tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -21,8 +21,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
 from gnnkit.train.callbacks import Callback
 from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
-from gnnkit.train.config import read_yaml
-from gnnkit.train.files import write_text
+from gnnkit.train.files import read_yaml, write_text
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.plots import plot_curves
 from gnnkit.train.state import TrainState

@@ -63,3 +63,18 @@ def test_bad_files(text: str, message: str, tmp_path) -> None:
 
 def test_options_of_a_data_set_are_free() -> None:
     assert load_config(overrides=["dataset.options.num_nodes=50"]).dataset.options == {"num_nodes": 50}
+
+
+def test_what_loads_the_data() -> None:
+    settings = ["dataset.name=synthetic", "dataset.data_dir=here", "dataset.options.num_nodes=50", "seed=3"]
+    config = load_config(overrides=settings)
+    expected = {"name": "synthetic", "data_dir": "here", "download": True, "seed": 3, "num_nodes": 50}
+    assert config.dataset.arguments(config.seed) == expected
+    assert config.dataset.arguments(config.seed, "there") == {**expected, "data_dir": "there"}
+
+
+@pytest.mark.parametrize("key, place", [("seed", "seed"), ("download", r"dataset\.download")])
+def test_settings_among_the_options_of_a_data_set(key: str, place: str) -> None:
+    config = load_config(overrides=[f"dataset.options.{key}=1"])
+    with pytest.raises(ConfigError, match=f"'dataset.options.{key}' is no option of a data set. Give '{place}'"):
+        config.dataset.arguments(config.seed)
