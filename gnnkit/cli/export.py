@@ -8,7 +8,7 @@ from typing import Optional
 
 import typer
 
-from gnnkit.cli import inferring as options
+from gnnkit.cli.inferring import Asked
 from gnnkit.cli.output import print_json, print_table, reports_errors
 
 EXAMPLE = "Example: gnnkit export runs/20240101-120000-cora-gcn-pyg --format onnx --output model.onnx"
@@ -16,7 +16,7 @@ EXAMPLE = "Example: gnnkit export runs/20240101-120000-cora-gcn-pyg --format onn
 
 @reports_errors
 def export(
-    run: str = options.RUN,
+    run: str = Asked.run,
     output: Path = typer.Option(..., help="Where the program goes: *.pt2 or *.onnx."),
     format: Optional[str] = typer.Option(
         None, help="torch (a torch.export program), onnx.  [default: as the name says]"
@@ -24,10 +24,10 @@ def export(
     backend: Optional[str] = typer.Option(
         None, help="Whose layers are exported: reference, pyg.  [default: the run's]"
     ),
-    data_dir: Optional[str] = options.DATA_DIR,
-    force: bool = options.FORCE,
-    json: bool = options.JSON,
-    debug: bool = options.DEBUG,
+    data_dir: Optional[str] = Asked.data_dir,
+    force: bool = Asked.force,
+    json: bool = Asked.json,
+    debug: bool = Asked.debug,
 ) -> None:
     """Export the best model of a run for graphs of any size, and compare it with the model."""
     from gnnkit.inference import export_program, open_run

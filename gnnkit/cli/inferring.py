@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import typer
 
+from gnnkit.cli.options import options_of, parse_fanouts, takes
 from gnnkit.cli.output import print_json, print_table
-from gnnkit.cli.run import parse_fanouts
 from gnnkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,26 +19,41 @@ if TYPE_CHECKING:
 
     from gnnkit.inference import NodeIds, TrainedRun
 
-RUN = typer.Argument(..., metavar="RUN", help="The run folder.")
-NODES = typer.Option(
-    None, help="Ids with commas, or a .csv, .parquet, .txt or .npy file of them.  [default: all; the new ones]"
-)
-METHOD = typer.Option(
-    None,
-    help="layerwise (all neighbours, bounded memory), full (one pass), sampled.  [default: layerwise; sampled if "
-    "fan-outs are given]",
-)
-FANOUTS = typer.Option(None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20.")
-BATCH_SIZE = typer.Option(None, help="Nodes per batch.  [default: the run's]")
-BACKEND = typer.Option(None, help="Another graph library than the run's.")
-DEVICE = typer.Option("auto", help="Where to compute.  [default: auto]")
-DATA_DIR = typer.Option(None, help="Where the data set's files are looked for first.")
-NEW_NODES = typer.Option(None, help="Nodes to add to the data: a table with ids and features, or .npy.")
-NEW_EDGES = typer.Option(None, help="Edges to add: a table of source and target, ids of old and new nodes.")
-UNDIRECTED = typer.Option(False, "--undirected", help="Add the reverse of every new edge.")
-FORCE = typer.Option(False, "--force", help="Replace the output if it exists.")
-JSON = typer.Option(False, "--json", help="Print one line of JSON at the end.")
-DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
+
+@dataclass(frozen=True)
+class Asked:
+    """What both commands can be asked for: their options, field by field."""
+
+    run: str = typer.Argument(..., metavar="RUN", help="The run folder.")
+    nodes: Optional[str] = typer.Option(
+        None, help="Ids with commas, or a .csv, .parquet, .txt or .npy file of them.  [default: all; the new ones]"
+    )
+    method: Optional[str] = typer.Option(
+        None,
+        help="layerwise (all neighbours, bounded memory), full (one pass), sampled.  [default: layerwise; sampled if "
+        "fan-outs are given]",
+    )
+    fanouts: Optional[str] = typer.Option(
+        None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20."
+    )
+    batch_size: Optional[int] = typer.Option(None, help="Nodes per batch.  [default: the run's]")
+    backend: Optional[str] = typer.Option(None, help="Another graph library than the run's.")
+    device: str = typer.Option("auto", help="Where to compute.")
+    data_dir: Optional[str] = typer.Option(None, help="Where the data set's files are looked for first.")
+    new_nodes: Optional[Path] = typer.Option(
+        None, help="Nodes to add to the data: a table with ids and features, or .npy."
+    )
+    new_edges: Optional[Path] = typer.Option(
+        None, help="Edges to add: a table of source and target, ids of old and new nodes."
+    )
+    undirected: bool = typer.Option(False, "--undirected", help="Add the reverse of every new edge.")
+    force: bool = typer.Option(False, "--force", help="Replace the output if it exists.")
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end.")
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")
+
+
+takes_asked = takes("asked", options_of(Asked), Asked)
+"""Makes a command whose parameter ``asked`` is the record of these options."""
 
 
 @dataclass
@@ -88,37 +103,22 @@ class Work:
         }
 
 
-def open_work(
-    run: str,
-    output: Path,
-    suffixes: Tuple[str, ...],
-    *,
-    nodes: Optional[str],
-    method: Optional[str],
-    fanouts: Optional[str],
-    batch_size: Optional[int],
-    backend: Optional[str],
-    device: str,
-    data_dir: Optional[str],
-    new_nodes: Optional[Path],
-    new_edges: Optional[Path],
-    undirected: bool,
-    force: bool,
-) -> Work:
+def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     """Open a run as the options of a command say; what cannot be written is told before anything is loaded."""
     from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
     from gnnkit.inference.writing import check_output
 
     start = time.perf_counter()
-    check_output(output, force, suffixes)
+    check_output(output, asked.force, suffixes)
+    new_nodes, new_edges, undirected = asked.new_nodes, asked.new_edges, asked.undirected
     if undirected and new_edges is None:
         raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
-    numbers = None if fanouts is None else parse_fanouts(fanouts)
-    opened = open_run(run, backend=backend, device=device, data_dir=data_dir)
+    fanouts = None if asked.fanouts is None else parse_fanouts(asked.fanouts)
+    opened = open_run(asked.run, backend=asked.backend, device=asked.device, data_dir=asked.data_dir)
     names = opened.names()
     ids = NodeIds.of(opened.graph, names)
-    method = method or (opened.default_method if numbers is None else "sampled")
-    how = {"method": method, "fanouts": numbers, "batch_size": batch_size}
+    method = asked.method or (opened.default_method if fanouts is None else "sampled")
+    how = {"method": method, "fanouts": fanouts, "batch_size": asked.batch_size}
     differences, notes = opened.differences, []
     if differences:
         notes.append(f"these are not the data of the run; what differs: {', '.join(differences)}")
@@ -132,8 +132,8 @@ def open_work(
         notes += _direction_notes(opened, graph, undirected)
         opened = opened.on(graph)
     wanted = None
-    if nodes is not None:
-        wanted = read_nodes(nodes, ids)
+    if asked.nodes is not None:
+        wanted = read_nodes(asked.nodes, ids)
     elif first:
         import numpy as np
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
+from gnnkit.cli.options import parse_fanouts
 from gnnkit.cli.output import print_json, print_table, reports_errors
-from gnnkit.cli.run import parse_fanouts, run_config
+from gnnkit.cli.run import run_config
 
 if TYPE_CHECKING:
     from gnnkit.loading import PaddingPlan

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 import typer
 
 from gnnkit.cli.help_config import show_settings
+from gnnkit.cli.options import parse_fanouts
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
@@ -231,14 +232,6 @@ def nested_flags(**options: Any) -> Dict[str, Any]:
 def option_of_run(name: str) -> Any:
     """An option of ``gnnkit run``, for another command that takes it as well."""
     return inspect.signature(run).parameters[name].default
-
-
-def parse_fanouts(text: str) -> List[int]:
-    """Fan-outs from text such as "15,10,5"."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--fanouts is {text!r}, expected whole numbers with commas, such as 15,10,5.") from None
 
 
 def _given(flags: Dict[str, Any]) -> Dict[str, Any]:
