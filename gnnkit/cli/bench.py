@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
+from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import print_json, print_table, reports_errors
-from gnnkit.cli.run import make_trainer, nested_flags, option_of_run, run_config
+from gnnkit.cli.run import make_trainer
 
 if TYPE_CHECKING:
     from gnnkit.train.benchmark import Measurement
@@ -17,47 +18,23 @@ EXAMPLE = "Example: gnnkit bench --backend pyg --dataset cora --model sage --fan
 
 
 @reports_errors
+@takes_flags(
+    *("backend", "device", "dataset", "data_dir", "model", "hidden", "layers", "dropout", "fanouts", "batch_size"),
+    *("precision", "seed"),
+)
 def bench(
-    settings: Optional[List[str]] = typer.Argument(
-        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="As for 'gnnkit run'."
-    ),
-    backend: Optional[str] = option_of_run("backend"),
-    device: Optional[str] = option_of_run("device"),
-    dataset: Optional[str] = option_of_run("dataset"),
-    data_dir: Optional[str] = option_of_run("data_dir"),
-    model: Optional[str] = option_of_run("model"),
-    hidden: Optional[int] = option_of_run("hidden"),
-    layers: Optional[int] = option_of_run("layers"),
-    dropout: Optional[float] = option_of_run("dropout"),
-    fanouts: Optional[str] = option_of_run("fanouts"),
-    batch_size: Optional[int] = option_of_run("batch_size"),
-    precision: Optional[str] = option_of_run("precision"),
-    seed: Optional[int] = option_of_run("seed"),
+    *,
+    settings: Optional[List[str]] = SETTINGS,
+    flags: Dict[str, Any],
     batches: int = typer.Option(20, help="How many batches to measure, after a warm-up."),
     picture: Path = typer.Option(Path("bench.png"), help="Where the stacked bars go."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Measure a configuration of 'gnnkit run': every stage of a batch, speed, memory, distance to the floor."""
-    flags = nested_flags(
-        backend=backend,
-        device=device,
-        dataset=dataset,
-        data_dir=data_dir,
-        model=model,
-        hidden=hidden,
-        layers=layers,
-        dropout=dropout,
-        fanouts=fanouts,
-        batch_size=batch_size,
-        precision=precision,
-        seed=seed,
-    )
-    config = run_config(settings or [], flags)
-
     from gnnkit.train.benchmark import measure, plot_measurement
 
-    found = measure(*make_trainer(config), num_batches=batches)
+    found = measure(*make_trainer(run_config(settings, flags)), num_batches=batches)
     plot_measurement(found, picture)
     if json:
         print_json({**found.to_dict(), "picture": str(picture)})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
-from gnnkit.cli.options import parse_fanouts
+from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import print_json, print_table, reports_errors
-from gnnkit.cli.run import run_config
 
 if TYPE_CHECKING:
     from gnnkit.train.comparison import BackendReport, Comparison
@@ -18,45 +17,25 @@ EXAMPLE = "Example: gnnkit compare --backends reference,pyg,dgl --dataset cora -
 
 
 @reports_errors
+@takes_flags(
+    *("device", "dataset", "data_dir", "model", "lr", "hidden", "layers", "dropout", "fanouts", "batch_size"),
+    *("precision", "seed"),
+)
 def compare(
-    settings: Optional[List[str]] = typer.Argument(
-        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="As for 'gnnkit run'."
-    ),
+    *,
+    settings: Optional[List[str]] = SETTINGS,
     backends: str = typer.Option(..., help="Two or more with commas; the first is what the others are compared with."),
-    device: Optional[str] = typer.Option(None, help="Where to compute; auto takes the best for each.  [default: auto]"),
-    dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
-    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
-    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
+    flags: Dict[str, Any],
     epochs: int = typer.Option(20, help="How long each backend trains; 0 leaves training out."),
     seeds: int = typer.Option(1, help="With 2 or more: train so often, and test whether results are equivalent."),
     margin: float = typer.Option(0.02, help="Largest mean difference of the test metric that does not matter."),
-    lr: Optional[float] = typer.Option(None, help="Learning rate.  [default: the model's]"),
-    hidden: Optional[int] = typer.Option(None, help="Hidden width, per head.  [default: the model's]"),
-    layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]"),
-    dropout: Optional[float] = typer.Option(None, help="Dropout between layers.  [default: the model's]"),
-    fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
-    batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
-    precision: Optional[str] = typer.Option(None, help="float32, bfloat16, float64.  [default: float32]"),
-    seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     picture: Path = typer.Option(Path("compare.png"), help="Where the loss curves go."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Compare backends on the same weights and the same batch, layer by layer, then on whole trainings."""
-    flags = {
-        "device": device,
-        "seed": seed,
-        "dataset": {"name": dataset, "data_dir": data_dir},
-        "model": {"name": model, "hidden_channels": hidden, "num_layers": layers, "dropout": dropout},
-        "train": {
-            "lr": lr,
-            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
-            "batch_size": batch_size,
-            "precision": precision,
-        },
-    }
     names = [name.strip() for name in backends.split(",") if name.strip()]
-    found = _compare(run_config(settings or [], flags), names, epochs=epochs, seeds=seeds, margin=margin)
+    found = _compare(run_config(settings, flags), names, epochs=epochs, seeds=seeds, margin=margin)
     if epochs:
         _draw(found, picture)
     if json:

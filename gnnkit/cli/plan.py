@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
-from gnnkit.cli.options import parse_fanouts
+from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import print_json, print_table, reports_errors
-from gnnkit.cli.run import run_config
 
 if TYPE_CHECKING:
     from gnnkit.loading import PaddingPlan
@@ -18,35 +17,20 @@ EXAMPLE = "Example: gnnkit plan --dataset facebook_large --model sage --fanouts 
 
 
 @reports_errors
+@takes_flags("dataset", "data_dir", "model", "layers", "fanouts", "batch_size", "seed")
 def plan(
-    settings: Optional[List[str]] = typer.Argument(
-        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="As for 'gnnkit run'."
-    ),
-    dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
-    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
-    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin.  [default: gcn]"),
-    layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]"),
-    fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
-    batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
+    *,
+    settings: Optional[List[str]] = SETTINGS,
+    flags: Dict[str, Any],
     overflow_rate: Optional[float] = typer.Option(None, help="Share of batches that may be too large.  [default: 0]"),
     batches: int = typer.Option(256, help="How many batches to sample."),
-    seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
     picture: Path = typer.Option(Path("plan.png"), help="Where the histograms go."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Sample batches and propose fixed sizes for them: least waste, few batches that do not fit."""
-    flags = {
-        "seed": seed,
-        "dataset": {"name": dataset, "data_dir": data_dir},
-        "model": {"name": model, "num_layers": layers},
-        "train": {
-            "fanouts": None if fanouts is None else parse_fanouts(fanouts),
-            "batch_size": batch_size,
-            "overflow_rate": overflow_rate,
-        },
-    }
-    proposal = make_plan(run_config(settings or [], flags), batches)
+    flags["train"]["overflow_rate"] = overflow_rate
+    proposal = make_plan(run_config(settings, flags), batches)
     plot_plan(proposal, picture)
     values = _summary(proposal, picture)
     if json:

@@ -29,7 +29,8 @@ def reproduce(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Make a run again; say whether its curve is identical, within tolerance or different (exit code 1)."""
-    from gnnkit.cli.run import run_config, train
+    from gnnkit.cli.configuring import run_config
+    from gnnkit.cli.run import train
     from gnnkit.train import compare_curves, read_run, recorded_config
     from gnnkit.train.reproduce import DIFFERENT, LOSS_TOLERANCE
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import typer
 
+from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
-from gnnkit.cli.options import parse_fanouts
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
@@ -22,33 +21,11 @@ EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1
 
 
 @reports_errors
+@takes_flags()
 def run(
-    settings: Optional[List[str]] = typer.Argument(
-        None, metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A YAML file, and settings such as model.dropout=0.3."
-    ),
-    backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]"),
-    device: Optional[str] = typer.Option(
-        None, help="Where steps run: auto, cpu, cuda, or a plugin's.  [default: auto]"
-    ),
-    dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]"),
-    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
-    model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin, or module:Layer.  [default: gcn]"),
-    task: Optional[str] = typer.Option(None, help="node_classification, unsupervised.  [default: node_classification]"),
-    epochs: Optional[int] = typer.Option(None, help="Passes over the training nodes.  [default: 200; 20 if sampled]"),
-    lr: Optional[float] = typer.Option(None, help="Learning rate.  [default: the model's]"),
-    hidden: Optional[int] = typer.Option(None, help="Hidden width, per head.  [default: the model's]"),
-    layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]"),
-    dropout: Optional[float] = typer.Option(None, help="Dropout between layers.  [default: the model's]"),
-    fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5."),
-    batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]"),
-    precision: Optional[str] = typer.Option(None, help="float32, bfloat16, float64.  [default: float32]"),
-    overflow: Optional[str] = typer.Option(
-        None, help="A batch too large for a device's fixed shapes: carry, error.  [default: carry]"
-    ),
-    seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]"),
-    deterministic: Optional[bool] = typer.Option(
-        None, "--deterministic", help="The same bits in every run on this backend and device."
-    ),
+    *,
+    settings: Optional[List[str]] = SETTINGS,
+    flags: Dict[str, Any],
     init_from: Optional[str] = typer.Option(
         None, metavar="RUN", help="Start from the best weights of a run, or from a file of weights."
     ),
@@ -64,30 +41,11 @@ def run(
     if help_config:
         show_settings(json)
         return
-    flags = nested_flags(
-        backend=backend,
-        device=device,
-        dataset=dataset,
-        data_dir=data_dir,
-        model=model,
-        task=task,
-        epochs=epochs,
-        lr=lr,
-        hidden=hidden,
-        layers=layers,
-        dropout=dropout,
-        fanouts=fanouts,
-        batch_size=batch_size,
-        precision=precision,
-        overflow=overflow,
-        seed=seed,
-        deterministic=deterministic,
-        init_from=None if init_from is None else str(Path(init_from).resolve()),
-        run_dir=run_dir,
-    )
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
-    config = run_config(settings or [], flags, base=_base(resume, init_from, device))
+    flags["run_dir"] = run_dir
+    flags["init_from"] = None if init_from is None else str(Path(init_from).resolve())
+    config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
     result = train(config, resume=None if resume is None else Path(resume))
     _show(result)
     if json:
@@ -182,73 +140,6 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     if resume:
         raise ConfigError(f"--resume is {run}, a file. Give the run folder, which has the configuration as well.")
     return {"model": model_settings(read_weights(file)[0])}
-
-
-def run_config(settings: List[str], flags: Dict[str, Any], base: Optional[Dict[str, Any]] = None) -> RunConfig:
-    """The configuration from a command line.
-
-    Args:
-        settings: Arguments: a YAML file, and settings such as ``model.dropout=0.3``.
-        flags: Nested values from flags; None where a flag was not given.
-        base: Nested values below all these.
-    """
-    from gnnkit.train import load_config
-
-    file, overrides = _split(settings)
-    return load_config(file, _given(flags), overrides, base=base)
-
-
-_PLACES = {
-    "dataset": "dataset.name",
-    "data_dir": "dataset.data_dir",
-    "model": "model.name",
-    "hidden": "model.hidden_channels",
-    "layers": "model.num_layers",
-    "dropout": "model.dropout",
-    **{
-        name: f"train.{name}"
-        for name in ("task", "epochs", "lr", "batch_size", "precision", "overflow", "deterministic")
-    },
-    "fanouts": "train.fanouts",
-}
-"""Where in the configuration an option stands that has another name there."""
-
-
-def nested_flags(**options: Any) -> Dict[str, Any]:
-    """Options of the command line in the structure of the configuration.
-
-    Args:
-        options: As they were typed; None where one was not.
-    """
-    if options.get("fanouts") is not None:
-        options["fanouts"] = parse_fanouts(options["fanouts"])
-    flags: Dict[str, Any] = {}
-    for name, value in options.items():
-        section, _, key = _PLACES.get(name, name).rpartition(".")
-        (flags.setdefault(section, {}) if section else flags)[key] = value
-    return flags
-
-
-def option_of_run(name: str) -> Any:
-    """An option of ``gnnkit run``, for another command that takes it as well."""
-    return inspect.signature(run).parameters[name].default
-
-
-def _given(flags: Dict[str, Any]) -> Dict[str, Any]:
-    """Only what the user typed; the rest is left to the other layers of the configuration."""
-    given = {}
-    for name, value in flags.items():
-        value = _given(value) if isinstance(value, dict) else value
-        if value is not None and value != {}:
-            given[name] = value
-    return given
-
-
-def _split(settings: List[str]) -> Tuple[Optional[Path], List[str]]:
-    files = [item for item in settings if "=" not in item]
-    if len(files) > 1:
-        raise ConfigError(f"One configuration file can be given, received {', '.join(files)}.")
-    return Path(files[0]) if files else None, [item for item in settings if "=" in item]
 
 
 def _show(result: RunResult) -> None:

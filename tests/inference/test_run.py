@@ -164,7 +164,8 @@ def test_whether_data_are_those_of_the_run(trained):
 
 
 def test_the_data_that_the_configuration_names(tmp_path):
-    from gnnkit.cli.run import run_config, train
+    from gnnkit.cli.configuring import run_config
+    from gnnkit.cli.run import train
 
     run_dir = str(tmp_path / "run")
     train(
