@@ -91,8 +91,8 @@ _TABLE = """
     Set broadcastBuffers(False), or do without running statistics.
 37 E fixed-size batches hold at least two graphs
     Give num_graphs >= 2: one of them is the padding.
-38 S indices stay below the number of nodes; ptr and y keep their length
-    Keep a spare node, edge and graph in every batch for the padding.
+38 S indices stay below the number of nodes, classes below num_classes; ptr and y keep their length
+    Keep a spare node, edge and graph in every batch for the padding, and give one_hot no ignored labels such as -100.
 39 E no partial last batch
     Give drop_last=True, or pad the last batch.
 40 E poptorch.cond only in inference

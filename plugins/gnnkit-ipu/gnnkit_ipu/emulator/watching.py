@@ -192,8 +192,13 @@ def _names_cpu(session: Session, values: Iterable[Any]) -> bool:
 
 
 def _one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    classes = torch.arange(num_classes, device=tensor.device)
-    return (tensor.unsqueeze(-1) == classes).to(torch.int64)
+    out = torch.zeros((*tensor.shape, num_classes), dtype=torch.int64, device=tensor.device)
+    try:
+        return out.scatter_(-1, tensor.unsqueeze(-1).to(torch.int64), 1)
+    except (IndexError, RuntimeError) as error:
+        if "out of bounds" not in str(error):
+            raise
+        refuse(38, f"one_hot has a class outside of 0 to {num_classes - 1} ({str(error).splitlines()[0]})")
 
 
 def _bincount(input: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:

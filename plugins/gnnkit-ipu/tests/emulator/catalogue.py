@@ -173,6 +173,8 @@ MORE = [
     (38, index_of(lambda out, index: out.index_put((index,), out), 8)),
     (38, index_of(lambda out, index: torch.zeros_like(out).scatter_add_(1, index[:, None], out), 3)),
     (38, index_of(lambda out, index: F.embedding(index, out), 8)),
+    (38, index_of(lambda out, index: F.one_hot(index, 3), 3)),
+    (38, index_of(lambda out, index: F.one_hot(index, 3), -1)),
     (38, twice((X, Y), (X, Y[:4]))),
     (38, twice((X, [Y]), (X, [Y[:4]]))),
     (38, records(3, 4)),
