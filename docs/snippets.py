@@ -7,6 +7,7 @@ Python blocks in one namespace, bash blocks with ``set -e``. A comment on the li
 ``<!-- data -->``        it needs real data, and runs where GNNKIT_DATA names their folder
 ``<!-- fails -->``       a command that is to end with an error
 ``<!-- file: NAME -->``  the block is written into this file, whatever its language
+``<!-- source: FILE -->``  the block is a part of this file of the repository, to the letter; it runs, too
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, NoReturn, Optional
 
 DOCS = Path(__file__).parent
 LANGUAGES = ("python", "bash")
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
-_MARK = re.compile(r"^\s*<!-- (fragment|data|fails|file: (\S+)) -->\s*$")
+_MARK = re.compile(r"^\s*<!-- (fragment|data|fails|(file|source): \S+) -->\s*$")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def run_page(page: Path) -> Dict[str, int]:
         os.chdir(folder)
         try:
             for block in blocks(page):
+                check_source(block)
                 if block.mark.startswith("file: "):
                     Path(block.mark[6:]).write_text(block.code, encoding="utf-8")
                 elif block.language not in LANGUAGES:
@@ -99,11 +101,26 @@ def run_page(page: Path) -> Dict[str, int]:
     return counts
 
 
+def check_source(block: Block) -> None:
+    """Compare a block with the file that it is a part of, if it is one.
+
+    Raises:
+        SystemExit: The file has other lines; which block it is has been printed.
+    """
+    kind, _, file = block.mark.partition(": ")
+    if kind == "source" and block.code not in (DOCS.parent / file).read_text(encoding="utf-8"):
+        _fail(block, f"It is not, or no longer, a part of {file}.")
+
+
 def _run(block: Block, names: Dict[str, Any]) -> None:
     problem = _run_python(block, names) if block.language == "python" else _run_bash(block)
     if problem is not None:
-        print(f"{block.place}: this block failed.\n\n{block.code}\n{problem}", file=sys.stderr)
-        raise SystemExit(1)
+        _fail(block, problem)
+
+
+def _fail(block: Block, problem: str) -> NoReturn:
+    print(f"{block.place}: this block failed.\n\n{block.code}\n{problem}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def _run_python(block: Block, names: Dict[str, Any]) -> Optional[str]:

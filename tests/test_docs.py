@@ -25,6 +25,15 @@ def test_the_table_of_capabilities_is_what_backends_declare() -> None:
     assert page == module.updated(page), "run: python docs/capabilities.py"
 
 
+def test_code_that_pages_take_from_the_examples_is_what_stands_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    snippets = importlib.import_module("snippets")
+    taken = [block for page in DOCS.rglob("*.md") for block in snippets.blocks(page) if "source" in block.mark]
+    for block in taken:
+        snippets.check_source(block)
+    assert len(taken) > 5
+
+
 def public_packages() -> list[str]:
     """Packages of gnnkit that say what is public."""
     names = [f"gnnkit.{module.name}" for module in pkgutil.iter_modules(gnnkit.__path__)]
