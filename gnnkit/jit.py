@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, TypeVar, cast
 
-from numba import njit
-from numba.core import event
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils, event
+from numba.extending import intrinsic
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +34,40 @@ def kernel(function: F) -> F:
     except RuntimeError:
         # Numba found no folder that it may write its cache to; compiling anew in each process is slower, not wrong.
         return cast(F, njit(nogil=True)(function))
+
+
+_LINE = 64
+"""Bytes that processors fetch at once."""
+
+
+def _fetch(_typing: Any, array: Any, position: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        data = context.make_array(array)(context, builder, arguments[0])
+        place = builder.add(builder.mul(arguments[1], builder.extract_value(data.strides, 0)), arguments[2])
+        byte = ir.IntType(8).as_pointer()
+        pointer = cgutils.pointer_add(builder, data.data, place, byte)  # type: ignore[no-untyped-call]
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(function, [pointer, number(0), number(3), number(1)])  # To read; keep in all caches; data.
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
+
+
+fetch: Any = intrinsic(_fetch)
+"""In a kernel: ``fetch(array, position, offset)`` has the processor bring the memory that is ``offset`` bytes after the
+begin of ``array[position]`` into its caches, and goes on at once.
+
+Processors guess ahead where memory is read in order. Rows in random order wait for memory one after another instead,
+unless they are asked for some rows before they are needed."""
+
+
+@kernel
+def fetch_row(table: Any, row: int) -> None:
+    """In a kernel: have the processor bring a row of a table, in C order, into its caches."""
+    for offset in range(0, table.shape[1] * table.itemsize, _LINE):
+        fetch(table, row, offset)
 
 
 class _Announcer(event.Listener):

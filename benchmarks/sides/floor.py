@@ -4,8 +4,11 @@ For n[l] nodes at level l (0: input nodes, L: seeds) and widths d[l], layer l mu
 d[l] x d[l+1], for the node itself and for the mean of its neighbours; the backward pass has two products more for the
 matrices' gradients, and but for the first layer two for the inputs' gradients: 2 n[l+1] d[l] d[l+1] operations each.
 The features of the n[0] input nodes are read once and written once. These very products and this copy are executed,
-on buffers that are there already, with all cores, in turns of their own between those of the others; so the floor is
-measured in the same minutes, at the same shapes. Sampling, aggregation, losses and updates are given for nothing.
+with all cores, in turns of their own between those of the others; so the floor is measured in the same minutes, at the
+same shapes. Sampling, aggregation, losses and updates are given for nothing.
+
+There are two floors: that of torch's own products, on buffers that are there already, and that of the fastest products
+known here, each by torch or by oneDNN (:mod:`gnnkit.devices.products`), whichever took less time before the contest.
 """
 
 from __future__ import annotations
@@ -13,46 +16,47 @@ from __future__ import annotations
 import statistics
 import time
 from functools import partial
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from benchmarks.sides.base import Answer, TurnSide, widths
 from benchmarks.sides.ours import make_loader
+from gnnkit.devices.products import has_onednn, multiply, parameter_gradients
 
 
 class FloorSide(TurnSide):
     """Matrix products and a copy, as many as a turn needs.
 
-    ``settings``: "precision", "float32" or "bfloat16".
+    ``settings``: "fastest", whether oneDNN's float32 products are tried beside torch's.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         sizes = [size.num_nodes for size in make_loader(self).sizes(0)]
         nodes = [round(statistics.mean(level)) for level in zip(*sizes)]
-        dtype = getattr(torch, self.settings.get("precision", "float32"))
-        self._products: List[Callable[[], Tensor]] = []
+        self._products: List[Callable[[], Any]] = []
         self._operations = 0
         shape = widths(self.work, self.graph)
         for layer in range(self.work.layers):
-            self._add_layer(nodes[layer + 1], shape[layer], shape[layer + 1], dtype, has_input_gradient=layer > 0)
+            self._add_layer(nodes[layer + 1], shape[layer], shape[layer + 1], has_input_gradient=layer > 0)
         self._source = torch.rand(nodes[0], shape[0])
         self._target = torch.zeros_like(self._source)
         self._batches = len(sizes)
 
-    def _add_layer(self, rows: int, width: int, out: int, dtype: torch.dtype, *, has_input_gradient: bool) -> None:
-        x, gradient = torch.rand(rows, width).to(dtype), torch.rand(rows, out).to(dtype)
-        weight = torch.rand(out, width).to(dtype)
-        pairs = [(x, weight.t()), (gradient.t(), x)]
-        if has_input_gradient:
-            pairs.append((gradient, weight))
-        for a, b in pairs:
-            result = torch.zeros(a.shape[0], b.shape[1], dtype=dtype)
-            for _ in ("self", "neighbours"):
-                self._products.append(partial(torch.mm, a, b, out=result))
-                self._operations += 2 * rows * width * out
+    def _add_layer(self, rows: int, width: int, out: int, *, has_input_gradient: bool) -> None:
+        x, gradient, weight = torch.rand(rows, width), torch.rand(rows, out), torch.rand(out, width)
+        ways: List[Tuple[Callable[[], Any], Callable[[], Any]]] = [
+            (_by_torch(x, weight.t()), partial(multiply, x, weight)),
+            (_by_torch(gradient.t(), x), partial(parameter_gradients, gradient, x, weight)),
+            (_by_torch(gradient, weight), partial(multiply, gradient, weight.t())),
+        ]
+        try_both = self.settings.get("fastest", False) and has_onednn()
+        for torchs, onednns in ways if has_input_gradient else ways[:2]:
+            fastest = min((torchs, onednns), key=_best) if try_both else torchs
+            self._products += [fastest, fastest]  # For the node itself and for its neighbours.
+            self._operations += 2 * 2 * rows * width * out
 
     def turn(self) -> Optional[float]:
         """The products and copies of a turn's batches."""
@@ -75,6 +79,10 @@ class FloorSide(TurnSide):
 
     def _copy(self) -> None:
         self._target.copy_(self._source)
+
+
+def _by_torch(a: Tensor, b: Tensor) -> Callable[[], Any]:
+    return partial(torch.mm, a, b, out=torch.zeros(a.shape[0], b.shape[1]))
 
 
 def _best(action: Callable[[], Any]) -> float:

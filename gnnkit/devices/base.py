@@ -24,6 +24,7 @@ from typing import (
     runtime_checkable,
 )
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -180,6 +181,14 @@ class Device(ABC):
             optimizer: Updates the module's parameters; None makes a step that only evaluates.
             options: Precision and clipping.
         """
+
+    def seed(self, seed: int) -> None:
+        """Seed what the next step draws from, such as dropout.
+
+        Args:
+            seed: In [0, 2^63).
+        """
+        torch.manual_seed(seed)
 
     def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
         """A context in which steps give the same bits in every run; global settings are put back at its end.

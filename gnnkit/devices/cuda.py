@@ -61,6 +61,11 @@ class CudaDevice(EagerDevice):
         stream.synchronize()
         return moved.map(_use_on_default_stream)
 
+    def seed(self, seed: int) -> None:
+        """See :class:`Device`."""
+        super().seed(seed)
+        torch.cuda.manual_seed(seed)
+
     def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
         """See :class:`Device`."""
         report("Graph libraries' own kernels may add in any order on a GPU; torch's switch does not reach them.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, ClassVar, ContextManager, Dict, Optional, Tuple
+from contextlib import nullcontext
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,19 @@ class EagerDevice(Device):
 
     def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
         """See :class:`Device`."""
-        return EagerStep(module.to(self.torch_device), optimizer, options, self.torch_device.type)
+        module = module.to(self.torch_device)
+        return EagerStep(module, optimizer, options, self.forward_mode(options))
+
+    def seed(self, seed: int) -> None:
+        """See :class:`Device`."""
+        # torch.manual_seed would note a stack trace for every kind of accelerator, which takes half a millisecond.
+        torch.default_generator.manual_seed(seed)
+
+    def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
+        """What holds while a step computes its outputs; entered again and again."""
+        if options.precision == "bfloat16":
+            return torch.autocast(self.torch_device.type, dtype=torch.bfloat16)
+        return nullcontext()
 
     def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
         """See :class:`Device`; torch says by itself which of its operations cannot repeat their bits."""
@@ -50,16 +63,16 @@ class EagerStep:
         module: ``forward(batch) -> (loss, outputs)``, already on the device.
         optimizer: Updates the module's parameters; None only evaluates.
         options: Precision and clipping.
-        device_type: Type of torch device, for automatic mixed precision.
+        forward_mode: Entered for each forward pass, :meth:`EagerDevice.forward_mode`.
     """
 
     def __init__(
-        self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions, device_type: str
+        self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions, forward_mode: ContextManager[Any]
     ) -> None:
         self.module = module
         self.optimizer = optimizer
         self.options = options
-        self.device_type = device_type
+        self.forward_mode = forward_mode
 
     def __call__(self, batch: Batch) -> StepResult:
         """See :class:`gnnkit.devices.Step`."""
@@ -89,7 +102,7 @@ class EagerStep:
     def _forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
         training = self.optimizer is not None
         self.module.train(training)
-        with torch.set_grad_enabled(training), self._precision():
+        with torch.set_grad_enabled(training), self.forward_mode:
             loss, outputs = self.module(batch)
         return loss, outputs
 
@@ -113,7 +126,3 @@ class EagerStep:
         """See :class:`gnnkit.devices.Step`."""
         assert self.optimizer is not None, "only a training step has an optimiser"
         load_optimizer_state(self.module, self.optimizer, state)
-
-    def _precision(self) -> ContextManager[None]:
-        enabled = self.options.precision == "bfloat16"
-        return torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=enabled)

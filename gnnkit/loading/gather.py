@@ -16,8 +16,10 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.jit import kernel
+from gnnkit.jit import fetch_row, kernel
 
+AHEAD = 16
+"""Rows between the one that is asked for and the one that is read."""
 _EXPONENT_SHIFT = np.float32(2.0**112)
 
 
@@ -72,6 +74,8 @@ def _widened_float16(stored):  # type: ignore[no-untyped-def]
 @kernel
 def _gather(table: Any, rows: Any, out: Any) -> None:
     for row in range(len(rows)):
+        if row + AHEAD < len(rows):
+            fetch_row(table, rows[row + AHEAD])
         source = rows[row]
         for column in range(table.shape[1]):
             out[row, column] = widened(table[source, column])

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
-from gnnkit.jit import kernel
-from gnnkit.loading.gather import gather_rows, loaded_dtype, stored_array, widened
+from gnnkit.jit import fetch_row, kernel
+from gnnkit.loading.gather import AHEAD, gather_rows, loaded_dtype, stored_array, widened
 from gnnkit.sampling import Buffers
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
@@ -84,9 +84,17 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
 
 
 @kernel
+def _fetch_sources(table: Any, nodes: Any, indices: Any, edge: int, end: int) -> None:
+    """Ask for the rows that are read after those of the edges from ``edge`` to ``end``."""
+    for later in range(edge + AHEAD, min(end + AHEAD, len(indices))):
+        fetch_row(table, nodes[indices[later]])
+
+
+@kernel
 def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: bool, out: Any) -> None:
     for dst in range(len(indptr) - 1):
         edge, end = indptr[dst], indptr[dst + 1]
+        _fetch_sources(table, nodes, indices, edge, end)
         for column in range(out.shape[1]):
             out[dst, column] = 0
         while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
@@ -112,6 +120,7 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
 @kernel
 def _reduce_weighted_rows(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, out: Any) -> None:
     for dst in range(len(indptr) - 1):
+        _fetch_sources(table, nodes, indices, indptr[dst], indptr[dst + 1])
         for column in range(out.shape[1]):
             out[dst, column] = 0
         for edge in range(indptr[dst], indptr[dst + 1]):

@@ -11,9 +11,11 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from gnnkit.jit import kernel
+from gnnkit.jit import fetch, kernel
 from gnnkit.sampling.random import derive, next_below, next_unit
 
+AHEAD = 64
+"""Edges between the one that is asked for and the one that is read."""
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape, Numba compiles for what it is given."""
 
@@ -44,6 +46,8 @@ def count_edges(indptr: Array, indices: Array, dst: Array, fanout: int, replace:
     """Write the offsets of the edges that every destination will take. ``out``: int64 [len(dst) + 1]."""
     out[0] = 0
     for row in range(len(dst)):
+        if row + AHEAD < len(dst):
+            fetch(indptr, dst[row + AHEAD], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
         taken = end - start - (high - low)
@@ -139,6 +143,8 @@ def pick_edges(
     ``scratch`` (float64, twice that) serve one destination at a time. ``out``: int64 [offsets[-1]].
     """
     for row in range(len(dst)):
+        if row + AHEAD < len(dst):
+            fetch(indptr, dst[row + AHEAD], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
         loops = high - low
@@ -231,6 +237,8 @@ def relabel(indices: Array, edges: Array, keys: Array, local: Array, nodes: Arra
     ``local``: int32, the number of each node by ``slot_of``, or -1. Returns how many nodes there are now.
     """
     for position in range(len(edges)):
+        if position + AHEAD < len(edges):
+            fetch(indices, edges[position + AHEAD], 0)
         source = indices[edges[position]]
         slot = slot_of(keys, source)
         number = local[slot]

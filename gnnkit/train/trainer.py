@@ -326,7 +326,7 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     losses: List[Tuple[Tensor, int]] = []
     for batch in job.loader.epoch(epoch):
-        torch.manual_seed(step_seed(job.seed, epoch, batch.index))
+        job.device.seed(step_seed(job.seed, epoch, batch.index))
         result = job.step(batch)
         losses.append((result.loss, result.num_targets))
         for callback in job.callbacks:

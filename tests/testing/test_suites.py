@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Iterable
 
@@ -138,8 +139,8 @@ def test_the_command_speaks_json_and_fails_with_1(monkeypatch: pytest.MonkeyPatc
 
 
 class NoClipping(EagerStep):
-    def __init__(self, module, optimizer, options, device_type):
-        super().__init__(module, optimizer, replace(options, clip_norm=None), device_type)
+    def __init__(self, module, optimizer, options, forward_mode):
+        super().__init__(module, optimizer, replace(options, clip_norm=None), forward_mode)
 
 
 class StaysInTraining(EagerStep):
@@ -160,13 +161,13 @@ class FixedRate(EagerStep):
 class OwnWeights(EagerStep):
     """Keeps its weights to itself, as a device whose ``pull`` does nothing."""
 
-    def __init__(self, module, optimizer, options, device_type):
+    def __init__(self, module, optimizer, options, forward_mode):
         import copy
 
         own = copy.deepcopy(module)
         if optimizer is not None:
             optimizer = type(optimizer)(own.parameters(), **optimizer.defaults)
-        super().__init__(own, optimizer, options, device_type)
+        super().__init__(own, optimizer, options, forward_mode)
 
 
 class ForgetsMoments(EagerStep):
@@ -215,7 +216,7 @@ class SumOfLosses(EagerStep):
 def test_faulty_devices_are_caught(step: type, checks: set) -> None:
     class Device(CpuDevice):
         def prepare(self, module, optimizer, options):
-            return step(module, optimizer, options, "cpu")
+            return step(module, optimizer, options, nullcontext())
 
     assert failed_of_device(Device, checks) == checks
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -40,7 +42,7 @@ class StaticDevice(CpuDevice):
 
     def prepare(self, module, optimizer, options):
         type(self).steps += 1
-        return EagerStep(TensorsOnly(module), optimizer, options, "cpu")
+        return EagerStep(TensorsOnly(module), optimizer, options, nullcontext())
 
 
 @pytest.fixture

@@ -1,0 +1,119 @@
+"""Products by oneDNN are torch's, gradients included, and only where they should be."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import gnnkit
+from gnnkit.datasets import load_dataset
+from gnnkit.devices.cpu import CpuDevice
+from gnnkit.devices.products import OneDnnProducts, has_onednn, linear
+from gnnkit.errors import ConfigError, UnknownNameError
+
+pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
+
+LARGE = (8200, 64, 48)  # More rows than gradients add up at a time.
+
+
+def operands(
+    rows: int, width: int, out: int, dtype: torch.dtype = torch.float32, bias: bool = True
+) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    generator = torch.Generator().manual_seed(rows + width + out)
+    x, weight, b = (torch.randn(*shape, generator=generator) for shape in ((rows, width), (out, width), (out,)))
+    x, weight, b = (part.to(dtype).requires_grad_() for part in (x, weight, b))
+    return x, weight, b if bias else None
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 3), (1024, 256, 40), LARGE, (20000, 3, 2)])
+def test_values_and_gradients_are_those_of_float64(shape: Tuple[int, int, int], bias: bool) -> None:
+    ours, exact = operands(*shape, bias=bias), operands(*shape, dtype=torch.float64, bias=bias)
+    grad = torch.randn(shape[0], shape[2], generator=torch.Generator().manual_seed(0))
+    out, expected = linear(*ours), functional.linear(*exact)
+    torch.testing.assert_close(out, expected.float(), rtol=1e-5, atol=1e-4)
+    out.backward(grad)
+    expected.backward(grad.double())
+    for one, other in zip(ours, exact):
+        if one is not None and other is not None and one.grad is not None and other.grad is not None:
+            scale = other.grad.abs().max().item()
+            assert (one.grad - other.grad).abs().max().item() <= 1e-5 * scale
+
+
+def test_memory_in_any_order_is_taken() -> None:
+    x, weight, _ = operands(*LARGE)
+    with OneDnnProducts():
+        transposed = x.t().contiguous().t() @ weight.t().contiguous()
+        strided = functional.linear(torch.cat([x, x], dim=1)[:, ::2], weight)
+    assert torch.allclose(transposed, x @ weight.t(), atol=1e-4)
+    assert torch.allclose(strided, torch.cat([x, x], dim=1)[:, ::2] @ weight.t(), atol=1e-4)
+    transposed.sum().backward()  # A gradient whose rows are all the same memory.
+    assert weight.grad is not None
+    assert torch.allclose(weight.grad, x.sum(0).expand_as(weight), rtol=1e-4, atol=1e-3)
+
+
+def test_only_gradients_that_are_wanted_are_computed() -> None:
+    x, weight, bias = operands(*LARGE)
+    linear(x.detach(), weight, bias).sum().backward()
+    assert x.grad is None and weight.grad is not None
+    linear(x, weight.detach(), None).sum().backward()
+    assert x.grad is not None
+
+
+def test_gradients_of_gradients() -> None:
+    x, weight, _ = operands(*LARGE)
+    results = []
+    for multiply in (linear, functional.linear):
+        (first,) = torch.autograd.grad((multiply(x, weight) ** 2).sum(), x, create_graph=True)
+        results.append(torch.autograd.grad((first**2).sum(), weight)[0])
+    assert torch.allclose(results[0], results[1], rtol=1e-4, atol=results[1].abs().max().item() * 1e-5)
+
+
+def handed_on(out: Tensor) -> bool:
+    return type(out.grad_fn).__name__ == "_LinearBackward"
+
+
+def test_what_is_handed_on() -> None:
+    x, weight, bias = operands(*LARGE)
+    small = operands(8, 64, 48)
+    with OneDnnProducts():
+        assert handed_on(functional.linear(x, weight, bias))
+        assert handed_on(torch.nn.Linear(64, 48)(x))
+        assert handed_on(x @ weight.t()) and handed_on(torch.matmul(x, weight.t())) and handed_on(x.matmul(weight.t()))
+        assert not handed_on(functional.linear(*small))
+        assert not handed_on(functional.linear(x.double(), weight.double()))
+        assert not handed_on(x.view(2, -1, 64) @ weight.t())
+        assert not handed_on(x.to_sparse() @ weight.t())
+        assert not handed_on(x @ weight[0])
+    assert not handed_on(functional.linear(x, weight, bias))
+
+
+def losses(backend: str, products: str, **settings: object) -> Tuple[float, ...]:
+    graph = load_dataset("synthetic", num_nodes=1000, num_edges=4000, num_features=64)
+    model = gnnkit.build_model("sage", graph, backend=backend, hidden_channels=256, num_layers=2, dropout=0.5)
+    trainer = gnnkit.Trainer(
+        device="cpu", epochs=3, device_options={"products": products}, keep_memory=False, progress=False, **settings
+    )
+    return tuple(record.train_loss for record in trainer.fit(model, graph).history)
+
+
+@pytest.mark.parametrize("backend", ["reference", "pyg", "dgl"])
+def test_training_differs_by_rounding_and_repeats_its_bits(backend: str) -> None:
+    ours = losses(backend, "onednn")
+    assert ours == losses(backend, "onednn")
+    assert ours == pytest.approx(losses(backend, "torch"), rel=1e-5)
+
+
+def test_auto_is_one_of_both() -> None:
+    assert losses("reference", "auto") in (losses("reference", "onednn"), losses("reference", "torch"))
+
+
+def test_wrong_options_are_refused() -> None:
+    with pytest.raises(ConfigError, match="products is 'mkl'; expected one of auto, torch, onednn"):
+        CpuDevice().configure({"products": "mkl"})
+    with pytest.raises(UnknownNameError, match="product"):
+        CpuDevice().configure({"product": "torch"})
