@@ -21,13 +21,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_WORTH = 2e7
-"""Operations from which a product is handed on; below, the call costs more than it saves."""
-
-
-_ROWS = 8192
-"""Rows that a gradient of a matrix adds up at a time: oneDNN wants them in a form of its own, and so many stay in the
-cache from their copy to their product."""
+_WORTH = 1e8
+"""Operations from which a product is handed on; below, oneDNN's preparation for a shape costs more than it saves."""
+_ROWS = (8192, 4096, 2048, 1024)
+"""Numbers of rows that a gradient of a matrix adds up at a time. oneDNN prepares for every shape that it meets for the
+first time, for a millisecond here, and sampled batches never have the same number of rows twice. The largest number is
+what stays in the cache from its copy, in the form that oneDNN wants, to its product."""
 
 
 @lru_cache(maxsize=None)
@@ -67,6 +66,8 @@ def multiply(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor
     Returns:
         Shape [rows, out].
     """
+    # A product without bias would be another one to prepare for.
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out
 
@@ -80,10 +81,18 @@ def parameter_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor
         weight: Shape [out, in]; its values do not matter.
     """
     of_weight, of_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
-    for rows, inputs in zip(torch.split(grad, _ROWS), torch.split(x, _ROWS)):
-        parts = torch.ops.aten.mkldnn_linear_backward_weights(rows.to_mkldnn(), inputs.to_mkldnn(), weight, True)
-        of_weight += parts[0].to_dense()
-        of_bias += parts[1].to_dense()
+    start = 0
+    for rows in _ROWS:
+        while len(x) - start >= rows:
+            part = slice(start, start + rows)
+            found = torch.ops.aten.mkldnn_linear_backward_weights(
+                grad[part].to_mkldnn(), x[part].to_mkldnn(), weight, True
+            )
+            of_weight += found[0].to_dense()
+            of_bias += found[1].to_dense()
+            start += rows
+    of_weight.addmm_(grad[start:].t(), x[start:])
+    of_bias += grad[start:].sum(0)
     return of_weight, of_bias
 
 
@@ -113,7 +122,7 @@ class OneDnnProducts(TorchFunctionMode):
     It holds for the thread that enters it, and for the gradients of what was computed in it.
 
     Example:
-        >>> layer, x = torch.nn.Linear(64, 64), torch.ones(8192, 64)
+        >>> layer, x = torch.nn.Linear(64, 64), torch.ones(16384, 64)
         >>> with OneDnnProducts():
         ...     out = layer(x)
         >>> torch.allclose(out, layer(x), atol=1e-6)
