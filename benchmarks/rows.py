@@ -87,7 +87,7 @@ DGL = SideSpec("dgl", "DGL's tutorial loop")
 DGL_KEEPING = SideSpec("dgl", "DGL's loop, freed memory kept", keep_memory=True)
 PYG = SideSpec("pyg", "PyG's NeighborLoader loop", same_work=False)
 FLOOR = SideSpec("floor", "the floor of torch's products", same_work=False)
-FASTEST = SideSpec("floor", "the floor of the fastest products", {"fastest": True}, same_work=False)
+FASTEST = SideSpec("floor", "the floor of the fastest products", {"fastest": True}, keep_memory=True, same_work=False)
 
 
 def ours(backend: str, words: str = "", **settings: Any) -> SideSpec:

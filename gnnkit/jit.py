@@ -66,8 +66,10 @@ unless they are asked for some rows before they are needed."""
 @kernel
 def fetch_row(table: Any, row: int) -> None:
     """In a kernel: have the processor bring a row of a table, in C order, into its caches."""
-    for offset in range(0, table.shape[1] * table.itemsize, _LINE):
+    width = table.shape[1] * table.itemsize
+    for offset in range(0, width, _LINE):
         fetch(table, row, offset)
+    fetch(table, row, width - 1)  # Rows need not begin where a line does, and then reach into one more.
 
 
 class _Announcer(event.Listener):
