@@ -14,19 +14,20 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_WORTH = 1e8
-"""Operations from which a product is handed on; below, oneDNN's preparation for a shape costs more than it saves."""
-_ROWS = (8192, 4096, 2048, 1024)
-"""Numbers of rows that a gradient of a matrix adds up at a time. oneDNN prepares for every shape that it meets for the
-first time, for a millisecond here, and sampled batches never have the same number of rows twice. The largest number is
-what stays in the cache from its copy, in the form that oneDNN wants, to its product."""
+_WORTH = 2e7
+"""Operations from which a product is handed on; below, the call costs more than it saves."""
+_ROWS = (4096, 2048, 1024, 512, 256)
+"""Numbers of rows that oneDNN gets at a time. It compiles code for every shape that it meets and keeps it, up to a
+millisecond and some memory for each, and sampled batches never have the same number of rows twice; memory that is kept
+between large blocks also leaves the allocator with gaps that fit nothing. So few rows also stay in the cache from their
+copy, in the form that oneDNN wants, to their product."""
 
 
 @lru_cache(maxsize=None)
@@ -34,9 +35,9 @@ def has_onednn() -> bool:
     """Whether this torch can multiply with oneDNN: one built without it cannot, nor can torch 2.0."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    one = torch.ones(1, 1)
+    x, weight = torch.ones(_ROWS[-1], 1), torch.ones(1, 1)
     try:
-        return bool(multiply(one, one) == 1) and bool(parameter_gradients(one, one, one)[0] == 1)
+        return bool(multiply(x, weight)[0] == 1) and bool(parameter_gradients(x, x, weight)[0] == len(x))
     except (AttributeError, RuntimeError):
         return False
 
@@ -66,9 +67,11 @@ def multiply(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor
     Returns:
         Shape [rows, out].
     """
-    # A product without bias would be another one to prepare for.
-    bias = weight.new_zeros(len(weight)) if bias is None else bias
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    out = x.new_empty((len(x), len(weight)))
+    for part in _parts(len(x)):
+        out[part] = torch.ops.mkldnn._linear_pointwise(x[part], weight, bias, "none", [], "")
+    rest = _rest(len(x))
+    out[rest] = functional.linear(x[rest], weight, bias)
     return out
 
 
@@ -80,20 +83,27 @@ def parameter_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor
         x: Inputs. Shape [rows, in], float32.
         weight: Shape [out, in]; its values do not matter.
     """
-    of_weight, of_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
+    rest = _rest(len(x))
+    of_weight, of_bias = grad[rest].t() @ x[rest], grad[rest].sum(0)
+    for part in _parts(len(x)):
+        found = torch.ops.aten.mkldnn_linear_backward_weights(grad[part].to_mkldnn(), x[part].to_mkldnn(), weight, True)
+        of_weight += found[0].to_dense()
+        of_bias += found[1].to_dense()
+    return of_weight, of_bias
+
+
+def _parts(num_rows: int) -> Iterator[slice]:
+    """All rows but the rest, in parts of so many as ``_ROWS`` has."""
     start = 0
     for rows in _ROWS:
-        while len(x) - start >= rows:
-            part = slice(start, start + rows)
-            found = torch.ops.aten.mkldnn_linear_backward_weights(
-                grad[part].to_mkldnn(), x[part].to_mkldnn(), weight, True
-            )
-            of_weight += found[0].to_dense()
-            of_bias += found[1].to_dense()
+        while num_rows - start >= rows:
+            yield slice(start, start + rows)
             start += rows
-    of_weight.addmm_(grad[start:].t(), x[start:])
-    of_bias += grad[start:].sum(0)
-    return of_weight, of_bias
+
+
+def _rest(num_rows: int) -> slice:
+    """The last rows, too few for oneDNN; perhaps none."""
+    return slice(num_rows - num_rows % _ROWS[-1], num_rows)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
@@ -122,7 +132,7 @@ class OneDnnProducts(TorchFunctionMode):
     It holds for the thread that enters it, and for the gradients of what was computed in it.
 
     Example:
-        >>> layer, x = torch.nn.Linear(64, 64), torch.ones(16384, 64)
+        >>> layer, x = torch.nn.Linear(64, 64), torch.ones(8192, 64)
         >>> with OneDnnProducts():
         ...     out = layer(x)
         >>> torch.allclose(out, layer(x), atol=1e-6)

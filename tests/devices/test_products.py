@@ -17,7 +17,7 @@ from gnnkit.errors import ConfigError, UnknownNameError
 
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
 
-LARGE = (18500, 64, 48)  # Gradients add up 8,192 rows, as many again, 2,048, and the rest.
+LARGE = (9900, 64, 48)  # Twice 4,096 rows, 1,024, 512 and a rest.
 
 
 def operands(

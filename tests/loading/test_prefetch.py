@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from typing import List
 
 import pytest
+import torch
 
 from gnnkit.loading.prefetch import Pace, prefetch, threads_at_work
 
@@ -157,3 +159,13 @@ def test_pace_times_making_and_using():
         time.sleep(0.01)
     assert len(pace.made) == len(pace.used) == 5
     assert min(pace.made) >= 0.02 and min(pace.used) >= 0.01
+
+
+def test_threads_of_a_loader_start_no_threads_of_torch() -> None:
+    before = torch.get_num_threads()
+    assert list(prefetch(lambda item: torch.get_num_threads(), 4, num_threads=2, ahead=1)) == [1] * 4
+    seen: List[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert [torch.get_num_threads(), *seen] == [before, before]
