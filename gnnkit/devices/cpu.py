@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 from dataclasses import dataclass
-from typing import Any, ClassVar, ContextManager, Dict, Mapping, Type
+from typing import Any, ClassVar, ContextManager, Dict, Type
 
 import torch
 
@@ -30,6 +30,13 @@ class CpuOptions:
 
     products: str = "auto"
 
+    def __post_init__(self) -> None:
+        if self.products not in PRODUCTS:
+            raise ConfigError(f"products is {self.products!r}; expected one of {', '.join(PRODUCTS)}.")
+        if self.products == "onednn" and not has_onednn():
+            problem = f"products is 'onednn', but torch {torch.__version__} cannot multiply with it"
+            raise ConfigError(f"{problem}; leave it at 'auto'.")
+
 
 class CpuDevice(EagerDevice):
     """The processor. Always there."""
@@ -37,26 +44,18 @@ class CpuDevice(EagerDevice):
     name: ClassVar[str] = "cpu"
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu", tasks=EAGER_TASKS, uses_host=True)
     options_class: ClassVar[Type[Any]] = CpuOptions
-    options: CpuOptions = CpuOptions()
+    options: Any = CpuOptions()
 
     @classmethod
     def probe(cls) -> Availability:
         """See :class:`Device`."""
         return Availability(READY, f"{torch.get_num_threads()} threads, torch {torch.__version__}")
 
-    def configure(self, options: Mapping[str, Any]) -> None:
-        """See :class:`Device`."""
-        super().configure(options)
-        if self.options.products not in PRODUCTS:
-            raise ConfigError(f"products is {self.options.products!r}; expected one of {', '.join(PRODUCTS)}.")
-        if self.options.products == "onednn" and not has_onednn():
-            raise ConfigError(
-                f"products is 'onednn', but torch {torch.__version__} cannot multiply with it; leave it at 'auto'."
-            )
-
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """See :class:`EagerDevice`."""
-        takes_onednn = onednn_is_faster() if self.options.products == "auto" else self.options.products == "onednn"
+        # A device that inherits from this one may have other options.
+        chosen = self.options.products if isinstance(self.options, CpuOptions) else "auto"
+        takes_onednn = onednn_is_faster() if chosen == "auto" else chosen == "onednn"
         if takes_onednn and options.precision == "float32":
             return OneDnnProducts()
         return super().forward_mode(options)

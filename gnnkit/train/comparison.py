@@ -198,6 +198,14 @@ class _Work:
     seed: int
     task: Task
 
+    def options_of(self, device: str) -> Dict[str, Any]:
+        """Settings of a device; beside devices of another kind, the processor multiplies as torch does by itself.
+
+        Else a comparison of backends would be one of libraries of matrix products, which round in other ways.
+        """
+        is_mixed = len({name for _, name in self.places}) > 1
+        return {"products": "torch", **self.device_options} if is_mixed and device == "cpu" else self.device_options
+
     def prepared(self, model: GNN) -> Graph:
         """The graph as the model's convolution asks for it."""
         kind = model.spec.kind
@@ -214,7 +222,7 @@ class _Work:
         """The first batch on every backend."""
         batch, found = self.first_batch(model), []
         for backend, name in self.places:
-            device = choose_device(name, backend, self.device_options)
+            device = choose_device(name, backend, self.options_of(name))
             try:
                 found.append(trace(model, backend, device, batch, self.task, self.config.precision))
             finally:
@@ -232,7 +240,7 @@ class _Work:
         trainer = Trainer(
             backend,
             device,
-            device_options=self.device_options,
+            device_options=self.options_of(device),
             seed=self.seed + number,
             progress=False,
             **settings,
