@@ -44,7 +44,6 @@ class CpuDevice(EagerDevice):
     name: ClassVar[str] = "cpu"
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu", tasks=EAGER_TASKS, uses_host=True)
     options_class: ClassVar[Type[Any]] = CpuOptions
-    options: Any = CpuOptions()
 
     @classmethod
     def probe(cls) -> Availability:
@@ -53,7 +52,7 @@ class CpuDevice(EagerDevice):
 
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """See :class:`EagerDevice`."""
-        # A device that inherits from this one may have other options.
+        # There are none before configure(), and a device that inherits from this one may have others.
         chosen = self.options.products if isinstance(self.options, CpuOptions) else "auto"
         takes_onednn = onednn_is_faster() if chosen == "auto" else chosen == "onednn"
         if takes_onednn and options.precision == "float32":

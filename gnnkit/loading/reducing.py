@@ -23,6 +23,8 @@ from gnnkit.sampling import Buffers
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
 """How neighbours can be reduced ahead: their sum, their sum by edge weights, their mean."""
+_PART = 64
+"""Edges whose sources are asked for together; whole fours, so that sums are made in the same order."""
 
 
 @dataclass(frozen=True)
@@ -84,35 +86,37 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
 
 
 @kernel
-def _fetch_sources(table: Any, nodes: Any, indices: Any, edge: int, end: int) -> None:
-    """Ask for the rows that are read after those of the edges from ``edge`` to ``end``."""
-    for later in range(edge + AHEAD, min(end + AHEAD, len(indices))):
+def _fetch_sources(table: Any, nodes: Any, indices: Any, begin: int, end: int) -> None:
+    """Ask for the rows that are read after those of the edges from ``begin`` to ``end``."""
+    for later in range(begin + AHEAD, min(end + AHEAD, len(indices))):
         fetch_row(table, nodes[indices[later]])
 
 
 @kernel
 def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: bool, out: Any) -> None:
     for dst in range(len(indptr) - 1):
-        edge, end = indptr[dst], indptr[dst + 1]
-        _fetch_sources(table, nodes, indices, edge, end)
         for column in range(out.shape[1]):
             out[dst, column] = 0
-        while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
-            r0, r1 = nodes[indices[edge]], nodes[indices[edge + 1]]
-            r2, r3 = nodes[indices[edge + 2]], nodes[indices[edge + 3]]
-            for column in range(out.shape[1]):
-                total = out[dst, column] + widened(table[r0, column])
-                total = total + widened(table[r1, column])
-                total = total + widened(table[r2, column])
-                out[dst, column] = total + widened(table[r3, column])
-            edge += 4
-        while edge < end:
-            source = nodes[indices[edge]]
-            for column in range(out.shape[1]):
-                out[dst, column] += widened(table[source, column])
-            edge += 1
-        if is_mean and end > indptr[dst]:
-            num = np.float32(end - indptr[dst])  # An integer would make this a division in float64.
+        edge = indptr[dst]
+        while edge < indptr[dst + 1]:  # In parts: the rows of a hub are not all asked for before the first is read.
+            end = min(edge + _PART, indptr[dst + 1])
+            _fetch_sources(table, nodes, indices, edge, end)
+            while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
+                r0, r1 = nodes[indices[edge]], nodes[indices[edge + 1]]
+                r2, r3 = nodes[indices[edge + 2]], nodes[indices[edge + 3]]
+                for column in range(out.shape[1]):
+                    total = out[dst, column] + widened(table[r0, column])
+                    total = total + widened(table[r1, column])
+                    total = total + widened(table[r2, column])
+                    out[dst, column] = total + widened(table[r3, column])
+                edge += 4
+            while edge < end:
+                source = nodes[indices[edge]]
+                for column in range(out.shape[1]):
+                    out[dst, column] += widened(table[source, column])
+                edge += 1
+        if is_mean and indptr[dst + 1] > indptr[dst]:
+            num = np.float32(indptr[dst + 1] - indptr[dst])  # An integer would make this a division in float64.
             for column in range(out.shape[1]):
                 out[dst, column] /= num
 
@@ -120,10 +124,10 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
 @kernel
 def _reduce_weighted_rows(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, out: Any) -> None:
     for dst in range(len(indptr) - 1):
-        _fetch_sources(table, nodes, indices, indptr[dst], indptr[dst + 1])
         for column in range(out.shape[1]):
             out[dst, column] = 0
         for edge in range(indptr[dst], indptr[dst + 1]):
+            _fetch_sources(table, nodes, indices, edge, edge + 1)
             source, weight = nodes[indices[edge]], weights[edge]
             for column in range(out.shape[1]):
                 out[dst, column] += weight * widened(table[source, column])

@@ -74,9 +74,15 @@ def write_report(
         GnnkitError: The backend or the device that is asked for cannot be used.
 
     Example:
-        >>> report = write_report(["runs/gcn", "runs/sage"], "side-by-side.html")  # doctest: +SKIP
-        >>> report.warnings  # doctest: +SKIP
-        []
+        >>> import tempfile, gnnkit
+        >>> from gnnkit.report import write_report
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer = gnnkit.Trainer(device="cpu", epochs=2, run_dir=folder, progress=False)
+        ...     _ = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+        ...     report = write_report(folder, graph=graph, batches=0)
+        >>> report.file.name
+        'report.html'
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
     if not folders:
