@@ -23,6 +23,8 @@ from torch.overrides import TorchFunctionMode
 
 _WORTH = 2e7
 """Operations from which a product is handed on; below, the call costs more than it saves."""
+_WORTH_OF_GRADIENT = 5e8
+"""The same for gradients of parameters, whose operands are copied into oneDNN's form first."""
 _ROWS = (4096, 2048, 1024, 512, 256)
 """Numbers of rows that oneDNN gets at a time. It compiles code for every shape that it meets and keeps it, up to a
 millisecond and some memory for each, and sampled batches never have the same number of rows twice; memory that is kept
@@ -67,11 +69,11 @@ def multiply(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor
     Returns:
         Shape [rows, out].
     """
+    if len(x) < _ROWS[-1]:
+        return functional.linear(x, weight, bias)
     out = x.new_empty((len(x), len(weight)))
-    for part in _parts(len(x)):
+    for part in _covering(len(x)):
         out[part] = torch.ops.mkldnn._linear_pointwise(x[part], weight, bias, "none", [], "")
-    rest = _rest(len(x))
-    out[rest] = functional.linear(x[rest], weight, bias)
     return out
 
 
@@ -92,8 +94,22 @@ def parameter_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor
     return of_weight, of_bias
 
 
+def _covering(num_rows: int) -> Iterator[slice]:
+    """All rows in parts of so many as ``_ROWS`` has, at least the least of these.
+
+    A part may begin in the one before: to compute some rows twice costs less than calls for a few rows each.
+    """
+    start = 0
+    while start < num_rows:
+        left = num_rows - start
+        fits = [rows for rows in _ROWS if rows <= num_rows and (rows <= max(1.25 * left, _ROWS[-1]))]
+        end = min(start + fits[0], num_rows)
+        yield slice(end - fits[0], end)
+        start = end
+
+
 def _parts(num_rows: int) -> Iterator[slice]:
-    """All rows but the rest, in parts of so many as ``_ROWS`` has."""
+    """All rows but the rest, each once, in parts of so many as ``_ROWS`` has."""
     start = 0
     for rows in _ROWS:
         while num_rows - start >= rows:
@@ -185,5 +201,7 @@ class _Linear(torch.autograd.Function):
         if torch.is_grad_enabled():  # Somebody wants gradients of gradients: operations that have them.
             return grad @ weight, grad.t() @ x, grad.sum(0) if wants_bias else None
         grad_x = multiply(grad, weight.t()) if wants_x else None
-        grad_weight, grad_bias = parameter_gradients(grad, x, weight) if wants_weight or wants_bias else (None, None)
-        return grad_x, grad_weight, grad_bias if wants_bias else None
+        if wants_weight and 2 * grad.numel() * x.shape[1] >= _WORTH_OF_GRADIENT:
+            grad_weight, grad_bias = parameter_gradients(grad, x, weight)
+            return grad_x, grad_weight, grad_bias if wants_bias else None
+        return grad_x, grad.t() @ x if wants_weight else None, grad.sum(0) if wants_bias else None

@@ -17,7 +17,7 @@ from gnnkit.errors import ConfigError, UnknownNameError
 
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
 
-LARGE = (9900, 64, 48)  # Twice 4,096 rows, 1,024, 512 and a rest.
+LARGE = (9900, 256, 128)  # Twice 4,096 rows, 1,024, 512 and a rest; large enough for gradients by oneDNN.
 
 
 def operands(
@@ -44,6 +44,12 @@ def test_values_and_gradients_are_those_of_float64(shape: Tuple[int, int, int], 
             continue
         assert one.grad is not None and other.grad is not None
         assert (one.grad - other.grad).abs().max().item() <= 1e-5 * other.grad.abs().max().item()
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 300, 511, 700, 1000, 1500, 4095, 4097, 6200])
+def test_every_row_is_computed(rows: int) -> None:
+    x, weight, bias = operands(rows, 5, 3)
+    torch.testing.assert_close(linear(x, weight, bias), functional.linear(x, weight, bias))
 
 
 def test_memory_in_any_order_is_taken() -> None:
@@ -92,11 +98,11 @@ def test_what_is_handed_on() -> None:
     small = operands(8, 64, 48)
     with OneDnnProducts():
         assert handed_on(functional.linear(x, weight, bias))
-        assert handed_on(torch.nn.Linear(64, 48)(x))
+        assert handed_on(torch.nn.Linear(256, 128)(x))
         assert handed_on(x @ weight.t()) and handed_on(torch.matmul(x, weight.t())) and handed_on(x.matmul(weight.t()))
         assert not handed_on(functional.linear(*small))
         assert not handed_on(functional.linear(x.double(), weight.double()))
-        assert not handed_on(x.view(2, -1, 64) @ weight.t())
+        assert not handed_on(x.view(2, -1, 256) @ weight.t())
         assert not handed_on(x.to_sparse() @ weight.t())
         assert not handed_on(x @ weight[0])
     assert not handed_on(functional.linear(x, weight, bias))

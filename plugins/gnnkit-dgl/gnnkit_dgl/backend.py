@@ -85,11 +85,9 @@ class DglBackend(Backend):
         """
         if block.indptr.device.type not in self.capabilities.devices:
             raise CapabilityError(f"The block is on {block.indptr.device}. {self.capabilities.note}".rstrip())
-        # DGL builds its other formats by itself when an operation asks for them. Edge ids are written out because one
-        # of its CPU kernels, the sum of edge features, fails where they are left to be understood.
-        edge_ids = torch.arange(block.num_edges, device=block.indices.device)
-        csc = ("csc", (block.indptr, block.indices, edge_ids))
-        lowered = self._dgl.create_block(csc, num_src_nodes=block.num_src, num_dst_nodes=block.num_dst)
+        from gnnkit_dgl.convert import to_block
+
+        lowered = to_block(block)
         if block.edge_weight is not None:
             lowered.edata["weight"] = block.edge_weight
         return lowered
