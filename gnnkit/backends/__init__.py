@@ -2,7 +2,7 @@
 
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.backends.layer_state import LayerState, read_gin
-from gnnkit.backends.native import LibraryLayer, NativeConv
+from gnnkit.backends.native import LibraryLayer, NativeConv, aggregates
 from gnnkit.backends.registry import backends, build_model, load_backend, move_model
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "LayerState",
     "LibraryLayer",
     "NativeConv",
+    "aggregates",
     "backends",
     "build_model",
     "load_backend",

@@ -46,6 +46,27 @@ class NativeConv(nn.Module):
         return {name: NativeParameter(native) for name, native in cls.names.items()}
 
 
+def aggregates(h_src: Tensor, h_dst: Tensor) -> Tensor:
+    """The finished aggregates of a block that is reduced: its last sources, one for each destination.
+
+    A layer may go on from them, or ignore :attr:`gnnkit.data.Block.is_reduced` and add up over the block's edges, which
+    gives the same.
+
+    Args:
+        h_src: Features of the block's sources. Shape [num_src, F].
+        h_dst: Features of the destinations. Shape [num_dst, F].
+
+    Returns:
+        A view of ``h_src`` of shape [num_dst, F].
+
+    Example:
+        >>> own, neighbours = torch.zeros(2, 1), torch.ones(2, 1)
+        >>> aggregates(torch.cat([own, neighbours]), own).tolist()
+        [[1.0], [1.0]]
+    """
+    return h_src[len(h_src) - len(h_dst) :]
+
+
 class LibraryLayer(nn.Module):
     """Base of a module around any layer of a library, made by its name.
 

@@ -28,6 +28,8 @@ class Block:
         edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
+        is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
+            its finished aggregate. See :func:`gnnkit.backends.aggregates`.
     """
 
     indptr: Tensor
@@ -36,6 +38,7 @@ class Block:
     edge_weight: Optional[Tensor] = None
     dst_mask: Optional[Tensor] = None
     edge_mask: Optional[Tensor] = None
+    is_reduced: bool = False
 
     @property
     def num_dst(self) -> int:
@@ -184,7 +187,7 @@ class BatchLayout:
         assert len(rest) == self.num_tensors, "the tensors are of another layout"
         blocks = []
         for layout in self.blocks:
-            values = {name: rest.pop(0) for name in layout.names}
+            values: Dict[str, Any] = {name: rest.pop(0) for name in layout.names}
             dst = values.pop("dst")
             block = Block(num_src=layout.num_src, **values)
             # Where cached properties keep their values: what is given need not be computed from the offsets, and

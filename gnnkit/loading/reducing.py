@@ -56,7 +56,7 @@ def reduced_block(block: Block, reduction: InputReduction) -> Block:
     """
     num = block.num_dst
     first = num if reduction.keep_own else 0
-    return Block(torch.arange(num + 1), torch.arange(first, first + num), first + num)
+    return Block(torch.arange(num + 1), torch.arange(first, first + num), first + num, is_reduced=True)
 
 
 def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduction, buffers: Buffers) -> Tensor:

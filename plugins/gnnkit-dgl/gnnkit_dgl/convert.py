@@ -59,7 +59,7 @@ class Extras:
 
 
 def to_block(block: Block) -> Any:
-    """Turn a block into a ``DGLBlock`` that shares its memory.
+    """Turn a block into a ``DGLBlock`` that shares its memory; ``is_reduced`` is the block's.
 
     This is what ``dgl.create_block`` comes down to, in a fifth of the time: without its search through all ids for one
     that is too large, since a sampler made them, and without its graph of types, which one type does not need. DGL must
@@ -73,7 +73,9 @@ def to_block(block: Block) -> Any:
     edge_ids = torch.arange(block.num_edges, device=block.indices.device)
     csc = (block.indptr, block.indices, edge_ids)
     index = create_unitgraph_from_csr(2, block.num_src, block.num_dst, *csc, ["coo", "csr", "csc"], transpose=True)
-    return DGLBlock(index, (["_N"], ["_N"]), ["_E"])
+    lowered = DGLBlock(index, (["_N"], ["_N"]), ["_E"])
+    lowered.is_reduced = block.is_reduced
+    return lowered
 
 
 def to_dgl(graph: Graph) -> Any:

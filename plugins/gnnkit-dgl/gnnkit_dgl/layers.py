@@ -3,7 +3,8 @@
 Rules: the library's layer is the attribute ``conv`` of its wrapper and does the work; a wrapper only hands it the edge
 weights, joins attention heads, adds the bias where DGL's is another one, and chooses the dtype of messages, because
 DGL's kernels take one dtype at a time and autocast does not reach into them. Layers of DGL are made for blocks with
-destinations without in-neighbours, whose aggregate is 0.
+destinations without in-neighbours, whose aggregate is 0. Where a block is reduced, there is nothing to add up: a
+wrapper calls what its layer does after its sum.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Dict, Mapping, Type
 import torch
 from torch import Tensor, nn
 
-from gnnkit.backends import NativeConv
+from gnnkit.backends import NativeConv, aggregates
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_dgl.compat import import_dgl
 
@@ -46,6 +47,9 @@ class GCN(NativeConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.is_reduced:
+            updated: Tensor = aggregates(h_src, h_dst) @ self.conv.weight + self.conv.bias
+            return updated
         weight = lowered.edata.get("weight")
         if weight is not None:
             # GraphConv multiplies by its matrix before it aggregates if that makes the messages narrower.
@@ -82,6 +86,9 @@ class SAGE(NativeConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.is_reduced:
+            updated: Tensor = self.conv.fc_self(h_dst) + self.conv.fc_neigh(aggregates(h_src, h_dst))
+            return updated
         if lowered.num_edges() == 0:
             # DGL's gradient of a maximum over no edges at all falls to source 0.
             own: Tensor = self.conv.fc_self(h_dst)
@@ -109,6 +116,10 @@ class GIN(NativeConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.is_reduced:
+            total = aggregates(h_src, h_dst) + (1 + self.conv.eps) * h_dst
+            updated: Tensor = self.conv.apply_func(total)
+            return updated
         h_src = h_src.to(_product_dtype(h_src, self.conv.apply_func[0].weight.t()))
         out: Tensor = self.conv(lowered, (h_src, h_dst))
         return out

@@ -26,11 +26,13 @@ class PygBlock:
     Attributes:
         block: The block.
         use_csr: See above.
+        is_reduced: As the block says.
     """
 
     def __init__(self, block: Block, use_csr: bool) -> None:
         self.block = block
         self.use_csr = use_csr
+        self.is_reduced = block.is_reduced
         self._edge_index: Optional[Tensor] = None
         self._weights: Dict[torch.dtype, Tensor] = {}
         self._matrices: Dict[Tuple[torch.dtype, bool], Tensor] = {}

@@ -7,6 +7,8 @@ the form that suits it and chooses the dtype of messages. Matrices are multiplie
   bfloat16 up in float32;
 - fed a list of edges, messages have the dtype of the weights, because adding bfloat16 to bfloat16 one message at a
   time would lose all but the first few hundred neighbours of a node.
+
+Where a block is reduced, there is nothing to add up: a wrapper calls what its layer does after its sum.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
-from gnnkit.backends import NativeConv
+from gnnkit.backends import NativeConv, aggregates
 from gnnkit.data import Block
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_pyg.block import PygBlock
@@ -70,6 +72,9 @@ class GCN(NativeConv):
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
         weight = self.conv.lin.weight
+        if lowered.is_reduced:
+            updated: Tensor = self.conv.lin(aggregates(h_src, h_dst)) + self.conv.bias
+            return updated
         if lowered.use_csr:
             # GCNConv says that it takes no bipartite graph, but a matrix of unequal sides says its own sizes.
             out: Tensor = self.conv(h_src, lowered.csr(_sum_dtype(h_src, weight), weighted=True))
@@ -112,6 +117,9 @@ class SAGE(NativeConv):
 
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.is_reduced:
+            updated: Tensor = self.conv.lin_l(aggregates(h_src, h_dst)) + self.conv.lin_r(h_dst)
+            return updated
         h_src, graph = _unweighted(lowered, h_src, self.conv.lin_l.weight, adds=self.spec.aggregation != "max")
         out: Tensor = self.conv((h_src, h_dst), graph)
         return out
@@ -134,6 +142,9 @@ class GIN(NativeConv):
 
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.is_reduced:
+            updated: Tensor = self.conv.nn(aggregates(h_src, h_dst) + (1 + self.conv.eps) * h_dst)
+            return updated
         h_src, graph = _unweighted(lowered, h_src, self.conv.nn[0].weight)
         out: Tensor = self.conv((h_src, h_dst), graph)
         return out
