@@ -6,13 +6,16 @@ import platform
 import resource
 import sys
 from dataclasses import dataclass
-from typing import Any, ClassVar, ContextManager, Dict, Type
+from functools import lru_cache
+from typing import Any, ClassVar, ContextManager, Dict, Optional, Type
 
 import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
 
 from gnnkit.availability import READY, Availability
 from gnnkit.devices.base import DeviceCapabilities, StepOptions
-from gnnkit.devices.eager import EAGER_TASKS, EagerDevice
+from gnnkit.devices.eager import EAGER_TASKS, EagerDevice, EagerStep
 from gnnkit.devices.products import OneDnnProducts, has_onednn, onednn_is_faster
 from gnnkit.errors import ConfigError
 
@@ -50,6 +53,14 @@ class CpuDevice(EagerDevice):
         """See :class:`Device`."""
         return Availability(READY, f"{torch.get_num_threads()} threads, torch {torch.__version__}")
 
+    def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
+        """See :class:`Device`. Adam updates in one pass over each parameter, unless its maker chose another way."""
+        if isinstance(optimizer, Adam) and has_fused_adam():
+            for group in optimizer.param_groups:
+                if group["foreach"] is None and group["fused"] is None:
+                    group["fused"] = True
+        return super().prepare(module, optimizer, options)
+
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """See :class:`EagerDevice`."""
         # There are none before configure(), and a device that inherits from this one may have others.
@@ -67,3 +78,13 @@ class CpuDevice(EagerDevice):
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
         return {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+
+
+@lru_cache(maxsize=None)
+def has_fused_adam() -> bool:
+    """Whether this torch has Adam's update as one operation on the processor: releases before 2.4 do not."""
+    try:
+        Adam([nn.Parameter(torch.zeros(1))], fused=True)
+    except RuntimeError:
+        return False
+    return True

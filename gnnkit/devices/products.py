@@ -23,13 +23,15 @@ from torch.overrides import TorchFunctionMode
 
 _WORTH = 2e7
 """Operations from which a product is handed on; below, the call costs more than it saves."""
-_WORTH_OF_GRADIENT = 5e8
+_WORTH_OF_GRADIENT = 1e8
 """The same for gradients of parameters, whose operands are copied into oneDNN's form first."""
 _ROWS = (4096, 2048, 1024, 512, 256)
 """Numbers of rows that oneDNN gets at a time. It compiles code for every shape that it meets and keeps it, up to a
 millisecond and some memory for each, and sampled batches never have the same number of rows twice; memory that is kept
 between large blocks also leaves the allocator with gaps that fit nothing. So few rows also stay in the cache from their
 copy, in the form that oneDNN wants, to their product."""
+_ROWS_OF_GRADIENT = (4096, 2048, 1024)
+"""The same for gradients of parameters. No row may be added up twice, so a rest is left to torch."""
 
 
 @lru_cache(maxsize=None)
@@ -37,7 +39,7 @@ def has_onednn() -> bool:
     """Whether this torch can multiply with oneDNN: one built without it cannot, nor can torch 2.0."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    x, weight = torch.ones(_ROWS[-1], 1), torch.ones(1, 1)
+    x, weight = torch.ones(_ROWS_OF_GRADIENT[-1], 1), torch.ones(1, 1)
     try:
         return bool(multiply(x, weight)[0] == 1) and bool(parameter_gradients(x, x, weight)[0] == len(x))
     except (AttributeError, RuntimeError):
@@ -85,9 +87,10 @@ def parameter_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor
         x: Inputs. Shape [rows, in], float32.
         weight: Shape [out, in]; its values do not matter.
     """
-    rest = _rest(len(x))
+    parts = list(_parts(len(x)))
+    rest = slice(parts[-1].stop if parts else 0, len(x))
     of_weight, of_bias = grad[rest].t() @ x[rest], grad[rest].sum(0)
-    for part in _parts(len(x)):
+    for part in parts:
         found = torch.ops.aten.mkldnn_linear_backward_weights(grad[part].to_mkldnn(), x[part].to_mkldnn(), weight, True)
         of_weight += found[0].to_dense()
         of_bias += found[1].to_dense()
@@ -109,17 +112,12 @@ def _covering(num_rows: int) -> Iterator[slice]:
 
 
 def _parts(num_rows: int) -> Iterator[slice]:
-    """All rows but the rest, each once, in parts of so many as ``_ROWS`` has."""
+    """All rows but the last, too few ones, each once, in parts of so many as ``_ROWS_OF_GRADIENT`` has."""
     start = 0
-    for rows in _ROWS:
+    for rows in _ROWS_OF_GRADIENT:
         while num_rows - start >= rows:
             yield slice(start, start + rows)
             start += rows
-
-
-def _rest(num_rows: int) -> slice:
-    """The last rows, too few for oneDNN; perhaps none."""
-    return slice(num_rows - num_rows % _ROWS[-1], num_rows)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
