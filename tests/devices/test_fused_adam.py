@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not has_fused_adam(), reason="this torch has no 
 
 def trained(**settings: Any) -> Dict[str, torch.Tensor]:
     graph = communities()
-    model = gnnkit.build_model("gcn", graph, dropout=0.0, seed=1)
+    model = gnnkit.build_model("gcn", graph, dropout=0.0, input_dropout=0.0, seed=1)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.1, **settings)
     step = CpuDevice().prepare(LossModule(model, NodeClassification()), optimizer, StepOptions())
     loader = FullGraphLoader(graph, graph.splits["train"], num_layers=model.num_layers)
