@@ -104,10 +104,10 @@ def _covering(num_rows: int) -> Iterator[slice]:
     """
     start = 0
     while start < num_rows:
-        left = num_rows - start
-        fits = [rows for rows in _ROWS if rows <= num_rows and (rows <= max(1.25 * left, _ROWS[-1]))]
-        end = min(start + fits[0], num_rows)
-        yield slice(end - fits[0], end)
+        most = min(num_rows, max(1.25 * (num_rows - start), _ROWS[-1]))
+        rows = next(rows for rows in _ROWS if rows <= most)
+        end = min(start + rows, num_rows)
+        yield slice(end - rows, end)
         start = end
 
 
