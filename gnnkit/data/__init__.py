@@ -16,6 +16,7 @@ from gnnkit.data.fingerprint import (
     part_fingerprints,
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.data.notes import Notes, log_warnings, summarize
 from gnnkit.data.transforms import (
     add_self_loops,
     gcn_norm,
@@ -33,6 +34,7 @@ __all__ = [
     "BatchLayout",
     "Block",
     "Graph",
+    "Notes",
     "add_nodes",
     "add_self_loops",
     "check_graph",
@@ -48,11 +50,13 @@ __all__ = [
     "full_block",
     "gcn_norm",
     "is_undirected",
+    "log_warnings",
     "normalize_features",
     "part_fingerprints",
     "prepare_graph",
     "random_split",
     "remove_self_loops",
+    "summarize",
     "to_networkx",
     "to_pandas",
     "to_scipy",

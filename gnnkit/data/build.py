@@ -24,6 +24,7 @@ from gnnkit.data.arrays import (
 )
 from gnnkit.data.check import check_edge_range, check_finite, check_graph, check_indptr, check_rows
 from gnnkit.data.graph import Graph, expand_indptr
+from gnnkit.data.notes import Notes
 from gnnkit.errors import DataError
 
 
@@ -43,6 +44,8 @@ def from_edge_index(
     class_names: Sequence[str] = (),
     name: str = "graph",
     metric: Optional[str] = None,
+    feature_names: Sequence[str] = (),
+    notes: Notes = Notes(),
 ) -> Graph:
     """Build a graph from a list of edges.
 
@@ -66,6 +69,8 @@ def from_edge_index(
         class_names: Names of the classes, in label order.
         name: What messages and run folders call this graph.
         metric: "accuracy", "macro_f1" or "rocauc"; None lets the labels decide.
+        feature_names: Names of the columns of ``x``, in their order.
+        notes: What the reader of the data noted.
 
     Returns:
         The graph, with edges sorted by (destination, source).
@@ -114,6 +119,8 @@ def from_edge_index(
         class_names=tuple(str(label) for label in class_names),
         name=name,
         metric=metric,
+        feature_names=tuple(str(feature) for feature in feature_names),
+        notes=notes,
     )
     check_graph(graph)
     return graph

@@ -133,7 +133,12 @@ def describe(graph: Graph) -> Dict[str, Any]:
         "node" and "edge": dtype and trailing shape of each array by name. "fields": keyword arguments for
         ``from_edge_index`` that belong to the whole graph, arrays as lists. "graph_y": dtype of the graph labels.
     """
-    fields: Dict[str, Any] = {"name": graph.name, "metric": graph.metric, "class_names": list(graph.class_names)}
+    fields: Dict[str, Any] = {
+        "name": graph.name,
+        "metric": graph.metric,
+        "class_names": list(graph.class_names),
+        "feature_names": list(graph.feature_names),
+    }
     if graph.graph_ptr is not None:
         fields["graph_ptr"] = graph.graph_ptr.tolist()
     described = {

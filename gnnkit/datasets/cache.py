@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, Notes, check_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets.files import PathLike, hash_files
-from gnnkit.errors import DatasetError
+from gnnkit.errors import DataError, DatasetError
 
 FORMAT = 1
 """Version of the layout of a folder."""
@@ -105,7 +106,18 @@ def load_graph(folder: PathLike) -> Graph:
         fields: Dict[str, Any] = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
         for group in _MAPPINGS:
             fields[group] = {key: _open(folder, entry) for key, entry in meta[group].items()}
-        return Graph(**fields, class_names=tuple(meta["class_names"]), name=meta["name"], metric=meta["metric"])
+        graph = Graph(
+            **fields,
+            class_names=tuple(meta["class_names"]),
+            name=meta["name"],
+            metric=meta["metric"],
+            feature_names=tuple(meta.get("feature_names", ())),
+            notes=Notes.from_dict(meta.get("notes", {})),
+        )
+        check_graph(graph, most_values=MOST_CHECKED)
+        return graph
+    except DataError as error:
+        raise DatasetError(f"{folder} is damaged: {error} Write it again.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = "is damaged" if is_graph(folder) else "is no saved graph"
         raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
@@ -156,20 +168,25 @@ def _write(graph: Graph, folder: Path) -> None:
     # Names of node and edge data are free text, so files are numbered.
     for number, (group, key, tensor) in enumerate(_tensors(graph)):
         entries[group][key] = write_array(folder / f"{number:03d}.npy", tensor)
-    write_meta(folder, entries, name=graph.name, metric=graph.metric, class_names=graph.class_names)
+    write_meta(folder, entries, graph)
 
 
-def write_meta(folder: Path, entries: Mapping[str, Any], *, name: str, metric: Optional[str], class_names: Any) -> None:
+def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
     """Write what makes a folder of arrays a saved graph; do it last.
 
     Args:
         folder: The folder.
         entries: What :func:`array_entry` says of each array, by "arrays", "splits", "node_data", "edge_data" and name.
-        name: As in the record, like the others.
-        metric: As in the record.
-        class_names: As in the record.
+        graph: Its names, metric and notes are written; its arrays are not.
     """
-    meta = {"format": FORMAT, "name": name, "metric": metric, "class_names": list(class_names)}
+    meta = {
+        "format": FORMAT,
+        "name": graph.name,
+        "metric": graph.metric,
+        "class_names": list(graph.class_names),
+        "feature_names": list(graph.feature_names),
+        "notes": graph.notes.to_dict(),
+    }
     meta.update({group: entries.get(group, {}) for group in ("arrays", *_MAPPINGS)})
     with (folder / "meta.json").open("w", encoding="utf-8") as stream:
         json.dump(meta, stream, indent=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -104,7 +104,7 @@ def import_graph(
             entries["arrays"]["y"] = write_array(temporary / "y.npy", parts.y)
         for name, ids in parts.splits.items():
             entries["splits"][name] = write_array(temporary / f"{name}.npy", ids)
-        write_meta(temporary, entries, name=target.name, metric=None, class_names=nodes.class_names)
+        write_meta(temporary, entries, replace(parts, name=target.name))
     return load_graph(target)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Tuple
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, log_warnings
 from gnnkit.datasets.base import Dataset, NodeNames, create, dataset_class, datasets, is_served
 from gnnkit.datasets.cache import prepared
 from gnnkit.datasets.files import Finder, PathLike, cache_root
@@ -63,7 +63,7 @@ def load_dataset(
             graph = prepared(
                 cache, dataset.requested, dataset.version, dataset.options(), files, lambda: dataset.read(files)
             )
-        return dataset.split(replace(graph, name=dataset.requested))
+        return log_warnings(dataset.split(replace(graph, name=dataset.requested)))
     except DataError as error:
         place = f" in {next(iter(files.values())).parent}" if files else ""
         raise DatasetError(f"Data set {dataset.requested!r}{place}: {error}") from error

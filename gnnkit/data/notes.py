@@ -1,0 +1,121 @@
+"""What a reader did with data: for people to look at, and for the record of a run.
+
+Rules: numbers of the graph are computed from the graph; a reader notes only what the graph does not show, such as which
+columns became features. A warning is for what is probably not meant; it is logged where the data were read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
+
+if TYPE_CHECKING:
+    from gnnkit.data.graph import Graph
+
+_LOG = logging.getLogger("gnnkit.data")
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a reader notes about a graph, a phrase or a sentence each; empty where there is nothing to say.
+
+    Attributes:
+        nodes: Where rows and ids come from and how they are ordered.
+        edges: What was done to edges: reverses added, duplicates summed.
+        features: Which columns or files became features, and how.
+        labels: Which column or file became labels; which values count as missing.
+        splits: Where splits come from.
+        left_out: Columns, files and attributes that were not used.
+        warnings: What is probably not meant, and what to do about it.
+    """
+
+    nodes: str = ""
+    edges: str = ""
+    features: str = ""
+    labels: str = ""
+    splits: str = ""
+    left_out: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values, of those that say something."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if value
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Notes:
+        """The inverse of :meth:`to_dict`; names that are not known are left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
+        })  # fmt: skip
+
+    def warned(self, *warnings: str) -> Notes:
+        """With further warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+def log_warnings(graph: Graph) -> Graph:
+    """Log the warnings of a graph that was just read; returns it as it is."""
+    for warning in graph.notes.warnings:
+        _LOG.warning("%s: %s", graph.name, warning)
+    return graph
+
+
+def summarize(graph: Graph) -> Dict[str, str]:
+    """Say in words what a graph holds and how it was read.
+
+    Args:
+        graph: The graph as it was loaded, not prepared.
+
+    Returns:
+        Lines by topic: "nodes", "edges", "features", "labels", "splits", and, where there is something to say,
+        "left out" and "warnings".
+
+    Example:
+        >>> import gnnkit
+        >>> summarize(gnnkit.load_dataset("karate"))["edges"]
+        '156, undirected'
+    """
+    notes = graph.notes
+    lines = {
+        "nodes": _joined(f"{graph.num_nodes:,}", notes.nodes),
+        "edges": _joined(f"{graph.num_edges:,}", _direction(graph), notes.edges),
+        "features": _joined(str(graph.num_features) if graph.num_features else "none", notes.features),
+        "labels": _joined(_labels(graph), notes.labels),
+        "splits": _joined(*_splits(graph), notes.splits),
+    }
+    if notes.left_out:
+        lines["left out"] = ", ".join(notes.left_out)
+    if notes.warnings:
+        lines["warnings"] = "\n".join(notes.warnings)
+    return lines
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _direction(graph: Graph) -> str:
+    from gnnkit.data.fingerprint import MOST_VALUES, is_undirected
+
+    if not graph.num_edges or graph.num_edges > MOST_VALUES:
+        return ""
+    return "undirected" if is_undirected(graph) else "directed"
+
+
+def _labels(graph: Graph) -> str:
+    from gnnkit.data.graph import IGNORED_LABEL
+
+    if graph.y is None:
+        return "none"
+    if graph.is_multi_label:
+        return f"{graph.num_classes} labels, several a node"
+    missing = int((graph.y == IGNORED_LABEL).sum())
+    return f"{graph.num_classes} classes" + (f", {missing:,} nodes without" if missing else "")
+
+
+def _splits(graph: Graph) -> List[str]:
+    return [f"{name} {ids.numel():,}" for name, ids in graph.splits.items()] or ["none"]
