@@ -45,7 +45,7 @@ def from_edge_index(
     name: str = "graph",
     metric: Optional[str] = None,
     feature_names: Sequence[str] = (),
-    notes: Notes = Notes(),
+    notes: Optional[Notes] = None,
 ) -> Graph:
     """Build a graph from a list of edges.
 
@@ -120,7 +120,7 @@ def from_edge_index(
         name=name,
         metric=metric,
         feature_names=tuple(str(feature) for feature in feature_names),
-        notes=notes,
+        notes=notes or Notes(),
     )
     check_graph(graph)
     return graph

@@ -67,7 +67,7 @@ class Graph:
     name: str = "graph"
     metric: Optional[str] = None
     feature_names: Tuple[str, ...] = ()
-    notes: Notes = Notes()
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def num_nodes(self) -> int:

@@ -40,17 +40,14 @@ class Notes:
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, of those that say something."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if value
-        }
+        values = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Notes:
         """The inverse of :meth:`to_dict`; names that are not known are left out."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
-        })  # fmt: skip
+        known: Dict[str, Any] = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
 
     def warned(self, *warnings: str) -> Notes:
         """With further warnings."""
