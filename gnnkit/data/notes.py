@@ -47,7 +47,8 @@ class Notes:
     def from_dict(cls, values: Mapping[str, Any]) -> Notes:
         """The inverse of :meth:`to_dict`; names that are not known are left out."""
         known: Dict[str, Any] = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+        known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
+        return cls(**known)
 
     def warned(self, *warnings: str) -> Notes:
         """With further warnings."""
