@@ -93,10 +93,10 @@ class TrainConfig:
         epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
         lr: Learning rate of Adam.
         weight_decay: L2 penalty on all parameters.
-        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved after
-            10 epochs without a better validation metric).
+        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved at the
+            first evaluation that is more than 10 epochs after the best one or after the last halving).
         clip_norm: Largest norm of the gradients. None: no clipping.
-        patience: Stop after this many epochs without a better validation metric. None: never.
+        patience: Stop at the first evaluation that is this many epochs or more after the best one. None: never.
         precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
             tells rounding from mistakes.
         batch_size: Training nodes per batch. None: 1,024 when sampled.
