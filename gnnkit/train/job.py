@@ -15,6 +15,7 @@ from torch.optim import Adam
 
 from gnnkit.backends import Backend, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
@@ -31,9 +32,6 @@ from gnnkit.train.state import StateKeeper
 
 if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer
-
-_CHECKED_VALUES = 1 << 28
-"""Values of an array up to which the Trainer looks at all for NaN and infinity; those of larger ones are sampled."""
 
 
 @dataclass
@@ -66,7 +64,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
     """
-    check_graph(graph, most_values=_CHECKED_VALUES)
+    check_graph(graph, most_values=MOST_CHECKED)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)
     backend = _backend(trainer, model)

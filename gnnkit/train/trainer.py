@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 from gnnkit.backends import Backend, backends
-from gnnkit.data import Graph, describe_data
+from gnnkit.data import Graph, describe_data, summarize
 from gnnkit.devices import Device, devices
 from gnnkit.nn import GNN, restored_generator
 from gnnkit.train.callbacks import Callback, ProgressBar
@@ -111,14 +111,14 @@ class Trainer:
         with TRAINING:
             job = prepare_job(self, model, graph)
             try:
-                return self._fit(job, earlier, resume)
+                return self._fit(job, graph, earlier, resume)
             finally:
                 job.device.close()
 
-    def _fit(self, job: Job, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
+    def _fit(self, job: Job, graph: Graph, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
         callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None or earlier is not None:
-            job.facts = _facts(job)
+            job.facts = {**_facts(job), "data_summary": summarize(graph)}
             every = job.config.save_every
             job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
