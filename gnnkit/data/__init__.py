@@ -16,7 +16,9 @@ from gnnkit.data.fingerprint import (
     part_fingerprints,
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.notes import Notes, log_warnings, summarize
+from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.transforms import (
     add_self_loops,
     gcn_norm,
@@ -37,6 +39,7 @@ __all__ = [
     "Notes",
     "add_nodes",
     "add_self_loops",
+    "check_classes",
     "check_graph",
     "check_same_data",
     "data_differences",
@@ -53,9 +56,12 @@ __all__ = [
     "log_warnings",
     "normalize_features",
     "part_fingerprints",
+    "pick_masks",
+    "pick_split",
     "prepare_graph",
     "random_split",
     "remove_self_loops",
+    "renumber_classes",
     "summarize",
     "to_networkx",
     "to_pandas",

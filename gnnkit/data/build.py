@@ -17,13 +17,13 @@ from gnnkit.data.arrays import (
     as_floats,
     as_graph_labels,
     as_integers,
-    as_labels,
     as_named,
     as_splits,
     as_tensor,
 )
 from gnnkit.data.check import check_edge_range, check_finite, check_graph, check_indptr, check_rows
 from gnnkit.data.graph import Graph, expand_indptr
+from gnnkit.data.labels import as_labels, check_classes
 from gnnkit.data.notes import Notes
 from gnnkit.errors import DataError
 
@@ -58,7 +58,7 @@ def from_edge_index(
             largest id plus one.
         x: Node features. Shape [N, F]. Floating point keeps its dtype; integers and booleans become float32.
         y: Labels. Shape [N] or [N, 1]: classes, stored as int64. Shape [N, C]: multi-label 0/1, stored as float32.
-            NaN and -100 mean that a label is missing.
+            NaN, -1 and -100 mean that a label is missing, and so does 255 in uint8.
         edge_weight: One weight per edge. Shape [E].
         edge_attr: Edge features. Shape [E, D].
         splits: Node ids or boolean masks by name: "train", "valid" (or "val", "validation"), "test".
@@ -104,11 +104,14 @@ def from_edge_index(
         return tensor[order]
 
     more = as_named(edge_data, "edge_data")
+    labels = as_labels(y)
+    if labels is not None and labels.ndim == 1 and not class_names:
+        check_classes(labels)
     graph = Graph(
         indptr=indptr,
         indices=indices,
         x=as_floats(x, "x"),
-        y=as_labels(y),
+        y=labels,
         edge_weight=arranged(as_floats(edge_weight, "edge_weight"), "edge_weight"),
         edge_attr=arranged(as_floats(edge_attr, "edge_attr"), "edge_attr"),
         splits=as_splits(splits, nodes),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.build import from_csc
-from gnnkit.data.graph import IGNORED_LABEL, Graph
+from gnnkit.data.graph import Graph
 from gnnkit.errors import DataError, NotInstalledError
 
 DESCRIPTION = "gnnkit"
@@ -169,32 +169,6 @@ def restore(values: Any, layout: Mapping[str, Any]) -> Tensor:
     dtype = getattr(torch, layout["dtype"])
     rows = torch.tensor(values, dtype=dtype)
     return rows.reshape(len(values), *layout["shape"])
-
-
-def encode_classes(labels: Sequence[Any], class_names: Sequence[str]) -> Tuple[Any, Tuple[str, ...]]:
-    """Turn labels that are names into classes.
-
-    Args:
-        labels: One label per node; None for a missing one.
-        class_names: Names in the order of their classes. Empty to number the names found in sorted order.
-
-    Returns:
-        Class of every node (-100 for a missing one) and the names of the classes; labels that are not names come back
-        as they are, with None as NaN.
-
-    Raises:
-        DataError: A label is not among the names, or only some labels are names.
-    """
-    found = {label for label in labels if isinstance(label, str)}
-    if not found:
-        return [float("nan") if label is None else label for label in labels], tuple(class_names)
-    names = tuple(class_names) or tuple(sorted(found))
-    numbers: Dict[Any, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = IGNORED_LABEL
-    for row, label in enumerate(labels):
-        if label not in numbers:
-            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(names)}.", row=row)
-    return [numbers[label] for label in labels], names
 
 
 def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor]]:

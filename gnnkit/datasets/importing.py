@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from gnnkit.data import SPLITS, Graph, check_graph
-from gnnkit.data.arrays import as_labels, as_splits
+from gnnkit.data.arrays import as_splits
 from gnnkit.data.check import check_finite
+from gnnkit.data.labels import as_labels
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.edge_files import open_npy, read_edges
 from gnnkit.datasets.files import PathLike
