@@ -125,3 +125,7 @@ class BatchOverflowError(PipelineError):
     def __init__(self, message: str, excess: Mapping[str, int]) -> None:
         super().__init__(message)
         self.excess = dict(excess)
+
+
+class TrainingError(GnnkitError):
+    """Training produced numbers that are NaN or infinite; the message says where, and what to do."""

@@ -7,6 +7,7 @@ where ``gnnkit run --help-config`` takes it.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
@@ -49,7 +50,7 @@ def make_options(cls: Type[T], values: Mapping[str, Any], owner: str, **fixed: A
 
     Raises:
         UnknownNameError: There is no such option.
-        ConfigError: A value has the wrong type.
+        ConfigError: A value has the wrong type, or is NaN or infinite.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -66,7 +67,66 @@ def make_options(cls: Type[T], values: Mapping[str, Any], owner: str, **fixed: A
         if not _fits(value, hints[name]):
             expected = " or ".join(_name(kind) for kind in _members(hints[name]))
             raise ConfigError(f"Option {name!r} of {owner} is {value!r}, expected {expected}.")
+    check_numbers(values, f"Option of {owner}: ")
     return cls(**fixed, **values)
+
+
+def check_numbers(values: Mapping[str, Any], owner: str = "") -> None:
+    """Refuse settings that are NaN or infinite, in lists and sections, too.
+
+    Args:
+        values: Settings by name.
+        owner: What messages put before a name: ``"train."``.
+
+    Raises:
+        ConfigError: One is.
+
+    Example:
+        >>> check_numbers({"lr": float("nan")}, "train.")
+        Traceback (most recent call last):
+        gnnkit.errors.ConfigError: train.lr is nan, expected a finite number.
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            check_numbers(value, f"{owner}{name}.")
+        elif isinstance(value, (list, tuple)):
+            check_numbers({f"{name}[{place}]": item for place, item in enumerate(value)}, owner)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{owner}{name} is {value}, expected a finite number.")
+
+
+def check_types(record: Any) -> None:
+    """Refuse fields of a dataclass whose values are not of the declared types, NaN and infinity among them.
+
+    Args:
+        record: An instance.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    hints = get_type_hints(type(record))
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if not _fits(value, hints[item.name]):
+            expected = " or ".join(_WORDS.get(kind, _name(kind)) for kind in _members(hints[item.name]))
+            raise ConfigError(f"{item.name} is {value!r}, expected {expected}.")
+    check_numbers(vars(record))
+
+
+_WORDS: Mapping[Any, str] = {int: "one whole number", float: "one number", str: "a word", bool: "True or False"}
+
+
+def plain_value(value: Any) -> Any:
+    """Numbers and lists of NumPy and torch as Python's own; anything else as it is.
+
+    Example:
+        >>> import numpy
+        >>> plain_value(numpy.int64(3)), plain_value(numpy.array([5, 5])), plain_value("cat")
+        (3, [5, 5], 'cat')
+    """
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def describe_options(cls: Type[Any], leave_out: Sequence[str] = ()) -> List[Option]:
@@ -101,6 +161,8 @@ def _fits(value: Any, hint: Any) -> bool:
     for member in _members(hint):
         kind = getattr(member, "__origin__", member)
         if type(value) is kind or (kind is float and type(value) is int):
+            return True
+        if isinstance(kind, type) and issubclass(kind, Mapping) and isinstance(value, Mapping):
             return True
     return False
 

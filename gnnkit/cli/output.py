@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 import sys
 from typing import Any, Callable, List, Mapping, NoReturn, Sequence, TypeVar
 
 import typer
 
 from gnnkit.errors import GnnkitError
+from gnnkit.strict_json import to_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,15 +41,7 @@ def _stop(message: str, code: int) -> NoReturn:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """One line of JSON on standard output; numbers that JSON lacks become null."""
-    print(json.dumps({key: _plain(value) for key, value in values.items()}), flush=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    print(to_json(values), flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[List[str]]) -> None:

@@ -70,9 +70,11 @@ def train(
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
+    from gnnkit.data import summarize
     from gnnkit.train import new_run_dir
 
     trainer, net, graph = make_trainer(config, initial=resume is None)
+    print_table("Data", ["", ""], [[topic, words] for topic, words in summarize(graph).items() if topic != "warnings"])
     if check is not None:
         check(net, graph)
     if trainer.run_dir is None and keep:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
+from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.message_passing import MessageOps, is_own_layer, make_layer, own_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
@@ -77,7 +78,7 @@ class GNN(nn.Module):
         self.spec = spec
         self.backend = backend
         self.seed = seed
-        with torch.random.fork_rng(devices=[]):  # The layers' own initial weights are drawn and thrown away.
+        with forked_generator():  # The layers' own initial weights are drawn and thrown away.
             self._build()
         self.reset_parameters(seed)
 
@@ -191,7 +192,7 @@ class GNN(nn.Module):
         """Layers by name start as their constructor says, with random numbers of the seed and the layer."""
         values: Dict[str, Tensor] = {}
         for i in range(self.num_layers if self.spec.has_named_layers else 0):
-            with torch.random.fork_rng(devices=[]):
+            with forked_generator():
                 torch.manual_seed(name_seed(f"convs.{i}", seed))
                 state = self._conv(self.spec.conv_spec(i)).state_dict()
             values.update({f"convs.{i}.{name}": value for name, value in state.items()})

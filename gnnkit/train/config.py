@@ -6,7 +6,7 @@ ones. Later layers win: defaults, the model's preset, the file, flags, ``key=val
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import PRESETS, ModelSpec, Preset
+from gnnkit.options import check_numbers, plain_value
 from gnnkit.tasks import TASKS, NodeClassification
 from gnnkit.train.files import read_yaml
 
@@ -93,10 +94,10 @@ class TrainConfig:
         epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
         lr: Learning rate of Adam.
         weight_decay: L2 penalty on all parameters.
-        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved after
-            10 epochs without a better validation metric).
+        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved at the
+            first evaluation that is more than 10 epochs after the best one or after the last halving).
         clip_norm: Largest norm of the gradients. None: no clipping.
-        patience: Stop after this many epochs without a better validation metric. None: never.
+        patience: Stop at the first evaluation that is this many epochs or more after the best one. None: never.
         precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
             tells rounding from mistakes.
         batch_size: Training nodes per batch. None: 1,024 when sampled.
@@ -198,10 +199,23 @@ class TrainConfig:
         if self.eval_batch_size is None:
             values["eval_batch_size"] = (values["batch_size"] or 1024) if values["evaluation"] == "sampled" else 4096
         config = TrainConfig(**values)
-        config._check(num_layers)
+        config.check()
+        for name in ("fanouts", "eval_fanouts"):
+            fanouts = getattr(config, name)
+            if fanouts is not None and len(fanouts) != num_layers:
+                raise ConfigError(
+                    f"{name} is {list(fanouts)}: {len(fanouts)} fan-outs for a model of {num_layers} layers. "
+                    "Give one for each layer, seeds first."
+                )
         return config
 
-    def _check(self, num_layers: int) -> None:
+    def check(self) -> None:
+        """Check everything that needs no model and no device.
+
+        Raises:
+            ConfigError: A value cannot be used, or values contradict each other.
+        """
+        check_numbers(vars(self), "train.")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
@@ -214,17 +228,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise ConfigError(f"{name} is {value}, expected at least {smallest}.")
-        if self.lr <= 0:
-            raise ConfigError(f"lr is {self.lr}, expected a positive number.")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is {value}, expected a positive number{_POSITIVE[name]}.")
         if not 0 <= self.overflow_rate < 1:
             raise ConfigError(f"overflow_rate is {self.overflow_rate}, expected a share from 0 up to below 1.")
-        for name in ("fanouts", "eval_fanouts"):
-            fanouts = getattr(self, name)
-            if fanouts is not None and len(fanouts) != num_layers:
-                raise ConfigError(
-                    f"{name} is {list(fanouts)}: {len(fanouts)} fan-outs for a model of {num_layers} layers. "
-                    "Give one for each layer, seeds first."
-                )
 
 
 _CHOICES: Mapping[str, Sequence[str]] = {
@@ -232,12 +241,12 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
     "overflow": ("carry", "error"),
-    "evaluation": ("full", "layerwise", "sampled"),
+    "evaluation": ("auto", "full", "layerwise", "sampled"),
 }
+_POSITIVE: Mapping[str, str] = {"lr": "", "clip_norm": "; null turns clipping off"}
 _SMALLEST: Mapping[str, float] = {
     "epochs": 1,
     "weight_decay": 0,
-    "clip_norm": 0,
     "patience": 1,
     "batch_size": 1,
     "num_threads": 0,
@@ -293,12 +302,14 @@ def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
 
     Raises:
         UnknownNameError: A setting or a task that does not exist.
-        ConfigError: A value of the wrong type.
+        ConfigError: A value that cannot be used.
     """
     preset = PRESETS[model].train if model in PRESETS else {}
-    layers = [dict(preset), _task_preset(settings.get("task"), "train"), dict(settings)]
-    merged = _merge(OmegaConf.structured(TrainConfig), layers)
-    return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    given = {name: plain_value(value) for name, value in settings.items()}
+    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
+    config: TrainConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    config.check()
+    return config
 
 
 def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, Any]:
@@ -348,7 +359,11 @@ def load_config(
         {"model": dict(defaults.model), "train": dict(defaults.train)},
         {section: _task_preset(user.train.task, section) for section in ("model", "train")},
     ]
-    return OmegaConf.to_object(_merge(OmegaConf.structured(RunConfig), [*presets, *layers]))  # type: ignore[return-value]
+    merged = _merge(OmegaConf.structured(RunConfig), [*presets, *layers])
+    config: RunConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    check_numbers(asdict(config))
+    config.train.check()
+    return config
 
 
 def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 import gnnkit
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
+from gnnkit.strict_json import to_json
 from gnnkit.train.callbacks import Callback
 from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
 from gnnkit.train.files import read_yaml, write_text
@@ -74,7 +75,7 @@ class RunFolder(Callback):
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record.to_dict()) + "\n")
+            file.write(to_json(record.to_dict()) + "\n")
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
@@ -96,7 +97,7 @@ class RunFolder(Callback):
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        write_text(self.path / MANIFEST, json.dumps(self._manifest, indent=2) + "\n")
+        write_text(self.path / MANIFEST, to_json(self._manifest, indent=2) + "\n")
 
 
 @dataclass(frozen=True)

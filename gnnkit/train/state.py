@@ -33,7 +33,7 @@ from gnnkit.train.checkpoint import (
 )
 from gnnkit.train.config import TrainConfig
 from gnnkit.train.history import EpochRecord
-from gnnkit.train.progress import Progress
+from gnnkit.train.progress import Progress, is_out_of_patience
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
@@ -267,7 +267,7 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
     check_same_data(state.facts["data"], data, fix)
     if state.epoch >= (config.epochs or 0):
         raise ConfigError(f"All {config.epochs} epochs are done: the run is at {state.epoch}. Give more with --epochs.")
-    if config.patience is not None and state.epoch - state.best_epoch >= config.patience:
+    if is_out_of_patience(state.history, state.best_epoch, config.patience):
         raise ConfigError(
             f"The run stopped early: {state.epoch - state.best_epoch} epochs without a better validation metric, "
             f"train.patience is {config.patience}. Give more, or train.patience=null."
