@@ -17,7 +17,7 @@ from gnnkit.data.fingerprint import (
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.labels import check_classes, renumber_classes
-from gnnkit.data.notes import Notes, log_warnings, summarize
+from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.transforms import (
     add_self_loops,
@@ -67,4 +67,5 @@ __all__ = [
     "to_pandas",
     "to_scipy",
     "to_undirected",
+    "warn_one_way",
 ]

@@ -116,4 +116,4 @@ def as_splits(splits: Optional[Mapping[str, Any]], num_nodes: int) -> Dict[str, 
 
 def as_named(data: Optional[Mapping[str, Any]], field: str) -> Dict[str, Tensor]:
     """Read ``node_data`` or ``edge_data``; dtypes stay as they are."""
-    return {name: as_tensor(value, f"{field}[{name!r}]") for name, value in (data or {}).items()}
+    return {str(name): as_tensor(value, f"{field}[{name!r}]") for name, value in (data or {}).items()}
