@@ -23,10 +23,10 @@ def compare(what: str, received: Tensor, expected: Tensor, tolerance: float) -> 
     largest = float(difference.max())
     if largest > tolerance * max(1.0, float(expected.abs().max())):
         place = tuple(int(i) for i in (difference == largest).nonzero()[0])
-        raise AssertionError(
-            f"{what} is {float(received[place]):.6g}{f' at {list(place)}' if place else ''}, "
-            f"expected {float(expected[place]):.6g}."
-        )
+        ours, theirs = float(received[place]), float(expected[place])
+        digits = 6 if f"{ours:.6g}" != f"{theirs:.6g}" else 16
+        where = f" at {list(place)}" if place else ""
+        raise AssertionError(f"{what} is {ours:.{digits}g}{where}, expected {theirs:.{digits}g}.")
 
 
 def compare_states(received: Mapping[str, Tensor], expected: Mapping[str, Tensor], when: str, tolerance: float) -> None:

@@ -274,15 +274,16 @@ class StepChecks(DeviceBase):
             of_size = dict(zip(sorted(set(sizes)), batches_of_sizes(model, device, sorted(set(sizes)))))
             step, optimizer = self.training_step(device, model), SGD(reference.parameters(), lr=0.1)
             for i, size in enumerate(sizes):
+                where = f"step {i + 1}, on a batch of {size} targets"
                 result = step(device.put(of_size[size]))
                 device.synchronize()
                 loss, _ = plain_step(reference, optimizer, of_size[size])
-                what = f"the loss of step {i + 1}, on a batch of {size} targets"
-                compare(what, result.loss.reshape(()), torch.tensor(loss), 1e-3)
+                compare(f"the loss of {where}", result.loss.reshape(()), torch.tensor(loss), 1e-3)
                 assert result.num_targets == size, f"num_targets of a batch of {size} is {result.num_targets}."
-            step.pull()
-            when = f"after {len(sizes)} steps"
-            compare_states(model.canonical_state(), reference.canonical_state(), when, 1e-3)
+                if i < 4 or i == len(sizes) - 1:
+                    step.pull()
+                    expected = reference.canonical_state()
+                    compare_states(model.canonical_state(), expected, f"after {where}", 1e-3)
 
 
 def _names(batch: Batch) -> List[str]:
