@@ -17,13 +17,16 @@ from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, O
 import numpy as np
 import torch
 
-from gnnkit.data import SPLITS, Graph, check_graph
+from gnnkit.data import SPLITS, Graph, Notes, check_graph, log_warnings
 from gnnkit.data.arrays import as_splits
 from gnnkit.data.check import check_finite
-from gnnkit.data.labels import as_labels
+from gnnkit.data.labels import as_labels, check_classes
+from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.edge_files import open_npy, read_edges
 from gnnkit.datasets.files import PathLike
+from gnnkit.datasets.folder_labels import read_label_column, read_labels
+from gnnkit.datasets.folder_nodes import Choices, Found, NodeTable, column_roles
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError
 
@@ -35,6 +38,7 @@ MAX_NODES = (1 << 31) - 1
 
 _LEAST_MEMORY = 1 << 16
 _MOST_FILES = 64
+_BYTES_TO_LOOK = 32  # for an edge, while it is looked at whether hardly any has its reverse
 _HEADER_BYTES = 128
 
 
@@ -106,7 +110,10 @@ def import_graph(
         for name, ids in parts.splits.items():
             entries["splits"][name] = write_array(temporary / f"{name}.npy", ids)
         write_meta(temporary, entries, replace(parts, name=target.name))
-    return load_graph(target)
+    graph = load_graph(target)
+    if not undirected and _BYTES_TO_LOOK * graph.num_edges <= memory:
+        graph = warn_one_way(graph, "import them with undirected=True (--undirected)")
+    return log_warnings(graph)
 
 
 def _check_call(
@@ -144,6 +151,7 @@ class _Nodes:
     y: Optional[np.ndarray]
     ids: Optional[np.ndarray]
     class_names: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
 
     @classmethod
     def open(cls, features: Optional[PathLike], labels: Optional[PathLike]) -> _Nodes:
@@ -162,17 +170,21 @@ class _Nodes:
         return nodes
 
     def _read_labels(self, file: Path) -> None:
-        from gnnkit.datasets.folder import class_numbers
-
+        found, choices = Found(), Choices()
         if file.suffix == ".npy":
-            self.y = read_array(file)
-            return
-        table = read_table(file)
-        table.require("label")
-        self.y, names = class_numbers(table)
-        self.class_names = tuple(names)
-        if "id" in table.columns:
-            self.ids = table.numbers("id").astype(np.int64)
+            labels = read_labels({"labels": file}, NodeTable(), choices, found)
+        else:
+            table = read_table(file)
+            roles = column_roles(table, ("id", "label"), {})
+            if "label" not in roles:
+                table.require("label")
+            labels = read_label_column(table, roles["label"], choices, found)
+            if "id" in roles:
+                self.ids = table.numbers(roles["id"]).astype(np.int64)
+        if labels.values:
+            raise DatasetError(f"{file} holds numbers to regress, expected classes. Put them into a few classes first.")
+        self.y, self.class_names = labels.y, labels.names
+        self.warnings = tuple(found.warnings)
 
     @property
     def count(self) -> Optional[int]:
@@ -189,7 +201,10 @@ class _Nodes:
             y = as_labels(self._spread(num_nodes))
             read = as_splits({name: read_array(Path(file)) for name, file in splits.items()}, num_nodes)
             bare = torch.zeros(num_nodes + 1, dtype=torch.int64)
-            graph = Graph(bare, bare[:0], y=y, splits=read, class_names=self.class_names)
+            if y is not None and y.ndim == 1 and not self.class_names:
+                check_classes(y)
+            notes = Notes(warnings=self.warnings)
+            graph = Graph(bare, bare[:0], y=y, splits=read, class_names=self.class_names, notes=notes)
             check_graph(graph)
         except DataError as error:
             place = self.labels if error.field == "y" else ", ".join(str(file) for file in splits.values())
