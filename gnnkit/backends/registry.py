@@ -8,7 +8,7 @@ from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
 from gnnkit.data import Graph
 from gnnkit.errors import BrokenPluginError, DataError, NotInstalledError
-from gnnkit.nn import GNN, MessagePassing, ModelSpec, model_spec
+from gnnkit.nn import GNN, MessagePassing, ModelSpec, copied, model_spec
 from gnnkit.registry import Registry
 
 backends: Registry[Backend] = Registry(
@@ -91,10 +91,9 @@ def build_model(
 
 
 def move_model(model: GNN, backend: Backend) -> GNN:
-    """A copy of a model with the same weights, of the same type, on another backend or on the same one."""
-    moved = GNN(model.spec, backend, model.seed)
-    first = next(model.parameters(), None)
-    if first is not None:
-        moved.to(first.dtype)
-    moved.load_canonical(model.canonical_state())
-    return moved.train(model.training)
+    """A copy of a model with the same weights, of the same type, on another backend or on the same one.
+
+    Raises:
+        ConfigError: The model has what cannot move to another backend: a class, a module or a hook of one's own.
+    """
+    return copied(model, backend)

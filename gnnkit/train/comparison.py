@@ -14,7 +14,7 @@ from gnnkit.backends import Backend, load_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn import GNN, ModelSpec, check_rebuildable, freeze_alike
 from gnnkit.tasks import Task
 from gnnkit.train.config import TrainConfig, train_config
 from gnnkit.train.equivalence import Equivalence, equivalence_test
@@ -156,6 +156,7 @@ def compare(
     if seeds < 1 or epochs < 0 or (seeds > 1 and epochs == 0):
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
     check_graph(graph)
+    check_rebuildable(model, "compared")
     loaded = [load_backend(choice) if isinstance(choice, str) else choice for choice in backends]
     config = train_config(model.spec.conv, settings).resolved(model.num_layers)
     task = make_task(graph, config)
@@ -237,6 +238,7 @@ class _Work:
         start = GNN(spec, backend, model.seed + number)
         if number == 0:
             start.load_canonical(model.canonical_state())
+        freeze_alike(model, start)
         trainer = Trainer(
             backend,
             device,

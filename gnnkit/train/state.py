@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
@@ -237,7 +237,9 @@ def read_state(run: Union[str, Path]) -> TrainState:
     )
 
 
-def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig) -> None:
+def check_resumable(
+    state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig, frozen: Sequence[str] = ()
+) -> None:
     """Refuse to go on from a state whose parameters fit but that belongs to something else, or is at its end.
 
     Args:
@@ -245,9 +247,10 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         spec: The model that is to go on.
         data: What :func:`gnnkit.data.describe_data` says about the data.
         config: Resolved settings.
+        frozen: Canonical names of the parameters that are not to be trained.
 
     Raises:
-        CheckpointError: Another task, or another architecture, whose differences are listed.
+        CheckpointError: Another task, other frozen parameters, or another architecture, whose differences are listed.
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
@@ -263,6 +266,12 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
+    before = state.facts.get("frozen", [])
+    if set(before) != set(frozen):
+        was, now = (", ".join(names) or "none" for names in (before, frozen))
+        raise CheckpointError(
+            f"Parameters frozen in the run: {was}; now: {now}. Freeze the same parameters (requires_grad_(False)), or start a new run from its weights."
+        )
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
     check_same_data(state.facts["data"], data, fix)
     if state.epoch >= (config.epochs or 0):
