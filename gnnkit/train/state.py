@@ -270,8 +270,8 @@ def check_resumable(
     if set(before) != set(frozen):
         was, now = (", ".join(names) or "none" for names in (before, frozen))
         raise CheckpointError(
-            f"Parameters frozen in the run: {was}; now: {now}. Freeze the same ones (requires_grad_(False)), or start a "
-            "new run from its weights."
+            f"Parameters frozen in the run: {was}; now: {now}. Freeze the same ones (requires_grad_(False)), or start "
+            "a new run from its weights."
         )
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
     check_same_data(state.facts["data"], data, fix)
