@@ -10,6 +10,7 @@ from gnnkit.nn.copying import (
     has_own_forward,
     rebuilt,
 )
+from gnnkit.nn.effects import idle_model_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
 from gnnkit.nn.gnn import GNN, ConvLibrary, check_named_layer
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
@@ -47,6 +48,7 @@ __all__ = [
     "frozen_parameters",
     "has_own_forward",
     "held_generator",
+    "idle_model_settings",
     "initial_value",
     "layer_path",
     "model_spec",

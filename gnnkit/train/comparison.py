@@ -16,12 +16,13 @@ from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, TrainingError
 from gnnkit.nn import GNN, ModelSpec, check_rebuildable, freeze_alike
 from gnnkit.tasks import Task
-from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.config import train_config
 from gnnkit.train.equivalence import Equivalence, equivalence_test
 from gnnkit.train.history import RunResult
 from gnnkit.train.loaders import make_task, training_loader
 from gnnkit.train.memory import PeakMemory
 from gnnkit.train.parity import Difference, Trace, differences, first_outside, trace
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.tolerances import Tolerance, tolerance_for
 from gnnkit.train.trainer import Trainer
 

@@ -25,10 +25,11 @@ from gnnkit.tasks import LossModule, Task
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.callbacks import Callback
 from gnnkit.train.capabilities import check_capabilities
-from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.config import train_config
 from gnnkit.train.inference import Inference, make_inference
 from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.state import StateKeeper
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gnnkit.backends import Backend, move_model
 from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, Step
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn import GNN, ModelSpec, idle_model_settings
 from gnnkit.train.checkpoint import (
     LAST,
     STATE_FORMAT,
@@ -31,9 +31,9 @@ from gnnkit.train.checkpoint import (
     read_model_header,
     with_prefix,
 )
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.history import EpochRecord
 from gnnkit.train.progress import Progress, is_out_of_patience
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ def check_resumable(
         ConfigError: All epochs have been trained, or patience was at its end.
     """
     mine, theirs = spec.to_dict(), state.spec.to_dict()
-    free = ("dropout", "input_dropout", "attention_dropout")
+    free = {"dropout", "input_dropout", "attention_dropout", *idle_model_settings(spec)}
     differences = [
         f"{name} is {mine[name]!r}, in the checkpoint {theirs.get(name)!r}"
         for name in mine

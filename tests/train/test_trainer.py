@@ -73,8 +73,12 @@ def test_training_leaves_the_model_and_the_global_random_state_alone() -> None:
 def test_layerwise_sampled_and_full_inference_agree(backend, model: str, jumping_knowledge: str) -> None:
     settings = {"norm": "batch", "residual": True, "jumping_knowledge": jumping_knowledge}
     results = [
-        fit(backend, model, epochs=2, evaluation=evaluation, eval_batch_size=50, model_settings=settings)
-        for evaluation in ("full", "layerwise", "sampled")  # Without fan-outs, sampling takes all neighbours.
+        fit(backend, model, epochs=2, evaluation=evaluation, model_settings=settings, **batches)
+        for evaluation, batches in (
+            ("full", {}),
+            ("layerwise", {"eval_batch_size": 50}),
+            ("sampled", {"eval_batch_size": 50}),
+        )  # Without fan-outs, sampling takes all neighbours.
     ]
     for result in results[1:]:
         assert result.valid["accuracy"] == pytest.approx(results[0].valid["accuracy"])
