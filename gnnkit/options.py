@@ -116,6 +116,22 @@ def check_types(record: Any) -> None:
 _WORDS: Mapping[Any, str] = {int: "one whole number", float: "one number", str: "a word", bool: "True or False"}
 
 
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number of Python, NumPy or torch.
+
+    Args:
+        name: What messages call it.
+        value: Anything.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    plain = plain_value(value)
+    if type(plain) is not int:
+        raise ConfigError(f"{name} is {value!r}, expected {_WORDS[int]}.")
+    return plain
+
+
 def settle_idle(
     values: Mapping[str, Any],
     defaults: Mapping[str, Any],

@@ -116,7 +116,7 @@ class RunConfig:
     tensorboard: bool = False
 
 
-_SECTIONS = ("model", "train")
+_SETTLED = ("model", "train")
 """Sections with settings that have no effect on some models and trainings."""
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
-from gnnkit.backends import Backend, load_backend, move_model
+from gnnkit.backends import Backend, as_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, prepare_graph
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import ConfigError, DataError
@@ -70,6 +70,9 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
     """
+    if not isinstance(model, GNN):
+        problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
+        raise ConfigError(f"Received {problem}, expected fit(model, graph) with a model of gnnkit.build_model.")
     check_graph(graph, most_values=_CHECKED_VALUES)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)
@@ -158,9 +161,7 @@ def _backend(trainer: Trainer, model: GNN) -> Backend:
     if trainer.backend is None:
         assert isinstance(model.backend, Backend)
         return model.backend
-    if isinstance(trainer.backend, str):
-        return load_backend(trainer.backend, trainer.backend_options)
-    return trainer.backend
+    return as_backend(trainer.backend, trainer.backend_options)
 
 
 def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:

@@ -11,11 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
+import torch
+
 from gnnkit.backends import Backend, backends
 from gnnkit.data import Graph, describe_data
-from gnnkit.devices import Device, devices
+from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, frozen_parameters, restored_generator
+from gnnkit.options import whole_number
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.history import RunResult
@@ -33,7 +36,7 @@ class Trainer:
 
     Args:
         backend: Name of a backend, or one that is loaded. None keeps the model's.
-        device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
+        device: Name of a device, one that is loaded, or torch's; "auto" takes the best that is ready.
         backend_options: Settings of the backend itself, for one given by name.
         device_options: Settings of the device itself, for one given by name.
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
@@ -45,6 +48,7 @@ class Trainer:
 
     Raises:
         UnknownNameError: A setting that does not exist.
+        ConfigError: A value that cannot be used, or a setting that has no effect beside the others.
 
     Example:
         >>> import gnnkit
@@ -58,7 +62,7 @@ class Trainer:
     def __init__(
         self,
         backend: Union[str, Backend, None] = None,
-        device: Union[str, Device] = "auto",
+        device: Union[str, torch.device, Device] = "auto",
         *,
         backend_options: Optional[Mapping[str, Any]] = None,
         device_options: Optional[Mapping[str, Any]] = None,
@@ -71,10 +75,10 @@ class Trainer:
     ) -> None:
         train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
         self.backend = backend
-        self.device = device
+        self.device: Union[str, Device] = device if isinstance(device, Device) else device_name(device)
         self.backend_options = dict(backend_options or {})
         self.device_options = dict(device_options or {})
-        self.seed = seed
+        self.seed = whole_number("seed", seed)
         self.run_dir = None if run_dir is None else Path(run_dir)
         self.callbacks = list(callbacks)
         self.progress = progress
