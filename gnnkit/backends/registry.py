@@ -9,6 +9,7 @@ from gnnkit.backends.base import Backend
 from gnnkit.data import Graph, expect_graph
 from gnnkit.errors import BrokenPluginError, ConfigError, DataError, NotInstalledError
 from gnnkit.nn import GNN, PRESETS, MessagePassing, ModelSpec, copied, model_spec
+from gnnkit.options import whole_number
 from gnnkit.registry import Registry
 
 backends: Registry[Backend] = Registry(
@@ -94,7 +95,7 @@ def build_model(
                 raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")
             out_channels = graph.num_classes
         model = model_spec(model, graph.num_features, out_channels, **settings)
-    return GNN(model, as_backend(backend), seed)
+    return GNN(model, as_backend(backend), whole_number("seed", seed))
 
 
 def as_backend(backend: Union[str, Backend], options: Optional[Mapping[str, Any]] = None) -> Backend:

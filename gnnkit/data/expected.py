@@ -29,9 +29,9 @@ def expect_graph(obj: Any) -> Graph:
         DataError: It is no graph; the message says how it becomes one.
 
     Example:
-        >>> expect_graph("cora")
+        >>> expect_graph("cora")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        gnnkit.errors.DataError: Bad data in graph: received 'cora', expected a gnnkit.Graph. Convert it: gnnkit.load_dataset('cora').
+        gnnkit.errors.DataError: ... received 'cora', expected a gnnkit.Graph. Convert it: gnnkit.load_dataset('cora').
     """
     if isinstance(obj, Graph):
         return obj

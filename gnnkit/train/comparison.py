@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from gnnkit.backends import Backend, load_backend
+from gnnkit.backends import Backend, as_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, TrainingError
@@ -162,7 +162,7 @@ def compare(
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
     check_graph(graph)
     check_rebuildable(model, "compared")
-    loaded = [load_backend(choice) if isinstance(choice, str) else choice for choice in backends]
+    loaded = [as_backend(choice) for choice in backends]
     config = train_config(model.spec.conv, settings).resolved(model.num_layers)
     task = make_task(graph, config)
     operation, tolerance = tolerance_for(model.spec, config.precision)
