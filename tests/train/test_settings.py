@@ -214,6 +214,10 @@ def test_settings_of_a_training_are_refused_where_they_change_nothing(name: str)
         assert getattr(load_config(flags={"train": {**context, name: value}}).train, name) == value
 
 
+def test_no_threads_are_right_for_a_whole_graph() -> None:
+    assert load_config(overrides=["train.num_threads=0"]).train.num_threads == 0
+
+
 @pytest.mark.parametrize("how", [{}, SAMPLED, {"evaluation": "sampled"}, {"task": "unsupervised"}], ids=str)
 def test_recorded_settings_are_taken_as_they_are(tmp_path, how: dict) -> None:
     graph = communities(60)

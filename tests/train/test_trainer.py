@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -285,3 +287,16 @@ def test_a_failing_stage_names_its_batch() -> None:
 
     with pytest.raises(PipelineError, match=r"Batch 3 .*cannot lower this"):
         fit(Failing(), num_threads=1, **SAMPLED)
+
+
+def test_what_computes_metrics_is_imported_before_the_clock_starts() -> None:
+    code = """
+import sys, gnnkit.train
+class Sees(gnnkit.train.Callback):
+    def on_start(self, *rest):
+        print("sklearn.metrics" in sys.modules)
+graph = gnnkit.load_dataset("karate")
+gnnkit.Trainer(epochs=1, callbacks=[Sees()], progress=False).fit(gnnkit.build_model("gcn", graph), graph)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
