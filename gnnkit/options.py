@@ -10,7 +10,7 @@ import inspect
 import math
 import re
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
 
 from gnnkit.errors import ConfigError, UnknownNameError
 
@@ -114,6 +114,57 @@ def check_types(record: Any) -> None:
 
 
 _WORDS: Mapping[Any, str] = {int: "one whole number", float: "one number", str: "a word", bool: "True or False"}
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number of Python, NumPy or torch.
+
+    Args:
+        name: What messages call it.
+        value: Anything.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    plain = plain_value(value)
+    if type(plain) is not int:
+        raise ConfigError(f"{name} is {value!r}, expected {_WORDS[int]}.")
+    return plain
+
+
+def settle_idle(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    idle: Mapping[str, str],
+    given: Collection[str],
+    owner: str = "",
+) -> Dict[str, Any]:
+    """Settings with their defaults in place of those that have no effect.
+
+    Args:
+        values: All settings by name.
+        defaults: Their defaults.
+        idle: What the settings are for that have no effect here, by name.
+        given: Names of the settings that the user gave.
+        owner: What messages put before a name: ``"model."``.
+
+    Raises:
+        ConfigError: The user gave one, and another value than its default.
+
+    Example:
+        >>> settle_idle({"heads": 3}, {"heads": 1}, {"heads": "'gat'"}, given=["heads"])
+        Traceback (most recent call last):
+        gnnkit.errors.ConfigError: heads is 3, which has no effect here: it is for 'gat'. Leave it out.
+    """
+    settled = dict(values)
+    for name, purpose in idle.items():
+        if name in settled and settled[name] != defaults[name]:
+            if name in given:
+                raise ConfigError(
+                    f"{owner}{name} is {settled[name]}, which has no effect here: it is for {purpose}. Leave it out."
+                )
+            settled[name] = defaults[name]
+    return settled
 
 
 def plain_value(value: Any) -> Any:

@@ -37,6 +37,9 @@ def reproduce(
     if tolerance is not None and not tolerance >= 0:
         raise ConfigError(f"--tolerance is {tolerance}, expected a number of at least 0.")
     record = read_run(run)
+    if record.manifest.get("frozen"):
+        frozen = ", ".join(record.manifest["frozen"])
+        raise ConfigError(f"The run {run} was trained in Python with {frozen} frozen, which no configuration can say.")
     flags = {"backend": backend, "device": device, "run_dir": run_dir, "dataset": {"data_dir": data_dir}}
     config = run_config([], flags, base=recorded_config(run, device))
     result = train(config, keep=False, check=lambda model, graph: _check_data(record, model, graph))

@@ -27,9 +27,9 @@ from gnnkit.tasks import TASKS, LossModule, NodeClassification
 from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
+from gnnkit.train.settings import TrainConfig
 
 METHODS = ("layerwise", "full", "sampled")
 """Ways to compute outputs: layer by layer over all neighbours in bounded memory; in one pass; with fan-outs."""

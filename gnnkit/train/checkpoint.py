@@ -12,7 +12,7 @@ from typing import Dict, Mapping, Tuple, Union
 from torch import Tensor
 
 from gnnkit.backends import Backend
-from gnnkit.errors import CheckpointError
+from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
@@ -32,7 +32,15 @@ def save_weights(model: GNN, file: Union[str, Path]) -> None:
     Args:
         model: On any backend and device.
         file: Where to, usually ``*.safetensors``.
+
+    Raises:
+        ConfigError: The model is of a class of your own, of which the file would say nothing.
     """
+    if type(model) is not GNN:
+        raise ConfigError(
+            f"A {type(model).__qualname__} cannot be written as gnnkit's weights, which are read as a GNN. Keep its "
+            "weights with torch.save(model.state_dict(), file)."
+        )
     write_weights(file, model.spec, model.canonical_state(), model.seed)
 
 

@@ -47,7 +47,7 @@ class StaticDevice(CpuDevice):
 
 @pytest.fixture
 def static(monkeypatch):
-    monkeypatch.setattr("gnnkit.train.trainer.choose_device", lambda name, backend, options: StaticDevice())
+    monkeypatch.setattr("gnnkit.train.job.choose_device", lambda name, backend, options: StaticDevice())
     StaticDevice.steps = 0
 
 
