@@ -26,7 +26,7 @@ from gnnkit.train.callbacks import Callback
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.config import TrainConfig, train_config
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.state import StateKeeper
 
@@ -76,8 +76,8 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    computed = in_precision(prepared, config.precision)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+    computed = computed_graph(graph, prepared, kind, config.precision)
     model = move_model(model, backend)
     if config.precision == "float64":
         model = model.double()
@@ -92,7 +92,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, kind, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
