@@ -108,7 +108,8 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
     """
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
-    prepared = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    kind = spec.kind
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     return _inputs(spec, prepared, torch.float32)
 
 

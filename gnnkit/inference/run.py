@@ -28,7 +28,7 @@ from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, 
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
 from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
 
 METHODS = ("layerwise", "full", "sampled")
@@ -177,7 +177,7 @@ class TrainedRun:
     def _prepared(self) -> Graph:
         """The graph with what the convolution asks for."""
         kind = self.model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
 
     def _ids(self, nodes: Nodes) -> Tensor:
         if nodes is None:
@@ -228,13 +228,14 @@ class TrainedRun:
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
+        graph = computed_graph(self.graph, self._prepared, spec.kind, config.precision)
         sampler = None
         if is_sampled:
-            sampler = make_sampler(self._prepared, spec.kind, config, config.eval_fanouts, self.config.seed)
+            sampler = make_sampler(graph, spec.kind, config, config.eval_fanouts, self.config.seed)
         return make_inference(
             config.evaluation,
             module,
-            in_precision(self._prepared, config.precision),
+            graph,
             self.device,
             StepOptions(config.precision),
             batch_size=config.eval_batch_size or 0,

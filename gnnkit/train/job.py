@@ -28,7 +28,7 @@ from gnnkit.train.callbacks import Callback
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.config import train_config
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.state import StateKeeper
@@ -87,8 +87,8 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    computed = in_precision(prepared, config.precision)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+    computed = computed_graph(graph, prepared, kind, config.precision)
     if special is not None or is_own_layer(model.spec.conv):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
@@ -106,7 +106,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, kind, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
