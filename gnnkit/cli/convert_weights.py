@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 
 import typer
 
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.train.conversion import Conversion
@@ -35,7 +35,7 @@ def convert_weights(
     from gnnkit.train import convert_weights, read_state_dict, read_weights
     from gnnkit.train.conversion import GNNKIT
 
-    spec = None
+    output, spec = output_file(output), None
     if source == GNNKIT:
         spec, state, _ = read_weights(file)
     else:
@@ -68,7 +68,6 @@ def write(done: Conversion, output: Path) -> None:
     from gnnkit.train import save_weights
     from gnnkit.train.files import replacing
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     if done.model is not None:
         save_weights(done.model, output)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.loading import PaddingPlan
@@ -29,6 +29,7 @@ def plan(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Sample batches and propose fixed sizes for them: least waste, few batches that do not fit."""
+    picture = output_file(picture)
     flags["train"]["overflow_rate"] = overflow_rate
     proposal = make_plan(run_config(settings, flags), batches)
     plot_plan(proposal, picture)
@@ -85,7 +86,6 @@ def plot_plan(proposal: PaddingPlan, file: Path) -> None:
         place.set(xlabel=name, ylabel="batches" if i % columns == 0 else "")
         place.legend(frameon=False, fontsize="small")
     FigureCanvasAgg(figure)
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -22,9 +22,9 @@ from gnnkit.data.arrays import as_labels, as_splits
 from gnnkit.data.check import check_finite
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.edge_files import open_npy, read_edges
-from gnnkit.datasets.files import PathLike
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.paths import PathLike, reading, user_path
 
 Report = Callable[[str, float], None]
 """Told what is being done and which share of it is: ``report("reading edges", 0.25)``."""
@@ -87,14 +87,16 @@ def import_graph(
         ...     import_graph(home + "/edges.txt", home + "/graph", undirected=True)
         Graph('graph', num_nodes=3, num_edges=4, num_features=0)
     """
-    target = Path(folder)
-    files = [Path(edges)] if isinstance(edges, (str, os.PathLike)) else [Path(file) for file in edges]
-    _check_call(files, target, num_nodes, splits or {}, memory, force)
+    target = user_path(folder, "The folder to write")
+    files = [user_path(file) for file in ([edges] if isinstance(edges, (str, os.PathLike)) else edges)]
+    features, labels = (None if file is None else user_path(file) for file in (features, labels))
+    splits = {name: user_path(file) for name, file in (splits or {}).items()}
+    _check_call(files, target, num_nodes, splits, memory, force)
     told: Report = report or (lambda _what, _share: None)
     with new_folder(target) as temporary:
         nodes = _Nodes.open(features, labels)
         count = _count_nodes(files, num_nodes, nodes, memory, told)
-        parts = nodes.checked(count, splits or {})
+        parts = nodes.checked(count, splits)
         entries: Dict[str, Dict[str, Any]] = {"arrays": {}, "splits": {}}
         sorter = _Sorter(temporary, count, undirected, dedup, memory)
         entries["arrays"] = sorter.write(files, told)
@@ -127,8 +129,8 @@ def _check_call(
         if name not in SPLITS:
             raise ConfigError(f"Unknown split {name!r}, expected {', '.join(SPLITS)}.")
     for file in [*files, *(Path(file) for file in splits.values())]:
-        if not file.is_file():
-            raise DatasetError(f"There is no file {file}.")
+        with reading(file), file.open("rb"):
+            pass
     if target.exists() and is_graph(target) and not force:
         raise DatasetError(f"{target} holds a graph already. Name another folder, or replace it with --force.")
 

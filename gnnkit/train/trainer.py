@@ -25,6 +25,7 @@ from gnnkit.devices import Device, Step, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN
+from gnnkit.paths import user_path
 from gnnkit.tasks import LossModule, Task
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.callbacks import Callback, ProgressBar
@@ -90,7 +91,7 @@ class Trainer:
         self.backend_options = dict(backend_options or {})
         self.device_options = dict(device_options or {})
         self.seed = seed
-        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
         self.callbacks = list(callbacks)
         self.progress = progress
         self.facts = facts or {}
