@@ -128,7 +128,7 @@ class BatchOverflowError(PipelineError):
         self.excess = dict(excess)
 
 
-class FileError(GnnkitError):
+class FileError(ConfigError):
     """A file or a folder cannot be read or written.
 
     Args:
@@ -151,7 +151,7 @@ _ADVICE = {
     errno.ENOENT: "Check the name, or name another place.",
     errno.ENOTDIR: _FOLDER_NEEDED,
     errno.EEXIST: _FOLDER_NEEDED,
-    errno.EISDIR: "Name a file.",
+    errno.EISDIR: "It is a folder. Name a file.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.ELOOP: "The link leads back to itself. Name the file itself.",
     errno.EACCES: _PERMISSION,

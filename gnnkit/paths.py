@@ -57,6 +57,26 @@ def reading(path: Path) -> Iterator[None]:
         raise FileError("read", path, error) from error
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file.
+
+    Raises:
+        FileError: The system cannot even say that.
+    """
+    with reading(path):
+        return path.is_file()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder.
+
+    Raises:
+        FileError: The system cannot even say that.
+    """
+    with reading(path):
+        return path.is_dir()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Make the folders above a path, and turn an ``OSError`` of the block into one line that names the path.
@@ -80,12 +100,12 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def check_writable(path: Path, *, is_folder: bool = False) -> None:
+def check_writable(path: Path, *, as_folder: bool = False) -> None:
     """Refuse a file or folder that cannot be written, before work is done for it.
 
     Args:
         path: Where something is to be written; may exist.
-        is_folder: Whether a folder is to be made there.
+        as_folder: Whether a folder is to be made there.
 
     Raises:
         FileError: It cannot be written.
@@ -95,10 +115,10 @@ def check_writable(path: Path, *, is_folder: bool = False) -> None:
             raise _failure(errno.ENAMETOOLONG)
         with suppress(FileNotFoundError):
             os.stat(path)  # Says what is wrong with the folders above.
-            if path.is_dir() != is_folder:
-                raise _failure(errno.ENOTDIR if is_folder else errno.EISDIR)
+            if path.is_dir() != as_folder:
+                raise _failure(errno.ENOTDIR if as_folder else errno.EISDIR)
             return
-        if is_folder and path.is_symlink():  # A link to nothing: a file would replace it, a folder cannot.
+        if as_folder and path.is_symlink():  # A link to nothing: a file would replace it, a folder cannot.
             raise _failure(errno.EEXIST)
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir():

@@ -58,7 +58,7 @@ def write_plugin(name: str, kind: str, parent: Path) -> Path:
         raise UnknownNameError("kind of plugin", kind, KINDS)
     _check_name(name, kind)
     folder = user_path(parent, "--dir") / f"gnnkit-{name}"
-    check_writable(folder, is_folder=True)
+    check_writable(folder, as_folder=True)
     if folder.exists():
         raise ConfigError(f"{folder} is there already and is left as it is. Choose another name or another --dir.")
     # Written beside its place and renamed, so that nobody finds half a package.

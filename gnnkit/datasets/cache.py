@@ -68,7 +68,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         DatasetError: The folder exists and is no saved graph.
         FileError: It cannot be written; folders above it that were made are removed again.
     """
-    check_writable(folder, is_folder=True)
+    check_writable(folder, as_folder=True)
     if folder.exists() and not is_graph(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder} exists and is no saved graph, nothing was written. Name another folder.")
     with writing(folder):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import DatasetError
-from gnnkit.paths import PathLike, reading, user_path
+from gnnkit.paths import PathLike, is_folder, user_path
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -79,9 +79,7 @@ class Finder:
         roots = [self.data_dir, user_path(shared, "GNNKIT_DATA") if shared else None]
         found = [root for root in roots if root is not None]
         for root in found:
-            with reading(root):
-                exists = root.is_dir()
-            if not exists and root == self.data_dir:
+            if not is_folder(root) and root == self.data_dir:
                 raise DatasetError(f"The data folder {root} does not exist. Name an existing folder.")
         return found
 

@@ -24,7 +24,7 @@ from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder,
 from gnnkit.datasets.edge_files import open_npy, read_edges
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError
-from gnnkit.paths import PathLike, reading, user_path
+from gnnkit.paths import PathLike, is_file, user_path
 
 Report = Callable[[str, float], None]
 """Told what is being done and which share of it is: ``report("reading edges", 0.25)``."""
@@ -129,8 +129,8 @@ def _check_call(
         if name not in SPLITS:
             raise ConfigError(f"Unknown split {name!r}, expected {', '.join(SPLITS)}.")
     for file in [*files, *(Path(file) for file in splits.values())]:
-        with reading(file), file.open("rb"):
-            pass
+        if not is_file(file):
+            raise DatasetError(f"There is no file {file}.")
     if target.exists() and is_graph(target) and not force:
         raise DatasetError(f"{target} holds a graph already. Name another folder, or replace it with --force.")
 

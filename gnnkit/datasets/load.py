@@ -12,7 +12,7 @@ from gnnkit.datasets.base import Dataset, NodeNames, create, dataset_class, data
 from gnnkit.datasets.cache import prepared
 from gnnkit.datasets.files import Finder, cache_root
 from gnnkit.errors import ConfigError, DataError, DatasetError
-from gnnkit.paths import PathLike, reading, user_path
+from gnnkit.paths import PathLike, is_folder, user_path
 
 
 def load_dataset(
@@ -122,8 +122,8 @@ def _locate(
 def _dataset(name: PathLike, seed: int, options: Any) -> Dataset:
     if not isinstance(name, str) or _is_path(name):
         folder = user_path(name, "The data set")
-        with reading(folder):
-            folder.stat()
+        if not is_folder(folder):
+            raise DatasetError(f"There is no folder {folder}. Give the path of a folder with edges.csv.")
         return create(datasets.load("folder"), folder.resolve().name, seed, {"path": str(folder), **options})
     return create(dataset_class(name), name, seed, options)
 
@@ -132,5 +132,4 @@ def _is_path(name: str) -> bool:
     """Whether a name means a folder: it has a separator, or it is one and no data set is called so."""
     if "/" in name or os.sep in name or name in (".", "..", "~"):
         return True
-    with reading(Path(name)):
-        return not is_served(name) and Path(name).is_dir()
+    return not is_served(name) and is_folder(Path(name))

@@ -16,7 +16,7 @@ from gnnkit.data import Graph
 from gnnkit.datasets import NodeNames
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import DatasetError
-from gnnkit.paths import reading, user_path
+from gnnkit.paths import is_file, reading, user_path
 
 FILES = (".csv", ".parquet", ".npy", ".txt")
 """Kinds of files that can list nodes."""
@@ -125,9 +125,7 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
     if file.suffix not in FILES:
         names = [name.strip() for name in text.split(",") if name.strip()]
         return _some(ids.numbers(names, lambda row: "The nodes asked for"), repr(text))
-    with reading(file):
-        is_file = file.is_file()
-    if not is_file:
+    if not is_file(file):
         raise DatasetError(f"There is no file {file}. Give ids with commas, or a file that lists them.")
     if file.suffix == ".npy":
         return _numbers_in(file, len(ids))

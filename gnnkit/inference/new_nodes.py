@@ -17,7 +17,7 @@ from gnnkit.datasets.folder import feature_columns
 from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
 from gnnkit.inference.ids import NodeIds
-from gnnkit.paths import reading, user_path
+from gnnkit.paths import is_file, user_path
 
 _TABLES = (".csv", ".parquet")
 _PIECE_BYTES = 1 << 26
@@ -58,9 +58,8 @@ def read_new_nodes(
     nodes = None if nodes is None else user_path(nodes)
     edges = None if edges is None else user_path(edges)
     for file in (nodes, edges):
-        if file is not None:
-            with reading(file), file.open("rb"):
-                pass
+        if file is not None and not is_file(file):
+            raise DatasetError(f"There is no file {file}.")
     x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, features)
     grown = ids.extended(names)
     ends, weights = (np.empty((2, 0), dtype=np.int64), None) if edges is None else _read_edges(edges, grown)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError
 from gnnkit.nn import GNN, ModelSpec
-from gnnkit.paths import PathLike, reading, user_path
+from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 FORMAT = "gnnkit-weights-1"
@@ -85,9 +85,8 @@ def checkpoint_file(run: PathLike, name: str) -> Path:
         CheckpointError: There is no such folder, it is no run folder, or it has no such checkpoint.
     """
     path = user_path(run, "The run folder")
-    with reading(path):
-        if path.is_file():
-            return path
+    if is_file(path):
+        return path
     if not path.is_dir():
         raise CheckpointError(f"There is no run folder {path}.")
     if not (path / "manifest.json").is_file():

@@ -21,7 +21,7 @@ import torch
 import gnnkit
 from gnnkit.errors import ConfigError, FileError
 from gnnkit.nn import GNN
-from gnnkit.paths import PathLike, check_writable, reading, user_path, writing
+from gnnkit.paths import PathLike, check_writable, is_file, reading, user_path, writing
 from gnnkit.train.callbacks import Callback
 from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
 from gnnkit.train.files import read_yaml, write_text, write_yaml
@@ -140,9 +140,8 @@ def read_run(path: PathLike) -> RunRecord:
     """
     path = user_path(path, "The run folder")
     manifest_file, metrics_file = path / MANIFEST, path / METRICS
-    with reading(path):
-        if not manifest_file.is_file():
-            raise ConfigError(f"{path} is no run folder: it has no {MANIFEST}. Give a folder that gnnkit run made.")
+    if not is_file(manifest_file):
+        raise ConfigError(f"{path} is no run folder: it has no {MANIFEST}. Give a folder that gnnkit run made.")
     manifest = _read_json(manifest_file, _read_text(manifest_file))
     if "parts" not in manifest.get("data", {}):
         raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
@@ -201,7 +200,7 @@ def check_free(path: Path) -> None:
         ConfigError: The path is taken.
         FileError: No folder can be made there.
     """
-    check_writable(path, is_folder=True)
+    check_writable(path, as_folder=True)
     if path.exists() and any(path.iterdir()):
         raise _taken(path)
 

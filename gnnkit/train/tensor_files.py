@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import CheckpointError
-from gnnkit.paths import PathLike, reading, user_path
+from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.train.files import replacing
 
 _DIGEST = "sha256"
@@ -48,9 +48,8 @@ def read_tensors(file: PathLike, formats: Sequence[str]) -> Tuple[Dict[str, Tens
         CheckpointError: The file is missing, cut short, changed, or was not written by gnnkit.
     """
     path = user_path(file, "The checkpoint")
-    with reading(path):
-        if not path.is_file():
-            raise CheckpointError(f"Cannot read the checkpoint {file}: there is no such file.")
+    if not is_file(path):
+        raise CheckpointError(f"Cannot read the checkpoint {file}: there is no such file.")
     try:
         with safetensors.safe_open(str(path), framework="pt") as opened:
             header = dict(opened.metadata() or {})
