@@ -73,15 +73,14 @@ class Finder:
         """Folders that may hold data sets, in the order in which they are asked.
 
         Raises:
-            DatasetError: The folder that the user named does not exist.
+            FileError: One of them has a name that no folder can have.
         """
         shared = os.environ.get("GNNKIT_DATA")
-        roots = [self.data_dir, user_path(shared, "GNNKIT_DATA") if shared else None]
-        found = [root for root in roots if root is not None]
-        for root in found:
-            if not is_folder(root) and root == self.data_dir:
-                raise DatasetError(f"The data folder {root} does not exist. Name an existing folder.")
-        return found
+        named = [self.data_dir, user_path(shared, "GNNKIT_DATA") if shared else None]
+        roots = [root for root in named if root is not None]
+        for root in roots:
+            is_folder(root)
+        return roots
 
     def places(self) -> List[Path]:
         """Folders that may hold the files themselves: a folder of the data set's name, with or without ``raw``."""

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 from gnnkit.backends import load_backend
 from gnnkit.devices import load_device
 from gnnkit.errors import ConfigError, FileError
-from gnnkit.paths import PathLike, check_writable, user_path
+from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
 from gnnkit.report.maps import check_method
@@ -87,6 +87,8 @@ def write_report(
     folders = [user_path(run, "The run folder") for run in ([runs] if isinstance(runs, (str, os.PathLike)) else runs)]
     if not folders:
         raise ConfigError("No run is given. Give the folder of at least one.")
+    if file is None and not is_folder(folders[0]):
+        raise ConfigError(f"There is no run folder {folders[0]}. Give a folder that gnnkit run made.")
     settings = ReportOptions(**options)
     _check(settings)
     page = (

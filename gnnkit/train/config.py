@@ -350,13 +350,13 @@ def load_config(
     """
     layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), _parse(overrides)]
     user = _merge(OmegaConf.structured(RunConfig), layers)
-    name = user.model.name
+    name = unshielded(user.model.name)
     if name not in PRESETS and ":" not in name:
         raise UnknownNameError("model", name, PRESETS)
     defaults = PRESETS.get(name, Preset())
     presets = [
         {"model": dict(defaults.model), "train": dict(defaults.train)},
-        {section: _task_preset(user.train.task, section) for section in ("model", "train")},
+        {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
     ]
     values = _values(_merge(OmegaConf.structured(RunConfig), [*presets, *layers]))
     return RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
