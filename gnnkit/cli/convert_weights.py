@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
@@ -74,9 +75,11 @@ def write(done: Conversion, output: Path) -> None:
     with replacing(output) as temporary:
         if output.suffix == ".safetensors":
             tensors = {name: value.contiguous().clone() for name, value in done.state.items()}
-            safetensors.torch.save_file(tensors, str(temporary))
+            temporary.write_bytes(safetensors.torch.save(tensors))
         else:
-            torch.save(done.state, temporary)
+            content = io.BytesIO()  # Into a file itself, torch says less about a disk that is full.
+            torch.save(done.state, content)
+            temporary.write_bytes(content.getbuffer())
 
 
 def summary(done: Conversion, output: Path) -> Dict[str, Any]:

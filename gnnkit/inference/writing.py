@@ -168,17 +168,17 @@ def _write(file: Path, num: int, width: int, piece: Piece, *, is_flat: bool) -> 
 
 
 def _write_npy(file: Path, num: int, pieces: Iterator[Columns]) -> None:
-    array: Any = None
-    start = 0
-    for columns in pieces:
-        if array is None:
+    # Not through a mapping: on a disk that is full, that would kill the process.
+    with file.open("wb") as stream:
+        for number, columns in enumerate(pieces):
             dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
-            array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(num,))
-        stop = start + len(columns["node"])
-        for name, values in columns.items():
-            array[name][start:stop] = values
-        start = stop
-    array.flush()
+            if number == 0:
+                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (num,)}
+                np.lib.format.write_array_header_1_0(stream, header)
+            rows = np.empty(len(columns["node"]), dtype)
+            for name, values in columns.items():
+                rows[name] = values
+            stream.write(rows.tobytes())
 
 
 def _write_csv(file: Path, pieces: Iterator[Columns]) -> None:

@@ -164,9 +164,23 @@ MISTAKES = [
     Mistake("nodes in a file with a long name", "predict run --output p.csv --nodes LONG.csv", _SHORTER),
     Mistake("nodes in a folder", "predict run --output p.csv --nodes folder.csv", ("Give ids",), {"folder.csv": None}),
     Mistake("new nodes of a long name", "predict run --output p.csv --new-nodes LONG.csv", _SHORTER),
-    Mistake("a full disk", "predict run --output f.csv --force", ("Free some space",), {"f.csv": Link("/dev/full")}),
-    Mistake("a full disk, for weights", f"{_CONVERT} --output f.pt", ("Free some space",), {"f.pt": Link("/dev/full")}),
-    Mistake("a full disk, for a page", "report run --output f --force", ("Free some space",), {"f": Link("/dev/full")}),
+    *(
+        Mistake(
+            f"{line.split()[0]}: no room for {file}", f"{line} {file}", ("Free some space",), {file: Link("/dev/full")}
+        )
+        for line, file in (
+            ("predict run --force --output", "f.csv"),
+            ("predict run --force --output", "f.npy"),
+            ("predict run --force --output", "f.parquet"),
+            ("embed run --force --output", "e.npy"),
+            ("export run --force --output", "f.pt2"),
+            ("export run --force --output", "f.onnx"),
+            ("report run --batches 0 --force --output", "f.html"),
+            (f"{_CONVERT} --output", "f.pt"),
+            (f"{_CONVERT} --output", "f.safetensors"),
+            ("plan --dataset mine --picture", "f.png"),
+        )
+    ),
     Mistake(
         "an output that exists", "predict run --output taken.csv", ("already exists", "--force"), {"taken.csv": ""}
     ),
@@ -283,5 +297,5 @@ MISTAKES = [
         ("nodes.csv, line 5", "3 cells, expected 4"),
         other(nodes=NODES[:-6] + "\n"),
     ),
-    Mistake("a folder without edges", "run --dataset folder", ("Add one",)),
+    Mistake("a folder without edges", "run --dataset ./folder", ("Add one",)),
 ]
