@@ -24,11 +24,11 @@ from gnnkit.data.labels import as_labels, check_classes
 from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.edge_files import open_npy, read_edges
-from gnnkit.datasets.files import PathLike
 from gnnkit.datasets.folder_labels import read_label_column, read_labels
 from gnnkit.datasets.folder_nodes import Choices, Found, NodeTable, column_roles
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.paths import PathLike, is_file, user_path
 
 Report = Callable[[str, float], None]
 """Told what is being done and which share of it is: ``report("reading edges", 0.25)``."""
@@ -92,14 +92,16 @@ def import_graph(
         ...     import_graph(home + "/edges.txt", home + "/graph", undirected=True)
         Graph('graph', num_nodes=3, num_edges=4, num_features=0)
     """
-    target = Path(folder)
-    files = [Path(edges)] if isinstance(edges, (str, os.PathLike)) else [Path(file) for file in edges]
-    _check_call(files, target, num_nodes, splits or {}, memory, force)
+    target = user_path(folder, "The folder to write")
+    files = [user_path(file) for file in ([edges] if isinstance(edges, (str, os.PathLike)) else edges)]
+    features, labels = (None if file is None else user_path(file) for file in (features, labels))
+    splits = {name: user_path(file) for name, file in (splits or {}).items()}
+    _check_call(files, target, num_nodes, splits, memory, force)
     told: Report = report or (lambda _what, _share: None)
     with new_folder(target) as temporary:
         nodes = _Nodes.open(features, labels)
         count = _count_nodes(files, num_nodes, nodes, memory, told)
-        parts = nodes.checked(count, splits or {})
+        parts = nodes.checked(count, splits)
         entries: Dict[str, Dict[str, Any]] = {"arrays": {}, "splits": {}}
         sorter = _Sorter(temporary, count, undirected, dedup, memory)
         entries["arrays"] = sorter.write(files, told)
@@ -135,7 +137,7 @@ def _check_call(
         if name not in SPLITS:
             raise ConfigError(f"Unknown split {name!r}, expected {', '.join(SPLITS)}.")
     for file in [*files, *(Path(file) for file in splits.values())]:
-        if not file.is_file():
+        if not is_file(file):
             raise DatasetError(f"There is no file {file}.")
     if target.exists() and is_graph(target) and not force:
         raise DatasetError(f"{target} holds a graph already. Name another folder, or replace it with --force.")

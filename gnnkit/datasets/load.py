@@ -11,13 +11,14 @@ from gnnkit.data import Graph, log_warnings, pick_split
 from gnnkit.data.splits import is_several
 from gnnkit.datasets.base import Dataset, NodeNames, create, dataset_class, datasets, is_served
 from gnnkit.datasets.cache import prepared
-from gnnkit.datasets.files import Finder, PathLike, cache_root
+from gnnkit.datasets.files import Finder, cache_root
 from gnnkit.datasets.made import make_features as made_features
 from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.paths import PathLike, is_folder, user_path
 
 
 def load_dataset(
-    name: str,
+    name: PathLike,
     *,
     data_dir: Optional[PathLike] = None,
     cache_dir: Optional[PathLike] = None,
@@ -92,7 +93,7 @@ def _finished(graph: Graph, dataset: Dataset, split: Optional[int], features: Op
 
 
 def load_node_names(
-    name: str,
+    name: PathLike,
     *,
     data_dir: Optional[PathLike] = None,
     cache_dir: Optional[PathLike] = None,
@@ -127,7 +128,7 @@ def load_node_names(
 
 
 def _locate(
-    name: str,
+    name: PathLike,
     data_dir: Optional[PathLike],
     cache_dir: Optional[PathLike],
     seed: int,
@@ -137,20 +138,27 @@ def _locate(
     """The data set and its files."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"The seed is {seed!r}, expected a whole number of at least 0.")
+    if not isinstance(name, (str, os.PathLike)):
+        raise ConfigError(f"The data set is {name!r}, expected a name, or the path of a folder.")
     dataset = _dataset(name, seed, options)
-    folder = None if data_dir is None else Path(data_dir).expanduser()
+    folder = None if data_dir is None else user_path(data_dir, "The data folder")
+    if folder is not None and not is_folder(folder):
+        raise DatasetError(f"The data folder {folder} does not exist. Name an existing folder.")
     finder = Finder(dataset.requested, folder, cache_root(cache_dir), download)
     return dataset, dataset.locate(finder)
 
 
-def _dataset(name: str, seed: int, options: Any) -> Dataset:
-    if _is_path(name):
-        folder = Path(name).expanduser()
+def _dataset(name: PathLike, seed: int, options: Any) -> Dataset:
+    if not isinstance(name, str) or _is_path(name):
+        folder = user_path(name, "The data set")
+        if not is_folder(folder):
+            raise DatasetError(f"There is no folder {folder}. Give the path of a folder with edges.csv.")
         return create(datasets.load("folder"), folder.resolve().name, seed, {"path": str(folder), **options})
     return create(dataset_class(name), name, seed, options)
 
 
 def _is_path(name: str) -> bool:
     """Whether a name means a folder: it has a separator, or it is one and no data set is called so."""
-    has_separator = "/" in name or os.sep in name or name in (".", "..")
-    return has_separator or (not is_served(name) and Path(name).is_dir())
+    if "/" in name or os.sep in name or name in (".", "..", "~"):
+        return True
+    return not is_served(name) and is_folder(Path(name))

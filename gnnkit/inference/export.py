@@ -13,7 +13,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
 from gnnkit.inference.run import check_width
 from gnnkit.inference.writing import check_output
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, user_path
 from gnnkit.train.files import replacing
 
 FORMATS = {"torch": ".pt2", "onnx": ".onnx"}
@@ -114,7 +115,7 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
 
 
 def export_program(
-    model: GNN, graph: Graph, file: Union[str, Path], format: Optional[str] = None, *, force: bool = False
+    model: GNN, graph: Graph, file: PathLike, format: Optional[str] = None, *, force: bool = False
 ) -> Exported:
     """Write a model as a program for graphs of any size, and compare it with the model.
 
@@ -139,7 +140,7 @@ def export_program(
             else; no file is written.
         NotInstalledError: For ONNX: onnx, onnxscript or onnxruntime is missing.
     """
-    path = Path(file)
+    path = user_path(file)
     format = _format(path, format)
     _check_possible(model, format)
     check_output(path, force)
@@ -154,7 +155,6 @@ def export_program(
     tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
     if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
         tests[graph.name] = prepared
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, _quiet():
         write = _write_torch if format == "torch" else _write_onnx
         run = write(Program(model), example, temporary, _metadata(model, example, graph))

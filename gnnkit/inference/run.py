@@ -22,6 +22,7 @@ from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
+from gnnkit.paths import user_path
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
 from gnnkit.tasks import TASKS, LossModule, NodeClassification
 from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
@@ -285,7 +286,7 @@ def open_run(
         >>> run.differences, tuple(run.predict([0, 33]).outputs.shape), sorted(run.embed([0]))
         ([], (2, 4), [1, 2])
     """
-    path = Path(run)
+    path = user_path(run, "The run folder")
     weights = checkpoint_file(path, BEST)
     record = read_run(path)
     config = load_config(base=recorded_config(path))

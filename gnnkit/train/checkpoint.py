@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Mapping, Tuple, Union
+from typing import Dict, Mapping, Tuple
 
 from torch import Tensor
 
 from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 FORMAT = "gnnkit-weights-1"
@@ -26,7 +27,7 @@ BEST = "best.safetensors"
 LAST = "last.safetensors"
 
 
-def save_weights(model: GNN, file: Union[str, Path]) -> None:
+def save_weights(model: GNN, file: PathLike) -> None:
     """Write a model's weights and specification.
 
     Args:
@@ -44,7 +45,7 @@ def save_weights(model: GNN, file: Union[str, Path]) -> None:
     write_weights(file, model.spec, model.canonical_state(), model.seed)
 
 
-def write_weights(file: Union[str, Path], spec: ModelSpec, weights: Mapping[str, Tensor], seed: int) -> None:
+def write_weights(file: PathLike, spec: ModelSpec, weights: Mapping[str, Tensor], seed: int) -> None:
     """Write weights that no model holds just now.
 
     Args:
@@ -56,7 +57,7 @@ def write_weights(file: Union[str, Path], spec: ModelSpec, weights: Mapping[str,
     write_tensors(file, dict(weights), model_header(FORMAT, spec, seed))
 
 
-def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
+def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
     """Read a specification, its weights under canonical names, and the seed of the initial ones.
 
     Raises:
@@ -69,7 +70,7 @@ def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], 
     return spec, tensors, seed
 
 
-def load_model(file: Union[str, Path], backend: Backend) -> GNN:
+def load_model(file: PathLike, backend: Backend) -> GNN:
     """Build the model that a file holds, on any backend, whichever it was trained on.
 
     Raises:
@@ -81,7 +82,7 @@ def load_model(file: Union[str, Path], backend: Backend) -> GNN:
     return model
 
 
-def checkpoint_file(run: Union[str, Path], name: str) -> Path:
+def checkpoint_file(run: PathLike, name: str) -> Path:
     """Find a checkpoint in a run folder.
 
     Args:
@@ -91,8 +92,8 @@ def checkpoint_file(run: Union[str, Path], name: str) -> Path:
     Raises:
         CheckpointError: There is no such folder, it is no run folder, or it has no such checkpoint.
     """
-    path = Path(run)
-    if path.is_file():
+    path = user_path(run, "The run folder")
+    if is_file(path):
         return path
     if not path.is_dir():
         raise CheckpointError(f"There is no run folder {path}.")

@@ -19,6 +19,7 @@ from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, frozen_parameters, restored_generator
 from gnnkit.options import whole_number
+from gnnkit.paths import user_path
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.history import RunResult
@@ -79,7 +80,7 @@ class Trainer:
         self.backend_options = dict(backend_options or {})
         self.device_options = dict(device_options or {})
         self.seed = whole_number("seed", seed)
-        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
         self.callbacks = list(callbacks)
         self.progress = progress
         self.facts = facts or {}
