@@ -37,7 +37,7 @@ def embed(
     widths = {str(layer): values.shape[1] for layer, values in embeddings.items()}
     report = work.report(output, numbers.numel(), widths=widths)
     shown = ", ".join(f"{layer} ({width} wide)" for layer, width in widths.items())
-    show("Embeddings", report, [["layers", shown]], asked.json)
+    show("Embeddings", work, report, [["layers", shown]], asked.json)
 
 
 def _layers(text: Optional[str]) -> Optional[List[int]]:

@@ -33,6 +33,7 @@ from gnnkit.train.checkpoint import FOLDER, LAST
 from gnnkit.train.config import TrainConfig, model_settings, train_config
 from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.inference import Inference, make_inference
+from gnnkit.train.learned import learned_from
 from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.run_folder import RunFolder
@@ -382,6 +383,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "backend": {"name": job.backend.name, **job.backend.versions()},
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
+        "learned": learned_from(job.graph, job.task).to_dict(),
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
