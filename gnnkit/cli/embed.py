@@ -37,4 +37,4 @@ def embed(
     widths = {str(layer): values.shape[1] for layer, values in embeddings.items()}
     report = work.report(output, numbers.numel(), widths=widths)
     shown = ", ".join(f"{layer} ({width} wide)" for layer, width in widths.items())
-    show("Embeddings", report, [["layers", shown]], asked.json)
+    show("Embeddings", work, report, [["layers", shown]], asked.json)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 
@@ -15,6 +15,8 @@ from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
+from gnnkit.strict_json import to_json
+from gnnkit.train.learned import Learned
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 FORMAT = "gnnkit-weights-1"
@@ -22,17 +24,22 @@ STATE_FORMAT = "gnnkit-state-1"
 WEIGHTS = "weights/"
 """What the names of the weights begin with in the state of a training."""
 
+TRAINING = "training"
+"""The entry of a state's header with everything that is no tensor."""
+_LEARNED = "learned"
+
 FOLDER = "checkpoints"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 
 
-def save_weights(model: GNN, file: PathLike) -> None:
+def save_weights(model: GNN, file: PathLike, learned: Optional[Learned] = None) -> None:
     """Write a model's weights and specification.
 
     Args:
         model: On any backend and device.
         file: Where to, usually ``*.safetensors``.
+        learned: What its outputs mean and which features it reads. None says nothing about that.
 
     Raises:
         ConfigError: The model is of a class of your own, of which the file would say nothing.
@@ -42,10 +49,16 @@ def save_weights(model: GNN, file: PathLike) -> None:
             f"A {type(model).__qualname__} cannot be written as gnnkit's weights, which are read as a GNN. Keep its "
             "weights with torch.save(model.state_dict(), file)."
         )
-    write_weights(file, model.spec, model.canonical_state(), model.seed)
+    write_weights(file, model.spec, model.canonical_state(), model.seed, learned)
 
 
-def write_weights(file: PathLike, spec: ModelSpec, weights: Mapping[str, Tensor], seed: int) -> None:
+def write_weights(
+    file: PathLike,
+    spec: ModelSpec,
+    weights: Mapping[str, Tensor],
+    seed: int,
+    learned: Optional[Learned] = None,
+) -> None:
     """Write weights that no model holds just now.
 
     Args:
@@ -53,8 +66,12 @@ def write_weights(file: PathLike, spec: ModelSpec, weights: Mapping[str, Tensor]
         spec: The model's specification.
         weights: By canonical name, as :meth:`gnnkit.GNN.canonical_state` gives them.
         seed: Seed of the initial weights.
+        learned: As for :func:`save_weights`.
     """
-    write_tensors(file, dict(weights), model_header(FORMAT, spec, seed))
+    header = model_header(FORMAT, spec, seed)
+    if learned is not None:
+        header[_LEARNED] = to_json(learned.to_dict())
+    write_tensors(file, dict(weights), header)
 
 
 def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
@@ -68,6 +85,21 @@ def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
         tensors = with_prefix(tensors, WEIGHTS)
     spec, seed = read_model_header(header)
     return spec, tensors, seed
+
+
+def read_learned(file: PathLike) -> Optional[Learned]:
+    """Read what a file of weights says that its model has learned.
+
+    Returns:
+        Meaning of outputs, names of classes and features; None if it says nothing, as files of gnnkit 0.1.0.
+
+    Raises:
+        CheckpointError: As :func:`read_weights`.
+    """
+    header = read_tensors(file, (FORMAT, STATE_FORMAT))[1]
+    if header["format"] == STATE_FORMAT:
+        return Learned.among(json.loads(header[TRAINING])["facts"])
+    return Learned.from_dict(json.loads(header[_LEARNED])) if _LEARNED in header else None
 
 
 def load_model(file: PathLike, backend: Backend) -> GNN:
@@ -107,7 +139,7 @@ def checkpoint_file(run: PathLike, name: str) -> Path:
 
 def model_header(kind: str, spec: ModelSpec, seed: int) -> Dict[str, str]:
     """The header of a file with a model's weights."""
-    return {"format": kind, "spec": json.dumps(spec.to_dict()), "seed": str(seed)}
+    return {"format": kind, "spec": to_json(spec.to_dict()), "seed": str(seed)}
 
 
 def read_model_header(header: Mapping[str, str]) -> Tuple[ModelSpec, int]:

@@ -27,6 +27,7 @@ from gnnkit.train.callbacks import Callback
 from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
 from gnnkit.train.files import read_yaml, write_text, write_yaml
 from gnnkit.train.history import EpochRecord, RunResult
+from gnnkit.train.learned import Learned
 from gnnkit.train.plots import plot_curves
 from gnnkit.train.state import TrainState
 
@@ -41,7 +42,7 @@ class RunFolder(Callback):
     Args:
         path: The folder; must not exist, or be empty.
         config: The merged configuration.
-        facts: What the manifest says besides versions and times: backend, device, data.
+        facts: What the manifest says besides versions and times: backend, device, data, what the model learns.
 
     Raises:
         ConfigError: The folder exists and holds something.
@@ -51,6 +52,7 @@ class RunFolder(Callback):
         check_free(path)
         self.path = path
         self._config = dict(config)
+        self._learned = Learned.among(facts)
         self._manifest: Dict[str, Any] = {
             "status": "running",
             "started": _now(),
@@ -84,7 +86,8 @@ class RunFolder(Callback):
         for record in state.history:
             self.on_epoch(record)
         if state.best_weights:
-            write_weights(self.path / FOLDER / BEST, state.spec, state.best_weights, state.model_seed)
+            file = self.path / FOLDER / BEST
+            write_weights(file, state.spec, state.best_weights, state.model_seed, self._learned)
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
@@ -93,7 +96,7 @@ class RunFolder(Callback):
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        save_weights(model, self.path / FOLDER / BEST)
+        save_weights(model, self.path / FOLDER / BEST, self._learned)
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""
@@ -120,7 +123,7 @@ class RunRecord:
     """What a run folder says about a run.
 
     Attributes:
-        manifest: Versions, backend, device, data, result.
+        manifest: Versions, backend, device, data, what the model has learned, result.
         history: One record per epoch.
     """
 
@@ -147,7 +150,8 @@ def read_run(path: PathLike) -> RunRecord:
     if "parts" not in manifest.get("data", {}):
         raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
     if not metrics_file.is_file():
-        raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did.")
+        cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""
+        raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did{cause}.")
     history = []
     for number, line in enumerate(_read_text(metrics_file).splitlines(), start=1):
         values = _read_json(f"{metrics_file}, line {number},", line)

@@ -24,6 +24,7 @@ from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.history import RunResult
 from gnnkit.train.job import Job, prepare_job
+from gnnkit.train.learned import learned_from
 from gnnkit.train.loop import repeating_bits, train
 from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
@@ -174,6 +175,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "backend": {"name": job.backend.name, **job.backend.versions()},
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
+        "learned": learned_from(job.graph, job.task).to_dict(),
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
