@@ -82,8 +82,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_graph(folder: Path) -> bool:
-    """Whether a folder holds a saved graph."""
-    return (folder / "meta.json").is_file()
+    """Whether a folder holds a saved graph: a ``meta.json`` that describes arrays, or one that cannot be read."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return (folder / "meta.json").is_file()
+    return not isinstance(meta, dict) or "format" in meta or "arrays" in meta
 
 
 def load_graph(folder: PathLike) -> Graph:

@@ -29,6 +29,7 @@ _KNOWN: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(SPLITS, (".npy", ".npz")),
 }
 _OTHER_NAMES = {"nodes": ("target", "targets", "labels"), "valid": ("val", "validation")}
+_MASKS = {"masks": "split", **{f"{split}_mask": split for split in SPLITS}, "val_mask": "valid"}
 _DATA_SUFFIXES = (*TABLES, ".npy", ".npz", ".json", ".tsv", ".txt", ".pt", ".gz", ".feather", ".mat", ".pkl")
 _ALIKE = 0.8
 
@@ -132,12 +133,12 @@ def _check_other(file: Path) -> None:
     stem, suffix = file.stem.casefold(), file.suffix.casefold()
     if suffix not in _DATA_SUFFIXES or file.is_dir():
         return
-    known = [*_KNOWN, *(name for names in _OTHER_NAMES.values() for name in names), "mask", "train_mask", "test_mask"]
-    close = difflib.get_close_matches(stem, known, n=1, cutoff=_ALIKE)
+    roles = {name: role for role, names in _OTHER_NAMES.items() for name in names}
+    roles.update({**_MASKS, **{role: role for role in _KNOWN}})
+    close = difflib.get_close_matches(stem, roles, n=1, cutoff=_ALIKE)
     if not close:
         return
-    role = next((role for role, names in _OTHER_NAMES.items() if close[0] in names), close[0])
-    role = role if role in _KNOWN else "split"
+    role = roles[close[0]]
     allowed = _KNOWN[role]
     meant = " or ".join(role + end for end in ([suffix] if suffix in allowed else allowed))
     raise DatasetError(
