@@ -164,10 +164,7 @@ class Folder(Dataset):
         settings = read_settings(file)
         mine, usual = self.options(), Folder().options()
         given = {name: value for name, value in mine.items() if value != usual[name]}
-        try:
-            return make_options(Folder, {**settings, **given}, f"{file}", requested=self.requested, seed=self.seed)
-        except ConfigError as error:
-            raise DatasetError(f"{file}: {error}") from error
+        return make_options(Folder, {**settings, **given}, str(file), requested=self.requested, seed=self.seed)
 
     def _check_saved(self, file: Path) -> None:
         usual = Folder().options()

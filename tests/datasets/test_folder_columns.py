@@ -15,7 +15,7 @@ from scipy import sparse
 
 from gnnkit.data import fingerprint, summarize
 from gnnkit.datasets import load_dataset, load_node_names
-from gnnkit.errors import ConfigError, DatasetError
+from gnnkit.errors import ConfigError, DatasetError, UnknownNameError
 
 PAIR = "source,target\n0,1\n1,0\n"
 
@@ -332,7 +332,7 @@ def test_settings_lie_beside_the_data(tmp_path):
     assert (graph.num_edges, graph.class_names, graph.metric) == (2, ("blue", "red"), "macro_f1")
     assert load_dataset(str(folder), metric="rocauc").metric == "rocauc"
     assert load_node_names(str(folder)).ids == ["ann", "bob"]
-    with pytest.raises(DatasetError, match=r"meta\.json: .*'colums'.*'columns'"):
+    with pytest.raises(UnknownNameError, match=r"meta\.json: 'colums'.*'columns'"):
         load_dataset(str(write(folder, meta__json={"colums": {}})))
     with pytest.raises(ConfigError, match="metric is 'f1'"):
         load_dataset(str(folder), metric="f1")
