@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gnnkit.data.arrays import as_tensor
 from gnnkit.data.graph import IGNORED_LABEL
-from gnnkit.data.words import MISSING_LABELS, is_missing_text, missing_labels
+from gnnkit.data.words import MISSING_LABELS, MISSING_TEXT, is_missing_text, missing_labels
 from gnnkit.errors import DataError
 
 FREE_CLASSES = 100
@@ -165,37 +165,55 @@ def _name(label: Any) -> str:
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
-def is_missing(cell: Any) -> bool:
-    """Whether a cell of a table holds no value: None, NaN, pandas' marks, or a word for it."""
-    if cell is None or (isinstance(cell, str) and is_missing_text(cell)):
-        return True
+def is_missing(cell: Any, marks: Sequence[Any] = MISSING_TEXT) -> bool:
+    """Whether a cell of a table holds no value: None, NaN, pandas' marks, or a word for it.
+
+    Args:
+        cell: Anything.
+        marks: Words that stand for no value.
+    """
+    if isinstance(cell, str):
+        return is_missing_text(cell, marks)
     if isinstance(cell, (float, np.floating)):
         return bool(np.isnan(cell))
-    return type(cell).__name__ in ("NAType", "NaTType")
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
 
 
-def encode_classes(labels: Sequence[Any], class_names: Sequence[str]) -> Tuple[Any, Tuple[str, ...]]:
+def encode_classes(
+    labels: Sequence[Any], class_names: Sequence[str], marks: Sequence[Any] = MISSING_TEXT
+) -> Tuple[Any, Tuple[str, ...]]:
     """Turn labels that are names into classes.
 
     Args:
-        labels: One label per node; None, NaN or a word for a missing value stands for a missing one.
+        labels: One label per node; None, NaN, a word for a missing value, and -1 or -100 beside names stand for a
+            missing one.
         class_names: Names in the order of their classes. Empty to number the names found in sorted order.
+        marks: Words that stand for no value; a name of a class never does.
 
     Returns:
         Class of every node (-100 for a missing one) and the names of the classes; labels that are not names come back
         as they are, with NaN for a missing one.
 
     Raises:
-        DataError: A label is not among the names, or only some labels are names.
+        DataError: A label is not among the names, only some labels are names, or they name nodes, not classes.
     """
-    cells: List[Any] = [None if is_missing(label) and label not in class_names else label for label in labels]
+    words = [*marks, *map(str, MISSING_LABELS)] if marks else []
+    names = set(class_names)
+    cells: List[Any] = [
+        None if is_missing(label, words) and not (isinstance(label, str) and label in names) else label
+        for label in labels
+    ]
     found = {label for label in cells if isinstance(label, str)}
     if not found:
         return [float("nan") if label is None else label for label in cells], tuple(class_names)
-    names = tuple(class_names) or tuple(sorted(found))
-    numbers: Dict[Any, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = IGNORED_LABEL
+    ordered = tuple(class_names) or tuple(sorted(found))
+    numbers: Dict[Any, int] = {name: number for number, name in enumerate(ordered)}
+    unlabelled: Sequence[Any] = (None, *MISSING_LABELS) if marks else (None,)
+    numbers.update(dict.fromkeys(unlabelled, IGNORED_LABEL))
     for row, label in enumerate(cells):
         if label not in numbers:
-            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(names)}.", row=row)
-    return [numbers[label] for label in cells], names
+            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(ordered)}.", row=row)
+    classes = [numbers[label] for label in cells]
+    if not class_names:
+        check_classes(torch.tensor(classes))
+    return classes, ordered

@@ -124,6 +124,16 @@ def pick_split(graph: Graph, number: int) -> Graph:
     return replace(graph, splits=ordered, node_data=others, notes=notes)
 
 
+def warn_of_splits(graph: Graph) -> Graph:
+    """Add a warning if a graph that was just read has masks of several splits, of which none has been picked."""
+    several = {name: value for name, value in graph.node_data.items() if is_several(name, value)}
+    if not several:
+        return graph
+    count = next(iter(several.values())).shape[1]
+    warning = f"there are masks of {count} splits, none of which is taken; gnnkit.data.pick_split(graph, 0) takes one."
+    return replace(graph, notes=graph.notes.warned(warning))
+
+
 def is_several(name: str, value: Tensor) -> bool:
     """Whether an array of nodes holds masks of several splits."""
     return name.endswith(MASK_SUFFIX) and bool(split_of(name)) and value.ndim == 2

@@ -180,7 +180,7 @@ def pick_edges(
 def edge_weights(
     indptr: Array, indices: Array, weights: Array, dst: Array, offsets: Array, edges: Array, rescale: bool, keep: bool
 ) -> Array:
-    """Weights of the picked edges, of the type of ``weights`` [len(edges)]; an empty ``weights`` stands for 1 each.
+    """Weights [len(edges)] of the picked edges, in the type of ``weights``; if that is empty, all weights are 1.
 
     With ``rescale`` the candidates' weights are multiplied by (candidates / candidates taken).
     """
