@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Type, TypeVar
 
-from gnnkit.data import Graph, random_split
+from gnnkit.data import IGNORED_LABEL, Graph, random_split
 from gnnkit.datasets.files import DataFile, Finder
 from gnnkit.errors import ConfigError
 from gnnkit.options import Option, describe_options, make_options
@@ -132,8 +132,12 @@ class Dataset(ABC):
 
 
 def seeded_split(graph: Graph, seed: int) -> Graph:
-    """The 60/20/20 split that data without a published one get; a graph with splits is returned as it is."""
-    return graph if graph.splits else random_split(graph, 0.6, 0.2, seed=seed)
+    """The 60/20/20 split that data without a published one get.
+
+    A graph with splits is returned as it is, and so is one whose labels are all missing: it can be predicted on.
+    """
+    has_labels = graph.y is None or bool((graph.y != IGNORED_LABEL).any())
+    return random_split(graph, 0.6, 0.2, seed=seed) if has_labels and not graph.splits else graph
 
 
 datasets: Registry[Dataset] = Registry("gnnkit.datasets", "data set", Dataset)  # type: ignore[type-abstract]

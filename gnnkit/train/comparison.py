@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, ModelSpec
@@ -155,7 +156,7 @@ def compare(
         raise ConfigError(f"{len(backends)} backend given; a comparison needs at least two.")
     if seeds < 1 or epochs < 0 or (seeds > 1 and epochs == 0):
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
-    check_graph(graph)
+    check_graph(graph, most_values=MOST_CHECKED)
     loaded = [load_backend(choice) if isinstance(choice, str) else choice for choice in backends]
     config = train_config(model.spec.conv, settings).resolved(model.num_layers)
     task = make_task(graph, config)
