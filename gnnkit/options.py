@@ -180,6 +180,26 @@ def plain_value(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+def whole_numbers(text: str, what: str) -> List[int]:
+    """Whole numbers from text such as "15,10,5", in brackets or not.
+
+    Args:
+        text: As it was typed.
+        what: What it is, as the subject of a sentence.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Example:
+        >>> whole_numbers("15, 10", "--fanouts")
+        [15, 10]
+    """
+    try:
+        return [int(part) for part in text.strip().lstrip("[").rstrip("]").split(",")]
+    except ValueError:
+        raise ConfigError(f"{what} is {text!r}, expected whole numbers with commas, such as 15,10,5.") from None
+
+
 def describe_options(cls: Type[Any], leave_out: Sequence[str] = ()) -> List[Option]:
     """All options of a dataclass, in words.
 

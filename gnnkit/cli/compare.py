@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.train.comparison import BackendReport, Comparison
@@ -35,6 +35,7 @@ def compare(
 ) -> None:
     """Compare backends on the same weights and the same batch, layer by layer, then on whole trainings."""
     names = [name.strip() for name in backends.split(",") if name.strip()]
+    picture = output_file(picture) if epochs else picture
     found = _compare(run_config(settings, flags), names, epochs=epochs, seeds=seeds, margin=margin)
     if epochs:
         _draw(found, picture)

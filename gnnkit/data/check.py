@@ -17,6 +17,9 @@ from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.errors import DataError
 
 METRICS = ("accuracy", "macro_f1", "rocauc")
+MOST_CHECKED = 1 << 28
+"""Values of an array up to which what enters from disk is looked at all; those of a larger one are sampled."""
+
 _CHUNK_VALUES = 1 << 22
 _SPREAD_PIECES = 256
 
@@ -47,6 +50,9 @@ def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
         if tensor is not None:
             check_finite(tensor, field, most_values=most_values)
     _check_labels(graph)
+    if graph.feature_names and len(graph.feature_names) != graph.num_features:
+        problem = f"there are {len(graph.feature_names)} names but x has {graph.num_features} columns."
+        raise DataError("feature_names", problem)
     _check_splits(graph)
     _check_graphs(graph)
     if graph.metric is not None and graph.metric not in METRICS:

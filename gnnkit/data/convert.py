@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.build import from_csc
-from gnnkit.data.graph import IGNORED_LABEL, Graph
+from gnnkit.data.graph import Graph
+from gnnkit.data.notes import log_warnings, warn_one_way
 from gnnkit.errors import DataError, NotInstalledError
 
 DESCRIPTION = "gnnkit"
@@ -25,15 +26,18 @@ DESCRIPTION = "gnnkit"
 NODE_ID = "node_id"
 """Name in ``node_data`` of the caller's own integer node ids, where they are not 0 to N - 1."""
 
+_HALF = (torch.float16, torch.bfloat16)
 _SCIPY_WEIGHTS = (torch.float32, torch.float64)
 
 
 def from_scipy(matrix: Any, **fields: Any) -> Graph:
-    """Build a graph from an adjacency matrix.
+    """Build a graph from an adjacency matrix of scipy, NumPy or torch.
 
     Args:
-        matrix: Square sparse matrix or dense array. ``matrix[i, j] != 0`` is the edge i -> j with that weight. Stored
-            zeros are no edges, repeated entries are added up; if every weight is 1, the graph carries no weights.
+        matrix: Square sparse matrix of scipy or torch (COO, CSR or CSC), or dense array. ``matrix[i, j] != 0`` is the
+            edge i -> j with that weight; PyTorch Geometric's ``adj_t`` is the other way round, so give ``adj_t.t()``.
+            Stored zeros are no edges, repeated entries are added up, in 64 bits if they are whole numbers; if every
+            weight is 1, the graph carries no weights.
         **fields: Everything else that :func:`gnnkit.data.from_edge_index` takes; a matrix holds structure and weights
             only. Edge arrays are in column order: by j, then by i, as :func:`to_scipy` stores them.
 
@@ -47,6 +51,10 @@ def from_scipy(matrix: Any, **fields: Any) -> Graph:
         >>> from_scipy([[0, 2], [0, 0]]).edge_weight.tolist()
         [2.0]
     """
+    matrix = _from_torch(matrix) if isinstance(matrix, Tensor) else matrix
+    if getattr(getattr(matrix, "dtype", None), "kind", "") in ("i", "u"):
+        # Before anything is added up: 200 + 100 is 44 in uint8.
+        matrix = matrix.astype(np.int64)
     compressed = scipy.sparse.csc_matrix(matrix, copy=True)
     if compressed.shape[0] != compressed.shape[1]:
         problem = f"the matrix has shape {list(compressed.shape)}, expected as many rows as columns."
@@ -55,7 +63,21 @@ def from_scipy(matrix: Any, **fields: Any) -> Graph:
     compressed.eliminate_zeros()
     if "edge_weight" not in fields and not bool(np.all(compressed.data == 1)):
         fields["edge_weight"] = compressed.data
-    return from_csc(compressed.indptr, compressed.indices, **fields)
+    return log_warnings(warn_one_way(from_csc(compressed.indptr, compressed.indices, **fields)))
+
+
+def _from_torch(matrix: Tensor) -> Any:
+    """A matrix of torch, sparse or dense, as one of scipy; entries are not added up yet."""
+    matrix = matrix.detach().cpu()
+    if matrix.layout == torch.strided:
+        return matrix.float().numpy() if matrix.dtype in _HALF else matrix.numpy()
+    matrix = matrix if matrix.layout == torch.sparse_coo else matrix.to_sparse_coo()  # type: ignore[no-untyped-call]
+    places, values = matrix._indices(), matrix._values()
+    if values.ndim != 1 or places.shape[0] != 2:
+        problem = f"received a sparse tensor with entries of shape {list(values.shape[1:])}, expected numbers."
+        raise DataError("matrix", problem, fix="Pass a matrix of two dimensions; more about edges goes to edge_attr.")
+    values = values.float() if values.dtype in _HALF else values
+    return scipy.sparse.coo_matrix((values.numpy(), places.numpy()), shape=tuple(matrix.shape))
 
 
 def to_scipy(graph: Graph) -> scipy.sparse.csc_matrix:
@@ -133,7 +155,12 @@ def describe(graph: Graph) -> Dict[str, Any]:
         "node" and "edge": dtype and trailing shape of each array by name. "fields": keyword arguments for
         ``from_edge_index`` that belong to the whole graph, arrays as lists. "graph_y": dtype of the graph labels.
     """
-    fields: Dict[str, Any] = {"name": graph.name, "metric": graph.metric, "class_names": list(graph.class_names)}
+    fields: Dict[str, Any] = {
+        "name": graph.name,
+        "metric": graph.metric,
+        "class_names": list(graph.class_names),
+        "feature_names": list(graph.feature_names),
+    }
     if graph.graph_ptr is not None:
         fields["graph_ptr"] = graph.graph_ptr.tolist()
     described = {
@@ -164,32 +191,6 @@ def restore(values: Any, layout: Mapping[str, Any]) -> Tensor:
     dtype = getattr(torch, layout["dtype"])
     rows = torch.tensor(values, dtype=dtype)
     return rows.reshape(len(values), *layout["shape"])
-
-
-def encode_classes(labels: Sequence[Any], class_names: Sequence[str]) -> Tuple[Any, Tuple[str, ...]]:
-    """Turn labels that are names into classes.
-
-    Args:
-        labels: One label per node; None for a missing one.
-        class_names: Names in the order of their classes. Empty to number the names found in sorted order.
-
-    Returns:
-        Class of every node (-100 for a missing one) and the names of the classes; labels that are not names come back
-        as they are, with None as NaN.
-
-    Raises:
-        DataError: A label is not among the names, or only some labels are names.
-    """
-    found = {label for label in labels if isinstance(label, str)}
-    if not found:
-        return [float("nan") if label is None else label for label in labels], tuple(class_names)
-    names = tuple(class_names) or tuple(sorted(found))
-    numbers: Dict[Any, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = IGNORED_LABEL
-    for row, label in enumerate(labels):
-        if label not in numbers:
-            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(names)}.", row=row)
-    return [numbers[label] for label in labels], names
 
 
 def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor]]:

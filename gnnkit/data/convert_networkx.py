@@ -16,7 +16,6 @@ from gnnkit.data.convert import (
     NODE_ID,
     describe,
     edge_arrays,
-    encode_classes,
     graph_fields,
     node_arrays,
     number_nodes,
@@ -26,6 +25,7 @@ from gnnkit.data.convert import (
     split_names,
 )
 from gnnkit.data.graph import Graph
+from gnnkit.data.labels import encode_classes
 from gnnkit.errors import DataError
 
 Records = Sequence[Mapping[str, Any]]

@@ -21,7 +21,6 @@ from gnnkit.data.convert import (
     NODE_ID,
     describe,
     edge_arrays,
-    encode_classes,
     graph_fields,
     node_arrays,
     number_nodes,
@@ -31,6 +30,7 @@ from gnnkit.data.convert import (
     split_names,
 )
 from gnnkit.data.graph import Graph
+from gnnkit.data.labels import encode_classes
 from gnnkit.errors import DataError
 
 

@@ -14,6 +14,8 @@ from typing import Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
+from gnnkit.data.notes import Notes
+
 IGNORED_LABEL = -100
 """Label of a node that is not a target: unlabelled, outside the split at hand, or padding."""
 
@@ -43,9 +45,11 @@ class Graph:
         graph_ptr: Node offsets of the graphs in this record. Shape [G + 1], int64. None means one graph.
         graph_y: Graph labels. First dimension G. None if there are none.
         class_names: Names of the classes, in label order. Empty if unknown.
+        feature_names: Names of the features, in the order of the columns of ``x``. Empty if unknown.
         name: What messages and run folders call this graph.
         metric: The metric that the data ask for: "accuracy", "macro_f1" or "rocauc". None means "accuracy" for
             classes and "rocauc" for multi-label data.
+        notes: What the reader of the data noted; :func:`gnnkit.data.summarize` puts it into words.
     """
 
     indptr: Tensor
@@ -62,6 +66,8 @@ class Graph:
     class_names: Tuple[str, ...] = ()
     name: str = "graph"
     metric: Optional[str] = None
+    feature_names: Tuple[str, ...] = ()
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def num_nodes(self) -> int:

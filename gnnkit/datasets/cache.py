@@ -16,7 +16,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
@@ -24,9 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Graph
-from gnnkit.datasets.files import PathLike, hash_files
-from gnnkit.errors import DatasetError
+from gnnkit.data import Graph, Notes, check_graph
+from gnnkit.data.check import MOST_CHECKED
+from gnnkit.datasets.files import hash_files
+from gnnkit.errors import DataError, DatasetError, FileError
+from gnnkit.paths import PathLike, check_writable, user_path, writing
 
 FORMAT = 1
 """Version of the layout of a folder."""
@@ -44,7 +46,8 @@ def save_graph(graph: Graph, folder: PathLike) -> None:
         folder: Where to. A graph that is there already is replaced in one move.
 
     Raises:
-        DatasetError: The folder holds something else, or cannot be written.
+        DatasetError: The folder holds something else.
+        FileError: It cannot be written.
 
     Example:
         >>> import tempfile
@@ -54,7 +57,7 @@ def save_graph(graph: Graph, folder: PathLike) -> None:
         ...     load_graph(home + "/pair").num_nodes
         2
     """
-    with new_folder(Path(folder)) as temporary:
+    with new_folder(user_path(folder)) as temporary:
         _write(graph, temporary)
 
 
@@ -63,20 +66,19 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """Give a temporary folder, which takes the final name when the block ends well and is removed when it does not.
 
     Raises:
-        DatasetError: The folder exists and is no saved graph, or cannot be written.
+        DatasetError: The folder exists and is no saved graph.
+        FileError: It cannot be written; folders above it that were made are removed again.
     """
+    check_writable(folder, as_folder=True)
     if folder.exists() and not is_graph(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder} exists and is no saved graph, nothing was written. Name another folder.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    with writing(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
         try:
             yield temporary
             _move(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise DatasetError(f"The graph cannot be written to {folder}: {error.strerror or error}.") from error
 
 
 def is_graph(folder: Path) -> bool:
@@ -96,7 +98,7 @@ def load_graph(folder: PathLike) -> Graph:
     Raises:
         DatasetError: The folder is no saved graph, was written by another version, or a file in it is damaged.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     meta_file = folder / "meta.json"
     try:
         meta = json.loads(meta_file.read_text(encoding="utf-8"))
@@ -105,7 +107,18 @@ def load_graph(folder: PathLike) -> Graph:
         fields: Dict[str, Any] = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
         for group in _MAPPINGS:
             fields[group] = {key: _open(folder, entry) for key, entry in meta[group].items()}
-        return Graph(**fields, class_names=tuple(meta["class_names"]), name=meta["name"], metric=meta["metric"])
+        graph = Graph(
+            **fields,
+            class_names=tuple(meta["class_names"]),
+            name=meta["name"],
+            metric=meta["metric"],
+            feature_names=tuple(meta.get("feature_names", ())),
+            notes=Notes.from_dict(meta.get("notes", {})),
+        )
+        check_graph(graph, most_values=MOST_CHECKED)
+        return graph
+    except DataError as error:
+        raise DatasetError(f"{folder} is damaged: {error} Write it again.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = "is damaged" if is_graph(folder) else "is no saved graph"
         raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
@@ -136,17 +149,18 @@ def prepared(
     for line in hash_files(files):
         digest.update(line.encode())
     folder = root / "prepared" / f"{name}-{digest.hexdigest()[:20]}"
-    if folder.exists():
-        try:
-            return load_graph(folder)
-        except DatasetError as error:
-            _log.warning("The cache is prepared again: %s", error)
-            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # Where the cache cannot be read it is said below that it cannot be written.
+        if folder.exists():
+            try:
+                return load_graph(folder)
+            except DatasetError as error:
+                _log.warning("The cache is prepared again: %s", error)
+                shutil.rmtree(folder, ignore_errors=True)
     graph = read()
     try:
         save_graph(graph, folder)
         return load_graph(folder)
-    except DatasetError as error:
+    except (DatasetError, FileError) as error:
         _log.warning("Going on without a cache: %s", error)
         return graph
 
@@ -156,20 +170,25 @@ def _write(graph: Graph, folder: Path) -> None:
     # Names of node and edge data are free text, so files are numbered.
     for number, (group, key, tensor) in enumerate(_tensors(graph)):
         entries[group][key] = write_array(folder / f"{number:03d}.npy", tensor)
-    write_meta(folder, entries, name=graph.name, metric=graph.metric, class_names=graph.class_names)
+    write_meta(folder, entries, graph)
 
 
-def write_meta(folder: Path, entries: Mapping[str, Any], *, name: str, metric: Optional[str], class_names: Any) -> None:
+def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
     """Write what makes a folder of arrays a saved graph; do it last.
 
     Args:
         folder: The folder.
         entries: What :func:`array_entry` says of each array, by "arrays", "splits", "node_data", "edge_data" and name.
-        name: As in the record, like the others.
-        metric: As in the record.
-        class_names: As in the record.
+        graph: Its names, metric and notes are written; its arrays are not.
     """
-    meta = {"format": FORMAT, "name": name, "metric": metric, "class_names": list(class_names)}
+    meta = {
+        "format": FORMAT,
+        "name": graph.name,
+        "metric": graph.metric,
+        "class_names": list(graph.class_names),
+        "feature_names": list(graph.feature_names),
+        "notes": graph.notes.to_dict(),
+    }
     meta.update({group: entries.get(group, {}) for group in ("arrays", *_MAPPINGS)})
     with (folder / "meta.json").open("w", encoding="utf-8") as stream:
         json.dump(meta, stream, indent=1)

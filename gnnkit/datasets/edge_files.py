@@ -2,7 +2,7 @@
 
 Rules: a piece is whole rows; every id is checked where it is read, so that a mistake is named by file and line (rows of
 arrays count from 0). Text is two columns of whole numbers, separated by commas, semicolons, tabs or blanks; a first
-line without numbers is a header; lines that begin with # or % are comments.
+line without numbers is a header, whose words say which column holds sources; lines that begin with # or % are comments.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import gzip
 import re
 import zlib
 from pathlib import Path
-from typing import IO, Any, Iterator, Optional, Tuple
+from typing import IO, Any, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from gnnkit.errors import DatasetError, NotInstalledError
+from gnnkit.data.words import find_columns
+from gnnkit.errors import DataError, DatasetError, NotInstalledError
 from gnnkit.jit import kernel
 
 Piece = Tuple[np.ndarray, float]
@@ -31,7 +32,7 @@ def read_edges(file: Path, num_nodes: Optional[int], piece_bytes: int) -> Iterat
 
     Args:
         file: ``.csv``, ``.tsv`` or ``.txt``, each also with ``.gz``; ``.npy`` of shape [2, E] or [E, 2];
-            ``.parquet`` with columns ``source`` and ``target``, else its first two.
+            ``.parquet`` with columns of sources and targets (``gnnkit.data.words.COLUMN_WORDS``).
         num_nodes: Ids must be below it. None allows all.
         piece_bytes: Memory for a piece, about.
 
@@ -67,7 +68,7 @@ def _read_text(file: Path, num_nodes: Optional[int], block: int) -> Iterator[Pie
                 raise DatasetError(f"{file}, line {number}: it is longer than {_LONGEST_LINE} bytes, expected two ids.")
             skipped = b""
             if not begun and text:
-                skipped, begun, swapped = _header(text)
+                skipped, begun, swapped = _header(text, file)
             edges = np.empty((2, (len(text) - len(skipped)) // 4 + 1), dtype=np.int64)
             line += skipped.count(b"\n")
             num, lines, status = _parse(np.frombuffer(text[len(skipped) :], dtype=np.uint8), limit, edges)
@@ -87,7 +88,7 @@ def _read_block(stream: IO[bytes], block: int, file: Path) -> bytes:
         raise DatasetError(f"{file} cannot be read ({error}). Is it cut short?") from error
 
 
-def _header(text: bytes) -> Tuple[bytes, bool, bool]:
+def _header(text: bytes, file: Path) -> Tuple[bytes, bool, bool]:
     """What comes before the edges, whether edges have begun, and whether the columns are target, source."""
     end = 3 if text.startswith(b"\xef\xbb\xbf") else 0
     while end < len(text):
@@ -96,9 +97,27 @@ def _header(text: bytes) -> Tuple[bytes, bool, bool]:
         if cells != [b""] and cells[0][:1] not in (b"#", b"%"):
             if any(cell[:1].isdigit() or cell[:1] == b"-" for cell in cells) or cells[0] == b"":
                 return text[:end], True, False
-            return text[:stop], True, cells[:2] == [b"target", b"source"]
+            names = [cell.decode("utf-8", "replace") for cell in cells]
+            source, target = _ends(names, file)
+            return text[:stop], True, names.index(target) < names.index(source)
         end = stop
     return text, False, False
+
+
+def _ends(names: Sequence[str], file: Path) -> Tuple[str, str]:
+    """The columns of sources and of targets, by their names.
+
+    Raises:
+        DatasetError: The names do not say which they are.
+    """
+    try:
+        found = find_columns(names, ("source", "target"), {}, str(file))
+    except DataError as error:
+        raise DatasetError(f"{error}") from error
+    if len(found) < 2:
+        received = ", ".join(repr(name) for name in names)
+        raise DatasetError(f"{file} has the columns {received}, expected source and target. Rename them.")
+    return found["source"], found["target"]
 
 
 def _problem(bad: bytes, status: int, num_nodes: Optional[int]) -> str:
@@ -181,11 +200,11 @@ def _read_parquet(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[P
     try:
         opened = parquet.ParquetFile(file)
         names = opened.schema_arrow.names
-        wanted = ["source", "target"] if {"source", "target"} <= set(names) else names[:2]
+        wanted = list(_ends(names, file))
         start, end = 0, opened.metadata.num_rows
         for batch in opened.iter_batches(batch_size=rows, columns=wanted):
             columns = [batch.column(batch.schema.get_field_index(name)).to_numpy(False) for name in wanted]
-            if len(columns) != 2 or any(column.dtype.kind not in "iu" for column in columns):
+            if any(column.dtype.kind not in "iu" for column in columns):
                 received = ", ".join(f"{name} ({column.dtype})" for name, column in zip(wanted, columns))
                 raise DatasetError(f"{file} has {received}, expected two columns of whole numbers without gaps.")
             edges = np.stack(columns).astype(np.int64)

@@ -10,21 +10,25 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 
-from gnnkit.data import SPLITS, Graph, check_graph
-from gnnkit.data.arrays import as_labels, as_splits
+from gnnkit.data import SPLITS, Graph, Notes, check_graph, log_warnings
+from gnnkit.data.arrays import as_splits
 from gnnkit.data.check import check_finite
+from gnnkit.data.labels import as_labels, check_classes
+from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.edge_files import open_npy, read_edges
-from gnnkit.datasets.files import PathLike
+from gnnkit.datasets.folder_labels import read_label_column, read_labels
+from gnnkit.datasets.folder_nodes import Choices, Found, NodeTable, column_roles
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.paths import PathLike, is_file, user_path
 
 Report = Callable[[str, float], None]
 """Told what is being done and which share of it is: ``report("reading edges", 0.25)``."""
@@ -34,6 +38,7 @@ MAX_NODES = (1 << 31) - 1
 
 _LEAST_MEMORY = 1 << 16
 _MOST_FILES = 64
+_BYTES_TO_LOOK = 32  # for an edge, while it is looked at whether hardly any has its reverse
 _HEADER_BYTES = 128
 
 
@@ -87,14 +92,16 @@ def import_graph(
         ...     import_graph(home + "/edges.txt", home + "/graph", undirected=True)
         Graph('graph', num_nodes=3, num_edges=4, num_features=0)
     """
-    target = Path(folder)
-    files = [Path(edges)] if isinstance(edges, (str, os.PathLike)) else [Path(file) for file in edges]
-    _check_call(files, target, num_nodes, splits or {}, memory, force)
+    target = user_path(folder, "The folder to write")
+    files = [user_path(file) for file in ([edges] if isinstance(edges, (str, os.PathLike)) else edges)]
+    features, labels = (None if file is None else user_path(file) for file in (features, labels))
+    splits = {name: user_path(file) for name, file in (splits or {}).items()}
+    _check_call(files, target, num_nodes, splits, memory, force)
     told: Report = report or (lambda _what, _share: None)
     with new_folder(target) as temporary:
         nodes = _Nodes.open(features, labels)
         count = _count_nodes(files, num_nodes, nodes, memory, told)
-        parts = nodes.checked(count, splits or {})
+        parts = nodes.checked(count, splits)
         entries: Dict[str, Dict[str, Any]] = {"arrays": {}, "splits": {}}
         sorter = _Sorter(temporary, count, undirected, dedup, memory)
         entries["arrays"] = sorter.write(files, told)
@@ -104,8 +111,11 @@ def import_graph(
             entries["arrays"]["y"] = write_array(temporary / "y.npy", parts.y)
         for name, ids in parts.splits.items():
             entries["splits"][name] = write_array(temporary / f"{name}.npy", ids)
-        write_meta(temporary, entries, name=target.name, metric=None, class_names=nodes.class_names)
-    return load_graph(target)
+        write_meta(temporary, entries, replace(parts, name=target.name))
+    graph = load_graph(target)
+    if not undirected and _BYTES_TO_LOOK * graph.num_edges <= memory:
+        graph = warn_one_way(graph, "import them with undirected=True (--undirected)")
+    return log_warnings(graph)
 
 
 def _check_call(
@@ -127,7 +137,7 @@ def _check_call(
         if name not in SPLITS:
             raise ConfigError(f"Unknown split {name!r}, expected {', '.join(SPLITS)}.")
     for file in [*files, *(Path(file) for file in splits.values())]:
-        if not file.is_file():
+        if not is_file(file):
             raise DatasetError(f"There is no file {file}.")
     if target.exists() and is_graph(target) and not force:
         raise DatasetError(f"{target} holds a graph already. Name another folder, or replace it with --force.")
@@ -143,6 +153,7 @@ class _Nodes:
     y: Optional[np.ndarray]
     ids: Optional[np.ndarray]
     class_names: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
 
     @classmethod
     def open(cls, features: Optional[PathLike], labels: Optional[PathLike]) -> _Nodes:
@@ -161,17 +172,21 @@ class _Nodes:
         return nodes
 
     def _read_labels(self, file: Path) -> None:
-        from gnnkit.datasets.folder import class_numbers
-
+        found, choices = Found(), Choices()
         if file.suffix == ".npy":
-            self.y = read_array(file)
-            return
-        table = read_table(file)
-        table.require("label")
-        self.y, names = class_numbers(table)
-        self.class_names = tuple(names)
-        if "id" in table.columns:
-            self.ids = table.numbers("id").astype(np.int64)
+            labels = read_labels({"labels": file}, NodeTable(), choices, found)
+        else:
+            table = read_table(file)
+            roles = column_roles(table, ("id", "label"), {})
+            if "label" not in roles:
+                table.require("label")
+            labels = read_label_column(table, roles["label"], choices, found)
+            if "id" in roles:
+                self.ids = table.numbers(roles["id"]).astype(np.int64)
+        if labels.values:
+            raise DatasetError(f"{file} holds numbers to regress, expected classes. Put them into a few classes first.")
+        self.y, self.class_names = labels.y, labels.names
+        self.warnings = tuple(found.warnings)
 
     @property
     def count(self) -> Optional[int]:
@@ -188,7 +203,10 @@ class _Nodes:
             y = as_labels(self._spread(num_nodes))
             read = as_splits({name: read_array(Path(file)) for name, file in splits.items()}, num_nodes)
             bare = torch.zeros(num_nodes + 1, dtype=torch.int64)
-            graph = Graph(bare, bare[:0], y=y, splits=read, class_names=self.class_names)
+            if y is not None and y.ndim == 1 and not self.class_names:
+                check_classes(y)
+            notes = Notes(warnings=self.warnings)
+            graph = Graph(bare, bare[:0], y=y, splits=read, class_names=self.class_names, notes=notes)
             check_graph(graph)
         except DataError as error:
             place = self.labels if error.field == "y" else ", ".join(str(file) for file in splits.values())

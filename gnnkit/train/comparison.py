@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+import torch
+
 from gnnkit.backends import Backend, as_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
 from gnnkit.devices import choose_device
@@ -19,7 +21,7 @@ from gnnkit.tasks import Task
 from gnnkit.train.config import train_config
 from gnnkit.train.equivalence import Equivalence, equivalence_test
 from gnnkit.train.history import RunResult
-from gnnkit.train.loaders import make_task, training_loader
+from gnnkit.train.loaders import computed_graph, make_task, training_loader
 from gnnkit.train.memory import PeakMemory
 from gnnkit.train.parity import Difference, Trace, differences, first_outside, trace
 from gnnkit.train.settings import TrainConfig
@@ -219,13 +221,14 @@ class _Work:
     def prepared(self, model: GNN) -> Graph:
         """The graph as the model's convolution asks for it."""
         kind = model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
 
     def first_batch(self, model: GNN) -> Batch:
         """The batch that training would begin with, in host memory."""
         # Fused into loading, the first layer's sum over neighbours would be nobody's, and no fault in it could be seen.
         config = replace(self.config, fuse_first_layer="never")
-        loader = training_loader(self.prepared(model), model.spec, self.task, config, self.seed)
+        graph = computed_graph(self.graph, self.prepared(model), model.spec.kind, config.precision)
+        loader = training_loader(graph, model.spec, self.task, config, self.seed)
         return next(iter(loader.epoch(1)))
 
     def traces(self, model: GNN) -> List[Trace]:

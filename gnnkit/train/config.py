@@ -6,19 +6,20 @@ ones. Later layers win: defaults, the model's preset, the file, flags, ``key=val
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Type, Union
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import PRESETS, ModelSpec, Preset, idle_model_settings
-from gnnkit.options import check_numbers, plain_value, settle_idle
+from gnnkit.options import check_numbers, plain_value, settle_idle, whole_numbers
+from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import TASKS
 from gnnkit.train.effects import idle_train_settings
-from gnnkit.train.files import read_yaml
+from gnnkit.train.files import read_yaml, shielded, unshielded
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 
@@ -119,6 +120,13 @@ class RunConfig:
 _SETTLED = ("model", "train")
 """Sections with settings that have no effect on some models and trainings."""
 
+_SECTIONS: Mapping[str, Type[Any]] = {"dataset": DatasetConfig, "model": ModelConfig, "train": TrainConfig}
+_FANOUTS = ("fanouts", "eval_fanouts")
+
+
+def _names(section: Type[Any]) -> List[str]:
+    return [item.name for item in fields(section)]
+
 
 def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
     """Training settings: defaults, then the presets of the model and of the task, then what was given.
@@ -134,7 +142,7 @@ def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
     preset = PRESETS[model].train if model in PRESETS else {}
     given = {name: plain_value(value) for name, value in settings.items()}
     merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
-    config: TrainConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    config = TrainConfig(**_values(merged))
     config.check()
     return settled_training(config, preset, given)
 
@@ -191,7 +199,7 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
 
 
 def load_config(
-    file: Optional[Path] = None,
+    file: Optional[PathLike] = None,
     flags: Optional[Mapping[str, Any]] = None,
     overrides: Sequence[str] = (),
     *,
@@ -213,27 +221,30 @@ def load_config(
         >>> load_config(overrides=["model.name=gat"]).model.heads
         8
     """
-    layers = [dict(base or {}), read_yaml(file) if file else {}, dict(flags or {}), _parse(overrides)]
+    layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), _parse(overrides)]
     user = _merge(OmegaConf.structured(RunConfig), layers)
-    name = user.model.name
+    name = unshielded(user.model.name)
     if name not in PRESETS and ":" not in name:
         raise UnknownNameError("model", name, PRESETS)
     defaults = PRESETS.get(name, Preset())
     presets = [
         {"model": dict(defaults.model), "train": dict(defaults.train)},
-        {section: _task_preset(user.train.task, section) for section in ("model", "train")},
+        {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
     ]
-    merged = _merge(OmegaConf.structured(RunConfig), [*presets, *layers])
-    config: RunConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    values = _values(_merge(OmegaConf.structured(RunConfig), [*presets, *layers]))
+    config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
     # Recorded configurations may hold what has no effect, and so may a preset beside what the user gave.
-    given = {
-        section: {name for layer in layers[1:] for name in layer.get(section, {})} for section in ("model", "train")
-    }
+    given = {section: {name for layer in layers[1:] for name in layer.get(section, {})} for section in _SETTLED}
     model = settled_model(asdict(config.model), defaults.model, given["model"])
     train = settled_training(config.train, defaults.train, given["train"], owner="train.")
     return replace(config, model=ModelConfig(**model), train=train)
+
+
+def _values(merged: DictConfig) -> Dict[str, Any]:
+    """Merged settings as plain values."""
+    return unshielded(OmegaConf.to_container(merged))  # type: ignore[no-any-return]
 
 
 def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
@@ -249,10 +260,22 @@ def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
     for layer in layers:
         _check_keys(base, layer)
         try:
-            base = OmegaConf.merge(base, OmegaConf.create(dict(layer)))  # type: ignore[assignment]
+            base = OmegaConf.merge(base, OmegaConf.create(shielded(_with_lists(layer))))  # type: ignore[assignment]
         except OmegaConfBaseException as error:
-            raise ConfigError(f"Setting {error.full_key!r}: {str(error).splitlines()[0]}.") from error
+            raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
     return base
+
+
+def _with_lists(layer: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
+    """A layer in which fan-outs that were given as ``"10,5"`` or ``10`` are lists."""
+    found = {}
+    for key, value in layer.items():
+        if key == "train" and isinstance(value, Mapping):
+            value = _with_lists(value, "train.")
+        elif key in _FANOUTS and isinstance(value, (str, int)):
+            value = whole_numbers(str(value), f"Setting '{prefix}{key}'")
+        found[key] = value
+    return found
 
 
 def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
@@ -262,7 +285,9 @@ def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") ->
     known = [str(key) for key in base]
     for key, value in layer.items():
         if key not in known:
-            raise UnknownNameError("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in known])
+            elsewhere = [f"{name}.{key}" for name, section in _SECTIONS.items() if key in _names(section)]
+            names = elsewhere or [f"{prefix}{name}" for name in known]
+            raise UnknownNameError("setting", f"{prefix}{key}", names)
         if isinstance(base[key], DictConfig):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
@@ -271,9 +296,10 @@ def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") ->
 
 def _parse(overrides: Sequence[str]) -> Dict[str, Any]:
     for item in overrides:
-        if "=" not in item:
+        if "=" not in item or item.startswith("="):
             raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))  # type: ignore[return-value]
+        return unshielded(OmegaConf.to_container(OmegaConf.from_dotlist(shielded(overrides))))  # type: ignore[no-any-return]
     except Exception as error:  # As above; and OmegaConf reads values as YAML here.
-        raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {error}") from error
+        problem = unshielded(" ".join(str(error).split()))
+        raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {problem}") from error

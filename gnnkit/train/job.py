@@ -16,6 +16,7 @@ from torch.optim import Adam
 
 from gnnkit.backends import Backend, as_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
@@ -27,16 +28,13 @@ from gnnkit.train.callbacks import Callback
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.config import train_config
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.state import StateKeeper
 
 if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer
-
-_CHECKED_VALUES = 1 << 28
-"""Values of an array up to which the Trainer looks at all for NaN and infinity; those of larger ones are sampled."""
 
 
 @dataclass
@@ -73,7 +71,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
     if not isinstance(model, GNN):
         problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
         raise ConfigError(f"Received {problem}, expected fit(model, graph) with a model of gnnkit.build_model.")
-    check_graph(graph, most_values=_CHECKED_VALUES)
+    check_graph(graph, most_values=MOST_CHECKED)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)
     backend = _backend(trainer, model)
@@ -89,8 +87,8 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    computed = in_precision(prepared, config.precision)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+    computed = computed_graph(graph, prepared, kind, config.precision)
     if special is not None or is_own_layer(model.spec.conv):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
@@ -108,7 +106,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, kind, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)

@@ -14,15 +14,17 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Union
 import torch
 
 from gnnkit.backends import Backend, backends
-from gnnkit.data import Graph, describe_data
+from gnnkit.data import Graph, describe_data, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, frozen_parameters, restored_generator
 from gnnkit.options import whole_number
+from gnnkit.paths import user_path
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.history import RunResult
 from gnnkit.train.job import Job, prepare_job
+from gnnkit.train.learned import learned_from
 from gnnkit.train.loop import repeating_bits, train
 from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
@@ -79,7 +81,7 @@ class Trainer:
         self.backend_options = dict(backend_options or {})
         self.device_options = dict(device_options or {})
         self.seed = whole_number("seed", seed)
-        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
         self.callbacks = list(callbacks)
         self.progress = progress
         self.facts = facts or {}
@@ -118,11 +120,11 @@ class Trainer:
         with TRAINING:
             job = prepare_job(self, model, graph)
             try:
-                return self._fit(job, earlier, resume)
+                return self._fit(job, graph, earlier, resume)
             finally:
                 job.device.close()
 
-    def _fit(self, job: Job, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
+    def _fit(self, job: Job, graph: Graph, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
         if job.beyond_spec is not None and (self.run_dir is not None or earlier is not None):
             raise ConfigError(
                 "A run folder cannot hold this model, because a run is opened by the model's specification: "
@@ -131,7 +133,7 @@ class Trainer:
             )
         callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None or earlier is not None:
-            job.facts = _facts(job)
+            job.facts = {**_facts(job), "data_summary": summarize(graph)}
             every = job.config.save_every
             job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
@@ -173,6 +175,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "backend": {"name": job.backend.name, **job.backend.versions()},
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
+        "learned": learned_from(job.graph, job.task).to_dict(),
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,

@@ -12,6 +12,7 @@ from typing import Any, Mapping, Optional
 import torch
 
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.paths import check_writable, user_path
 
 OUTPUT_MODES = ("all", "final", "sum")
 IPU_VERSIONS = (1, 2, 21)
@@ -92,7 +93,9 @@ class IpuOptions:
         with torch.random.fork_rng(devices=[]):  # PopTorch seeds torch on the host, too.
             native.randomSeed(seed)
         if self.executable_cache is not None:
-            native.enableExecutableCaching(self.executable_cache)
+            folder = user_path(self.executable_cache, "device_options.executable_cache")
+            check_writable(folder, as_folder=True)
+            native.enableExecutableCaching(str(folder))
         if self.ipu_model:
             native.useIpuModel(True)
         if self.offline_target is not None:

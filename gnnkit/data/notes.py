@@ -1,0 +1,172 @@
+"""What a reader did with data: for people to look at, and for the record of a run.
+
+Rules: numbers of the graph are computed from the graph; a reader notes only what the graph does not show, such as which
+columns became features. A warning is for what is probably not meant; it is logged where the data were read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gnnkit.data.graph import Graph
+
+_MOST_LOOKED_UP = 100_000
+_MOST_LISTED = 10
+
+_LOG = logging.getLogger("gnnkit.data")
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a reader notes about a graph, a phrase or a sentence each; empty where there is nothing to say.
+
+    Attributes:
+        nodes: Where rows and ids come from and how they are ordered.
+        edges: What was done to edges: reverses added, duplicates summed.
+        features: Which columns or files became features, and how.
+        labels: Which column or file became labels; which values count as missing.
+        splits: Where splits come from.
+        left_out: Columns, files and attributes that were not used.
+        warnings: What is probably not meant, and what to do about it.
+    """
+
+    nodes: str = ""
+    edges: str = ""
+    features: str = ""
+    labels: str = ""
+    splits: str = ""
+    left_out: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain values, of those that say something."""
+        values = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Notes:
+        """The inverse of :meth:`to_dict`; names that are not known are left out."""
+        known: Dict[str, Any] = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
+        return cls(**known)
+
+    def warned(self, *warnings: str) -> Notes:
+        """With further warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+def log_warnings(graph: Graph) -> Graph:
+    """Log the warnings of a graph that was just read; returns it as it is."""
+    for warning in graph.notes.warnings:
+        _LOG.warning("%s: %s", graph.name, warning)
+    return graph
+
+
+def warn_one_way(graph: Graph, fix: str = "use gnnkit.data.to_undirected(graph)") -> Graph:
+    """Add a warning if hardly any edge has its reverse, as where undirected data list every edge once.
+
+    Args:
+        graph: The graph that was just read.
+        fix: What to do if the data are undirected.
+
+    Returns:
+        The graph, with a further warning in ``notes`` if fewer than one in a hundred edges has its reverse.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> len(warn_one_way(from_edge_index([[0, 1], [1, 2]])).notes.warnings)
+        1
+    """
+    from gnnkit.data.fingerprint import MOST_VALUES
+    from gnnkit.data.graph import expand_indptr
+
+    if not 0 < graph.num_edges <= MOST_VALUES:
+        return graph
+    # Not ``graph.dst``, which the graph would keep.
+    src, dst = graph.indices.numpy(), expand_indptr(graph.indptr, graph.num_edges).numpy()
+    forth = dst * graph.num_nodes + src  # ascending, because the edges are sorted
+    # A sample is enough; loops are their own reverse and say nothing.
+    sample = slice(None, None, max(1, graph.num_edges // _MOST_LOOKED_UP))
+    src, dst = src[sample], dst[sample]
+    wanted = (src * graph.num_nodes + dst)[src != dst]
+    if not wanted.size:
+        return graph
+    places = np.minimum(np.searchsorted(forth, wanted), forth.size - 1)
+    if np.count_nonzero(forth[places] == wanted) * 100 >= wanted.size:
+        return graph
+    warning = f"hardly any edge has its reverse, so nothing flows back along it. If the data are undirected, {fix}."
+    return replace(graph, notes=graph.notes.warned(warning))
+
+
+def summarize(graph: Graph) -> Dict[str, str]:
+    """Say in words what a graph holds and how it was read.
+
+    Args:
+        graph: The graph as it was loaded, not prepared.
+
+    Returns:
+        Lines by topic: "nodes", "edges", "features", "labels", "splits", and, where there is something to say,
+        "left out" and "warnings".
+
+    Example:
+        >>> import gnnkit
+        >>> summarize(gnnkit.load_dataset("karate"))["edges"]
+        '156, undirected'
+    """
+    notes = graph.notes
+    lines = {
+        "nodes": _joined(f"{graph.num_nodes:,}", notes.nodes),
+        "edges": _joined(f"{graph.num_edges:,}", _direction(graph), notes.edges),
+        "features": _joined(str(graph.num_features) if graph.num_features else "none", notes.features),
+        "labels": _joined(_labels(graph), notes.labels),
+        "splits": _joined(*_splits(graph), notes.splits),
+    }
+    if notes.left_out:
+        lines["left out"] = ", ".join(notes.left_out)
+    if notes.warnings:
+        lines["warnings"] = "\n".join(notes.warnings)
+    return lines
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _direction(graph: Graph) -> str:
+    from gnnkit.data.fingerprint import MOST_VALUES, is_undirected
+
+    if not graph.num_edges or graph.num_edges > MOST_VALUES:
+        return ""
+    return "undirected" if is_undirected(graph) else "directed"
+
+
+def _labels(graph: Graph) -> str:
+    from gnnkit.data.graph import IGNORED_LABEL
+
+    if graph.y is None:
+        return "none"
+    if graph.is_multi_label:
+        return f"{graph.num_classes} labels, several a node"
+    labels = graph.y.numpy()
+    missing = int((labels == IGNORED_LABEL).sum())
+    counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=graph.num_classes)
+    return f"{graph.num_classes} classes{_counts(graph, counts)}" + (f", {missing:,} nodes without" if missing else "")
+
+
+def _counts(graph: Graph, counts: np.ndarray) -> str:
+    """How many nodes have each class; of many classes, how many the smallest and the largest has."""
+    if not counts.size:
+        return ""
+    if counts.size <= _MOST_LISTED:
+        names = graph.class_names or range(counts.size)
+        return f" ({', '.join(f'{name}: {count:,}' for name, count in zip(names, counts.tolist()))})"
+    return f" of {int(counts.min()):,} to {int(counts.max()):,} nodes"
+
+
+def _splits(graph: Graph) -> List[str]:
+    return [f"{name} {ids.numel():,}" for name, ids in graph.splits.items()] or ["none"]
