@@ -71,7 +71,7 @@ def content(folder: Path) -> Dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
-        if "cache" not in path.relative_to(folder).parts and not path.name.startswith("gnnkit_pyg.layers")
+        if "cache" not in path.relative_to(folder).parts and "_propagate_" not in path.name
     }
 
 
