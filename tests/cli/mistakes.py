@@ -42,6 +42,7 @@ class Mistake:
         says: Words of the one line that answers it.
         files: What is prepared beside :func:`prepare`, by path.
         environment: Variables that are set.
+        needs: Packages without which the line says something else.
         waits_for: What has to be built before this row holds. Empty: nothing.
     """
 
@@ -50,6 +51,7 @@ class Mistake:
     says: Tuple[str, ...]
     files: Mapping[str, Content] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    needs: Tuple[str, ...] = ()
     waits_for: str = ""
 
     @property
