@@ -19,6 +19,7 @@ from gnnkit.testing.graphs import HARD_BLOCKS, draw, full_record
 from gnnkit.testing.model_checks import ModelChecks
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import MODELS, fit, model_for
+from gnnkit.testing.use_checks import UseChecks
 
 _REDUCTIONS: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
     "sum": torch.sum,
@@ -132,7 +133,7 @@ class _OtherChecks(BackendBase):
         return next(name for name, settings in MODELS.items() if settings["model"] in convs)
 
 
-class BackendSuite(_OtherChecks, ModelChecks, ConvChecks, _DeclarationChecks):
+class BackendSuite(_OtherChecks, ModelChecks, UseChecks, ConvChecks, _DeclarationChecks):
     """Checks of a backend. Subclass it in a plugin's tests and give its name; pytest does the rest.
 
     Where a name is not enough, override ``make_backend`` or ``make_device``.
