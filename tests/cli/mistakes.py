@@ -173,7 +173,6 @@ MISTAKES = [
         for line, file in (
             ("predict run --force --output", "f.csv"),
             ("predict run --force --output", "f.npy"),
-            ("predict run --force --output", "f.parquet"),
             ("embed run --force --output", "e.npy"),
             ("export run --force --output", "f.pt2"),
             ("export run --force --output", "f.onnx"),
@@ -194,6 +193,15 @@ MISTAKES = [
     Mistake("converting a folder", "convert-weights folder --from pyg --output a.pt --conv gcn", ("Name a file",)),
     Mistake("converting an empty file", "convert-weights file --from pyg --output a.pt --conv gcn", ("no file of",)),
     Mistake("conforming a path", "conform ./plugin", ("Unknown plugin './plugin'",)),
+    *(
+        Mistake(
+            f"executables in {path}",
+            f"run --dataset mine --backend ipu --device ipu-emulator device_options.executable_cache={path}",
+            says,
+            needs=("torch_geometric", "gnnkit_ipu"),
+        )
+        for path, says in (("file", _NO_FOLDER), ("file/x", _NO_FOLDER), ("new/LONG", _SHORTER), ("", ("name of a",)))
+    ),
     # Values.
     Mistake("an environment variable in a number", "run train.epochs=${oc.env:HOME}", ("'${oc.env:HOME}'", "Integer")),
     Mistake("half an interpolation", "run train.lr=${", ("'${'", "Float")),
