@@ -82,14 +82,19 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_graph(folder: Path) -> bool:
-    """Whether a folder holds a saved graph: a ``meta.json`` that describes arrays, or one that cannot be read."""
+    """Whether a folder holds a saved graph: its ``meta.json`` names a format, which the settings of a user do not.
+
+    A file that is cut short counts as well. Anything else is not taken for one: a saved graph may be replaced.
+    """
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        text = (folder / "meta.json").read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return False
-    except (OSError, ValueError):
-        return (folder / "meta.json").is_file()
-    return not isinstance(meta, dict) or "format" in meta or "arrays" in meta
+    try:
+        meta = json.loads(text)
+    except ValueError:
+        return text.lstrip(" {\n").startswith('"format"')
+    return isinstance(meta, dict) and "format" in meta
 
 
 def load_graph(folder: PathLike) -> Graph:

@@ -7,6 +7,7 @@ an array goes by. What is not understood is named: in an error where something i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -23,6 +24,10 @@ from gnnkit.errors import DataError, DatasetError
 
 NODE_ROLES = ("id", "label", "split")
 _MOST_LISTED = 10
+_FEWEST_ROWS = 10
+"""Of fewer rows, a feature can have the numbers from 0 by chance."""
+
+_ID_WORDS = ("id", "ids", "idx", "index", "number", "nr", "key")
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def open_nodes(files: Mapping[str, Path], choices: Choices) -> NodeTable:
     table = read_table(files["nodes"])
     given = {role: name for role, name in choices.columns.items() if role in (*NODE_ROLES, "words")}
     roles = column_roles(table, NODE_ROLES, given)
-    ids = _ids(table, roles.get("id"))
+    ids = _ids(table, roles.get("id"), choices)
     return NodeTable(table, roles, ids, _array_order(files, ids, choices))
 
 
@@ -117,7 +122,7 @@ def column_roles(table: Table, roles: Sequence[str], given: Mapping[str, str]) -
         ) from error
 
 
-def _ids(table: Table, column: Optional[str]) -> Optional[Dict[str, int]]:
+def _ids(table: Table, column: Optional[str], choices: Choices) -> Optional[Dict[str, int]]:
     if column is None:
         return None
     ids: Dict[str, int] = {}
@@ -125,6 +130,11 @@ def _ids(table: Table, column: Optional[str]) -> Optional[Dict[str, int]]:
         if not name or name in ids:
             problem = f"node {name!r} is in an earlier row already" if name else "the id is empty"
             raise DatasetError(f"{table.place(column, row)}: {problem}, expected a different id for each node.")
+        if is_missing_text(name, choices.marks):
+            raise DatasetError(
+                f"{table.place(column, row)}: the id is {name!r}, which marks a missing value. Fill it in; if it is "
+                'the name of a node, say what marks missing values: dataset.options.missing=[""].'
+            )
         ids[name] = row
     return ids
 
@@ -205,30 +215,55 @@ def feature_columns(table: Table, choices: Optional[Choices] = None, found: Opti
             continue
         if column in choices.ignore:
             found.left_out.append(f"column {column!r}")
-        elif column == choices.columns.get("words") or _is_feature(table, column, choices, found):
+        elif column == choices.columns.get("words") or _is_feature(table, column, roles, choices, found):
             chosen.append(column)
     return chosen
 
 
-def _is_feature(table: Table, column: str, choices: Choices, found: Found) -> bool:
+def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Choices, found: Found) -> bool:
     kind = table.kind(column, choices.marks)
     reason = {"text": "holds text", "nothing": "holds no value"}.get(kind)
-    if kind == "numbers" and _is_id(table, column):
-        reason = "looks like ids: its name says so, and each row has another whole number"
+    if kind == "numbers" and _numbers_rows(table, column):
+        if _is_called_id(column):
+            if "id" not in roles:
+                raise DatasetError(
+                    f"{table.file} has no column 'id', but {column!r} looks like one: each row has another whole "
+                    f"number. Say dataset.options.columns.id={column}, leave it out with "
+                    f"dataset.options.ignore=[{column}], or rename it if it is a feature."
+                )
+            reason = "looks like ids: its name says so, and each row has another whole number"
+        elif "id" not in roles and _is_numbering(table, column):
+            found.warnings.append(
+                f"{table.file}: column {column!r} has the numbers of all nodes, each once, and is a feature. If edges "
+                f"name nodes by it, say dataset.options.columns.id={column}."
+            )
     if reason is None:
         return True
     found.left_out.append(f"column {column!r}")
-    hint = f" If it holds words, say dataset.options.columns.words={column}." if kind == "text" else ""
-    found.warnings.append(f"{table.file}: column {column!r} {reason}, so it is no feature.{hint}")
+    uses = ["words"] if "label" in roles else ["label", "words"]
+    hint = " or ".join(f"dataset.options.columns.{use}={column}" for use in uses)
+    hint = f" If it holds {' or '.join(f'{use}s' if use == 'label' else use for use in uses)}, say {hint}."
+    found.warnings.append(
+        f"{table.file}: column {column!r} {reason}, so it is no feature.{hint if kind == 'text' else ''}"
+    )
     return False
 
 
-def _is_id(table: Table, column: str) -> bool:
-    name = column.casefold()
-    if not (name == "index" or name.endswith(("_id", " id", "-id")) or column.endswith(("Id", "ID")) or name == "id"):
-        return False
+def _is_called_id(column: str) -> bool:
+    """Whether the last word of a name means an id: "user_id", "userId", "Node Number", "idx"."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)
+    return bool(words) and words[-1].casefold() in _ID_WORDS
+
+
+def _numbers_rows(table: Table, column: str) -> bool:
+    """Whether each row has another whole number."""
     cells = table.text(column)
     return len(cells) > 1 and len(set(cells)) == len(cells) and all(cell.lstrip("-").isdecimal() for cell in cells)
+
+
+def _is_numbering(table: Table, column: str) -> bool:
+    cells = table.text(column)
+    return len(cells) >= _FEWEST_ROWS and {int(cell) for cell in cells} == set(range(len(cells)))
 
 
 def _word_note(name: str, count: int, choices: Choices) -> str:

@@ -51,9 +51,18 @@ class Table:
                 raise DatasetError(f"{self.file} has no column {name!r}; it has {known}. Add the column.")
 
     def text(self, column: str) -> List[str]:
-        """A column as text without outer blanks; a missing value is empty, whole numbers have no decimal point."""
+        """A column as text without outer blanks; a missing value is empty, whole numbers have no decimal point.
+
+        Raises:
+            DatasetError: A cell holds a list.
+        """
         cells = self.columns[column]
-        return [cell.strip() for cell in cells] if isinstance(cells, list) else [_as_text(cell) for cell in cells]
+        if isinstance(cells, list):
+            return [cell.strip() for cell in cells]
+        for row, cell in enumerate(cells if cells.dtype == object else ()):
+            if _is_list(cell):
+                raise DatasetError(f"{self.place(column, row)}: {list(cell)!r}, expected one value, not a list.")
+        return [_as_text(cell) for cell in cells]
 
     def kind(self, column: str, missing: Sequence[Any] = MISSING_TEXT) -> str:
         """What a column holds: "numbers", "lists", "text", or "nothing" where no cell has a value.
@@ -64,7 +73,7 @@ class Table:
         cells = self.columns[column]
         if not isinstance(cells, list) and cells.dtype.kind in "biuf":
             return "numbers"
-        if not isinstance(cells, list) and any(isinstance(cell, (list, tuple, np.ndarray)) for cell in cells):
+        if not isinstance(cells, list) and any(_is_list(cell) for cell in cells):
             return "lists"
         given = [cell for cell in self.text(column) if not is_missing_text(cell, missing)]
         if not given:
@@ -103,7 +112,7 @@ class Table:
         return [self._list(column, row, cell) for row, cell in enumerate(self.columns[column])]
 
     def _list(self, column: str, row: int, cell: Any) -> List[Any]:
-        if isinstance(cell, (list, tuple, np.ndarray)):
+        if _is_list(cell):
             return list(cell)
         text = _as_text(cell)
         if is_missing_text(text):
@@ -191,14 +200,14 @@ def _read_csv(file: Path) -> Table:
     if len(set(header)) < len(header):
         raise DatasetError(f"{file} names a column twice: {', '.join(header)}. Rename one.")
     body = rows[1:]
+    while body and not body[-1]:
+        body.pop()
     if len(header) == 1 and [] in body:
         line = body.index([]) + 2
         raise DatasetError(
             f"{file}, line {line}: it is blank, which in a table of one column is a missing value or nothing at all. "
             "Write NA for a missing value, or remove the line."
         )
-    while body and not body[-1]:
-        body.pop()
     for number, row in enumerate(body):
         if len(row) != len(header):
             problem = f"{len(row)} cells, expected {len(header)}"
@@ -223,6 +232,10 @@ def _read_parquet(file: Path) -> Table:
 
 def _is_plain_number(name: str) -> bool:
     return name.replace(".", "", 1).replace("-", "", 1).isdecimal()
+
+
+def _is_list(cell: Any) -> bool:
+    return isinstance(cell, (list, tuple, np.ndarray))
 
 
 def _as_text(cell: Any) -> str:
