@@ -30,9 +30,9 @@ def _switch_autocast(place: str, value: bool) -> None:
     if hasattr(torch, "get_autocast_dtype"):
         torch.set_autocast_enabled(place, value)
     elif place == "cpu":
-        torch.set_autocast_cpu_enabled(value)  # type: ignore[no-untyped-call]
+        torch.set_autocast_cpu_enabled(value)
     else:
-        torch.set_autocast_enabled(value)  # type: ignore[call-arg, arg-type]
+        torch.set_autocast_enabled(value)
 
 
 def _torch_generator() -> bytes:
@@ -45,7 +45,7 @@ def _put_torch_generator_back(state: bytes) -> None:
 
 def _numpy_generator() -> Any:
     name, keys, *rest = np.random.get_state(legacy=True)
-    return (name, keys.tobytes(), *rest)
+    return (name, np.asarray(keys).tobytes(), *rest)
 
 
 def _put_numpy_generator_back(state: Any) -> None:
@@ -57,9 +57,7 @@ SETTINGS: Mapping[str, _Setting] = {
     "grad mode (torch.is_grad_enabled)": _Setting(
         torch.is_grad_enabled, lambda value: torch._C._set_grad_enabled(value)
     ),
-    "autocast on the processor": _Setting(
-        lambda: _autocast_is_on("cpu"), lambda value: _switch_autocast("cpu", value)
-    ),
+    "autocast on the processor": _Setting(lambda: _autocast_is_on("cpu"), lambda value: _switch_autocast("cpu", value)),
     "autocast on GPUs": _Setting(lambda: _autocast_is_on("cuda"), lambda value: _switch_autocast("cuda", value)),
     "torch's default dtype": _Setting(torch.get_default_dtype, torch.set_default_dtype),
     "torch's choice of deterministic algorithms": _Setting(
@@ -69,7 +67,7 @@ SETTINGS: Mapping[str, _Setting] = {
     "torch's precision of float32 products": _Setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     ),
-    "anomaly detection": _Setting(torch.is_anomaly_enabled, lambda value: torch.set_anomaly_enabled(value) and None),
+    "anomaly detection": _Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     "torch's global generator of random numbers": _Setting(_torch_generator, _put_torch_generator_back),
     "Python's random numbers": _Setting(random.getstate, random.setstate),
     "NumPy's random numbers": _Setting(_numpy_generator, _put_numpy_generator_back),
@@ -84,7 +82,7 @@ def read_settings() -> Dict[str, Any]:
 
 @contextmanager
 def restored_settings() -> Iterator[Dict[str, Any]]:
-    """Put every setting back at the end, so that who changes one does not spoil what comes after; gives those before."""
+    """Put every setting back at the end, so that a change does not spoil what comes after; gives those before."""
     before = read_settings()
     try:
         yield before

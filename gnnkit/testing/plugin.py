@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, ClassVar
 
-from gnnkit.availability import BROKEN, NO_HARDWARE, NOT_INSTALLED, READY, Availability
+from gnnkit.availability import BROKEN, COMBINED, NO_HARDWARE, NOT_INSTALLED, READY, Availability
 from gnnkit.registry import API_VERSION, Registry
 from gnnkit.testing.places import file_of
 from gnnkit.testing.suite import Suite, check
@@ -109,3 +109,15 @@ class PluginSuite(Suite):
         if need == "an entry point":
             return "" if self.is_registered else "no entry point"
         return super().lacks(need, case)
+
+
+def check_excludes(excludes: Any) -> None:
+    """Refuse excluded combinations that gnnkit would not understand, or that exclude everything.
+
+    Raises:
+        AssertionError: With the first that is wrong.
+    """
+    for combination in excludes:
+        unknown = sorted(set(combination) - set(COMBINED))
+        assert not unknown, f"excludes names {unknown}, known are {list(COMBINED)}."
+        assert combination, "excludes has a combination that names nothing, which excludes everything."

@@ -135,9 +135,9 @@ class UseChecks(BackendBase):
     def test_global_state(self, case: str) -> None:
         """Settings of the whole process are left as they are.
 
-        Making a layer, lowering a block and running it forward and backward, with gradients, without and under autocast,
-        changes neither torch's modes (gradients, autocast, default dtype, threads, deterministic algorithms) nor the
-        state of anybody's random numbers: there is no dropout here, and a layer may draw nothing else.
+        Lowering a block and running a layer forward and backward, with gradients, without and under autocast, changes
+        neither torch's modes (gradients, autocast, default dtype, threads, deterministic algorithms) nor the state of
+        anybody's random numbers: there is no dropout here, and a layer may draw nothing else.
         """
         spec, block = CONV_SPECS[case], HARD_BLOCKS["square"]
         values, x = random_parameters(spec), self._here(features(block, spec))
@@ -165,13 +165,12 @@ class UseChecks(BackendBase):
         In a model of four layers, of which two have one specification, no two parameters share memory, and every layer
         starts with the weights that the reference backend gives it and keeps them when another layer's are set.
         """
-        settings = {"num_layers": 4, "residual": False}
-        model = model_for(case, self.make_backend(), **settings)
+        model = model_for(case, self.make_backend(), num_layers=4)
         owners: Dict[int, str] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
             other = owners.setdefault(parameter.data_ptr(), name) if parameter.numel() else name
             assert other == name, f"{other} and {name} are one tensor; each layer needs weights of its own."
-        expected = model_for(case, load_backend("reference"), **settings).canonical_state()
+        expected = model_for(case, load_backend("reference"), num_layers=4).canonical_state()
         compare_states(model.canonical_state(), expected, "in a model of equal layers", 0.0)
         for name in expected:
             if name.startswith("convs.1."):
