@@ -138,6 +138,7 @@ def settle_idle(
     idle: Mapping[str, str],
     given: Collection[str],
     owner: str = "",
+    where: str = "here",
 ) -> Dict[str, Any]:
     """Settings with their defaults in place of those that have no effect.
 
@@ -147,6 +148,7 @@ def settle_idle(
         idle: What the settings are for that have no effect here, by name.
         given: Names of the settings that the user gave.
         owner: What messages put before a name: ``"model."``.
+        where: On what they have no effect.
 
     Raises:
         ConfigError: The user gave one, and another value than its default.
@@ -161,7 +163,7 @@ def settle_idle(
         if name in settled and settled[name] != defaults[name]:
             if name in given:
                 raise ConfigError(
-                    f"{owner}{name} is {settled[name]}, which has no effect here: it is for {purpose}. Leave it out."
+                    f"{owner}{name} is {settled[name]}, which has no effect {where}: it is for {purpose}. Leave it out."
                 )
             settled[name] = defaults[name]
     return settled

@@ -131,7 +131,7 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     first = 0
     if new_nodes is not None or new_edges is not None:
         first = len(ids) if new_nodes is not None else 0
-        features = list(opened.graph.feature_names or names.features or ()) or None
+        features = list(opened.graph.feature_names or names.features or ())
         graph, ids = read_new_nodes(opened.graph, ids, new_nodes, new_edges, features=features, undirected=undirected)
         notes += _direction_notes(opened, graph, undirected)
         opened = opened.on(graph)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import functools
 import io
+import logging
 import os
 import signal
 import sys
@@ -36,7 +37,7 @@ def reports_errors(command: F) -> F:
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            with _json_alone() if kwargs.get("json") else nullcontext():
+            with _json_alone() if kwargs.get("json") else nullcontext(), _warning_lines():
                 return command(*args, **kwargs)
         except GnnkitError as error:
             if kwargs.get("debug"):
@@ -52,6 +53,19 @@ def reports_errors(command: F) -> F:
             _stop("interrupted", 128 + number)
 
     return wrapped  # type: ignore[return-value]
+
+
+@contextmanager
+def _warning_lines() -> Iterator[None]:
+    """Print what readers warn of as lines that begin with "warning:"."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    log = logging.getLogger("gnnkit.data")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 class Ended(KeyboardInterrupt):

@@ -16,7 +16,7 @@ from gnnkit.paths import user_path
 if TYPE_CHECKING:
     from gnnkit.data import Graph
     from gnnkit.nn import GNN
-    from gnnkit.train import Callback, RunConfig, RunResult, Trainer
+    from gnnkit.train import Callback, Learned, RunConfig, RunResult, Trainer
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
 
@@ -58,6 +58,7 @@ def train(
     *,
     resume: Optional[Path] = None,
     keep: bool = True,
+    learned: Optional[Learned] = None,
     check: Optional[Callable[[GNN, Graph], None]] = None,
 ) -> RunResult:
     """Run what a configuration says.
@@ -66,15 +67,20 @@ def train(
         config: As :func:`gnnkit.train.load_config` gives it.
         resume: A run to go on with.
         keep: Whether to make a run folder where the configuration names none.
+        learned: As for :func:`make_trainer`. None: what the run to go on with has learned.
         check: Called with the model and the graph before training; raises where they are not what they should be.
 
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
     from gnnkit.data import summarize
+    from gnnkit.train import read_learned
+    from gnnkit.train.checkpoint import LAST, checkpoint_file
     from gnnkit.train.run_folder import drop_run_dir, new_run_dir
 
-    trainer, net, graph = make_trainer(config, initial=resume is None)
+    if resume is not None:
+        learned = read_learned(checkpoint_file(resume, LAST))
+    trainer, net, graph = make_trainer(config, initial=resume is None, learned=learned)
     print_table("Data", ["", ""], [[topic, words] for topic, words in summarize(graph).items() if topic != "warnings"])
     if check is not None:
         check(net, graph)
@@ -89,20 +95,24 @@ def train(
             drop_run_dir(made)  # Where training has begun it is not empty, and stays.
 
 
-def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, GNN, Graph]:
+def make_trainer(
+    config: RunConfig, *, initial: bool = True, learned: Optional[Learned] = None
+) -> Tuple[Trainer, GNN, Graph]:
     """What a configuration says, ready to begin: nothing has been written.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
         initial: Whether the model gets the weights that the configuration names as initial ones.
+        learned: What the weights know, to which the data are matched by name. None: what the initial ones know.
     """
     from dataclasses import asdict
 
     from gnnkit.backends import build_model
     from gnnkit.cli.choosing import choose_hardware
     from gnnkit.datasets import load_dataset
-    from gnnkit.train import Trainer, read_weights
+    from gnnkit.train import Learned, Trainer, read_learned, read_weights
     from gnnkit.train.checkpoint import BEST, checkpoint_file
+    from gnnkit.train.learned import match_training_graph
     from gnnkit.train.run_folder import check_free
 
     # What is not there or cannot be done is told before data are loaded.
@@ -110,10 +120,14 @@ def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, G
     if config.run_dir is not None:
         check_free(user_path(config.run_dir, "run_dir"))
     graph = load_dataset(**config.dataset.arguments(config.seed))
+    file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
+    if file is not None and learned is None:
+        learned = read_learned(file) or Learned(None)
+    graph = match_training_graph(graph, learned)
     model = asdict(config.model)
     net = build_model(model.pop("name"), graph, backend=backend, seed=config.seed, **model)
-    if config.init_from is not None and initial:
-        net.load_canonical(read_weights(checkpoint_file(config.init_from, BEST))[1])
+    if file is not None:
+        net.load_canonical(read_weights(file)[1])
     trainer = Trainer(
         backend,
         device,

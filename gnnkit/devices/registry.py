@@ -95,6 +95,11 @@ def choose_device(name: Union[str, torch.device], backend: Backend, options: Map
     name = device_name(name)
     if name != "auto":
         device = load_device(name, options)
+        taken = device.capabilities.backends
+        if taken and backend.name not in taken:
+            raise CapabilityError(
+                f"Device {name!r} does not take backend {backend.name!r}; it takes {', '.join(sorted(taken))}."
+            )
         if not _suits(type(device), backend):
             can = ", ".join(sorted(backend.capabilities.devices))
             raise CapabilityError(
@@ -137,4 +142,5 @@ def _tell_about_stand_in(name: str, missing: str) -> None:
 
 
 def _suits(device: Type[Device], backend: Backend) -> bool:
-    return device.capabilities.torch_device in backend.capabilities.devices
+    takes = device.capabilities.backends
+    return device.capabilities.torch_device in backend.capabilities.devices and (not takes or backend.name in takes)

@@ -7,6 +7,7 @@ other than the one it was made with.
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from contextlib import contextmanager
@@ -243,10 +244,11 @@ def _difference(model: GNN, prepared: Graph, dtype: torch.dtype, run: Run) -> fl
 
 def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
     traced = _trace(program, example)
-    with file.open("wb") as stream:
-        torch.export.save(traced, stream, extra_files={METADATA: metadata})
-    with file.open("rb") as stream:
-        loaded = torch.export.load(stream).module()
+    stream = io.BytesIO()  # On a disk that is full, torch's own writer ends the process.
+    torch.export.save(traced, stream, extra_files={METADATA: metadata})
+    file.write_bytes(stream.getbuffer())
+    stream.seek(0)
+    loaded = torch.export.load(stream).module()
     return lambda inputs: loaded(**inputs)
 
 

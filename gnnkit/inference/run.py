@@ -330,7 +330,12 @@ def open_run(
     model = load_model(weights, loaded).eval()
     check_weights(model, weights)
     check_capabilities(
-        loaded, chosen, conv=model.spec.conv, precision=config.train.precision, task=NodeClassification.name
+        loaded,
+        chosen,
+        conv=model.spec.conv,
+        aggregation=model.spec.aggregation,
+        precision=config.train.precision,
+        task=NodeClassification.name,
     )
     if config.train.precision == "float64":
         model = model.double()

@@ -75,6 +75,11 @@ class GNN(nn.Module):
                 f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
                 f"it has {', '.join(sorted(backend.capabilities.convs))}."
             )
+        elif spec.conv == "sage" and spec.aggregation not in backend.capabilities.aggregations:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no 'sage' with aggregation {spec.aggregation!r}; "
+                f"it has {', '.join(sorted(backend.capabilities.aggregations))}."
+            )
         self.spec = spec
         self.backend = backend
         self.seed = seed

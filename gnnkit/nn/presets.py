@@ -82,5 +82,5 @@ def model_spec(
         {"conv": conv, "in_channels": in_channels, "out_channels": out_channels, **preset, **settings}
     )
     defaults = {**ModelSpec("gcn", 1, 1).to_dict(), **preset}
-    settle_idle(spec.to_dict(), defaults, idle_model_settings(spec), settings)
+    settle_idle(spec.to_dict(), defaults, idle_model_settings(spec), settings, where=f"on this model of {conv!r}")
     return spec

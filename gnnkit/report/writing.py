@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from gnnkit.backends import load_backend
+from gnnkit.data import check_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import load_device
 from gnnkit.errors import ConfigError, FileError
 from gnnkit.paths import PathLike, check_writable, is_folder, user_path
@@ -71,6 +73,7 @@ def write_report(
         ConfigError: A folder is none of a run, a run is given twice, the file exists, or an option has an impossible
             value.
         NotInstalledError: UMAP is asked for and not installed.
+        DataError: The graph that is given breaks a rule.
         GnnkitError: The backend or the device that is asked for cannot be used.
 
     Example:
@@ -121,6 +124,8 @@ def write_report(
 
 
 def _check(options: ReportOptions) -> None:
+    if options.graph is not None:
+        check_graph(options.graph, most_values=MOST_CHECKED)
     check_method(options.map)
     if options.data_dir is not None and not user_path(options.data_dir).is_dir():
         raise ConfigError(f"The data folder {options.data_dir} does not exist. Name an existing folder.")

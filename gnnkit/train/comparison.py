@@ -14,6 +14,7 @@ import torch
 
 from gnnkit.backends import Backend, as_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, TrainingError
 from gnnkit.nn import GNN, ModelSpec, check_rebuildable, freeze_alike
@@ -162,7 +163,7 @@ def compare(
         raise ConfigError(f"{len(backends)} backend given; a comparison needs at least two.")
     if seeds < 1 or epochs < 0 or (seeds > 1 and epochs == 0):
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
-    check_graph(graph)
+    check_graph(graph, most_values=MOST_CHECKED)
     check_rebuildable(model, "compared")
     loaded = [as_backend(choice) for choice in backends]
     config = train_config(model.spec.conv, settings).resolved(model.num_layers)

@@ -181,7 +181,8 @@ def settled_model(values: Mapping[str, Any], preset: Mapping[str, Any], given: C
     """
     settings = {**values, "out_channels": values["out_channels"] or 1}
     spec = ModelSpec.from_dict({"conv": settings.pop("name"), "in_channels": 1, **settings})
-    return settle_idle(values, {**asdict(ModelConfig()), **preset}, idle_model_settings(spec), given, "model.")
+    defaults, idle = {**asdict(ModelConfig()), **preset}, idle_model_settings(spec)
+    return settle_idle(values, defaults, idle, given, "model.", f"on this model of {values['name']!r}")
 
 
 def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, Any]:

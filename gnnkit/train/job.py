@@ -169,7 +169,9 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
             f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
             f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
         )
-    check_capabilities(backend, device, conv=spec.conv, precision=config.precision, task=task.name)
+    check_capabilities(
+        backend, device, conv=spec.conv, aggregation=spec.aggregation, precision=config.precision, task=task.name
+    )
     _check_metric(graph, task)
 
 

@@ -6,6 +6,7 @@ from them. Where one side has no names, places are all there is to go by, and th
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -19,6 +20,7 @@ from gnnkit.tasks import TASKS, NodeClassification, Task
 
 CLASSES, LABELS, EMBEDDINGS = "classes", "labels", "embeddings"
 
+_LOG = logging.getLogger(__name__)
 _MOST_NAMES = 10
 
 
@@ -124,34 +126,35 @@ def match_graph(graph: Graph, learned: Learned, num_outputs: int) -> Tuple[Graph
     return graph, tuple(said)
 
 
-def match_training_graph(graph: Graph, learned: Learned) -> Tuple[Graph, Tuple[str, ...]]:
-    """Bring a graph into the order that a model knows, to train the model on it.
+def match_training_graph(graph: Graph, learned: Optional[Learned]) -> Graph:
+    """Bring a graph into the order that weights know, to go on training with them.
 
-    As :func:`match_graph`, but no label gets lost: classes that the model does not know take the places of those that
-    the data do not have, in their order, and places behind them.
+    As :func:`match_graph`, but no label gets lost: classes that the weights do not know take the places of those that
+    the data do not have, in their order, and places behind them. What was dropped or not checked is logged.
 
     Args:
         graph: Data at hand.
-        learned: What the model has learned.
-
-    Returns:
-        As :func:`match_graph`.
+        learned: What the weights know. None: nothing, and the graph is returned as it is.
 
     Raises:
         ConfigError: As :func:`match_graph`.
     """
+    if learned is None:
+        return graph
     said: List[str] = []
-    graph = _match_features(graph, learned.feature_names, said)
-    same_kind = learned.outputs == (LABELS if graph.is_multi_label else CLASSES)
-    if graph.y is not None and same_kind and graph.class_names and learned.class_names:
+    found = _match_features(graph, learned.feature_names, said)
+    is_same_kind = learned.outputs == (LABELS if graph.is_multi_label else CLASSES)
+    if graph.y is not None and is_same_kind and graph.class_names and learned.class_names:
         new = _without(graph.class_names, learned.class_names)
         if new:
-            said.append(f"the model does not know {_listed('class', new)}; each takes a place that is free")
+            said.append(f"the weights do not know {_listed('class', new)}, which take places that are free")
         theirs, others = set(graph.class_names), iter(new)
         placed = [name if name in theirs else next(others, name) for name in learned.class_names]
         placed += others
-        graph = _match_labels(graph, replace(learned, class_names=tuple(placed)), len(placed), said)
-    return graph, tuple(said)
+        found = _match_labels(found, replace(learned, class_names=tuple(placed)), len(placed), said)
+    for sentence in said:
+        _LOG.warning("%s: %s.", graph.name, sentence)
+    return found
 
 
 def _match_features(graph: Graph, wanted: Tuple[str, ...], said: List[str]) -> Graph:

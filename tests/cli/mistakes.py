@@ -42,6 +42,7 @@ class Mistake:
         says: Words of the one line that answers it.
         files: What is prepared beside :func:`prepare`, by path.
         environment: Variables that are set.
+        needs: Packages without which the line says something else.
         waits_for: What has to be built before this row holds. Empty: nothing.
     """
 
@@ -50,6 +51,7 @@ class Mistake:
     says: Tuple[str, ...]
     files: Mapping[str, Content] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    needs: Tuple[str, ...] = ()
     waits_for: str = ""
 
     @property
@@ -171,7 +173,6 @@ MISTAKES = [
         for line, file in (
             ("predict run --force --output", "f.csv"),
             ("predict run --force --output", "f.npy"),
-            ("predict run --force --output", "f.parquet"),
             ("embed run --force --output", "e.npy"),
             ("export run --force --output", "f.pt2"),
             ("export run --force --output", "f.onnx"),
@@ -192,6 +193,15 @@ MISTAKES = [
     Mistake("converting a folder", "convert-weights folder --from pyg --output a.pt --conv gcn", ("Name a file",)),
     Mistake("converting an empty file", "convert-weights file --from pyg --output a.pt --conv gcn", ("no file of",)),
     Mistake("conforming a path", "conform ./plugin", ("Unknown plugin './plugin'",)),
+    *(
+        Mistake(
+            f"executables in {path}",
+            f"run --dataset mine --backend ipu --device ipu-emulator device_options.executable_cache={path}",
+            says,
+            needs=("torch_geometric", "gnnkit_ipu"),
+        )
+        for path, says in (("file", _NO_FOLDER), ("file/x", _NO_FOLDER), ("new/LONG", _SHORTER), ("", ("name of a",)))
+    ),
     # Values.
     Mistake("an environment variable in a number", "run train.epochs=${oc.env:HOME}", ("'${oc.env:HOME}'", "Integer")),
     Mistake("half an interpolation", "run train.lr=${", ("'${'", "Float")),
@@ -210,9 +220,9 @@ MISTAKES = [
     Mistake("a device that is none", "run --device gpu", ("'gpu'", "Known:", "cpu")),
     Mistake("layers in words", "embed run --output e.npy --layers last", ("--layers is 'last'", "whole numbers")),
     Mistake("a plugin called auto", "new-plugin auto --kind device", ("'auto' is taken", "Choose one")),
-    Mistake("heads of a gcn", f"{_RUN} model.heads=3", ("heads", "gcn"), waits_for="train"),
-    Mistake("a clip norm of 0", f"{_RUN} train.clip_norm=0", ("clip_norm is 0",), waits_for="train"),
-    Mistake("a learning rate that is no number", f"{_RUN} --lr nan", ("lr is nan", "positive"), waits_for="train"),
+    Mistake("heads of a gcn", f"{_RUN} model.heads=3", ("heads", "gcn")),
+    Mistake("a clip norm of 0", f"{_RUN} train.clip_norm=0", ("clip_norm is 0",)),
+    Mistake("a learning rate that is no number", f"{_RUN} --lr nan", ("lr is nan", "finite")),
     # Data in folders.
     Mistake(
         "unknown column names",
@@ -255,14 +265,12 @@ MISTAKES = [
         "run --dataset other",
         ("train", "label"),
         other(nodes="id,label,age,split\n0,,1,train\n1,,2,train\n2,cat,3,valid\n3,dog,4,test\n"),
-        waits_for="train",
     ),
     Mistake(
         "no labelled node to validate on",
         "run --dataset other",
         ("valid", "label"),
         other(nodes="id,label,age,split\n0,cat,1,train\n1,dog,2,train\n2,,3,valid\n3,dog,4,test\n"),
-        waits_for="train",
     ),
     Mistake(
         "a class with a large number",
