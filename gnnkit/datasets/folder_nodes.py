@@ -229,11 +229,8 @@ def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Ch
     if kind == "numbers" and _numbers_rows(table, column):
         if _is_called_id(column):
             if "id" not in roles:
-                raise DatasetError(
-                    f"{table.file} has no column 'id', but {column!r} looks like one: each row has another whole "
-                    f"number. Say dataset.options.columns.id={column}, leave it out with "
-                    f"dataset.options.ignore=[{column}], or rename it if it is a feature."
-                )
+                fix = f"Say dataset.options.columns.id={column}, or leave it out with dataset.options.ignore=[{column}]"
+                check_no_id(table, column, f"{fix}; rename it if it is a feature.")
             reason = "looks like ids: its name says so, and each row has another whole number"
         elif "id" not in roles and _is_numbering(table, column):
             found.warnings.append(
@@ -250,6 +247,18 @@ def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Ch
         f"{table.file}: column {column!r} {reason}, so it is no feature.{hint if kind == 'text' else ''}"
     )
     return False
+
+
+def check_no_id(table: Table, column: str, fix: str) -> None:
+    """Refuse a column that looks like ids in a table without a column of ids, whose rows would go by position.
+
+    Raises:
+        DatasetError: It does: its name says so, and each row has another whole number.
+    """
+    if _is_called_id(column) and _numbers_rows(table, column):
+        raise DatasetError(
+            f"{table.file} has no column 'id', but {column!r} looks like one: each row has another whole number. {fix}"
+        )
 
 
 def _is_called_id(column: str) -> bool:
