@@ -110,17 +110,16 @@ class Finder:
         raise DatasetError(self.describe_missing(files, reason))
 
     def describe_missing(self, files: Sequence[DataFile], reason: str, places: Optional[Sequence[Path]] = None) -> str:
-        """The message for files that are nowhere."""
-        names = ", ".join(file.name for file in files)
-        looked = ", ".join(str(place) for place in places or self.places())
+        """The message for files that are nowhere: those that the place with most of them lacks."""
+        where = places or self.places()
+        partial = self._partial(files, where)
+        names = ", ".join(min(partial.values(), key=len) if partial else [file.name for file in files])
+        looked = ", ".join(str(place) for place in where)
         urls = sorted({file.url.rsplit("/", 1)[0] + "/" for file in files if file.url})
         origin = f" They come from {' and '.join(urls)}." if urls else ""
         advice = "Put them into FOLDER and pass it as data_dir (--data-dir FOLDER) or set GNNKIT_DATA=FOLDER."
-        partial = "".join(
-            f" {place} lacks {', '.join(lacking)}."
-            for place, lacking in self._partial(files, places or self.places()).items()
-        )
-        received = f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial}"
+        others = "".join(f" {place} lacks {', '.join(lacking)}." for place, lacking in partial.items())
+        received = f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{others}"
         return f"{received} Not downloaded: {reason}.{origin} {advice}"
 
     def _partial(self, files: Sequence[DataFile], places: Sequence[Path]) -> Dict[Path, List[str]]:

@@ -14,20 +14,19 @@ from gnnkit.data.words import find_columns
 from gnnkit.datasets.base import Dataset, NodeNames, seeded_split
 from gnnkit.datasets.cache import is_graph, load_graph
 from gnnkit.datasets.files import Finder
-from gnnkit.datasets.folder_files import SETTINGS, find_files, other_files, read_settings
+from gnnkit.datasets.folder_files import ARRAY_WORDS, SETTINGS, TABLES, find_files, other_files, read_settings
 from gnnkit.datasets.folder_labels import read_labels
 from gnnkit.datasets.folder_nodes import (
     Choices,
     Found,
     NodeTable,
-    feature_columns,
     open_nodes,
     read_features,
     read_splits,
     rows_of,
 )
 from gnnkit.datasets.tables import read_array, read_table
-from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.errors import ConfigError, DataError, DatasetError, UnknownNameError
 from gnnkit.options import make_options
 
 _SAVED = "saved graph"
@@ -61,6 +60,9 @@ class Folder(Dataset):
     ``train.npy``, ``valid.npy``, ``test.npy``
         Instead: row numbers of nodes, masks of N booleans, or masks of several splits, [N, S] or [S, N], of which
         ``split=NUMBER`` picks one. ``split.npz`` has them as ``train_mask``, ``val_mask`` and ``test_mask``.
+    ``ANY.npz``
+        Instead of all of these: arrays ``edges``, ``features`` (or ``node_features``, ``x``), ``labels`` (or
+        ``node_labels``, ``y``), and masks such as ``train_mask`` or ``train_masks``.
     ``meta.json``
         The options below as a JSON object, so that nobody has to give them.
 
@@ -178,8 +180,11 @@ class Folder(Dataset):
             return NodeNames()
         chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
         nodes = open_nodes(files, chosen.choices)
+        ids = None if nodes.ids is None else list(nodes.ids)
+        if chosen.num_features is not None:
+            return NodeNames(ids)  # Projected columns have no names, and take long to compute.
         _, names, _ = read_features(files, nodes, chosen.choices, Found())
-        return NodeNames(None if nodes.ids is None else list(nodes.ids), list(names) or None)
+        return NodeNames(ids, list(names) or None)
 
     def split(self, graph: Graph) -> Graph:
         """Split by the seed if the folder has no split."""
@@ -188,6 +193,7 @@ class Folder(Dataset):
 
 def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) -> Graph:
     found = Found()
+    _check_roles(files, choices)
     nodes = open_nodes(files, choices)
     x, feature_names, feature_note = read_features(files, nodes, choices, found)
     labels = read_labels(files, nodes, choices, found)
@@ -199,13 +205,12 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
     num_nodes = _agree(files, counts)
     edges, edge_fields = _edges(files["edges"], nodes, num_nodes, choices, found)
     splits, several, split_note = read_splits(files, nodes, num_nodes, choices)
-    left_out = [*found.left_out, *(f"file {name!r}" for name in other_files(files))]
     notes = Notes(
         nodes=_order_note(files, nodes),
         features=feature_note,
         labels=labels.note,
         splits=split_note,
-        left_out=tuple(left_out),
+        left_out=(*found.left_out, *other_files(files)),
         warnings=tuple(found.warnings),
     )
     try:
@@ -224,6 +229,24 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
         )
     except DataError as error:
         raise DatasetError(f"{_file_of(error.field, files)}: {error}") from error
+
+
+def _check_roles(files: Mapping[str, Path], choices: Choices) -> None:
+    """Refuse choices without effect: columns where there is no table, and things to ignore that are not there."""
+    tables = {stem: file for stem, file in files.items() if file.suffix in TABLES}
+    for role, column in choices.columns.items():
+        homes = ("edges",) if role in ("source", "target", "weight") else ("nodes", "split")
+        if not any(home in tables for home in homes):
+            raise DatasetError(
+                f"columns.{role} is {column!r}, but {files['edges'].parent} has no table of {homes[0]}. Leave it out, "
+                f"or say which file it is: dataset.options.file_names.{homes[0]}=NAME."
+            )
+    if choices.ignore:
+        known = {column for file in tables.values() for column in read_table(file).columns}
+        known |= {file.name for file in files["edges"].parent.iterdir()}
+        for name in choices.ignore:
+            if name not in known:
+                raise UnknownNameError("column or file to ignore:", name, sorted(known))
 
 
 def _file_of(name: str, files: Mapping[str, Path]) -> Path:
@@ -254,7 +277,7 @@ def _edges(
     file: Path, nodes: NodeTable, num_nodes: Optional[int], choices: Choices, found: Found
 ) -> Tuple[np.ndarray, Dict[str, Any]]:
     if file.suffix in (".npy", ".npz"):
-        array = read_array(file)
+        array = read_array(file, ARRAY_WORDS["edges"])
         if array.ndim == 2 and array.shape[0] != 2 and array.shape[1] == 2:
             array = array.T
         return (nodes.rows_of(array, file) if array.dtype.kind in "iu" else array), {}
@@ -284,6 +307,3 @@ def _edges(
         if kind != "ignored":
             found.warnings.append(f"{file}: column {column!r} holds {kind}, expected numbers, so it is left out.")
     return edges, fields
-
-
-__all__ = ["Folder", "feature_columns"]

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from gnnkit.data import SPLITS
 from gnnkit.datasets.cache import is_graph
+from gnnkit.datasets.tables import array_names
 from gnnkit.errors import DatasetError
 
 SETTINGS = "settings"
@@ -28,6 +29,19 @@ _KNOWN: Mapping[str, Sequence[str]] = {
     "split": (*TABLES, ".npz"),
     **dict.fromkeys(SPLITS, (".npy", ".npz")),
 }
+ARRAY_WORDS: Mapping[str, Sequence[str]] = {
+    "edges": ("edges", "edge_index"),
+    "features": ("features", "x", "node_features"),
+    "labels": ("labels", "y", "node_labels"),
+    "train": ("train", "train_mask", "train_masks"),
+    "valid": ("valid", "val", "valid_mask", "val_mask", "valid_masks", "val_masks"),
+    "test": ("test", "test_mask", "test_masks"),
+}
+"""Names of arrays in an archive by what they hold."""
+
+_SPARSE = {"indptr", "row"}
+"""One of these is among the arrays of a matrix that scipy has saved."""
+
 _OTHER_NAMES = {"nodes": ("target", "targets", "labels"), "valid": ("val", "validation")}
 _MASKS = {"masks": "split", **{f"{split}_mask": split for split in SPLITS}, "val_mask": "valid"}
 _DATA_SUFFIXES = (*TABLES, ".npy", ".npz", ".json", ".tsv", ".txt", ".pt", ".gz", ".feather", ".mat", ".pkl")
@@ -66,7 +80,12 @@ def find_files(folder: Path, given: Mapping[str, str], ignored: Sequence[str]) -
     for file in files.values():
         _check_file(file)
     if "edges" not in files:
-        raise DatasetError(f"{folder} has none of edges.csv, edges.parquet and edges.npy. Add one.")
+        files = {**_archive(folder, free), **files}
+    if "edges" not in files:
+        raise DatasetError(
+            f"{folder} has none of edges.csv, edges.parquet, edges.npy, and no .npz with an array 'edges'. Add one, or "
+            "say which file has the edges: dataset.options.file_names.edges=NAME."
+        )
     taken = {file.name for file in files.values()}
     for name in free:
         if name not in taken and name != "meta.json":
@@ -76,15 +95,32 @@ def find_files(folder: Path, given: Mapping[str, str], ignored: Sequence[str]) -
     return files
 
 
+def _archive(folder: Path, names: Sequence[str]) -> Dict[str, Path]:
+    """The ``.npz`` that has edges, under the name of everything that it has."""
+    archives = {name: array_names(folder / name) for name in names if name.endswith(".npz")}
+    fits = [name for name, held in archives.items() if set(held) & set(ARRAY_WORDS["edges"])]
+    if len(fits) > 1:
+        raise DatasetError(f"{folder} has {' and '.join(fits)}, expected one of them. Remove the others.")
+    return {
+        role: folder / name for name in fits for role, words in ARRAY_WORDS.items() if set(words) & set(archives[name])
+    }
+
+
 def other_files(files: Mapping[str, Path]) -> List[str]:
-    """Names of what is in the folder besides these files, folders left aside."""
+    """What is in the folder besides these files, and in archives besides the arrays that are read; no folders."""
     taken = {file.name for file in files.values()}
-    home = files["edges"].parent
-    return sorted(
-        entry.name
-        for entry in home.iterdir()
+    others = [
+        f"file {entry.name!r}"
+        for entry in sorted(files["edges"].parent.iterdir())
         if entry.name not in taken and not entry.name.startswith(".") and entry.is_file()
-    )
+    ]
+    for file in sorted({file for file in files.values() if file.suffix == ".npz"}):
+        roles = [role for role, path in files.items() if path == file]
+        known = {word for role in (SPLITS if roles == ["split"] else roles) for word in ARRAY_WORDS.get(role, ())}
+        names = array_names(file)
+        if len(names) > 1 and not set(names) & _SPARSE:
+            others += [f"array {name!r} of {file.name!r}" for name in names if name not in known]
+    return others
 
 
 def read_settings(file: Path) -> Dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from gnnkit.data import IGNORED_LABEL
 from gnnkit.data.labels import is_regression, which_missing
 from gnnkit.data.words import is_missing_text
+from gnnkit.datasets.folder_files import ARRAY_WORDS
 from gnnkit.datasets.folder_nodes import Choices, Found, NodeTable
 from gnnkit.datasets.tables import Table, read_array
 from gnnkit.errors import DataError, DatasetError
@@ -46,11 +47,16 @@ def read_labels(files: Mapping[str, Path], nodes: NodeTable, choices: Choices, f
     file, table, column = files.get("labels"), nodes.table, nodes.roles.get("label")
     if file is None:
         if table is None or column is None:
+            if choices.label_bins is not None:
+                raise DatasetError(
+                    f"label_bins is {choices.label_bins}, but there are no labels. Say which column has them: "
+                    "dataset.options.columns.label=NAME."
+                )
             return Labels()
         return read_label_column(table, column, choices, found)
     if table is not None and column is not None:
         raise DatasetError(f"labels are in {file} and in {table.file}, column {column!r}. Keep one of them.")
-    array = nodes.by_row(read_array(file), file)
+    array = nodes.by_row(read_array(file, ARRAY_WORDS["labels"]), file)
     if array.ndim == 2 and array.shape[1] != 1:
         return Labels(array, note=file.name)
     if array.ndim not in (1, 2):

@@ -17,9 +17,9 @@ import numpy as np
 from gnnkit.data import SPLITS
 from gnnkit.data.splits import mask_rows, split_of
 from gnnkit.data.words import MISSING_LABELS, MISSING_TEXT, find_columns, is_missing_text
-from gnnkit.datasets.folder_files import TABLES
+from gnnkit.datasets.folder_files import ARRAY_WORDS, TABLES
 from gnnkit.datasets.lists import as_columns, read_word_file, read_words
-from gnnkit.datasets.tables import Table, read_array, read_arrays, read_table
+from gnnkit.datasets.tables import Table, array_names, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
 
 NODE_ROLES = ("id", "label", "split")
@@ -107,6 +107,8 @@ def open_nodes(files: Mapping[str, Path], choices: Choices) -> NodeTable:
         return NodeTable()
     table = read_table(files["nodes"])
     given = {role: name for role, name in choices.columns.items() if role in (*NODE_ROLES, "words")}
+    if "split" in files:
+        given.pop("split", None)  # It names a column of that file.
     roles = column_roles(table, NODE_ROLES, given)
     ids = _ids(table, roles.get("id"), choices)
     return NodeTable(table, roles, ids, _array_order(files, ids, choices))
@@ -168,7 +170,7 @@ def read_features(
 ) -> Tuple[Optional[np.ndarray], Tuple[str, ...], str]:
     """The features [N, F], float32 unless an array has another floating type; their names; and a note."""
     file, table = files.get("features"), nodes.table
-    columns = [] if table is None else feature_columns(table, choices, found)
+    columns = [] if table is None else _feature_columns(table, nodes.roles, choices, found)
     if file is not None:
         if table is not None and columns:
             listed = ", ".join(repr(column) for column in columns)
@@ -180,35 +182,36 @@ def read_features(
             words = read_word_file(file, nodes.ids, None if table is None else table.num_rows)
             x, names = as_columns(words, choices.num_features, file)
             return x, names, _word_note(file.name, len(words.names), choices)
-        return nodes.by_row(read_array(file), file), (), file.name
+        _check_words(False, choices)
+        return nodes.by_row(read_array(file, ARRAY_WORDS["features"]), file), (), file.name
     if table is None or not columns:
+        _check_words(False, choices)
         return None, (), ""
-    parts, all_names, named = [], [], True
+    parts, all_names, has_words = [], [], False
     for column in columns:
         if column == choices.columns.get("words") or table.kind(column) == "lists":
             part, names = as_columns(read_words(table.lists(column)), choices.num_features, table.file)
             parts.append(part)
-            named &= bool(names)
+            has_words = True
             all_names += [f"{column}:{name}" for name in names]
         else:
             parts.append(table.numbers(column).astype(np.float32)[:, None])
             all_names.append(column)
+    _check_words(has_words, choices)
     note = f"columns {_listed(columns)}"
-    return np.concatenate(parts, axis=1), tuple(all_names) if named else (), note
+    return np.concatenate(parts, axis=1), tuple(all_names) if choices.num_features is None else (), note
 
 
-def feature_columns(table: Table, choices: Optional[Choices] = None, found: Optional[Found] = None) -> List[str]:
-    """Names of the columns of a table of nodes that are features: numbers and lists that mean nothing else.
+def _check_words(has_words: bool, choices: Choices) -> None:
+    if choices.num_features is not None and not has_words:
+        raise DatasetError(
+            f"num_features is {choices.num_features}, but there are no lists of words to project. Leave it out, or "
+            "name the column that has them: dataset.options.columns.words=NAME."
+        )
 
-    Args:
-        table: The table.
-        choices: What the user said.
-        found: Gets the columns that are left out, and why.
-    """
-    choices, found = choices or Choices(), found or Found()
-    roles = column_roles(
-        table, NODE_ROLES, {role: name for role, name in choices.columns.items() if role in NODE_ROLES}
-    )
+
+def _feature_columns(table: Table, roles: Mapping[str, str], choices: Choices, found: Found) -> List[str]:
+    """Names of the columns of a table of nodes that are features: numbers and lists that mean nothing else."""
     chosen = []
     for column in table.columns:
         if column in roles.values():
@@ -226,11 +229,8 @@ def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Ch
     if kind == "numbers" and _numbers_rows(table, column):
         if _is_called_id(column):
             if "id" not in roles:
-                raise DatasetError(
-                    f"{table.file} has no column 'id', but {column!r} looks like one: each row has another whole "
-                    f"number. Say dataset.options.columns.id={column}, leave it out with "
-                    f"dataset.options.ignore=[{column}], or rename it if it is a feature."
-                )
+                fix = f"Say dataset.options.columns.id={column}, or leave it out with dataset.options.ignore=[{column}]"
+                check_no_id(table, column, f"{fix}; rename it if it is a feature.")
             reason = "looks like ids: its name says so, and each row has another whole number"
         elif "id" not in roles and _is_numbering(table, column):
             found.warnings.append(
@@ -247,6 +247,18 @@ def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Ch
         f"{table.file}: column {column!r} {reason}, so it is no feature.{hint if kind == 'text' else ''}"
     )
     return False
+
+
+def check_no_id(table: Table, column: str, fix: str) -> None:
+    """Refuse a column that looks like ids in a table without a column of ids, whose rows would go by position.
+
+    Raises:
+        DatasetError: It does: its name says so, and each row has another whole number.
+    """
+    if _is_called_id(column) and _numbers_rows(table, column):
+        raise DatasetError(
+            f"{table.file} has no column 'id', but {column!r} looks like one: each row has another whole number. {fix}"
+        )
 
 
 def _is_called_id(column: str) -> bool:
@@ -286,19 +298,24 @@ def read_splits(
         raise DatasetError(f"{files['edges'].parent} gives splits in more than one way. Keep one of them.")
     if "split" in files and files["split"].suffix in TABLES:
         listed = read_table(files["split"])
-        roles = column_roles(listed, ("id", "split"), {})
+        roles = column_roles(
+            listed,
+            ("id", "split"),
+            {role: name for role, name in choices.columns.items() if role == "split" or name in listed.columns},
+        )
         listed.require(*(role for role in ("id", "split") if role not in roles))
         rows = rows_of(listed, roles["id"], nodes.ids, num_nodes)
         return _group(listed, roles["split"], rows, choices), {}, files["split"].name
     if "split" in files:
-        read = {name: value for name, value in read_arrays(files["split"]).items() if split_of(name)}
-        if not read:
+        held = set(array_names(files["split"]))
+        arrays = {name: files["split"] for name in SPLITS if held & set(ARRAY_WORDS[name])}
+        if not arrays:
             raise DatasetError(f"{files['split']} has no array train_mask, val_mask or test_mask.")
-        return _arrays({split_of(name): (files["split"], value) for name, value in read.items()}, nodes, num_nodes)
     if nodes.table is not None and column is not None:
         group = _group(nodes.table, column, np.arange(nodes.table.num_rows), choices)
         return group, {}, f"column {column!r}" if group else ""
-    return _arrays({name: (file, read_array(file)) for name, file in arrays.items()}, nodes, num_nodes)
+    masks = {name: (file, read_array(file, ARRAY_WORDS[name])) for name, file in arrays.items()}
+    return _arrays(masks, nodes, num_nodes)
 
 
 def _arrays(

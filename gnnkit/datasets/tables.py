@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -145,22 +147,37 @@ def read_table(file: Path) -> Table:
     return _read_csv(file) if file.suffix == ".csv" else _read_parquet(file)
 
 
-def read_array(file: Path) -> np.ndarray:
-    """Read a ``.npy`` file, or an ``.npz`` of one array; objects, which could run code, are refused.
+def read_array(file: Path, words: Sequence[str] = ()) -> np.ndarray:
+    """Read a ``.npy`` file, or an array of an ``.npz``; objects, which could run code, are refused.
+
+    Args:
+        file: The file.
+        words: Names of the array in an ``.npz`` of several.
 
     Raises:
-        DatasetError: It cannot be read, or holds no numbers.
+        DatasetError: It cannot be read, holds no numbers, or there is no telling which array is meant.
     """
     if file.suffix == ".npz":
         arrays = read_arrays(file)
-        if len(arrays) != 1:
-            raise DatasetError(f"{file} has the arrays {', '.join(arrays)}, expected one. Write each to a file.")
-        return next(iter(arrays.values()))
+        chosen = list(arrays) if len(arrays) == 1 else [name for name in arrays if name in words]
+        if len(chosen) != 1:
+            expected = f"expected one, or one called {' or '.join(words)}" if words else "expected one"
+            raise DatasetError(f"{file} has the arrays {', '.join(arrays)}, {expected}. Write each to a file.")
+        return arrays[chosen[0]]
     try:
         array: np.ndarray = np.load(file, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{file} is cut short or no NumPy array of numbers ({error}). Write it again.") from error
     return _check_numbers(array, file)
+
+
+def array_names(file: Path) -> List[str]:
+    """Names of the arrays of an ``.npz`` file; none if it cannot be read."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return list(archive.files)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError):
+        return []
 
 
 def read_arrays(file: Path) -> Dict[str, np.ndarray]:
@@ -174,7 +191,7 @@ def read_arrays(file: Path) -> Dict[str, np.ndarray]:
             if "indptr" in archive.files or {"row", "col"} <= set(archive.files):
                 return {"matrix": sparse.load_npz(file).toarray()}
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"{file} is cut short or no NumPy archive of numbers ({error}). Write it again.") from error
     return {name: _check_numbers(array, file) for name, array in arrays.items()}
 

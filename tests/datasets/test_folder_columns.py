@@ -265,7 +265,10 @@ def test_truth_and_sparse_matrices_are_features(tmp_path):
     np.savez(folder / "features.npz", x=np.ones((2, 1)))
     assert load_dataset(str(folder)).x.tolist() == [[1], [1]]
     np.savez(folder / "features.npz", x=np.ones((2, 1)), z=np.ones(3))
-    with pytest.raises(DatasetError, match=r"features\.npz has the arrays x, z, expected one"):
+    graph = load_dataset(str(folder))
+    assert (graph.x.tolist(), graph.notes.left_out) == ([[1], [1]], ("array 'z' of 'features.npz'",))
+    np.savez(folder / "features.npz", w=np.ones((2, 1)), z=np.ones(3))
+    with pytest.raises(DatasetError, match=r"features\.npz has the arrays w, z, expected one.*called features or x"):
         load_dataset(str(folder))
 
 
