@@ -148,7 +148,7 @@ MISTAKES = {
     "the reverse of no edges": (["embed", "run", "--output", "e.npy", "--undirected"], "--new-edges"),
     "wrong columns": (["predict", "run", "--output", "p.csv", "--new-nodes", "wrong.csv"], "other columns"),
     "an unknown backend": (["predict", "run", "--output", "p.csv", "--backend", "dlg"], "'dlg'"),
-    "data of another width": (["predict", "run", "--output", "p.csv"], "takes 8 features"),
+    "data of another width": (["predict", "run", "--output", "p.csv"], "lacks feature"),
     "data that are gone": (["embed", "run", "--output", "e.npy"], "no folder"),
     "no checkpoint": (["predict", "run", "--output", "p.csv"], "has no checkpoints/best.safetensors"),
 }
