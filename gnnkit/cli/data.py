@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import typer
 
 from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.errors import ConfigError
 
 EXAMPLE = "Example: gnnkit data import edges.csv.gz --features x.npy --labels y.npy --undirected --output papers"
 
@@ -46,6 +48,8 @@ def import_data(
     from gnnkit.cli.progress import drawn
     from gnnkit.datasets import import_graph
 
+    if not 0 < memory < math.inf:
+        raise ConfigError(f"--memory is {memory}, expected a number of gigabytes, such as 2.")
     splits = {name: file for name, file in (("train", train), ("valid", valid), ("test", test)) if file is not None}
     with drawn() as report:
         graph = import_graph(
