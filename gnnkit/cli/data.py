@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
@@ -54,6 +55,8 @@ def import_data(
     from gnnkit.data import summarize
     from gnnkit.datasets import import_graph
 
+    if not 0 < memory < math.inf:
+        raise ConfigError(f"--memory is {memory}, expected a number of gigabytes, such as 2.")
     splits = {name: file for name, file in (("train", train), ("valid", valid), ("test", test)) if file is not None}
     with drawn() as report:
         graph = import_graph(
