@@ -63,15 +63,45 @@ def _check_whole(labels: Tensor) -> None:
 def _mark_missing(labels: Tensor) -> Tensor:
     """The labels with -100 for each mark, in a dtype that has room for it."""
     values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy()
-    missing = torch.from_numpy(missing_labels(values))
+    missing = torch.from_numpy(which_missing(values))
     if not bool(missing.any()):
         return labels
-    others = labels[~missing]
-    if others.numel() and bool((others == 1).all()) and bool((labels == -1).any()):
-        problem = "labels are -1 and 1 alone, which is two classes to some and a missing label to others."
-        raise DataError("y", problem, fix="Give 0 and 1 for two classes, or -100 for a missing label.")
     labels = labels if labels.is_floating_point() else labels.to(torch.int64)
     return torch.where(missing, torch.full_like(labels, IGNORED_LABEL), labels)
+
+
+def which_missing(labels: np.ndarray, marks: Sequence[Any] = MISSING_LABELS) -> np.ndarray:
+    """Which labels are missing, see :func:`gnnkit.data.words.missing_labels`.
+
+    Args:
+        labels: Numbers of any shape.
+        marks: Marks of a missing label.
+
+    Raises:
+        DataError: -1 is a mark and all other labels are 1, which may be two classes.
+    """
+    missing = missing_labels(labels, marks)
+    others = labels[~missing]
+    if others.size and bool((others == 1).all()) and bool((labels[missing] == -1).any()):
+        problem = "labels are -1 and 1 alone, which is two classes to some and a missing label to others."
+        raise DataError("y", problem, fix="Give 0 and 1 for two classes, or -100 for a missing label.")
+    return missing
+
+
+def is_regression(labels: np.ndarray) -> bool:
+    """Whether numbers are values to regress rather than classes: not whole, or too many for the number of nodes.
+
+    Args:
+        labels: Labels without the missing ones. One dimension.
+
+    Example:
+        >>> is_regression(np.array([0, 1, 2])), is_regression(np.array([0.5, 1, 2])), is_regression(np.arange(500))
+        (False, True, True)
+    """
+    if not bool((labels == np.trunc(labels)).all()) or not bool(np.isfinite(labels).all()):
+        return True
+    distinct = np.unique(labels).size
+    return distinct > FREE_CLASSES and _FEWEST_NODES * distinct > labels.size
 
 
 def check_classes(labels: Tensor, where: str = "y") -> None:

@@ -75,6 +75,11 @@ class GNN(nn.Module):
                 f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
                 f"it has {', '.join(sorted(backend.capabilities.convs))}."
             )
+        elif spec.conv == "sage" and spec.aggregation not in backend.capabilities.aggregations:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no 'sage' with aggregation {spec.aggregation!r}; "
+                f"it has {', '.join(sorted(backend.capabilities.aggregations))}."
+            )
         self.spec = spec
         self.backend = backend
         self.seed = seed
@@ -227,6 +232,15 @@ class GNN(nn.Module):
         """Trainable parameters by canonical name; their layout is the library's."""
         by_key = dict(self.named_parameters())
         return {name: by_key[key] for name, key, _, _ in self._entries(self.state_dict()) if key in by_key}
+
+    def native_names(self) -> List[str]:
+        """Names in :meth:`state_dict` of all that :meth:`canonical_state` gives."""
+        names = []
+        for i in range(0 if self.spec.has_named_layers else self.num_layers):
+            layout = self.backend.parameter_map(self.spec.conv_spec(i)).values()
+            names += [f"convs.{i}.{native.name}" for native in layout]
+        has_own_names = self.spec.has_named_layers
+        return names + [key for key in self.state_dict() if has_own_names or not key.startswith("convs.")]
 
     def _entries(
         self, state: Mapping[str, Tensor]

@@ -13,6 +13,9 @@ from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.message_passing import is_own_layer, own_layer
 from gnnkit.options import check_types, plain_value
 
+AGGREGATIONS = ("mean", "max")
+"""How "sage" can reduce its neighbours."""
+
 
 @dataclass(frozen=True)
 class ConvSpec:
@@ -285,7 +288,7 @@ class ModelSpec:
 
 
 _CHOICES: Mapping[str, Tuple[str, ...]] = {
-    "aggregation": ("mean", "max"),
+    "aggregation": AGGREGATIONS,
     "activation": ("relu", "elu"),
     "norm": ("none", "batch", "layer"),
     "jumping_knowledge": ("none", "cat", "max"),

@@ -14,7 +14,7 @@ from gnnkit.loading.base import identity
 from gnnkit.nn import ConvKind, ModelSpec
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import TASKS, Task
-from gnnkit.train.config import TrainConfig
+from gnnkit.train.settings import TrainConfig
 
 
 def in_precision(graph: Graph, precision: str) -> Graph:
