@@ -31,10 +31,18 @@ def succeeded(*arguments: str, cwd: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def train(home: Path, data: str) -> Path:
+    """A run on a folder of data, and its predictions."""
+    arguments = ["--dataset", f"./{data}", "--model", "sage", "--epochs", "3", "--run-dir", "run", "--deterministic"]
+    succeeded("run", *arguments, cwd=home)
+    succeeded("predict", "run", "--output", "before.csv", cwd=home)
+    return home
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pets in tables with a run on them, and a saved graph with names of features with another."""
-    home = tmp_path_factory.mktemp("home")
+def pets_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pets in tables, with a run on them."""
+    home = tmp_path_factory.mktemp("pets")
     (home / "pets").mkdir()
     graph = communities()
     columns = {name: graph.x[:, i].numpy() for i, name in enumerate(FEATURES)}
@@ -46,18 +54,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edges = pd.DataFrame({"source": [f"n{i}" for i in graph.indices], "target": [f"n{i}" for i in graph.dst]})
     nodes.to_csv(home / "pets" / "nodes.csv", index=False)
     edges.to_csv(home / "pets" / "edges.csv", index=False)
-    save_graph(replace(graph, class_names=tuple(NAMES), feature_names=FEATURES), home / "saved")
-    for data, run in (("pets", "run"), ("saved", "run2")):
-        arguments = ["--dataset", f"./{data}", "--model", "sage", "--epochs", "3", "--run-dir", run, "--deterministic"]
-        succeeded("run", *arguments, cwd=home)
-    succeeded("predict", "run", "--output", "before.csv", cwd=home)
-    succeeded("predict", "run2", "--output", "before2.csv", cwd=home)
-    return home
+    return train(home, "pets")
+
+
+@pytest.fixture(scope="module")
+def saved_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved graph with names of features, with a run on it."""
+    home = tmp_path_factory.mktemp("saved")
+    save_graph(replace(communities(), class_names=tuple(NAMES), feature_names=FEATURES), home / "saved")
+    return train(home, "saved")
 
 
 @pytest.fixture
-def workplace(home: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(home, tmp_path / "home"))
+def pets(pets_home: Path, tmp_path: Path) -> Path:
+    """A copy of the tables and the run."""
+    return Path(shutil.copytree(pets_home, tmp_path / "home"))
+
+
+@pytest.fixture
+def workplace(saved_home: Path, tmp_path: Path) -> Path:
+    """A copy of the saved graph and the run."""
+    return Path(shutil.copytree(saved_home, tmp_path / "home"))
 
 
 def permuted(home: Path, **changes) -> None:
@@ -81,27 +98,27 @@ def remove(nodes: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("change", [rename, empty, remove])
-def test_predictions_say_the_classes_of_the_run(change, workplace: Path, backend_name: str) -> None:
-    file = workplace / "pets" / "nodes.csv"
+def test_predictions_say_the_classes_of_the_run(change, pets: Path, backend_name: str) -> None:
+    file = pets / "pets" / "nodes.csv"
     change(read(file)).to_csv(file, index=False)
-    told = succeeded("predict", "run", "--output", "after.csv", "--backend", backend_name, cwd=workplace)
+    told = succeeded("predict", "run", "--output", "after.csv", "--backend", backend_name, cwd=pets)
     assert "labels" in told["differences"]
-    before, after = read(workplace / "before.csv"), read(workplace / "after.csv")
+    before, after = read(pets / "before.csv"), read(pets / "after.csv")
     assert after["class_name"].tolist() == before["class_name"].tolist() and "eel" in set(after["class_name"])
-    succeeded("embed", "run", "--output", "after.npy", cwd=workplace)
+    succeeded("embed", "run", "--output", "after.npy", cwd=pets)
 
 
 def test_predictions_with_columns_in_another_order_are_the_same(workplace: Path) -> None:
     permuted(workplace)
-    told = succeeded("predict", "run2", "--output", "after.csv", cwd=workplace)
+    told = succeeded("predict", "run", "--output", "after.csv", cwd=workplace)
     assert (told["differences"], told["notes"]) == ([], [])
-    assert (workplace / "after.csv").read_bytes() == (workplace / "before2.csv").read_bytes()
+    assert (workplace / "after.csv").read_bytes() == (workplace / "before.csv").read_bytes()
 
 
 def test_a_feature_that_is_gone_is_named_and_nothing_written(workplace: Path) -> None:
     permuted(workplace, feature_names=tuple("zabcdefg"))
     for command, output in (("predict", "p.csv"), ("embed", "e.npy"), ("export", "m.pt2")):
-        done = gnnkit_here(command, "run2", "--output", output, cwd=workplace)
+        done = gnnkit_here(command, "run", "--output", output, cwd=workplace)
         assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
         assert "lacks feature 'h', which the model reads" in done.stderr
         assert not (workplace / output).exists()
@@ -110,9 +127,9 @@ def test_a_feature_that_is_gone_is_named_and_nothing_written(workplace: Path) ->
 def test_a_column_too_many_is_dropped_with_a_warning(workplace: Path) -> None:
     x = torch.cat([communities().x, torch.ones(240, 1)], dim=1)
     permuted(workplace, x=x, feature_names=(*FEATURES, "age"))
-    told = succeeded("predict", "run2", "--output", "after.csv", cwd=workplace)
+    told = succeeded("predict", "run", "--output", "after.csv", cwd=workplace)
     assert len(told["notes"]) == 1 and "feature 'age'" in told["notes"][0]
-    assert (workplace / "after.csv").read_bytes() == (workplace / "before2.csv").read_bytes()
+    assert (workplace / "after.csv").read_bytes() == (workplace / "before.csv").read_bytes()
 
 
 def test_new_nodes_have_their_columns_by_name_and_word(workplace: Path) -> None:
@@ -126,7 +143,7 @@ def test_new_nodes_have_their_columns_by_name_and_word(workplace: Path) -> None:
     pairs = [("new0.csv", "joins.csv"), ("new1.csv", "same.csv")]
     for number, (nodes, edges) in enumerate(pairs):
         new = ["--new-nodes", nodes, "--new-edges", edges, "--output", f"{number}.csv"]
-        assert succeeded("predict", "run2", *new, cwd=workplace)["nodes"] == 1
+        assert succeeded("predict", "run", *new, cwd=workplace)["nodes"] == 1
     assert (workplace / "0.csv").read_bytes() == (workplace / "1.csv").read_bytes()
     assert read(workplace / "0.csv").loc[0, "class_name"] in NAMES
 
@@ -142,15 +159,15 @@ class TestGoingOn:
         whole = ["--dataset", "./saved", "--model", "sage", "--epochs", "5", "--run-dir", "whole", "--deterministic"]
         succeeded("run", *whole, cwd=workplace)
         permuted(workplace)
-        succeeded("run", "--resume", "run2", "--epochs", "5", "--run-dir", "next", cwd=workplace)
+        succeeded("run", "--resume", "run", "--epochs", "5", "--run-dir", "next", cwd=workplace)
         assert losses(workplace / "next") == losses(workplace / "whole")
 
     def test_reproduced(self, workplace: Path) -> None:
         permuted(workplace)
-        assert succeeded("reproduce", "run2", cwd=workplace)["verdict"] == "identical"
+        assert succeeded("reproduce", "run", cwd=workplace)["verdict"] == "identical"
 
     def test_from_its_weights(self, workplace: Path) -> None:
-        start = ["--init-from", "run2", "--epochs", "2"]
+        start = ["--init-from", "run", "--epochs", "2"]
         succeeded("run", *start, "--run-dir", "expected", cwd=workplace)
         graph = communities()
         # Eels are called ants, and by alphabet come first.
@@ -167,22 +184,22 @@ class TestGoingOn:
 
     def test_other_names_of_classes_are_other_data(self, workplace: Path) -> None:
         permuted(workplace, class_names=("ant", "cat", "dog"))
-        for arguments in (["reproduce", "run2"], ["run", "--resume", "run2", "--epochs", "5"]):
+        for arguments in (["reproduce", "run"], ["run", "--resume", "run", "--epochs", "5"]):
             done = gnnkit_here(*arguments, cwd=workplace)
             assert done.returncode == 2 and "what differs: labels." in done.stderr
 
 
-def test_labels_that_are_all_missing_cannot_be_trained_on(workplace: Path) -> None:
-    file = workplace / "pets" / "nodes.csv"
+def test_labels_that_are_all_missing_cannot_be_trained_on(pets: Path) -> None:
+    file = pets / "pets" / "nodes.csv"
     empty(read(file)).to_csv(file, index=False)
-    done = gnnkit_here("run", "--dataset", "./pets", cwd=workplace)
+    done = gnnkit_here("run", "--dataset", "./pets", cwd=pets)
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert not (workplace / "runs").exists()
+    assert not (pets / "runs").exists()
 
 
 def test_a_split_made_by_the_seed_does_not_hide_the_run(workplace: Path) -> None:
     graph = replace(random_split(communities(), seed=9), class_names=tuple(NAMES), feature_names=FEATURES)
     save_graph(graph, workplace / "saved")
-    told = succeeded("predict", "run2", "--output", "after.csv", cwd=workplace)
+    told = succeeded("predict", "run", "--output", "after.csv", cwd=workplace)
     assert told["differences"] == ["splits"]
-    assert (workplace / "after.csv").read_bytes() == (workplace / "before2.csv").read_bytes()
+    assert (workplace / "after.csv").read_bytes() == (workplace / "before.csv").read_bytes()
