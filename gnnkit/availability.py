@@ -1,8 +1,9 @@
-"""What a plugin says when it is asked whether it can work here."""
+"""What a plugin says when it is asked whether it can work here, and what it declares not to do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Mapping, Optional, Sequence
 
 READY = "ready"
 NOT_INSTALLED = "not installed"
@@ -31,3 +32,28 @@ class Availability:
     def is_ready(self) -> bool:
         """Whether the plugin can be used."""
         return self.status == READY
+
+
+Combination = Mapping[str, str]
+"""Values by what they are for; see ``COMBINED``."""
+
+COMBINED = ("backend", "device", "conv", "aggregation", "precision", "task")
+"""What a combination may name: names of plugins, a convolution, how "sage" aggregates, a precision, a task."""
+
+
+def first_excluded(excluded: Sequence[Combination], wanted: Combination) -> Optional[Combination]:
+    """The first excluded combination that what is wanted falls under; None if it falls under none.
+
+    Args:
+        excluded: Combinations that a plugin does not do. One holds for all values of what it does not name.
+        wanted: What a run needs.
+
+    Example:
+        >>> wanted = {"conv": "gat", "precision": "bfloat16", "device": "cpu"}
+        >>> first_excluded([{"conv": "gcn"}, {"conv": "gat", "precision": "bfloat16"}], wanted)
+        {'conv': 'gat', 'precision': 'bfloat16'}
+    """
+    for combination in excluded:
+        if all(wanted.get(key) == value for key, value in combination.items()):
+            return combination
+    return None

@@ -7,9 +7,10 @@ where ``gnnkit run --help-config`` takes it.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
 
 from gnnkit.errors import ConfigError, UnknownNameError
 
@@ -49,7 +50,7 @@ def make_options(cls: Type[T], values: Mapping[str, Any], owner: str, **fixed: A
 
     Raises:
         UnknownNameError: There is no such option.
-        ConfigError: A value has the wrong type.
+        ConfigError: A value has the wrong type, or is NaN or infinite.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -66,7 +67,139 @@ def make_options(cls: Type[T], values: Mapping[str, Any], owner: str, **fixed: A
         if not _fits(value, hints[name]):
             expected = " or ".join(_name(kind) for kind in _members(hints[name]))
             raise ConfigError(f"Option {name!r} of {owner} is {value!r}, expected {expected}.")
+    check_numbers(values, f"Option of {owner}: ")
     return cls(**fixed, **values)
+
+
+def check_numbers(values: Mapping[str, Any], owner: str = "") -> None:
+    """Refuse settings that are NaN or infinite, in lists and sections, too.
+
+    Args:
+        values: Settings by name.
+        owner: What messages put before a name: ``"train."``.
+
+    Raises:
+        ConfigError: One is.
+
+    Example:
+        >>> check_numbers({"lr": float("nan")}, "train.")
+        Traceback (most recent call last):
+        gnnkit.errors.ConfigError: train.lr is nan, expected a finite number.
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            check_numbers(value, f"{owner}{name}.")
+        elif isinstance(value, (list, tuple)):
+            check_numbers({f"{name}[{place}]": item for place, item in enumerate(value)}, owner)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{owner}{name} is {value}, expected a finite number.")
+
+
+def check_types(record: Any) -> None:
+    """Refuse fields of a dataclass whose values are not of the declared types, NaN and infinity among them.
+
+    Args:
+        record: An instance.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    hints = get_type_hints(type(record))
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if not _fits(value, hints[item.name]):
+            expected = " or ".join(_WORDS.get(kind, _name(kind)) for kind in _members(hints[item.name]))
+            raise ConfigError(f"{item.name} is {value!r}, expected {expected}.")
+    check_numbers(vars(record))
+
+
+_WORDS: Mapping[Any, str] = {int: "one whole number", float: "one number", str: "a word", bool: "True or False"}
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number of Python, NumPy or torch.
+
+    Args:
+        name: What messages call it.
+        value: Anything.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    plain = plain_value(value)
+    if type(plain) is not int:
+        raise ConfigError(f"{name} is {value!r}, expected {_WORDS[int]}.")
+    return plain
+
+
+def settle_idle(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    idle: Mapping[str, str],
+    given: Collection[str],
+    owner: str = "",
+    where: str = "here",
+) -> Dict[str, Any]:
+    """Settings with their defaults in place of those that have no effect.
+
+    Args:
+        values: All settings by name.
+        defaults: Their defaults.
+        idle: What the settings are for that have no effect here, by name.
+        given: Names of the settings that the user gave.
+        owner: What messages put before a name: ``"model."``.
+        where: On what they have no effect.
+
+    Raises:
+        ConfigError: The user gave one, and another value than its default.
+
+    Example:
+        >>> settle_idle({"heads": 3}, {"heads": 1}, {"heads": "'gat'"}, given=["heads"])
+        Traceback (most recent call last):
+        gnnkit.errors.ConfigError: heads is 3, which has no effect here: it is for 'gat'. Leave it out.
+    """
+    settled = dict(values)
+    for name, purpose in idle.items():
+        if name in settled and settled[name] != defaults[name]:
+            if name in given:
+                raise ConfigError(
+                    f"{owner}{name} is {settled[name]}, which has no effect {where}: it is for {purpose}. Leave it out."
+                )
+            settled[name] = defaults[name]
+    return settled
+
+
+def plain_value(value: Any) -> Any:
+    """Numbers and lists of NumPy and torch as Python's own; anything else as it is.
+
+    Example:
+        >>> import numpy
+        >>> plain_value(numpy.int64(3)), plain_value(numpy.array([5, 5])), plain_value("cat")
+        (3, [5, 5], 'cat')
+    """
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def whole_numbers(text: str, what: str) -> List[int]:
+    """Whole numbers from text such as "15,10,5", in brackets or not.
+
+    Args:
+        text: As it was typed.
+        what: What it is, as the subject of a sentence.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Example:
+        >>> whole_numbers("15, 10", "--fanouts")
+        [15, 10]
+    """
+    try:
+        return [int(part) for part in text.strip().lstrip("[").rstrip("]").split(",")]
+    except ValueError:
+        raise ConfigError(f"{what} is {text!r}, expected whole numbers with commas, such as 15,10,5.") from None
 
 
 def describe_options(cls: Type[Any], leave_out: Sequence[str] = ()) -> List[Option]:
@@ -101,6 +234,8 @@ def _fits(value: Any, hint: Any) -> bool:
     for member in _members(hint):
         kind = getattr(member, "__origin__", member)
         if type(value) is kind or (kind is float and type(value) is int):
+            return True
+        if isinstance(kind, type) and issubclass(kind, Mapping) and isinstance(value, Mapping):
             return True
     return False
 

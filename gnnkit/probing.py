@@ -26,7 +26,7 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Sequence
 from gnnkit.availability import AMBIGUOUS, BROKEN, NOT_ASKED, NOT_INSTALLED, READY, Availability
 from gnnkit.errors import BrokenPluginError, ConfigError, GnnkitError
 from gnnkit.options import Option
-from gnnkit.registry import Registry, pick_one
+from gnnkit.registry import Registry, name_is_taken, pick_one
 
 DEFAULT_SECONDS = 30.0
 """Seconds that a plugin may take to answer, unless the environment variable GNNKIT_PROBE_SECONDS says otherwise."""
@@ -83,8 +83,10 @@ def probe_all(registry: Registry[Any]) -> Dict[str, PluginReport]:
     names = registry.names()
     reports = probe(registry, [name for name in names if not _is_ambiguous(name)])
     for name in names:
-        if _is_ambiguous(name):
-            claims = [plugin for plugin in registry.plugins() if plugin.name == name.split("@")[0]]
+        for plugin in registry.refused(name):
+            reports[name] = PluginReport(Availability(BROKEN, *name_is_taken(plugin)))
+        if _is_ambiguous(name) and name not in reports:
+            claims = registry.claims(name.split("@")[0])
             detail = f"{len(claims)} distributions claim this name; none is loaded."
             reports[name] = PluginReport(Availability(AMBIGUOUS, detail, pick_one(claims)))
     installed = {plugin.name for plugin in registry.plugins()}

@@ -2,7 +2,7 @@
 
 Rules: listing never imports a plugin; whatever a plugin raises while it loads becomes a ``BrokenPluginError``; of two
 plugins with one name neither is loaded until the user says which; our own backends, devices and data sets are
-registered through the same entry points as anyone else's.
+registered through the same entry points as anyone else's, but nobody else can take their names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.metadata
 import re
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, Generic, List, Optional, Type, TypeVar
+from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from gnnkit.errors import BrokenPluginError, NotInstalledError, UnknownNameError
 
@@ -19,6 +19,11 @@ API_VERSION = 1
 """Version of the plugin interfaces. A plugin states the one that it was written for."""
 
 T = TypeVar("T")
+
+AUTO = "auto"
+"""The word by which users leave the choice to gnnkit; no plugin can be called so."""
+
+_OURS = "gnnkit"
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,17 @@ class Registry(Generic[T]):
         Args:
             name: A plugin's name, or ``name@distribution``.
         """
-        return [plugin for plugin in self.plugins() if name in (plugin.name, plugin.full_name)]
+        plugins = self.plugins()
+        return [p for p in plugins if name in (p.name, p.full_name) and not _is_taken(p, plugins)]
+
+    def refused(self, name: str) -> List[Plugin]:
+        """Who claims a name that is not free: "auto", or one that gnnkit's own plugins have.
+
+        Args:
+            name: A plugin's name, or ``name@distribution``.
+        """
+        plugins = self.plugins()
+        return [p for p in plugins if name in (p.name, p.full_name) and _is_taken(p, plugins)]
 
     def name_of(self, loaded: Type[T]) -> str:
         """What to call a plugin so that :meth:`load` finds it again: ``name@distribution`` where others share its name.
@@ -103,11 +118,15 @@ class Registry(Generic[T]):
     def names(self) -> List[str]:
         """Names that :meth:`load` takes, sorted; nothing is imported.
 
-        A name that several distributions claim is there once for each, as ``name@distribution``.
+        A name that several distributions claim is there once for each, as ``name@distribution``; so is one that is
+        not free, of which :meth:`load` says so.
         """
         plugins = self.plugins()
-        claims = [plugin.name for plugin in plugins]
-        return sorted(plugin.name if claims.count(plugin.name) == 1 else plugin.full_name for plugin in plugins)
+        claims = [plugin.name for plugin in plugins if not _is_taken(plugin, plugins)]
+        return sorted(
+            plugin.name if claims.count(plugin.name) == 1 and not _is_taken(plugin, plugins) else plugin.full_name
+            for plugin in plugins
+        )
 
     def is_ours(self, name: str) -> bool:
         """Whether a name is claimed by gnnkit itself, or by an official distribution, alone."""
@@ -128,10 +147,12 @@ class Registry(Generic[T]):
             UnknownNameError: Nobody registered the name.
             NotInstalledError: The name belongs to a known distribution that is not installed.
             BrokenPluginError: The plugin fails to import, is of another kind, was written for another version of
-                the interface, or several distributions claim its name.
+                the interface, several distributions claim its name, or its name is not free.
         """
         claims = self.claims(name)
         if not claims:
+            for plugin in self.refused(name):
+                raise BrokenPluginError(f"{self.what.capitalize()} {name!r}", *name_is_taken(plugin))
             if name in self.official:
                 raise NotInstalledError(f"{self.what.capitalize()} {name!r}", f"pip install {self.official[name]}")
             raise UnknownNameError(self.what, name, {*self.names(), *self.official})
@@ -174,6 +195,21 @@ class Registry(Generic[T]):
                 f"{loaded.__name__}.name must be the name of the entry point.",
             )
         return loaded
+
+
+def name_is_taken(plugin: Plugin) -> Tuple[str, str]:
+    """What is wrong with a plugin that is called what it cannot be called, and what to do about it."""
+    owner = "leaves the choice to gnnkit" if plugin.name == AUTO else "is the name of gnnkit's own"
+    return (
+        f"distribution {plugin.distribution} calls it {plugin.name!r}, which {owner}.",
+        "give it another name, as entry point and as the class's name; or uninstall it.",
+    )
+
+
+def _is_taken(plugin: Plugin, plugins: Sequence[Plugin]) -> bool:
+    """Whether a plugin claims a name that is not free."""
+    ours = plugin.distribution != _OURS and any(p.name == plugin.name and p.distribution == _OURS for p in plugins)
+    return plugin.name == AUTO or ours
 
 
 def pick_one(claims: List[Plugin]) -> str:

@@ -38,13 +38,15 @@ def installed_backends(*needs: str) -> list[str]:
 
 
 def undeclared(name: str) -> set[str]:
-    """Convolutions, precisions and types of devices that a backend leaves out of its declaration."""
+    """Convolutions, aggregations, precisions and types of devices that a backend leaves out of its declaration."""
     from gnnkit.backends import load_backend
     from gnnkit.nn import CONV_KINDS
+    from gnnkit.nn.spec import AGGREGATIONS
     from gnnkit.testing.backend_base import DTYPES
 
     has = load_backend(name).capabilities
-    return {*CONV_KINDS, *DTYPES, "cpu", "cuda"} - has.convs - has.dtypes - has.devices
+    known = {*CONV_KINDS, *AGGREGATIONS, *DTYPES, "cpu", "cuda"}
+    return known - has.convs - has.aggregations - has.dtypes - has.devices
 
 
 def need(name: str, what: str) -> None:

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Tupl
 
 from torch import Tensor, nn
 
-from gnnkit.availability import READY, Availability
+from gnnkit.availability import READY, Availability, Combination
 from gnnkit.data import Block, Graph
 from gnnkit.errors import CapabilityError
 from gnnkit.nn.message_passing import MessageOps
 from gnnkit.nn.parameters import NativeParameter
-from gnnkit.nn.spec import CONV_KINDS, ConvSpec, conv_parameters
+from gnnkit.nn.spec import AGGREGATIONS, CONV_KINDS, ConvSpec, conv_parameters
 from gnnkit.options import NoOptions, Option, describe_options, make_options
 
 
@@ -31,6 +31,10 @@ class BackendCapabilities:
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
         exports: Formats in which models can be written as programs of their own: "torch", "onnx".
         note: Why something is missing and what would bring it; said to whoever asks for it.
+        aggregations: How its "sage" can reduce the neighbours: "mean", "max".
+        excludes: Combinations of what is declared that do not work, such as
+            ``({"conv": "gat", "precision": "bfloat16"},)``. Keys are ``gnnkit.availability.COMBINED``; what one does
+            not name may be anything.
     """
 
     convs: FrozenSet[str] = frozenset(CONV_KINDS)
@@ -38,6 +42,8 @@ class BackendCapabilities:
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
     exports: FrozenSet[str] = frozenset()
     note: str = ""
+    aggregations: FrozenSet[str] = frozenset(AGGREGATIONS)
+    excludes: Tuple[Combination, ...] = ()
 
 
 class Backend(ABC):

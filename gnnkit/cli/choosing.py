@@ -27,7 +27,12 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
     try:
         device = choose_device(config.device, backend, config.device_options)
         check_capabilities(
-            backend, device, conv=config.model.name, precision=config.train.precision, task=config.train.task
+            backend,
+            device,
+            conv=config.model.name,
+            aggregation=config.model.aggregation,
+            precision=config.train.precision,
+            task=config.train.task,
         )
     except CapabilityError as error:
         raise CapabilityError(f"{error} {_who_can(config)}") from error
@@ -41,11 +46,12 @@ def _who_can(config: RunConfig) -> str:
     from gnnkit.probing import probe, probe_all
 
     candidates = probe_all(devices) if config.device == "auto" else probe(devices, [config.device])
-    on = [report.capabilities for report in candidates.values() if report.availability.is_ready]
+    on = {name: report.capabilities for name, report in candidates.items() if report.availability.is_ready}
     can = [
         name
         for name, report in probe_all(backends).items()
-        if report.availability.is_ready and any(_suit(report.capabilities, device, config) for device in on)
+        if report.availability.is_ready
+        and any(_suit(name, report.capabilities, device, declared, config) for device, declared in on.items())
     ]
     place = "" if config.device == "auto" else f" on device {config.device!r}"
     if not can:
@@ -53,12 +59,23 @@ def _who_can(config: RunConfig) -> str:
     return f"Installed backends that can{place}: {', '.join(can)}."
 
 
-def _suit(backend: Mapping[str, Any], device: Mapping[str, Any], config: RunConfig) -> bool:
-    precision = config.train.precision
+def _suit(
+    name: str, backend: Mapping[str, Any], device_name: str, device: Mapping[str, Any], config: RunConfig
+) -> bool:
+    from gnnkit.availability import first_excluded
+    from gnnkit.train.capabilities import combination
+
+    precision, conv, task = config.train.precision, config.model.name, config.train.task
+    wanted = combination(
+        name, device_name, conv=conv, aggregation=config.model.aggregation, precision=precision, task=task
+    )
     return (
-        (":" in config.model.name or config.model.name in backend["convs"])
+        (":" in conv or conv in backend["convs"])
+        and (conv != "sage" or config.model.aggregation in backend["aggregations"])
         and precision in backend["dtypes"]
         and precision in device["dtypes"]
         and device["torch_device"] in backend["devices"]
-        and config.train.task in device["tasks"]
+        and (not device["backends"] or name in device["backends"])
+        and task in device["tasks"]
+        and first_excluded([*backend["excludes"], *device["excludes"]], wanted) is None
     )

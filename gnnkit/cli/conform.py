@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+import sys
+from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
@@ -11,7 +12,7 @@ from gnnkit.cli.output import print_json, print_table, reports_errors
 if TYPE_CHECKING:
     from gnnkit.testing import Report
 
-EXAMPLE = "Example: gnnkit conform pyg"
+EXAMPLE = "Example: gnnkit conform pyg --only 'grad*'"
 
 
 @reports_errors
@@ -19,12 +20,18 @@ def conform(
     name: str = typer.Argument(..., help="A backend, a device or a data set."),
     kind: Optional[str] = typer.Option(None, help="backend, device or dataset.  [default: the first with that name]"),
     device: Optional[str] = typer.Option(None, help="Measure a backend on this device.  [default: the backend's own]"),
+    only: List[str] = typer.Option(
+        [], metavar="CHECK", help="Make this check only: a name, name[case] or a pattern. May be given several times."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks, and what the plugin prints."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
 ) -> None:
     """Check an installed plugin; exit code 0 if it is conformant, 1 if it is not."""
     from gnnkit.testing import conform as check
 
-    report = check(name, kind=kind, device=device)
+    report = check(name, kind=kind, device=device, only=only, show_output=debug)
+    for result in report.failed if debug else ():
+        print(f"{result.id}\n{result.traceback}", file=sys.stderr)
     if json:
         print_json(report.to_dict())
     else:

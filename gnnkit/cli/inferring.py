@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import typer
 
-from gnnkit.cli.options import options_of, parse_fanouts, takes
+from gnnkit.cli.options import options_of, takes
 from gnnkit.cli.output import print_json, print_table
 from gnnkit.errors import ConfigError
+from gnnkit.options import whole_numbers
+from gnnkit.paths import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,11 +113,11 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     from gnnkit.inference.writing import check_output
 
     start = time.perf_counter()
-    check_output(output, asked.force, suffixes)
+    check_output(user_path(output), asked.force, suffixes)
     new_nodes, new_edges, undirected = asked.new_nodes, asked.new_edges, asked.undirected
     if undirected and new_edges is None:
         raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
-    fanouts = None if asked.fanouts is None else parse_fanouts(asked.fanouts)
+    fanouts = None if asked.fanouts is None else whole_numbers(asked.fanouts, "--fanouts")
     opened = open_run(asked.run, backend=asked.backend, device=asked.device, data_dir=asked.data_dir)
     names = opened.names()
     ids = NodeIds.of(opened.graph, names)

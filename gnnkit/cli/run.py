@@ -11,6 +11,7 @@ from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
+from gnnkit.paths import user_path
 
 if TYPE_CHECKING:
     from gnnkit.data import Graph
@@ -44,9 +45,9 @@ def run(
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     flags["run_dir"] = run_dir
-    flags["init_from"] = None if init_from is None else str(Path(init_from).resolve())
+    flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
     config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
-    result = train(config, resume=None if resume is None else Path(resume))
+    result = train(config, resume=None if resume is None else user_path(resume, "--resume"))
     _show(result)
     if json:
         print_json(result.summary())
@@ -72,18 +73,24 @@ def train(
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
-    from gnnkit.train import new_run_dir, read_learned
+    from gnnkit.train import read_learned
     from gnnkit.train.checkpoint import LAST, checkpoint_file
+    from gnnkit.train.run_folder import drop_run_dir, new_run_dir
 
     if resume is not None:
         learned = read_learned(checkpoint_file(resume, LAST))
     trainer, net, graph = make_trainer(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
+    made = None
     if trainer.run_dir is None and keep:
-        trainer.run_dir = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
-    trainer.callbacks = _callbacks(config, trainer.run_dir)
-    return trainer.fit(net, graph, resume=resume)
+        trainer.run_dir = made = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
+    try:
+        trainer.callbacks = _callbacks(config, trainer.run_dir)
+        return trainer.fit(net, graph, resume=resume)
+    finally:
+        if made is not None:
+            drop_run_dir(made)  # Where training has begun it is not empty, and stays.
 
 
 def make_trainer(
@@ -109,7 +116,7 @@ def make_trainer(
     # What is not there or cannot be done is told before data are loaded.
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
-        check_free(Path(config.run_dir))
+        check_free(user_path(config.run_dir, "run_dir"))
     graph = load_dataset(**config.dataset.arguments(config.seed))
     file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
     if file is not None and learned is None:
@@ -148,7 +155,7 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     from gnnkit.train.config import model_settings
 
     file = checkpoint_file(run, LAST if resume else BEST)  # Says what is wrong with a folder that is none of a run.
-    if file != Path(run):
+    if file != user_path(run):
         return recorded_config(run, device)
     if resume:
         raise ConfigError(f"--resume is {run}, a file. Give the run folder, which has the configuration as well.")

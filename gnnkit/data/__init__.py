@@ -3,10 +3,11 @@
 from gnnkit.data.adding import add_nodes
 from gnnkit.data.batch import Batch, BatchLayout, Block, full_block
 from gnnkit.data.build import from_csc, from_edge_index
-from gnnkit.data.check import check_graph
+from gnnkit.data.check import METRICS, check_graph
 from gnnkit.data.convert import from_scipy, to_scipy
 from gnnkit.data.convert_networkx import from_networkx, to_networkx
 from gnnkit.data.convert_pandas import from_pandas, to_pandas
+from gnnkit.data.expected import expect_graph
 from gnnkit.data.fingerprint import (
     check_same_data,
     data_differences,
@@ -16,7 +17,9 @@ from gnnkit.data.fingerprint import (
     part_fingerprints,
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
-from gnnkit.data.notes import Notes, log_warnings, summarize
+from gnnkit.data.labels import check_classes, renumber_classes
+from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
+from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.transforms import (
     add_self_loops,
     gcn_norm,
@@ -29,6 +32,7 @@ from gnnkit.data.transforms import (
 
 __all__ = [
     "IGNORED_LABEL",
+    "METRICS",
     "SPLITS",
     "Batch",
     "BatchLayout",
@@ -37,10 +41,12 @@ __all__ = [
     "Notes",
     "add_nodes",
     "add_self_loops",
+    "check_classes",
     "check_graph",
     "check_same_data",
     "data_differences",
     "describe_data",
+    "expect_graph",
     "fingerprint",
     "from_csc",
     "from_edge_index",
@@ -53,12 +59,16 @@ __all__ = [
     "log_warnings",
     "normalize_features",
     "part_fingerprints",
+    "pick_masks",
+    "pick_split",
     "prepare_graph",
     "random_split",
     "remove_self_loops",
+    "renumber_classes",
     "summarize",
     "to_networkx",
     "to_pandas",
     "to_scipy",
     "to_undirected",
+    "warn_one_way",
 ]

@@ -12,10 +12,11 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from gnnkit.data.arrays import as_floats, as_integers, as_labels
+from gnnkit.data.arrays import as_floats, as_integers
 from gnnkit.data.build import sort_edges
 from gnnkit.data.check import check_edge_range, check_graph, check_rows
 from gnnkit.data.graph import IGNORED_LABEL, Graph
+from gnnkit.data.labels import as_labels, check_classes
 from gnnkit.errors import DataError
 
 
@@ -138,4 +139,7 @@ def _joined_labels(graph: Graph, y: Any, num: int) -> Optional[Tensor]:
     check_rows(new, "y", num, "new nodes")
     if new.shape[1:] != graph.y.shape[1:]:
         raise DataError("y", f"shape is {list(new.shape)}, expected that of the graph's labels, {list(graph.y.shape)}.")
-    return torch.cat([graph.y, new.to(graph.y.dtype)])
+    joined = torch.cat([graph.y, new.to(graph.y.dtype)])
+    if joined.ndim == 1 and not graph.class_names:
+        check_classes(joined)
+    return joined

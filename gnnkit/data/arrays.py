@@ -1,7 +1,7 @@
 """Turning what users hold (lists, NumPy arrays, tensors) into the tensors of a ``Graph``.
 
-Rules: memory is shared wherever the dtype allows it; missing labels (NaN) become -100; what cannot be read as numbers
-is a ``DataError`` that names the field. Lengths and values are left to ``check_graph``.
+Rules: memory is shared wherever the dtype allows it; what cannot be read as numbers is a ``DataError`` that names the
+field. Labels of nodes have a module of their own. Lengths and values are left to ``check_graph``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.check import check_ids
-from gnnkit.data.graph import IGNORED_LABEL
 from gnnkit.errors import DataError
 
 SPLIT_ALIASES = {"val": "valid", "validation": "valid"}
@@ -79,34 +78,6 @@ def as_integers(value: Any, field: str) -> Tensor:
     return tensor.to(torch.int64).contiguous()
 
 
-def as_labels(value: Any) -> Optional[Tensor]:
-    """Read node labels: classes as int64 of shape [N], multi-label data as float32 of shape [N, C].
-
-    One column counts as classes. NaN, with which OGB marks a missing label, becomes -100.
-    """
-    if value is None:
-        return None
-    labels = as_tensor(value, "y")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim not in (1, 2):
-        raise DataError("y", f"shape is {list(labels.shape)}, expected [N] classes or [N, C] multi-label data.")
-    if labels.is_floating_point():
-        labels = torch.where(labels.isnan(), torch.full_like(labels, IGNORED_LABEL), labels)
-        if labels.ndim == 1:
-            _check_whole(labels)
-    return labels.to(torch.int64 if labels.ndim == 1 else torch.float32).contiguous()
-
-
-def _check_whole(labels: Tensor) -> None:
-    broken = (labels != labels.trunc()) | labels.isinf()
-    if bool(broken.any()):
-        row = int(broken.nonzero()[0])
-        raise DataError(
-            "y", f"label is {float(labels[row])}, expected a whole number.", row=row, fix="Labels are classes 0, 1, ..."
-        )
-
-
 def as_graph_labels(value: Any) -> Optional[Tensor]:
     """Read graph labels: whole numbers and booleans as int64, floating point as it is."""
     if value is None:
@@ -125,7 +96,7 @@ def as_splits(splits: Optional[Mapping[str, Any]], num_nodes: int) -> Dict[str, 
         ids = as_tensor(value, f"splits[{given!r}]")
         if ids.ndim != 1:
             shape = list(ids.shape)
-            fix = "Pick one column, for example mask[:, 0]."
+            fix = "Pick one split, for example " + ("mask[:, 0]." if shape[:1] == [num_nodes] else "mask[0].")
             raise DataError(f"splits[{given!r}]", f"shape is {shape}, expected one dimension.", fix=fix)
         if ids.dtype == torch.bool:
             if ids.numel() != num_nodes:
@@ -134,6 +105,10 @@ def as_splits(splits: Optional[Mapping[str, Any]], num_nodes: int) -> Dict[str, 
             read[name] = ids.nonzero()[:, 0]
         else:
             ids = as_integers(ids, f"splits[{given!r}]")
+            # No list of so many node ids has 0 and 1 alone, without repeats.
+            if ids.numel() == num_nodes > 2 and bool(((ids == 0) | (ids == 1)).all()):
+                problem = f"it has a 0 or 1 for each of the {num_nodes} nodes, which is a mask, not a list of node ids."
+                raise DataError(f"splits[{given!r}]", problem, fix="Turn it into booleans, for example mask == 1.")
             check_ids(ids, f"splits[{given!r}]", "node", num_nodes)  # before sorting, so that the row is the caller's
             read[name] = ids.sort().values
     return read
@@ -141,4 +116,4 @@ def as_splits(splits: Optional[Mapping[str, Any]], num_nodes: int) -> Dict[str, 
 
 def as_named(data: Optional[Mapping[str, Any]], field: str) -> Dict[str, Tensor]:
     """Read ``node_data`` or ``edge_data``; dtypes stay as they are."""
-    return {name: as_tensor(value, f"{field}[{name!r}]") for name, value in (data or {}).items()}
+    return {str(name): as_tensor(value, f"{field}[{name!r}]") for name, value in (data or {}).items()}

@@ -17,15 +17,18 @@ from gnnkit.data.arrays import (
     as_floats,
     as_graph_labels,
     as_integers,
-    as_labels,
     as_named,
     as_splits,
     as_tensor,
 )
 from gnnkit.data.check import check_edge_range, check_finite, check_graph, check_indptr, check_rows
 from gnnkit.data.graph import Graph, expand_indptr
+from gnnkit.data.labels import as_labels, check_classes
 from gnnkit.data.notes import Notes
 from gnnkit.errors import DataError
+
+_FREE_NODES = 1_000_000
+_MOST_PER_END = 100
 
 
 def from_edge_index(
@@ -55,10 +58,10 @@ def from_edge_index(
     Args:
         edge_index: Source row and destination row, zero-based node ids. Shape [2, E], integers.
         num_nodes: N. By default the rows of ``x``, else of ``y``, else the last entry of ``graph_ptr``, else the
-            largest id plus one.
+            largest id plus one; an id far beyond the number of edges is refused then.
         x: Node features. Shape [N, F]. Floating point keeps its dtype; integers and booleans become float32.
         y: Labels. Shape [N] or [N, 1]: classes, stored as int64. Shape [N, C]: multi-label 0/1, stored as float32.
-            NaN and -100 mean that a label is missing.
+            NaN, -1 and -100 mean that a label is missing, and so does 255 in uint8.
         edge_weight: One weight per edge. Shape [E].
         edge_attr: Edge features. Shape [E, D].
         splits: Node ids or boolean masks by name: "train", "valid" (or "val", "validation"), "test".
@@ -83,6 +86,9 @@ def from_edge_index(
         >>> graph.indptr.tolist(), graph.indices.tolist()
         ([0, 1, 3, 3], [1, 0, 2])
     """
+    if scipy.sparse.issparse(edge_index) or getattr(edge_index, "layout", torch.strided) != torch.strided:
+        problem = "received a sparse matrix, expected sources and destinations of shape [2, E]."
+        raise DataError("edge_index", problem, fix="Use gnnkit.data.from_scipy.")
     edges = as_integers(edge_index, "edge_index")
     if edges.ndim != 2 or edges.shape[0] != 2:
         is_transposed = edges.ndim == 2 and edges.shape[1] == 2
@@ -104,11 +110,14 @@ def from_edge_index(
         return tensor[order]
 
     more = as_named(edge_data, "edge_data")
+    labels = as_labels(y)
+    if labels is not None and labels.ndim == 1 and not class_names:
+        check_classes(labels)
     graph = Graph(
         indptr=indptr,
         indices=indices,
         x=as_floats(x, "x"),
-        y=as_labels(y),
+        y=labels,
         edge_weight=arranged(as_floats(edge_weight, "edge_weight"), "edge_weight"),
         edge_attr=arranged(as_floats(edge_attr, "edge_attr"), "edge_attr"),
         splits=as_splits(splits, nodes),
@@ -164,7 +173,24 @@ def _count_nodes(num_nodes: Optional[int], edges: Tensor, x: Any, y: Any, graph_
     if graph_ptr is not None:
         offsets = as_integers(graph_ptr, "graph_ptr")
         return int(offsets[-1]) if offsets.numel() else 0
-    return int(edges.max()) + 1 if edges.numel() else 0
+    count = int(edges.max()) + 1 if edges.numel() else 0
+    check_count(count, edges.shape[1])
+    return count
+
+
+def check_count(num_nodes: int, num_edges: int) -> None:
+    """Refuse a number of nodes that only a large id says, far beyond what so many edges can name.
+
+    Ids are codes then; each one in between would become a node without edges, with memory of its own.
+
+    Raises:
+        DataError: There are more than a million nodes, and more than 100 times as many as ends of edges.
+    """
+    if num_nodes > max(_FREE_NODES, _MOST_PER_END * 2 * num_edges):
+        ends = 2 * num_edges
+        problem = f"the id {num_nodes - 1} asks for {num_nodes:,} nodes, but {num_edges:,} edges name {ends:,} at most."
+        fix = "Number the ids, for example by numpy.unique(edge_index, return_inverse=True), or give num_nodes."
+        raise DataError("edge_index", problem, fix=fix)
 
 
 def sort_edges(src: Tensor, dst: Tensor, num_nodes: int) -> Tuple[Tensor, Tensor, Optional[Tensor]]:

@@ -8,6 +8,7 @@ that a round trip loses nothing.
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,8 +16,12 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from gnnkit.data.arrays import as_tensor
 from gnnkit.data.build import from_csc
-from gnnkit.data.graph import IGNORED_LABEL, Graph
+from gnnkit.data.graph import Graph
+from gnnkit.data.labels import is_missing
+from gnnkit.data.notes import log_warnings, warn_one_way
+from gnnkit.data.words import MISSING_TEXT
 from gnnkit.errors import DataError, NotInstalledError
 
 DESCRIPTION = "gnnkit"
@@ -25,15 +30,18 @@ DESCRIPTION = "gnnkit"
 NODE_ID = "node_id"
 """Name in ``node_data`` of the caller's own integer node ids, where they are not 0 to N - 1."""
 
+_HALF = (torch.float16, torch.bfloat16)
 _SCIPY_WEIGHTS = (torch.float32, torch.float64)
 
 
 def from_scipy(matrix: Any, **fields: Any) -> Graph:
-    """Build a graph from an adjacency matrix.
+    """Build a graph from an adjacency matrix of scipy, NumPy or torch.
 
     Args:
-        matrix: Square sparse matrix or dense array. ``matrix[i, j] != 0`` is the edge i -> j with that weight. Stored
-            zeros are no edges, repeated entries are added up; if every weight is 1, the graph carries no weights.
+        matrix: Square sparse matrix of scipy or torch (COO, CSR or CSC), or dense array. ``matrix[i, j] != 0`` is the
+            edge i -> j with that weight; PyTorch Geometric's ``adj_t`` is the other way round, so give ``adj_t.t()``.
+            Stored zeros are no edges, repeated entries are added up, in 64 bits if they are whole numbers; if every
+            weight is 1, the graph carries no weights.
         **fields: Everything else that :func:`gnnkit.data.from_edge_index` takes; a matrix holds structure and weights
             only. Edge arrays are in column order: by j, then by i, as :func:`to_scipy` stores them.
 
@@ -47,6 +55,10 @@ def from_scipy(matrix: Any, **fields: Any) -> Graph:
         >>> from_scipy([[0, 2], [0, 0]]).edge_weight.tolist()
         [2.0]
     """
+    matrix = _from_torch(matrix) if isinstance(matrix, Tensor) else matrix
+    if getattr(getattr(matrix, "dtype", None), "kind", "") in ("i", "u"):
+        # Before anything is added up: 200 + 100 is 44 in uint8.
+        matrix = matrix.astype(np.int64)
     compressed = scipy.sparse.csc_matrix(matrix, copy=True)
     if compressed.shape[0] != compressed.shape[1]:
         problem = f"the matrix has shape {list(compressed.shape)}, expected as many rows as columns."
@@ -55,7 +67,21 @@ def from_scipy(matrix: Any, **fields: Any) -> Graph:
     compressed.eliminate_zeros()
     if "edge_weight" not in fields and not bool(np.all(compressed.data == 1)):
         fields["edge_weight"] = compressed.data
-    return from_csc(compressed.indptr, compressed.indices, **fields)
+    return log_warnings(warn_one_way(from_csc(compressed.indptr, compressed.indices, **fields)))
+
+
+def _from_torch(matrix: Tensor) -> Any:
+    """A matrix of torch, sparse or dense, as one of scipy; entries are not added up yet."""
+    matrix = matrix.detach().cpu()
+    if matrix.layout == torch.strided:
+        return matrix.float().numpy() if matrix.dtype in _HALF else matrix.numpy()
+    matrix = matrix if matrix.layout == torch.sparse_coo else matrix.to_sparse_coo()  # type: ignore[no-untyped-call]
+    places, values = matrix._indices(), matrix._values()
+    if values.ndim != 1 or places.shape[0] != 2:
+        problem = f"received a sparse tensor with entries of shape {list(values.shape[1:])}, expected numbers."
+        raise DataError("matrix", problem, fix="Pass a matrix of two dimensions; more about edges goes to edge_attr.")
+    values = values.float() if values.dtype in _HALF else values
+    return scipy.sparse.coo_matrix((values.numpy(), places.numpy()), shape=tuple(matrix.shape))
 
 
 def to_scipy(graph: Graph) -> scipy.sparse.csc_matrix:
@@ -117,11 +143,11 @@ def split_names(graph: Graph) -> List[Optional[str]]:
     return names
 
 
-def read_splits(names: Sequence[Any]) -> Dict[str, List[int]]:
+def read_splits(names: Sequence[Any], marks: Sequence[Any] = MISSING_TEXT) -> Dict[str, List[int]]:
     """The inverse of :func:`split_names`; the names of the splits are checked when the graph is built."""
     splits: Dict[str, List[int]] = {}
     for node, name in enumerate(names):
-        if name is not None:
+        if not is_missing(name, marks):
             splits.setdefault(str(name), []).append(node)
     return splits
 
@@ -156,7 +182,8 @@ def graph_fields(described: Mapping[str, Any]) -> Dict[str, Any]:
     """The keyword arguments for ``from_edge_index`` that :func:`describe` wrote down."""
     fields = dict(described.get("fields", {}))
     if "graph_y" in described:
-        fields["graph_y"] = restore(fields["graph_y"], described["graph_y"])
+        labels = restore(fields["graph_y"], described["graph_y"])
+        fields["graph_y"] = fields["graph_y"] if labels is None else labels
     return fields
 
 
@@ -164,40 +191,31 @@ def _layout(tensor: Tensor) -> Dict[str, Any]:
     return {"dtype": str(tensor.dtype).split(".")[-1], "shape": list(tensor.shape[1:])}
 
 
-def restore(values: Any, layout: Mapping[str, Any]) -> Tensor:
-    """Make the tensor that a layout describes from its rows, given as (nested) lists or an array."""
-    dtype = getattr(torch, layout["dtype"])
-    rows = torch.tensor(values, dtype=dtype)
-    return rows.reshape(len(values), *layout["shape"])
-
-
-def encode_classes(labels: Sequence[Any], class_names: Sequence[str]) -> Tuple[Any, Tuple[str, ...]]:
-    """Turn labels that are names into classes.
+def restore(values: Any, layout: Mapping[str, Any]) -> Optional[Tensor]:
+    """Make the tensor that a layout describes from its rows, if the rows still are what it describes.
 
     Args:
-        labels: One label per node; None for a missing one.
-        class_names: Names in the order of their classes. Empty to number the names found in sorted order.
+        values: Rows as (nested) lists, or an array whose trailing dimensions may be flattened.
+        layout: Dtype and shape, as :func:`describe` wrote them.
 
     Returns:
-        Class of every node (-100 for a missing one) and the names of the classes; labels that are not names come back
-        as they are, with None as NaN.
-
-    Raises:
-        DataError: A label is not among the names, or only some labels are names.
+        The tensor; None where the values at hand have another shape, or do not fit the dtype exactly.
     """
-    found = {label for label in labels if isinstance(label, str)}
-    if not found:
-        return [float("nan") if label is None else label for label in labels], tuple(class_names)
-    names = tuple(class_names) or tuple(sorted(found))
-    numbers: Dict[Any, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = IGNORED_LABEL
-    for row, label in enumerate(labels):
-        if label not in numbers:
-            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(names)}.", row=row)
-    return [numbers[label] for label in labels], names
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        return None
+    shape = (len(array), *layout["shape"])
+    if array.size != math.prod(shape) or (array.size and array.dtype.kind not in "biuf"):
+        return None
+    held = as_tensor(array if array.size else array.astype(np.float64), "values").reshape(shape)
+    made = held.to(getattr(torch, layout["dtype"]))
+    back = made.to(held.dtype)
+    same = (back == held) | ((back != back) & (held != held))
+    return made if bool(same.all()) else None
 
 
-def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor]]:
+def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor], str]:
     """Decide which node gets which number.
 
     Ids that are the integers 0 to N - 1 in any order are the numbers. Any others are numbered in the order given.
@@ -206,11 +224,37 @@ def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tens
         ids: The caller's node ids, each once.
 
     Returns:
-        The ids in the order of their numbers, and the ids as int64 [N] if they are other integers, else None.
+        The ids in the order of their numbers; the ids as int64 [N] if they are other integers, else None; and a note
+        on both, empty where ids are rows.
     """
     if not all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in ids):
-        return list(ids), None
-    numbers = np.asarray(ids, dtype=np.int64)
-    if np.array_equal(np.sort(numbers), np.arange(len(numbers))):
-        return list(range(len(numbers))), None
-    return list(ids), torch.from_numpy(numbers)
+        return list(ids), None, "ids are not whole numbers and are not kept: nodes are numbered in the order given"
+    try:
+        numbers = np.asarray(ids, dtype=np.int64)
+    except OverflowError:
+        return list(ids), None, "ids are beyond 64 bits and are not kept: nodes are numbered in the order given"
+    rows = np.arange(len(numbers))
+    if np.array_equal(numbers, rows):
+        return list(ids), None, ""
+    if np.array_equal(np.sort(numbers), rows):
+        return list(range(len(numbers))), None, "ids are the numbers of the nodes, which came in another order"
+    return list(ids), torch.from_numpy(numbers), f"numbered in the order given, ids kept as node_data[{NODE_ID!r}]"
+
+
+def check_ends(cells: Sequence[Any], where: str, marks: Sequence[Any], rows: Any = None) -> None:
+    """Refuse a node id, or an end of an edge, that is no value.
+
+    Args:
+        cells: Ids.
+        where: What messages call them.
+        marks: Text that stands for no value.
+        rows: Where each of the cells stands, if they are not all of them.
+
+    Raises:
+        DataError: A cell is missing; None and NaN always are.
+    """
+    for place, cell in enumerate(cells):
+        if is_missing(cell, marks):
+            row = place if rows is None else int(rows[place])
+            fix = "Fill it in or drop the row; if it is the name of a node, give missing=()."
+            raise DataError(where, f"the node id is {cell!r}, which marks a missing value.", row=row, fix=fix)

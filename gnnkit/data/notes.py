@@ -10,8 +10,13 @@ import logging
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from gnnkit.data.graph import Graph
+
+_MOST_LOOKED_UP = 100_000
+_MOST_LISTED = 10
 
 _LOG = logging.getLogger("gnnkit.data")
 
@@ -60,6 +65,42 @@ def log_warnings(graph: Graph) -> Graph:
     for warning in graph.notes.warnings:
         _LOG.warning("%s: %s", graph.name, warning)
     return graph
+
+
+def warn_one_way(graph: Graph, fix: str = "use gnnkit.data.to_undirected(graph)") -> Graph:
+    """Add a warning if hardly any edge has its reverse, as where undirected data list every edge once.
+
+    Args:
+        graph: The graph that was just read.
+        fix: What to do if the data are undirected.
+
+    Returns:
+        The graph, with a further warning in ``notes`` if fewer than one in a hundred edges has its reverse.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> len(warn_one_way(from_edge_index([[0, 1], [1, 2]])).notes.warnings)
+        1
+    """
+    from gnnkit.data.fingerprint import MOST_VALUES
+    from gnnkit.data.graph import expand_indptr
+
+    if not 0 < graph.num_edges <= MOST_VALUES:
+        return graph
+    # Not ``graph.dst``, which the graph would keep.
+    src, dst = graph.indices.numpy(), expand_indptr(graph.indptr, graph.num_edges).numpy()
+    forth = dst * graph.num_nodes + src  # ascending, because the edges are sorted
+    # A sample is enough; loops are their own reverse and say nothing.
+    sample = slice(None, None, max(1, graph.num_edges // _MOST_LOOKED_UP))
+    src, dst = src[sample], dst[sample]
+    wanted = (src * graph.num_nodes + dst)[src != dst]
+    if not wanted.size:
+        return graph
+    places = np.minimum(np.searchsorted(forth, wanted), forth.size - 1)
+    if np.count_nonzero(forth[places] == wanted) * 100 >= wanted.size:
+        return graph
+    warning = f"hardly any edge has its reverse, so nothing flows back along it. If the data are undirected, {fix}."
+    return replace(graph, notes=graph.notes.warned(warning))
 
 
 def summarize(graph: Graph) -> Dict[str, str]:
@@ -111,8 +152,20 @@ def _labels(graph: Graph) -> str:
         return "none"
     if graph.is_multi_label:
         return f"{graph.num_classes} labels, several a node"
-    missing = int((graph.y == IGNORED_LABEL).sum())
-    return f"{graph.num_classes} classes" + (f", {missing:,} nodes without" if missing else "")
+    labels = graph.y.numpy()
+    missing = int((labels == IGNORED_LABEL).sum())
+    counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=graph.num_classes)
+    return f"{graph.num_classes} classes{_counts(graph, counts)}" + (f", {missing:,} nodes without" if missing else "")
+
+
+def _counts(graph: Graph, counts: np.ndarray) -> str:
+    """How many nodes have each class; of many classes, how many the smallest and the largest has."""
+    if not counts.size:
+        return ""
+    if counts.size <= _MOST_LISTED:
+        names = graph.class_names or range(counts.size)
+        return f" ({', '.join(f'{name}: {count:,}' for name, count in zip(names, counts.tolist()))})"
+    return f" of {int(counts.min()):,} to {int(counts.max()):,} nodes"
 
 
 def _splits(graph: Graph) -> List[str]:

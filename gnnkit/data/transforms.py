@@ -7,7 +7,7 @@ source) again and every edge array moves with them; random choices come from a s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 import torch
@@ -102,9 +102,9 @@ def gcn_norm(graph: Graph) -> Graph:
         graph: The graph.
 
     Returns:
-        The graph with ``edge_weight`` of shape [E], float32.
+        The graph with ``edge_weight`` of shape [E]: float64 if the features or the weights are, else float32.
     """
-    return replace(graph, edge_weight=_gcn_weights(graph))
+    return replace(graph, edge_weight=_gcn_weights(graph, None))
 
 
 def normalize_features(graph: Graph) -> Graph:
@@ -165,31 +165,35 @@ def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: 
     return replace(graph, splits=splits)
 
 
-def prepare_graph(graph: Graph, *, self_loops: bool, gcn_norm: bool) -> Graph:
+def prepare_graph(graph: Graph, *, self_loops: bool, gcn_norm: bool, dtype: Optional[torch.dtype] = None) -> Graph:
     """Give a graph what a convolution asks for (see ``ConvKind`` in ``gnnkit.nn``).
 
     Args:
         graph: The graph as loaded.
         self_loops: Whether every node gets a self-loop.
         gcn_norm: Whether the edges get the symmetric normalisation of GCN as weights, after the self-loops.
+        dtype: Of these weights, float32 or float64. None takes float64 where the features or the weights are.
 
     Returns:
         The prepared graph, edges sorted as ever.
     """
     if self_loops:
         graph = add_self_loops(graph)
-    return replace(graph, edge_weight=_gcn_weights(graph)) if gcn_norm else graph
+    return replace(graph, edge_weight=_gcn_weights(graph, dtype)) if gcn_norm else graph
 
 
-def _gcn_weights(graph: Graph) -> Tensor:
+def _gcn_weights(graph: Graph, dtype: Optional[torch.dtype]) -> Tensor:
+    if dtype is None:
+        held = [tensor.dtype for tensor in (graph.x, graph.edge_weight) if tensor is not None]
+        dtype = torch.float64 if torch.float64 in held else torch.float32
     if graph.edge_weight is None:
         degrees = graph.in_degrees.to(torch.float64)
     else:
         degrees = torch.zeros(graph.num_nodes, dtype=torch.float64)
         degrees.index_add_(0, graph.dst, graph.edge_weight.to(torch.float64))
-    scale = torch.where(degrees > 0, degrees, torch.full_like(degrees, float("inf"))).rsqrt().to(torch.float32)
+    scale = torch.where(degrees > 0, degrees, torch.full_like(degrees, float("inf"))).rsqrt().to(dtype)
     weights = scale[graph.indices] * scale[graph.dst]
-    return weights if graph.edge_weight is None else weights * graph.edge_weight.to(torch.float32)
+    return weights if graph.edge_weight is None else weights * graph.edge_weight.to(dtype)
 
 
 def _labelled_nodes(graph: Graph) -> Tensor:

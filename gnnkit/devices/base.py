@@ -20,6 +20,7 @@ from typing import (
     Mapping,
     Optional,
     Protocol,
+    Tuple,
     Type,
     runtime_checkable,
 )
@@ -28,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gnnkit.availability import READY, Availability
+from gnnkit.availability import READY, Availability, Combination
 from gnnkit.data import Batch
 from gnnkit.options import NoOptions, Option, describe_options, make_options
 
@@ -45,6 +46,10 @@ class DeviceCapabilities:
         uses_host: Whether steps keep the cores of the host busy. Batches are prepared between steps then, by all cores,
             instead of beside them.
         stands_in_for: Name of the device that this one replaces where that one is missing; None if it is no stand-in.
+        backends: Names of the backends that it takes. Empty: all that run on its ``torch_device``. A device that
+            compiles names those whose layers its compiler understands.
+        excludes: Combinations of what is declared that do not work, as in
+            :class:`gnnkit.backends.BackendCapabilities`.
     """
 
     torch_device: str
@@ -53,6 +58,8 @@ class DeviceCapabilities:
     static_shapes: bool = False
     uses_host: bool = False
     stands_in_for: Optional[str] = None
+    backends: FrozenSet[str] = frozenset()
+    excludes: Tuple[Combination, ...] = ()
 
 
 @dataclass(frozen=True)

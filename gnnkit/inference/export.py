@@ -7,12 +7,13 @@ other than the one it was made with.
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
 from gnnkit.inference.checks import check_width
 from gnnkit.inference.writing import check_output
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, user_path
 from gnnkit.strict_json import to_json
 from gnnkit.train import Learned
 from gnnkit.train.files import replacing
@@ -113,14 +115,15 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
     check_graph(graph, most_values=MOST_VALUES)
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
-    prepared = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    kind = spec.kind
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     return _inputs(spec, prepared, torch.float32)
 
 
 def export_program(
     model: GNN,
     graph: Graph,
-    file: Union[str, Path],
+    file: PathLike,
     format: Optional[str] = None,
     *,
     learned: Optional[Learned] = None,
@@ -152,7 +155,7 @@ def export_program(
             else; no file is written.
         NotInstalledError: For ONNX: onnx, onnxscript or onnxruntime is missing.
     """
-    path = Path(file)
+    path = user_path(file)
     format = _format(path, format)
     _check_possible(model, format)
     check_output(path, force)
@@ -170,7 +173,6 @@ def export_program(
     tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
     if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
         tests[graph.name] = prepared
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, _quiet():
         write = _write_torch if format == "torch" else _write_onnx
         run = write(Program(model), example, temporary, _metadata(model, example, learned))
@@ -242,10 +244,11 @@ def _difference(model: GNN, prepared: Graph, dtype: torch.dtype, run: Run) -> fl
 
 def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
     traced = _trace(program, example)
-    with file.open("wb") as stream:
-        torch.export.save(traced, stream, extra_files={METADATA: metadata})
-    with file.open("rb") as stream:
-        loaded = torch.export.load(stream).module()
+    stream = io.BytesIO()  # On a disk that is full, torch's own writer ends the process.
+    torch.export.save(traced, stream, extra_files={METADATA: metadata})
+    file.write_bytes(stream.getbuffer())
+    stream.seek(0)
+    loaded = torch.export.load(stream).module()
     return lambda inputs: loaded(**inputs)
 
 

@@ -17,6 +17,7 @@ from gnnkit.datasets.edge_files import read_edges
 from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
 from gnnkit.inference.ids import NodeIds
+from gnnkit.paths import is_file, user_path
 
 _TABLES = (".csv", ".parquet")
 _PIECE_BYTES = 1 << 26
@@ -54,8 +55,10 @@ def read_new_nodes(
             file and the place.
         NotInstalledError: Parquet needs pandas and pyarrow.
     """
+    nodes = None if nodes is None else user_path(nodes)
+    edges = None if edges is None else user_path(edges)
     for file in (nodes, edges):
-        if file is not None and not file.is_file():
+        if file is not None and not is_file(file):
             raise DatasetError(f"There is no file {file}.")
     wanted = list(graph.feature_names) if features is None else features
     x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, wanted)

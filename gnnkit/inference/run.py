@@ -25,6 +25,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.inference.checks import check_values, check_weights, matched
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
+from gnnkit.paths import user_path
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train import (
@@ -39,10 +40,10 @@ from gnnkit.train import (
 )
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.train.learned import EMBEDDINGS, LABELS, learned_by_run
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
+from gnnkit.train.settings import TrainConfig
 
 METHODS = ("layerwise", "full", "sampled")
 """Ways to compute outputs: layer by layer over all neighbours in bounded memory; in one pass; with fan-outs."""
@@ -207,7 +208,7 @@ class TrainedRun:
     def _prepared(self) -> Graph:
         """The graph with what the convolution asks for."""
         kind = self.model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
 
     def _ids(self, nodes: Nodes) -> Tensor:
         if nodes is None:
@@ -258,13 +259,14 @@ class TrainedRun:
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
+        graph = computed_graph(self.graph, self._prepared, spec.kind, config.precision)
         sampler = None
         if is_sampled:
-            sampler = make_sampler(self._prepared, spec.kind, config, config.eval_fanouts, self.config.seed)
+            sampler = make_sampler(graph, spec.kind, config, config.eval_fanouts, self.config.seed)
         return make_inference(
             config.evaluation,
             module,
-            in_precision(self._prepared, config.precision),
+            graph,
             self.device,
             StepOptions(config.precision),
             batch_size=config.eval_batch_size or 0,
@@ -317,7 +319,7 @@ def open_run(
         >>> run.differences, tuple(run.predict([0, 33]).outputs.shape), sorted(run.embed([0]))
         ([], (2, 4), [1, 2])
     """
-    path = Path(run)
+    path = user_path(run, "The run folder")
     weights = checkpoint_file(path, BEST)
     record = read_run(path)
     config = load_config(base=recorded_config(path))
@@ -328,7 +330,12 @@ def open_run(
     model = load_model(weights, loaded).eval()
     check_weights(model, weights)
     check_capabilities(
-        loaded, chosen, conv=model.spec.conv, precision=config.train.precision, task=NodeClassification.name
+        loaded,
+        chosen,
+        conv=model.spec.conv,
+        aggregation=model.spec.aggregation,
+        precision=config.train.precision,
+        task=NodeClassification.name,
     )
     if config.train.precision == "float64":
         model = model.double()

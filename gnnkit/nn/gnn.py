@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
+from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.message_passing import MessageOps, is_own_layer, make_layer, own_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
@@ -74,10 +75,15 @@ class GNN(nn.Module):
                 f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
                 f"it has {', '.join(sorted(backend.capabilities.convs))}."
             )
+        elif spec.conv == "sage" and spec.aggregation not in backend.capabilities.aggregations:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no 'sage' with aggregation {spec.aggregation!r}; "
+                f"it has {', '.join(sorted(backend.capabilities.aggregations))}."
+            )
         self.spec = spec
         self.backend = backend
         self.seed = seed
-        with torch.random.fork_rng(devices=[]):  # The layers' own initial weights are drawn and thrown away.
+        with forked_generator():  # The layers' own initial weights are drawn and thrown away.
             self._build()
         self.reset_parameters(seed)
 
@@ -191,7 +197,7 @@ class GNN(nn.Module):
         """Layers by name start as their constructor says, with random numbers of the seed and the layer."""
         values: Dict[str, Tensor] = {}
         for i in range(self.num_layers if self.spec.has_named_layers else 0):
-            with torch.random.fork_rng(devices=[]):
+            with forked_generator():
                 torch.manual_seed(name_seed(f"convs.{i}", seed))
                 state = self._conv(self.spec.conv_spec(i)).state_dict()
             values.update({f"convs.{i}.{name}": value for name, value in state.items()})
@@ -226,6 +232,15 @@ class GNN(nn.Module):
         """Trainable parameters by canonical name; their layout is the library's."""
         by_key = dict(self.named_parameters())
         return {name: by_key[key] for name, key, _, _ in self._entries(self.state_dict()) if key in by_key}
+
+    def native_names(self) -> List[str]:
+        """Names in :meth:`state_dict` of all that :meth:`canonical_state` gives."""
+        names = []
+        for i in range(0 if self.spec.has_named_layers else self.num_layers):
+            layout = self.backend.parameter_map(self.spec.conv_spec(i)).values()
+            names += [f"convs.{i}.{native.name}" for native in layout]
+        has_own_names = self.spec.has_named_layers
+        return names + [key for key in self.state_dict() if has_own_names or not key.startswith("convs.")]
 
     def _entries(
         self, state: Mapping[str, Tensor]

@@ -11,6 +11,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.message_passing import is_own_layer, own_layer
+from gnnkit.options import check_types, plain_value
+
+AGGREGATIONS = ("mean", "max")
+"""How "sage" can reduce its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,9 @@ class ModelSpec:
     conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, plain_value(getattr(self, item.name)))
+        check_types(self)
         conv_kind(self.conv)  # Unknown names are refused here.
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -281,7 +288,7 @@ class ModelSpec:
 
 
 _CHOICES: Mapping[str, Tuple[str, ...]] = {
-    "aggregation": ("mean", "max"),
+    "aggregation": AGGREGATIONS,
     "activation": ("relu", "elu"),
     "norm": ("none", "batch", "layer"),
     "jumping_knowledge": ("none", "cat", "max"),

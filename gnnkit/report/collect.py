@@ -330,5 +330,5 @@ def _kind(run: RunFacts) -> Optional[ConvKind]:
 
 def _changed(graph: Graph, recorded: Dict[str, Any], kind: ConvKind) -> List[str]:
     """In what a graph, prepared for such a convolution, differs from recorded data."""
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     return data_differences(recorded, describe_data(prepared))

@@ -11,7 +11,7 @@ from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 
-from gnnkit.data import SPLITS, Graph
+from gnnkit.data import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.errors import DataError
 from gnnkit.loading import MakeTargets
 
@@ -111,7 +111,7 @@ def check_learnable(graph: Graph, task: str) -> None:
         task: What the message calls the task.
 
     Raises:
-        DataError: No features, no labels, or no split to train, validate or test on.
+        DataError: No features, no labels, or no split to train, validate or test on, or one without a labelled node.
     """
     for name, value in (("x", graph.x), ("y", graph.y)):
         if value is None:
@@ -120,4 +120,12 @@ def check_learnable(graph: Graph, task: str) -> None:
         if split not in graph.splits or not graph.splits[split].numel():
             raise DataError(
                 f"splits[{split!r}]", "is empty or missing.", fix="Give node ids for train, valid and test."
+            )
+    assert graph.y is not None
+    for split in SPLITS:
+        if not bool((graph.y[graph.splits[split]] != IGNORED_LABEL).any()):
+            raise DataError(
+                f"splits[{split!r}]",
+                f"none of its {graph.splits[split].numel():,} nodes has a label, {task} needs one at least.",
+                fix="Give labels to some of them, or put nodes that have one into this split.",
             )

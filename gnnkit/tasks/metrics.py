@@ -46,15 +46,30 @@ def macro_f1(outputs: Tensor, y: Tensor) -> float:
 def rocauc(outputs: Tensor, y: Tensor) -> float:
     """Mean over the columns of multi-label data of the area under the ROC curve, as the Open Graph Benchmark does.
 
-    Columns in which only one value occurs are left out. For classes, the mean over one-against-rest problems.
+    Columns in which only one value occurs are left out. For classes, the mean over one-against-rest problems, in which
+    nodes are ranked by the probability of the class: a constant added to all outputs of a node changes nothing.
     """
     from sklearn.metrics import roc_auc_score
 
     if y.ndim == 1:
+        outputs = _log_odds(outputs)
         classes = torch.arange(outputs.shape[1])
         y = torch.where((y == IGNORED_LABEL)[:, None], IGNORED_LABEL, (y[:, None] == classes).long())
     areas = [roc_auc_score(true, score) for score, true in _columns(outputs, y) if 0 < true.mean() < 1]
     return float(np.mean(areas)) if areas else math.nan
+
+
+def _log_odds(outputs: Tensor) -> Tensor:
+    """Logarithm of p / (1 - p) for each class, [N, C]: in the order of probabilities, which end in ties at 0 and 1.
+
+    Of two classes it is the difference of their outputs.
+    """
+    outputs = outputs.double()
+    outputs = outputs - outputs.amax(dim=1, keepdim=True)
+    none = torch.full_like(outputs[:, :1], -math.inf)
+    before = torch.cat([none, outputs[:, :-1]], dim=1).logcumsumexp(dim=1)
+    after = torch.cat([outputs[:, 1:], none], dim=1).flip(1).logcumsumexp(dim=1).flip(1)
+    return outputs - torch.logaddexp(before, after)
 
 
 def _columns(values: Tensor, y: Tensor) -> List[List[np.ndarray]]:

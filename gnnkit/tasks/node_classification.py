@@ -42,7 +42,8 @@ class NodeClassification(Task):
         """The task that a graph's labels and splits ask for.
 
         Raises:
-            DataError: The graph has no features, no labels, or no split to train, validate or test on.
+            DataError: The graph has no features, no labels, or no split to train, validate or test on, or a split
+                without a labelled node.
         """
         check_learnable(graph, "node classification")
         metrics = dict(METRICS)

@@ -12,13 +12,16 @@ from gnnkit.data import Graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import CONV_KINDS, MessageOps
+from gnnkit.nn.spec import AGGREGATIONS
 from gnnkit.testing.backend_base import DTYPES, OPTIONAL_PARTS, BackendBase, unsuitable_devices
 from gnnkit.testing.compare import compare, expect_error
 from gnnkit.testing.conv_checks import ConvChecks
 from gnnkit.testing.graphs import HARD_BLOCKS, draw, full_record
 from gnnkit.testing.model_checks import ModelChecks
+from gnnkit.testing.plugin import check_excludes
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import MODELS, fit, model_for
+from gnnkit.testing.use_checks import UseChecks
 
 _REDUCTIONS: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
     "sum": torch.sum,
@@ -35,8 +38,8 @@ class _DeclarationChecks(BackendBase):
     def test_declaration(self) -> None:
         """The declaration is sound.
 
-        Name and interface version are right; at least one convolution, a device and float32 are declared, with words
-        that gnnkit knows; ``versions`` names the libraries below.
+        Name and interface version are right; at least one convolution, an aggregation, a device and float32 are
+        declared, with words that gnnkit knows; ``versions`` names the libraries below.
         """
         self.check_identity()
         backend = self.make_backend()
@@ -45,6 +48,7 @@ class _DeclarationChecks(BackendBase):
         assert isinstance(capabilities, BackendCapabilities), f"capabilities are {capabilities!r}."
         for what, declared, known in (
             ("convolutions", capabilities.convs, set(CONV_KINDS)),
+            ("aggregations", capabilities.aggregations, set(AGGREGATIONS)),
             ("dtypes", capabilities.dtypes, set(DTYPES)),
         ):
             assert declared, f"no {what} are declared."
@@ -52,6 +56,7 @@ class _DeclarationChecks(BackendBase):
             assert not unknown, f"{what} {unknown} are declared, known are {sorted(known)}."
         assert capabilities.devices, "no devices are declared."
         assert "float32" in capabilities.dtypes, "float32 is not declared, which all training starts from."
+        check_excludes(capabilities.excludes)
         versions = backend.versions()
         texts = all(isinstance(key, str) and isinstance(value, str) for key, value in versions.items())
         assert texts, f"versions() is {versions!r}, expected text by text."
@@ -94,6 +99,17 @@ class _OtherChecks(BackendBase):
             if settings["model"] not in backend.capabilities.convs:
                 expect_error(CapabilityError, partial(model_for, name, backend), str(settings["model"]))
 
+    @check(needs=["an undeclared aggregation"])
+    def test_undeclared_aggregations(self) -> None:
+        """Undeclared aggregations are refused clearly.
+
+        A GraphSAGE with an aggregation that is not declared is refused with a ``CapabilityError`` that names it and
+        says what there is.
+        """
+        backend = self.make_backend()
+        for aggregation in set(AGGREGATIONS) - backend.capabilities.aggregations:
+            expect_error(CapabilityError, partial(model_for, f"sage {aggregation}", backend), aggregation)
+
     @check(needs=["an undeclared precision"])
     def test_undeclared_dtypes(self) -> None:
         """Undeclared precisions are refused clearly.
@@ -128,11 +144,10 @@ class _OtherChecks(BackendBase):
 
     def any_model(self) -> str:
         """Name of a model that the backend can compute."""
-        convs = self.make_backend().capabilities.convs
-        return next(name for name, settings in MODELS.items() if settings["model"] in convs)
+        return next(name for name in MODELS if not self.lacks("the convolution", name))
 
 
-class BackendSuite(_OtherChecks, ModelChecks, ConvChecks, _DeclarationChecks):
+class BackendSuite(_OtherChecks, ModelChecks, UseChecks, ConvChecks, _DeclarationChecks):
     """Checks of a backend. Subclass it in a plugin's tests and give its name; pytest does the rest.
 
     Where a name is not enough, override ``make_backend`` or ``make_device``.

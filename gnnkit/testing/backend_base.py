@@ -6,17 +6,24 @@ backend made for other hardware is measured on that, or on what stands in for it
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar, List, Optional, Tuple, Type
+from typing import Any, ClassVar, Iterator, List, Mapping, Optional, Tuple, Type
 
+import torch
+
+from gnnkit.availability import first_excluded
 from gnnkit.backends import Backend, BackendCapabilities, backends, load_backend
 from gnnkit.devices import Device, DeviceCapabilities, devices, load_device
 from gnnkit.errors import CapabilityError, GnnkitError
 from gnnkit.nn import CONV_KINDS
+from gnnkit.nn.spec import AGGREGATIONS
 from gnnkit.probing import harmless
 from gnnkit.testing.formulas import CONV_SPECS
+from gnnkit.testing.lab import Lab
 from gnnkit.testing.plugin import PluginSuite
 from gnnkit.testing.training import MODELS
+from gnnkit.train.capabilities import combination
 
 DTYPES = ("float32", "bfloat16", "float64")
 """Precisions that a backend can declare."""
@@ -46,6 +53,15 @@ class BackendBase(PluginSuite):
         """A new device to measure on. Override it for one that is made with arguments."""
         return load_device(self.device or _home_of(self.make_backend()))
 
+    @contextmanager
+    def lab(self, dtype: torch.dtype = torch.float32, precision: str = "float32") -> Iterator[Lab]:
+        """The backend on its device, which is closed afterwards."""
+        device = self.make_device()
+        try:
+            yield Lab(self.make_backend(), device, dtype, precision)
+        finally:
+            device.close()
+
     def plugin_class(self) -> Any:
         """See :class:`PluginSuite`."""
         return type(self.make_backend())
@@ -67,12 +83,11 @@ class BackendBase(PluginSuite):
     def lacks(self, need: str, case: str) -> str:
         """See :class:`Suite`."""
         if need == "the convolution":
-            kind = _kind_of(case)
-            return "" if kind in self.declared.convs else f"convolution {kind}"
+            return self._lacks_conv(case, "float32")
         if need in DTYPES:
             owners = {"the backend": self.declared.dtypes, "the device": self.declared_by_device.dtypes}
             missing = [owner for owner, dtypes in owners.items() if need not in dtypes]
-            return f"{need}, by {' and '.join(missing)}" if missing else ""
+            return f"{need}, by {' and '.join(missing)}" if missing else self._lacks_conv(case, need) if case else ""
         if need == "eager steps":
             return "steps with free shapes, by the device" if self.declared_by_device.static_shapes else ""
         if need == "message-passing primitives":
@@ -81,6 +96,8 @@ class BackendBase(PluginSuite):
             return "" if self.offers("to_native") else "a graph object of its own: to_native()"
         refusable = {
             "an undeclared convolution": set(CONV_KINDS) - self.declared.convs,
+            "an undeclared aggregation": (set(AGGREGATIONS) if "sage" in self.declared.convs else set())
+            - self.declared.aggregations,
             "an undeclared precision": {"bfloat16"} - self.declared.dtypes,
             "an undeclared device": unsuitable_devices(self.declared),
             "a missing optional part": [part for part in OPTIONAL_PARTS if not self.offers(part)],
@@ -89,12 +106,27 @@ class BackendBase(PluginSuite):
             return "" if refusable[need] else f"nothing to refuse: there is not {need}"
         return super().lacks(need, case)
 
+    def _lacks_conv(self, case: str, precision: str) -> str:
+        """What is not declared of a case's convolution in a precision."""
+        kind, aggregation = _conv_of(case)
+        if kind not in self.declared.convs:
+            return f"convolution {kind}"
+        if kind == "sage" and aggregation not in self.declared.aggregations:
+            return f"aggregation {aggregation} of convolution sage"
+        device, on = self.make_device().name, self.declared_by_device
+        names = self.make_backend().name, device
+        task = "node_classification"
+        wanted = combination(*names, conv=kind, aggregation=aggregation, precision=precision, task=task)
+        excluded = first_excluded([*self.declared.excludes, *on.excludes], wanted)
+        return "" if excluded is None else "the combination " + ", ".join(excluded.values())
 
-def _kind_of(case: str) -> str:
-    """Kind of convolution of a case: a convolution, a model, or a model and a way to train it."""
+
+def _conv_of(case: str) -> Tuple[str, str]:
+    """Kind and aggregation of a case: a convolution, a model, or a model and a way to train it."""
     if case in CONV_SPECS:
-        return CONV_SPECS[case].kind
-    return str(MODELS[case.split(", ")[0]]["model"])
+        return CONV_SPECS[case].kind, CONV_SPECS[case].aggregation
+    settings: Mapping[str, Any] = MODELS[case.split(", ")[0]]
+    return settings["model"], settings.get("aggregation", "mean")
 
 
 def _home_of(backend: Backend) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+import sys
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, Iterator, Mapping, Optional, Sequence, Set, Type
 
 from gnnkit.backends import backends
@@ -23,7 +24,14 @@ SUITES: Mapping[str, Type[Suite]] = {"backend": BackendSuite, "device": DeviceSu
 _REGISTRIES: Mapping[str, Any] = {"backend": backends, "device": devices, "dataset": datasets}
 
 
-def conform(name: str, *, kind: Optional[str] = None, device: Optional[str] = None, only: Sequence[str] = ()) -> Report:
+def conform(
+    name: str,
+    *,
+    kind: Optional[str] = None,
+    device: Optional[str] = None,
+    only: Sequence[str] = (),
+    show_output: bool = False,
+) -> Report:
     """Check an installed plugin.
 
     Args:
@@ -31,7 +39,9 @@ def conform(name: str, *, kind: Optional[str] = None, device: Optional[str] = No
             one, "ogbn-arxiv".
         kind: "backend", "device" or "dataset". None: the first of them that has a plugin of that name.
         device: Measure a backend on this device instead of the one that it is made for.
-        only: Names of the checks to make. Empty: all.
+        only: Which checks to make: names, names with a case ("outputs[gat]"), or patterns of either ("*grad*").
+            Empty: all.
+        show_output: Whether what the plugin prints and logs meanwhile goes to the standard error stream, or nowhere.
 
     Returns:
         The results; ``report.is_conformant`` sums them up.
@@ -54,19 +64,19 @@ def conform(name: str, *, kind: Optional[str] = None, device: Optional[str] = No
     suite.name = name
     if isinstance(suite, BackendSuite):
         suite.device = device
-    names = [item.name for item in suite.checks()]
+    checks = suite.checks()
     for wanted in only:
-        if wanted not in names:
-            raise UnknownNameError(f"check of a {kind}", wanted, names)
-    if kind != "dataset" or datasets.claims(name):
-        _REGISTRIES[kind].load(name)  # What cannot be loaded at all is an error with a fix, not a list of failures.
-    with _quiet():
+        if not any(item.matches(wanted, case) for item in checks for case in item.over or ("",)):
+            raise UnknownNameError(f"check of a {kind}", wanted, [item.name for item in checks])
+    with _own_output(show_output):
+        if kind != "dataset" or datasets.claims(name):
+            _REGISTRIES[kind].load(name)  # What cannot be loaded at all is an error with a fix, not a list of failures.
         return suite.run(only)
 
 
 def _kind(name: str) -> str:
     """The first kind that has a plugin of that name."""
-    found = [kind for kind, registry in _REGISTRIES.items() if registry.claims(name)]
+    found = [kind for kind, registry in _REGISTRIES.items() if registry.claims(name) or registry.refused(name)]
     if not found and any(name.startswith(f"{family}-") for family in datasets.names()):
         found = ["dataset"]
     if not found:
@@ -78,12 +88,42 @@ def _kind(name: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what plugins log and print, of which every check would make its own."""
+def _own_output(show: bool) -> Iterator[None]:
+    """Keep standard output for the caller: what plugins, their libraries and their processes print goes elsewhere.
+
+    Args:
+        show: Whether it goes to the standard error stream; else nowhere, and what is logged is left out, too.
+    """
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    if not show:
+        logging.disable(logging.WARNING)
     try:
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        with ExitStack() as stack:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(redirect_stdout(sys.stderr if show else nowhere))
+            stack.enter_context(_descriptor(1, 2 if show else nowhere.fileno()))
+            if not show:
+                stack.enter_context(redirect_stderr(nowhere))
+                stack.enter_context(_descriptor(2, nowhere.fileno()))
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def _descriptor(number: int, other: int) -> Iterator[None]:
+    """Have a file descriptor mean another one, for those who do not print through Python."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    try:
+        kept = os.dup(number)
+    except OSError:  # It is closed: there is nothing that could be printed on.
+        yield
+        return
+    try:
+        os.dup2(other, number)
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)

@@ -19,6 +19,7 @@ from gnnkit.devices import load_device
 from gnnkit.errors import DatasetError, GnnkitError, UnknownNameError
 from gnnkit.registry import API_VERSION
 from gnnkit.testing.compare import expect_error
+from gnnkit.testing.places import file_of
 from gnnkit.testing.suite import Suite, check
 from gnnkit.train import Trainer
 
@@ -51,6 +52,13 @@ class DatasetSuite(Suite):
         """The class that serves the name."""
         names = [name for name in datasets.names() if self.name == name or self.name.startswith(f"{name}-")]
         return datasets.load(max(names, key=len) if names else self.name)
+
+    def plugin_file(self) -> str:
+        """See :class:`Suite`."""
+        try:
+            return file_of(self.dataset_class())
+        except Exception:  # One that cannot even be found has no file; the check says what is wrong with it.
+            return ""
 
     def lacks(self, need: str, case: str) -> str:
         """See :class:`Suite`."""

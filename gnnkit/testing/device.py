@@ -1,27 +1,26 @@
 """The checks of a device: its step is the plain torch step, wherever and however it runs.
 
-Rules: a step is compared with forward, loss, backward and update in plain torch on the host, from the same weights and
-the same batches; on a device with fixed shapes the batches are padded.
+Rules: trainings are compared with those on ``cpu`` with the reference backend, from the same weights and seeds.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
+import time
+from typing import Any, ClassVar, List
 
 import torch
-from torch import Tensor
-from torch.optim import SGD, Adam, Optimizer
 
-from gnnkit.backends import Backend, backends, load_backend, move_model
-from gnnkit.data import Batch
-from gnnkit.devices import Device, DeviceCapabilities, Step, StepOptions, devices, load_device
+from gnnkit.backends import backends, load_backend, move_model
+from gnnkit.devices import Device, DeviceCapabilities, load_device
 from gnnkit.errors import CapabilityError, GnnkitError
-from gnnkit.nn import GNN
-from gnnkit.tasks import LossModule
-from gnnkit.testing.compare import compare, compare_states, expect_error
-from gnnkit.testing.plugin import PluginSuite
+from gnnkit.tasks import TASKS
+from gnnkit.testing.backend_base import DTYPES
+from gnnkit.testing.compare import compare_states, expect_error
+from gnnkit.testing.device_base import DeviceBase, loss_of
+from gnnkit.testing.global_state import unchanged_settings
+from gnnkit.testing.plugin import check_excludes
+from gnnkit.testing.step_checks import StepChecks
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import (
     HOW,
@@ -35,93 +34,18 @@ from gnnkit.testing.training import (
     losses,
     model_for,
     outputs,
-    plain_step,
-    task,
 )
 
-_DTYPES = {"float32", "bfloat16", "float64"}
 
-# Adam divides by the root of the squared gradient, which scales rounding up where a gradient is nearly 0; a larger eps
-# keeps that from hiding what is compared.
-_OPTIMIZERS: Mapping[str, Tuple[Callable[[Any], Optimizer], Optional[float]]] = {
-    "sgd": (lambda parameters: SGD(parameters, lr=0.5), None),
-    "sgd, clipped": (lambda parameters: SGD(parameters, lr=0.5), 0.05),
-    "adam": (lambda parameters: Adam(parameters, lr=0.01, eps=1e-3), None),
-    "adam, weight decay": (lambda parameters: Adam(parameters, lr=0.01, eps=1e-3, weight_decay=0.1), None),
-}
-
-
-class DeviceSuite(PluginSuite):
-    """Checks of a device. Subclass it in a plugin's tests and give its name; pytest does the rest.
-
-    Where a name is not enough, override ``make_device``.
-
-    Attributes:
-        name: Name of the entry point.
-        backend: Name of the backend that computes; None takes ``reference`` where it runs on the device.
-
-    Example:
-        >>> class TestMine(DeviceSuite):
-        ...     name = "cpu"
-        >>> TestMine().run(only=["put"]).verdict
-        'conformant'
-    """
-
-    kind: ClassVar[str] = "device"
-    floor: ClassVar[int] = 15
-    registry = devices
-    backend: Optional[str] = None
-
-    def make_device(self) -> Device:
-        """A new device. Override it for one that is made with arguments."""
-        return load_device(self.name)
-
-    def plugin_class(self) -> Any:
-        """See :class:`PluginSuite`."""
-        return type(self.make_device())
-
-    def make_backend(self) -> Backend:
-        """The backend that computes."""
-        if self.backend is not None:
-            return load_backend(self.backend)
-        wanted = self.make_device().capabilities.torch_device
-        for name in ("reference", *backends.names()):
-            try:
-                found = load_backend(name)
-            except GnnkitError:
-                continue
-            if wanted in found.capabilities.devices:
-                return found
-        raise CapabilityError(f"No installed backend runs on {wanted!r}, so that device {self.name!r} has no use.")
-
-    def lacks(self, need: str, case: str) -> str:
-        """See :class:`Suite`."""
-        declared = self.make_device().capabilities.dtypes & self.make_backend().capabilities.dtypes
-        if need in _DTYPES:
-            return "" if need in declared else need
-        if need == "an undeclared precision":
-            return f"nothing to refuse: there is not {need}" if "bfloat16" in declared else ""
-        return super().lacks(need, case)
-
-    @contextmanager
-    def device(self) -> Iterator[Device]:
-        """A device that is closed afterwards."""
-        device = self.make_device()
-        try:
-            yield device
-        finally:
-            device.close()
-
-    def model(self, **settings: Any) -> GNN:
-        """A model of two layers on the backend."""
-        return model_for("sage mean", self.make_backend(), **settings)
+class _DeclarationChecks(DeviceBase):
+    """What the device says of itself."""
 
     @check()
     def test_declaration(self) -> None:
         """The declaration is sound.
 
-        Name and interface version are right; priority is a whole number; float32 and precisions that gnnkit knows are
-        declared.
+        Name and interface version are right; priority is a whole number; float32, and precisions, tasks and
+        combinations that gnnkit knows are declared.
         """
         self.check_identity()
         cls = self.plugin_class()
@@ -129,115 +53,47 @@ class DeviceSuite(PluginSuite):
         assert issubclass(cls, Device), f"the plugin is {cls!r}, expected a Device."
         assert isinstance(capabilities, DeviceCapabilities), f"capabilities are {capabilities!r}."
         assert isinstance(cls.priority, int), f"priority is {cls.priority!r}, expected a whole number."
-        unknown = sorted(set(capabilities.dtypes) - _DTYPES)
-        assert not unknown, f"dtypes {unknown} are declared, known are {sorted(_DTYPES)}."
+        for what, declared, known in (("dtypes", capabilities.dtypes, DTYPES), ("tasks", capabilities.tasks, TASKS)):
+            unknown = sorted(set(declared) - set(known))
+            assert not unknown, f"{what} {unknown} are declared, known are {sorted(known)}."
+        assert capabilities.tasks, "no tasks are declared."
+        check_excludes(capabilities.excludes)
         assert "float32" in capabilities.dtypes, "float32 is not declared, which all training starts from."
         assert capabilities.torch_device, "no torch_device is declared."
 
-    @check(over=list(HOW))
-    def test_put(self, case: str) -> None:
-        """A batch arrives as it was sent.
-
-        ``put`` changes no value, no shape and not the order of blocks; layers that share a block share one still; the
-        host's batch stays as it was and can be put again.
-        """
-        with self.device() as device:
-            (batch,) = batches(self.model(), device, case, 1)
-            before = [tensor.clone() for tensor in batch.flatten()]
-            for _ in range(2):
-                arrived = device.put(batch)
-                assert arrived.layout.order == batch.layout.order, "blocks that were shared are not, or in other order."
-                for i, (ours, theirs) in enumerate(zip(arrived.flatten(), before)):
-                    compare(f"array {i} of the batch", ours, theirs, 0.0)
-                assert arrived.num_targets == batch.num_targets, "num_targets has changed."
-                compare("a node id", arrived.nodes, batch.nodes, 0.0)
-            for ours, theirs in zip(batch.flatten(), before):
-                compare("an array of the host's batch", ours, theirs, 0.0)
-
-    @check(over=[f"{optimizer}; {how}" for optimizer in _OPTIMIZERS for how in HOW])
-    def test_steps(self, case: str) -> None:
-        """A step is the plain torch step.
-
-        Three training steps in a row give the losses, outputs and, after ``pull``, the weights that plain torch gives,
-        with gradient descent, clipped or not, and Adam, with weight decay or not.
-        """
-        name, how = case.split("; ")
-        make, clip = _OPTIMIZERS[name]
-        with self.device() as device:
-            model, reference = self.model(), move_model(self.model(), load_backend("reference"))
-            step = device.prepare(LossModule(model, task()), make(model.parameters()), StepOptions(clip_norm=clip))
-            plain = make(reference.parameters())
-            for i, batch in enumerate(batches(model, device, how, 3)):
-                result = step(device.put(batch))
-                device.synchronize()
-                loss, out = plain_step(reference, plain, batch, clip)
-                assert result.loss.numel() == 1, f"the loss has shape {list(result.loss.shape)}, expected a scalar."
-                assert not result.loss.requires_grad, "the loss is not detached."
-                assert result.num_targets == batch.num_targets, f"num_targets is {result.num_targets}."
-                compare(f"the loss of step {i + 1}", result.loss.reshape(()), torch.tensor(loss), 1e-4)
-                real = batch.nodes >= 0
-                compare(f"an output of step {i + 1}", result.outputs.detach().cpu()[real], out[real], 1e-3)
-            step.pull()
-            compare_states(model.canonical_state(), reference.canonical_state(), "after three steps", 1e-3)
-
     @check()
-    def test_evaluating(self) -> None:
-        """Evaluating changes nothing.
+    def test_backends(self) -> None:
+        """Every backend that it takes runs on it.
 
-        A step without an optimiser gives the outputs of the model with dropout off, twice the same, and leaves
-        weights and running statistics as they were.
+        A training step and an evaluation with each of gnnkit's own backends that is ready here, that declares the
+        device's ``torch_device`` and that the device takes. A device whose compiler does not understand the layers of
+        some of them says in its capabilities which it takes.
         """
-        model = self.model(dropout=0.5, input_dropout=0.5, norm="batch")
-        before = model.canonical_state()
-        with self.device() as device:
-            first, second = outputs(model, device), outputs(model, device)
-        compare_states(model.canonical_state(), before, "after evaluating", 0.0)
-        compare("an output of the second evaluation", second, first, 1e-6)
-        plain = move_model(model, load_backend("reference"))
-        compare("an output", first, outputs(plain, load_device("cpu")), 1e-4)
+        on = self.make_device().capabilities
+        for name in backends.names():
+            if not backends.is_ours(name) or (on.backends and name not in on.backends):
+                continue
+            try:
+                backend = load_backend(name)
+            except GnnkitError:
+                continue  # Nothing can be run on a backend that is not ready.
+            if on.torch_device not in backend.capabilities.devices:
+                continue
+            with self.device() as device:
+                model = model_for("sage mean", backend)
+                try:
+                    (batch,) = batches(model, device, "full graph", 1)
+                    loss_of(device, self.training_step(device, model), batch)
+                    outputs(model, device)
+                except Exception as error:
+                    raise AssertionError(
+                        f"backend {name!r} declares {on.torch_device!r} and does not run here, with "
+                        f"{type(error).__name__}: {error} Declare in the device's capabilities which backends it takes."
+                    ) from error
 
-    @check()
-    def test_pull(self) -> None:
-        """Training, evaluation and the host see the same weights.
 
-        After ``pull`` an evaluating step, made before the training, uses the trained weights; weights that the host
-        sets afterwards are used by the next evaluation and by the next training step.
-        """
-        with self.device() as device:
-            model = self.model()
-            start = model.canonical_state()
-            (batch,) = batches(model, device, "full graph", 1)
-            evaluate = device.prepare(LossModule(model, task()), None, StepOptions())
-            train = device.prepare(LossModule(model, task()), SGD(model.parameters(), lr=0.5), StepOptions())
-            untrained = _evaluated(device, evaluate, batch)
-            losses_of = [_loss(device, train, batch)]
-            train.pull()
-            trained = _evaluated(device, evaluate, batch)
-            compare("an output after training", trained, outputs(model, load_device("cpu")), 1e-4)
-            assert not torch.allclose(trained, untrained, atol=1e-4), "evaluation does not see the trained weights."
-            model.load_canonical(start)
-            compare("an output with weights set", _evaluated(device, evaluate, batch), untrained, 1e-4)
-            losses_of.append(_loss(device, train, batch))
-        compare_losses("training from weights set", losses_of[1:], losses_of[:1], 1e-4)
-
-    @check()
-    def test_learning_rate(self) -> None:
-        """A learning rate that changes counts.
-
-        With the optimiser's learning rate set to 0 between two steps, the weights stay where they are.
-        """
-        with self.device() as device:
-            model = self.model()
-            optimizer = SGD(model.parameters(), lr=0.5)
-            (batch,) = batches(model, device, "full graph", 1)
-            step = device.prepare(LossModule(model, task()), optimizer, StepOptions())
-            states: List[Dict[str, Tensor]] = []
-            for rate in (0.5, 0.0):
-                optimizer.param_groups[0]["lr"] = rate
-                _loss(device, step, batch)
-                step.pull()
-                states.append(model.canonical_state())
-        compare_states(states[1], states[0], "after a step with learning rate 0", 1e-7)
+class _TrainingChecks(DeviceBase):
+    """Whole trainings, and what the device says about them."""
 
     @check(over=list(HOW))
     def test_losses(self, case: str) -> None:
@@ -275,13 +131,73 @@ class DeviceSuite(PluginSuite):
     def test_bfloat16(self) -> None:
         """In bfloat16 losses stay close and weights stay float32.
 
-        Where bfloat16 is declared, the losses of three epochs are within 5% of those in float32.
+        Where bfloat16 is declared, the losses of three epochs are within 5% of those in float32, and not equal to them:
+        products are computed in bfloat16.
         """
         full = losses(fit(self.model(), self.make_device()))
         result = fit(self.model(), self.make_device(), precision="bfloat16")
         compare_losses("the training in bfloat16", losses(result), full, 0.05)
+        off = max(abs(ours - theirs) for ours, theirs in zip(losses(result), full))
+        assert off > 1e-5, f"the losses are those of float32, to {off:.1g}: bfloat16 is declared and not computed in."
         dtypes = {value.dtype for value in result.model.canonical_state().values()}
         assert dtypes == {torch.float32}, f"weights are {dtypes}, expected torch.float32."
+
+    @check(needs=["the task"], over=list(TASKS))
+    def test_tasks(self, case: str) -> None:
+        """Declared tasks are done.
+
+        A training of three epochs on samples, for each task that is declared, has the losses of the same training on
+        ``cpu`` to 1e-3.
+        """
+        received = losses(fit(self.model(), self.make_device(), task=case, **SAMPLED))
+        reference = move_model(self.model(), load_backend("reference"))
+        expected = losses(fit(reference, load_device("cpu"), task=case, **SAMPLED))
+        compare_losses(f"the training for {case}", received, expected, 1e-3)
+
+    @check()
+    def test_deterministic(self) -> None:
+        """Deterministic trainings repeat their bits, or say what cannot.
+
+        In the context of ``deterministic`` a training runs; without a word from it, two of them give the same weights
+        bit by bit. Afterwards all settings of the process are as they were.
+        """
+        with self.device() as device:
+            sentences: List[Any] = []
+            with unchanged_settings("the context of deterministic()"), device.deterministic(sentences.append):
+                pass
+        results = [fit(self.model(), self.make_device(), deterministic=True, **SAMPLED) for _ in range(2)]
+        sentences += [sentence for result in results for sentence in result.nondeterministic or ()]
+        wrong = [sentence for sentence in sentences if not isinstance(sentence, str) or not sentence]
+        assert not wrong, f"deterministic() reports {wrong[0]!r}, expected a sentence."
+        if not sentences:
+            first, second = (result.model.canonical_state() for result in results)
+            compare_states(second, first, "after the second of two deterministic trainings", 0.0)
+
+    @check()
+    def test_compile_seconds(self) -> None:
+        """Compiling is no training, and training no compiling.
+
+        ``compile_seconds`` lies between 0 and the time that has passed, never falls, and stands still while steps run
+        on shapes that they have met: else epochs would seem shorter than they are.
+        """
+        with self.device() as device:
+            start = time.perf_counter()
+            model = self.model()
+            (batch,) = batches(model, device, "full graph", 1)
+            train, evaluate = self.training_step(device, model), self.evaluating_step(device, model)
+            for step in (train, evaluate, train, evaluate):
+                loss_of(device, step, batch)
+            first, passed = device.compile_seconds(), time.perf_counter() - start
+            assert 0 <= first <= passed, f"compile_seconds is {first:.3g} after {passed:.3g} s."
+            for _ in range(20):
+                loss_of(device, train, batch)
+                loss_of(device, evaluate, batch)
+            second, passed = device.compile_seconds(), time.perf_counter() - start - passed
+        assert second >= first, f"compile_seconds fell from {first:.3g} to {second:.3g}."
+        assert second - first < 0.1 * passed, (
+            f"compile_seconds grew by {second - first:.3g} s in {passed:.3g} s of steps that were compiled before: "
+            "time of training counts as compiling."
+        )
 
     @check(needs=["an undeclared precision"])
     def test_undeclared_dtypes(self) -> None:
@@ -340,21 +256,23 @@ class DeviceSuite(PluginSuite):
             with self.device() as device:
                 (batch,) = batches(self.model(), device, "full graph", 1)
                 model = self.model()
-                _loss(
-                    device,
-                    device.prepare(LossModule(model, task()), SGD(model.parameters(), 0.1), StepOptions()),
-                    batch,
-                )
+                loss_of(device, self.training_step(device, model), batch)
 
 
-def _loss(device: Device, step: Step, batch: Batch) -> float:
-    result = step(device.put(batch))
-    device.synchronize()
-    return float(result.loss)
+class DeviceSuite(_TrainingChecks, StepChecks, _DeclarationChecks):
+    """Checks of a device. Subclass it in a plugin's tests and give its name; pytest does the rest.
 
+    Where a name is not enough, override ``make_device``.
 
-def _evaluated(device: Device, step: Step, batch: Batch) -> Tensor:
-    """Outputs of the real nodes, in host memory."""
-    result = step(device.put(batch))
-    device.synchronize()
-    return result.outputs.float().cpu()[batch.nodes >= 0]
+    Attributes:
+        name: Name of the entry point.
+        backend: Name of the backend that computes; None takes ``reference`` where it runs on the device.
+
+    Example:
+        >>> class TestMine(DeviceSuite):
+        ...     name = "cpu"
+        >>> TestMine().run(only=["put"]).verdict
+        'conformant'
+    """
+
+    floor: ClassVar[int] = 15

@@ -56,6 +56,22 @@ HARD_BLOCKS: Mapping[str, Block] = {
 """Blocks that hurt, by name."""
 
 
+def _crowd(num_dst: int, degree: int, num_src: int) -> Block:
+    """Destinations with so many in-edges each, from sources all over the block, with weights."""
+    u = torch.arange(num_dst * degree)
+    weight = torch.rand(len(u), generator=torch.Generator().manual_seed(1)) + 0.1
+    return make_block(u * 7 % num_src, u % num_dst, num_src, num_dst, weight)
+
+
+CROWDED_BLOCKS: Mapping[str, Block] = {
+    "in-degrees of 100": _crowd(3, 100, 120),
+    "5,000 edges": _crowd(100, 50, 150),
+    "an in-degree of 5,000": _crowd(2, 5000, 5003),
+    "an out-degree of 300": _block(300, 300, tuple((0, v) for v in range(300))),
+}
+"""Blocks with many edges, by what there are many of."""
+
+
 def side_by_side(blocks: Sequence[Block]) -> Block:
     """Several blocks as one that falls into parts: all destinations first, then the other sources.
 

@@ -18,8 +18,12 @@ from gnnkit.data import IGNORED_LABEL, Batch, Block
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
 from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import dense_conv
-from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS
+from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, draw
+
+TOLERANCE = 2e-5
+"""By how much a float32 result may differ from the formula's, as :func:`compare` counts."""
 
 
 def load_parameters(backend: Backend, conv: nn.Module, spec: ConvSpec, values: Mapping[str, Tensor]) -> None:
@@ -151,3 +155,39 @@ def dense_gradients(
     torch.autograd.backward((dense_conv(spec, leaves, block, features) * y).sum())
     leaves["features"] = features
     return {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+
+
+def features(block: Block, spec: ConvSpec) -> Tensor:
+    """Features of a block's sources. Shape [num_src, in_channels]."""
+    return draw(block.num_src, spec.in_channels, seed=7)
+
+
+def projection(block: Block, spec: ConvSpec) -> Tensor:
+    """What outputs are multiplied with to become a loss. Shape [num_dst, out_width]."""
+    return draw(block.num_dst, spec.out_width, seed=8)
+
+
+def weighted(block: Block, weight: Tensor) -> Block:
+    """The same block with other edge weights."""
+    return Block(block.indptr, block.indices, block.num_src, weight)
+
+
+def compare_gradients(
+    lab: Lab,
+    spec: ConvSpec,
+    values: Mapping[str, Tensor],
+    block: Block,
+    where: str,
+    *,
+    spare: int = 0,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Refuse gradients that are not the formula's.
+
+    Raises:
+        AssertionError: With the first parameter whose gradient differs.
+    """
+    x, y = features(block, spec), projection(block, spec)
+    received = lab.gradients(spec, values, block, x, y, spare or None)
+    for name, expected in dense_gradients(spec, values, block, x, y).items():
+        compare(f"the gradient of {name} {where}", received[name], expected, tolerance)

@@ -8,8 +8,9 @@ import sys
 import time
 from typing import Any, ClassVar
 
-from gnnkit.availability import BROKEN, NO_HARDWARE, NOT_INSTALLED, READY, Availability
+from gnnkit.availability import BROKEN, COMBINED, NO_HARDWARE, NOT_INSTALLED, READY, Availability
 from gnnkit.registry import API_VERSION, Registry
+from gnnkit.testing.places import file_of
 from gnnkit.testing.suite import Suite, check
 
 PROBE_SECONDS = 20.0
@@ -31,7 +32,7 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 answer = registry.load({name!r}).probe()
-print("answer:" + json.dumps([type(answer).__name__, answer.status, answer.detail, answer.fix]))
+print("\\nanswer:" + json.dumps([type(answer).__name__, answer.status, answer.detail, answer.fix]))
 """
 
 
@@ -43,6 +44,13 @@ class PluginSuite(Suite):
     def plugin_class(self) -> Any:
         """The class under test."""
         return self.registry.load(self.name)
+
+    def plugin_file(self) -> str:
+        """See :class:`Suite`."""
+        try:
+            return file_of(self.plugin_class())
+        except Exception:  # One that cannot even be made has no file; the check says what is wrong with it.
+            return ""
 
     @property
     def is_registered(self) -> bool:
@@ -101,3 +109,15 @@ class PluginSuite(Suite):
         if need == "an entry point":
             return "" if self.is_registered else "no entry point"
         return super().lacks(need, case)
+
+
+def check_excludes(excludes: Any) -> None:
+    """Refuse excluded combinations that gnnkit would not understand, or that exclude everything.
+
+    Raises:
+        AssertionError: With the first that is wrong.
+    """
+    for combination in excludes:
+        unknown = sorted(set(combination) - set(COMBINED))
+        assert not unknown, f"excludes names {unknown}, known are {list(COMBINED)}."
+        assert combination, "excludes has a combination that names nothing, which excludes everything."

@@ -22,6 +22,9 @@ class CheckResult:
         status: "passed", "failed" or "skipped".
         message: What is wrong, or which capability is not declared. Empty if passed.
         seconds: Wall time.
+        where: File, line and function of the plugin that raised what the check failed by. Empty where nothing was
+            raised there: the numbers are wrong.
+        traceback: The whole traceback of a failure.
     """
 
     check: str
@@ -29,6 +32,13 @@ class CheckResult:
     status: str
     message: str = ""
     seconds: float = 0.0
+    where: str = ""
+    traceback: str = ""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with what, in one line; of a failure."""
+        return f"{self.id}: {self.message}" + (f" (at {self.where})" if self.where else "")
 
     @property
     def id(self) -> str:
@@ -79,7 +89,7 @@ class Report:
     @property
     def problems(self) -> List[str]:
         """Why the plugin is not conformant, one line each. Empty if it is."""
-        lines = [f"{result.id}: {result.message}" for result in self.failed]
+        lines = [result.problem for result in self.failed]
         if len(self.passed) < self.floor:
             lines.append(f"{len(self.passed)} checks passed, at least {self.floor} must.")
         return lines
@@ -108,7 +118,10 @@ class Report:
         return sum(result.seconds for result in self.results)
 
     def to_dict(self) -> Dict[str, Any]:
-        """Plain values for one line of JSON."""
+        """Plain values for one line of JSON; tracebacks are left out."""
+        results = [asdict(result) for result in self.results]
+        for values in results:
+            del values["traceback"]
         return {
             "kind": self.kind,
             "name": self.name,
@@ -119,5 +132,5 @@ class Report:
             "floor": self.floor,
             "seconds": round(self.seconds, 2),
             "problems": self.problems,
-            "results": [asdict(result) for result in self.results],
+            "results": results,
         }

@@ -8,6 +8,7 @@ declare, which is counted. pytest is not imported: pytest finds the methods by i
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import inspect
 import time
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, List, Sequence, Tuple, TypeVar
 
 from gnnkit.errors import CapabilityError
+from gnnkit.testing.global_state import restored_settings
+from gnnkit.testing.places import place_of, whole_traceback
 from gnnkit.testing.report import FAILED, PASSED, SKIPPED, CheckResult, Report
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -43,6 +46,13 @@ class Check:
     proves: str
     needs: Tuple[str, ...]
     over: Tuple[str, ...]
+
+    def matches(self, wanted: str, case: str) -> bool:
+        """Whether a name, a name with a case, or a pattern means this check of a case."""
+        if wanted in (self.name, f"{self.name}[{case}]") or fnmatch.fnmatchcase(self.name, wanted):
+            return True
+        # Brackets are part of the words here, and not a set of letters.
+        return fnmatch.fnmatchcase(f"{self.name}[{case}]", wanted.replace("[", "[[]"))
 
 
 def check(*, needs: Sequence[str] = (), over: Sequence[str] = ()) -> Callable[[F], F]:
@@ -73,7 +83,8 @@ def check(*, needs: Sequence[str] = (), over: Sequence[str] = ()) -> Callable[[F
                 missing = self.lacks(need, case)
                 if missing:
                     raise Undeclared(missing)
-            function(self, *args, **kwargs)
+            with restored_settings():  # What one check finds out must not spoil the next.
+                function(self, *args, **kwargs)
 
         checked.facts = facts  # type: ignore[attr-defined]
         return checked  # type: ignore[return-value]
@@ -127,13 +138,15 @@ class Suite:
         """Make all checks without pytest.
 
         Args:
-            only: Names of the checks to make. Empty: all; with fewer the floor is not applied.
+            only: Which checks to make: names, names with a case ("outputs[gat]"), or patterns of either ("*grad*").
+                Empty: all; with fewer the floor is not applied.
         """
-        results: List[CheckResult] = []
-        for item in self.checks():
-            if not only or item.name in only:
-                for case in item.over or ("",):
-                    results.append(self._result(item, case))
+        results = [
+            self._result(item, case)
+            for item in self.checks()
+            for case in item.over or ("",)
+            if not only or any(item.matches(wanted, case) for wanted in only)
+        ]
         return Report(self.kind, self.name, tuple(results), 0 if only else self.floor)
 
     def _result(self, item: Check, case: str) -> CheckResult:
@@ -146,12 +159,19 @@ class Suite:
                 method(*([case] if case else []))
         except Undeclared as error:
             status, message = SKIPPED, str(error)
-        except AssertionError as error:
-            status, message = FAILED, str(error) or "an assertion failed"
         except (Exception, SystemExit) as error:
             # A stranger's code may raise anything; the report goes on and names it.
-            status, message = FAILED, f"it raised {type(error).__name__}: {error}"
+            seconds = time.perf_counter() - start
+            is_finding = isinstance(error, AssertionError)
+            message = str(error) if is_finding else f"it raised {type(error).__name__}: {error}"
+            where = place_of(error, self.plugin_file(), is_finding)
+            message = message or "an assertion failed"
+            return CheckResult(item.name, case, FAILED, message, seconds, where, whole_traceback(error))
         return CheckResult(item.name, case, status, message, time.perf_counter() - start)
+
+    def plugin_file(self) -> str:
+        """The folder of the plugin's package, or the file of its module; what fails in it is pointed at."""
+        return ""
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Called by pytest: make a check with cases once for each of them."""

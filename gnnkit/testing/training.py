@@ -47,6 +47,8 @@ HOW: Mapping[str, Mapping[str, Any]] = {"full graph": FULL, "sampled": SAMPLED}
 def model_for(name: str, backend: Backend, graph: Optional[Graph] = None, **settings: Any) -> GNN:
     """A model of ``MODELS`` without dropout on a backend."""
     values = {**_SMALL, **_NO_DROPOUT, **MODELS[name], **settings}
+    if values["model"] not in ("gat", "gatv2"):  # Others have no attention, and refuse a rate for it.
+        del values["attention_dropout"]
     return build_model(graph=communities() if graph is None else graph, backend=backend, seed=3, **values)
 
 
@@ -122,20 +124,40 @@ def compare_losses(what: str, received: Sequence[float], expected: Sequence[floa
         assert close, f"{what}: the {split} loss of epoch {i // 2 + 1} is {ours:.6g}, expected {theirs:.6g}."
 
 
-def batches(model: GNN, device: Device, how: str, count: int) -> List[Batch]:
-    """The first batches of the communities for a model, padded where the device asks for it."""
-    kind = model.spec.kind
-    graph = prepare_graph(communities(), self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+def batches(model: GNN, device: Device, how: str, count: int, graph: Optional[Graph] = None) -> List[Batch]:
+    """The first batches of the communities, or of another graph, for a model, padded where the device asks for it."""
+    graph = _prepared(model, graph)
     nodes = graph.splits["train"]
     if how == "full graph":
         found = list(FullGraphLoader(graph, nodes, num_layers=model.num_layers).epoch(0)) * count
         pad = plan_padding(FullGraphLoader(graph, nodes, num_layers=model.num_layers)).spec
     else:
-        sampler = NeighborSampler(graph, [4, 4], keep_self_loops=kind.self_loops, rescale=kind.gcn_norm)
-        loader = NeighborLoader(graph, nodes, sampler, batch_size=40, shuffle=True)
+        loader = _neighbor_loader(model, graph, nodes, 40)
         found = list(loader.epoch(0))[:count]
         pad = plan_padding(loader, overflow_rate=0.0, epochs=range(1)).spec
     return [pad_batch(batch, pad) for batch in found] if device.capabilities.static_shapes else found
+
+
+def batches_of_sizes(model: GNN, device: Device, sizes: Sequence[int]) -> List[Batch]:
+    """Sampled batches of the communities with so many targets; padded to the largest where the device asks for it."""
+    graph = _prepared(model, None)
+    nodes = graph.splits["train"]
+    found = [next(iter(_neighbor_loader(model, graph, nodes[:size], size).epoch(0))) for size in sizes]
+    if not device.capabilities.static_shapes:
+        return found
+    pad = plan_padding(_neighbor_loader(model, graph, nodes, max(sizes)), overflow_rate=0.0, epochs=range(1)).spec
+    return [pad_batch(batch, pad) for batch in found]
+
+
+def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
+    kind = model.spec.kind
+    return prepare_graph(communities() if graph is None else graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+
+
+def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:
+    kind = model.spec.kind
+    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=kind.self_loops, rescale=kind.gcn_norm)
+    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True)
 
 
 def outputs(model: GNN, device: Device) -> Tensor:

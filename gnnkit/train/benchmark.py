@@ -19,10 +19,12 @@ from gnnkit.data import Batch, Graph
 from gnnkit.devices import TimedStep
 from gnnkit.errors import ConfigError
 from gnnkit.loading import BatchSizes, Loader, NeighborLoader, batch_sizes
-from gnnkit.nn import GNN
+from gnnkit.nn import GNN, restored_generator
 from gnnkit.train.files import replacing
 from gnnkit.train.floor import MEASURABLE, Floor, copy_bandwidth, matrix_rate, step_products
-from gnnkit.train.trainer import Job, Trainer, prepare_job, repeating_bits, step_seed
+from gnnkit.train.job import Job, prepare_job
+from gnnkit.train.loop import repeating_bits, step_seed
+from gnnkit.train.trainer import TRAINING, Trainer
 
 WARM_UP = 6
 """Batches before the measured ones: kernels are compiled, and a loader finds its number of threads."""
@@ -147,12 +149,13 @@ def measure(trainer: Trainer, model: GNN, graph: Graph, *, num_batches: int = 20
     """
     if num_batches < 1:
         raise ConfigError(f"The number of batches is {num_batches}, expected at least 1.")
-    job = prepare_job(trainer, model, graph)
-    try:
-        with torch.random.fork_rng(devices=[]), repeating_bits(job):
-            return _measure(job, num_batches)
-    finally:
-        job.device.close()
+    with TRAINING:
+        job = prepare_job(trainer, model, graph)
+        try:
+            with restored_generator(), repeating_bits(job):
+                return _measure(job, num_batches)
+        finally:
+            job.device.close()
 
 
 def _measure(job: Job, num_batches: int) -> Measurement:
@@ -313,6 +316,5 @@ def plot_measurement(found: Measurement, file: Path) -> None:
     axes.set(xlabel="milliseconds a batch", title=f"{found.model} on {found.dataset}, {place}, {found.precision}")
     figure.legend(loc="outside right center", frameon=False, fontsize="small")
     FigureCanvasAgg(figure)
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")

@@ -1,16 +1,22 @@
-"""Whether a backend and a device declare what a training needs. Asked before any work starts."""
+"""What a training or an evaluation needs of backend and device, compared with what they declare.
+
+Rules: this is asked before anything is prepared; what is wrong is said with what there is instead.
+"""
 
 from __future__ import annotations
 
 from typing import FrozenSet
 
+from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import check_named_layer
 
 
-def check_capabilities(backend: Backend, device: Device, *, conv: str, precision: str, task: str) -> None:
+def check_capabilities(
+    backend: Backend, device: Device, *, conv: str, precision: str, task: str, aggregation: str = "mean"
+) -> None:
     """Refuse what is not declared.
 
     Args:
@@ -19,6 +25,7 @@ def check_capabilities(backend: Backend, device: Device, *, conv: str, precision
         conv: Kind of convolution, or a layer by name.
         precision: Computing precision.
         task: Name of the task.
+        aggregation: How "sage" reduces its neighbours; of no account to other convolutions.
 
     Raises:
         CapabilityError: Something is not declared; the message says what is.
@@ -30,13 +37,34 @@ def check_capabilities(backend: Backend, device: Device, *, conv: str, precision
         check_named_layer(conv, backend)
     elif conv not in has.convs:
         raise CapabilityError(f"Backend {backend.name!r} has no model {conv!r}; it has {_list(has.convs)}.{note}")
+    if conv == "sage" and aggregation not in has.aggregations:
+        raise CapabilityError(
+            f"Backend {backend.name!r} has no model 'sage' with aggregation {aggregation!r}; it has "
+            f"{_list(has.aggregations)}.{note}"
+        )
     if task not in on.tasks:
         raise CapabilityError(f"Device {device.name!r} does not do {task!r}; it does {_list(on.tasks)}.")
+    if on.backends and backend.name not in on.backends:
+        raise CapabilityError(
+            f"Device {device.name!r} does not take backend {backend.name!r}; it takes {_list(on.backends)}."
+        )
     if precision not in has.dtypes & on.dtypes:
         raise CapabilityError(
             f"Precision {precision!r} is not offered by backend {backend.name!r} on device {device.name!r}, "
             f"which offer {_list(has.dtypes & on.dtypes)}.{note}"
         )
+    wanted = combination(backend.name, device.name, conv=conv, aggregation=aggregation, precision=precision, task=task)
+    for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
+        excluded = first_excluded(excludes, wanted)
+        if excluded is not None:
+            words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
+            raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
+
+
+def combination(backend: str, device: str, *, conv: str, aggregation: str, precision: str, task: str) -> Combination:
+    """What is wanted, as ``excludes`` of capabilities name it. Only "sage" has an aggregation."""
+    values = {"backend": backend, "device": device, "conv": conv, "precision": precision, "task": task}
+    return {**values, "aggregation": aggregation} if conv == "sage" else values
 
 
 def _list(names: FrozenSet[str]) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 
 from gnnkit.backends import Backend
-from gnnkit.errors import CheckpointError
+from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.strict_json import to_json
 from gnnkit.train.learned import Learned
 from gnnkit.train.tensor_files import read_tensors, write_tensors
@@ -32,19 +33,27 @@ BEST = "best.safetensors"
 LAST = "last.safetensors"
 
 
-def save_weights(model: GNN, file: Union[str, Path], learned: Optional[Learned] = None) -> None:
+def save_weights(model: GNN, file: PathLike, learned: Optional[Learned] = None) -> None:
     """Write a model's weights and specification.
 
     Args:
         model: On any backend and device.
         file: Where to, usually ``*.safetensors``.
         learned: What its outputs mean and which features it reads. None says nothing about that.
+
+    Raises:
+        ConfigError: The model is of a class of your own, of which the file would say nothing.
     """
+    if type(model) is not GNN:
+        raise ConfigError(
+            f"A {type(model).__qualname__} cannot be written as gnnkit's weights, which are read as a GNN. Keep its "
+            "weights with torch.save(model.state_dict(), file)."
+        )
     write_weights(file, model.spec, model.canonical_state(), model.seed, learned)
 
 
 def write_weights(
-    file: Union[str, Path],
+    file: PathLike,
     spec: ModelSpec,
     weights: Mapping[str, Tensor],
     seed: int,
@@ -65,7 +74,7 @@ def write_weights(
     write_tensors(file, dict(weights), header)
 
 
-def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
+def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
     """Read a specification, its weights under canonical names, and the seed of the initial ones.
 
     Raises:
@@ -78,7 +87,7 @@ def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], 
     return spec, tensors, seed
 
 
-def read_learned(file: Union[str, Path]) -> Optional[Learned]:
+def read_learned(file: PathLike) -> Optional[Learned]:
     """Read what a file of weights says that its model has learned.
 
     Returns:
@@ -93,7 +102,7 @@ def read_learned(file: Union[str, Path]) -> Optional[Learned]:
     return Learned.from_dict(json.loads(header[_LEARNED])) if _LEARNED in header else None
 
 
-def load_model(file: Union[str, Path], backend: Backend) -> GNN:
+def load_model(file: PathLike, backend: Backend) -> GNN:
     """Build the model that a file holds, on any backend, whichever it was trained on.
 
     Raises:
@@ -105,7 +114,7 @@ def load_model(file: Union[str, Path], backend: Backend) -> GNN:
     return model
 
 
-def checkpoint_file(run: Union[str, Path], name: str) -> Path:
+def checkpoint_file(run: PathLike, name: str) -> Path:
     """Find a checkpoint in a run folder.
 
     Args:
@@ -115,8 +124,8 @@ def checkpoint_file(run: Union[str, Path], name: str) -> Path:
     Raises:
         CheckpointError: There is no such folder, it is no run folder, or it has no such checkpoint.
     """
-    path = Path(run)
-    if path.is_file():
+    path = user_path(run, "The run folder")
+    if is_file(path):
         return path
     if not path.is_dir():
         raise CheckpointError(f"There is no run folder {path}.")

@@ -6,15 +6,15 @@ Rules: all of it can be written down in plain values and tensors, and taken up a
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from gnnkit.nn import GNN
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.history import EpochRecord
+from gnnkit.train.settings import TrainConfig
 
 
 class Progress:
@@ -46,7 +46,7 @@ class Progress:
     @property
     def is_stuck(self) -> bool:
         """Whether patience is at its end."""
-        return self._patience is not None and self.epoch - self.best_epoch >= self._patience
+        return is_out_of_patience(self.history, self.best_epoch, self._patience)
 
     def update(self, record: EpochRecord, model: GNN) -> bool:
         """Take in an epoch that has ended; returns whether it is the best so far."""
@@ -75,6 +75,19 @@ class Progress:
         return _rank(self.history[self.best_epoch - 1])
 
 
+def is_out_of_patience(history: Sequence[EpochRecord], best_epoch: int, patience: Optional[int]) -> bool:
+    """Whether the last epoch was evaluated, and the best one is ``patience`` epochs or more before it.
+
+    Args:
+        history: One record per epoch done.
+        best_epoch: The best epoch so far, 0 for none.
+        patience: None never ends.
+    """
+    if patience is None or not best_epoch or history[-1].valid_metric is None:
+        return False
+    return len(history) - best_epoch >= patience
+
+
 class Schedule:
     """The learning rate over epochs.
 
@@ -101,10 +114,14 @@ class Schedule:
             self._set_share(self._cosine(record.epoch))
         elif self._plateau is not None and record.valid_metric is not None:
             self._plateau.step(record.valid_metric)
+        elif self._plateau is not None:
+            self._plateau.num_bad_epochs += 1  # Its patience is one of epochs, evaluated or not.
 
     def state(self) -> Dict[str, Any]:
         """Plain values: the share of the initial rate that is in force, and what the plateau has seen."""
         plateau = None if self._plateau is None else {name: getattr(self._plateau, name) for name in _PLATEAU}
+        if plateau is not None and not math.isfinite(plateau["best"]):
+            plateau["best"] = None  # Nothing has been evaluated; JSON has no infinity.
         return {"share": self.lr / self._config.lr, "plateau": plateau}
 
     def go_on(self, state: Mapping[str, Any], epoch: int) -> None:
@@ -118,7 +135,8 @@ class Schedule:
             self._set_share(self._cosine(epoch))
         elif self._plateau is not None and state["plateau"] is not None:
             self._set_share(state["share"])
-            self._plateau.load_state_dict(dict(state["plateau"]))
+            seen = dict(state["plateau"])
+            self._plateau.load_state_dict({**seen, "best": -math.inf if seen["best"] is None else seen["best"]})
 
     def _cosine(self, epoch: int) -> float:
         assert self._config.epochs is not None

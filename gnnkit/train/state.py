@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from gnnkit.backends import Backend, move_model
 from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, Step
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn import GNN, ModelSpec, idle_model_settings
 from gnnkit.strict_json import to_json
 from gnnkit.train.checkpoint import (
     LAST,
@@ -33,10 +33,10 @@ from gnnkit.train.checkpoint import (
     read_model_header,
     with_prefix,
 )
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.history import EpochRecord
 from gnnkit.train.learned import Learned
-from gnnkit.train.progress import Progress
+from gnnkit.train.progress import Progress, is_out_of_patience
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
@@ -249,7 +249,9 @@ def read_state(run: Union[str, Path]) -> TrainState:
     )
 
 
-def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig) -> None:
+def check_resumable(
+    state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig, frozen: Sequence[str] = ()
+) -> None:
     """Refuse to go on from a state whose parameters fit but that belongs to something else, or is at its end.
 
     Args:
@@ -257,14 +259,15 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         spec: The model that is to go on.
         data: What :func:`gnnkit.data.describe_data` says about the data.
         config: Resolved settings.
+        frozen: Canonical names of the parameters that are not to be trained.
 
     Raises:
-        CheckpointError: Another task, or another architecture, whose differences are listed.
+        CheckpointError: Another task, other frozen parameters, or another architecture, whose differences are listed.
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
     mine, theirs = spec.to_dict(), state.spec.to_dict()
-    free = ("dropout", "input_dropout", "attention_dropout")
+    free = {"dropout", "input_dropout", "attention_dropout", *idle_model_settings(spec)}
     differences = [
         f"{name} is {mine[name]!r}, in the checkpoint {theirs.get(name)!r}"
         for name in mine
@@ -275,11 +278,18 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
+    before = state.facts.get("frozen", [])
+    if set(before) != set(frozen):
+        was, now = (", ".join(names) or "none" for names in (before, frozen))
+        raise CheckpointError(
+            f"Parameters frozen in the run: {was}; now: {now}. Freeze the same ones (requires_grad_(False)), or start "
+            "a new run from its weights."
+        )
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
     check_same_data(state.facts["data"], data, fix)
     if state.epoch >= (config.epochs or 0):
         raise ConfigError(f"All {config.epochs} epochs are done: the run is at {state.epoch}. Give more with --epochs.")
-    if config.patience is not None and state.epoch - state.best_epoch >= config.patience:
+    if is_out_of_patience(state.history, state.best_epoch, config.patience):
         raise ConfigError(
             f"The run stopped early: {state.epoch - state.best_epoch} epochs without a better validation metric, "
             f"train.patience is {config.patience}. Give more, or train.patience=null."

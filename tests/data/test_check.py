@@ -33,7 +33,7 @@ BAD = [
     ({"x": [[1.0, 2.0], [-np.inf, 2.0], [1.0, NAN], [0.0, 0.0]]}, "x", 1, "column 0 is -inf"),
     ({"y": [0, 1]}, "y", None, "y has 2 rows but the graph has 4 nodes"),
     ({"y": [0, 1, 2, 0]}, "y", 2, "label 2 is outside the classes, expected 0 to 1"),
-    ({"y": [0, -1, 1, 0]}, "y", 1, "label -1 is outside the classes"),
+    ({"y": [0, -2, 1, 0]}, "y", 1, "label -2 is outside the classes"),
     ({"y": [0.0, 0.5, 1.0, 0.0]}, "y", 1, "expected a whole number"),
     ({"y": [0.0, 0.0, np.inf, 0.0]}, "y", 2, "expected a whole number"),
     ({"y": [[0, 1], [1, 1], [0, 0], [2, 0]]}, "y", 3, "column 0 is 2.0, expected 0, 1 or -100"),

@@ -152,7 +152,8 @@ class Program:
             self._bring_up_to_date()
             assert self._flat is not None
             self._flat.train(self._optimizer is not None)
-            out = self._executor(tensors)
+            with torch.set_grad_enabled(self._optimizer is not None):  # Whatever the caller's mode is.
+                out = self._executor(tensors)
         except self._poptorch.Error as error:
             if isinstance(error, GnnkitError):
                 raise

@@ -1,0 +1,207 @@
+"""A training made ready: model, data, backend and device, checked and brought together.
+
+Rules: everything is checked here, before anything is written; nothing here knows the name of a backend or a device.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
+
+import torch
+from torch import nn
+from torch.optim import Adam
+
+from gnnkit.backends import Backend, as_backend, move_model
+from gnnkit.data import Batch, Graph, check_graph, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
+from gnnkit.devices import Device, Step, StepOptions, choose_device
+from gnnkit.errors import ConfigError, DataError
+from gnnkit.loading import Loader, plan_padding
+from gnnkit.nn import GNN, beyond_spec, check_layers, check_parameter_names, has_own_forward
+from gnnkit.nn.message_passing import is_own_layer
+from gnnkit.tasks import LossModule, Task
+from gnnkit.train.allocator import keep_freed_memory
+from gnnkit.train.callbacks import Callback
+from gnnkit.train.capabilities import check_capabilities
+from gnnkit.train.config import train_config
+from gnnkit.train.inference import Inference, make_inference
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.progress import Progress
+from gnnkit.train.settings import TrainConfig
+from gnnkit.train.state import StateKeeper
+
+if TYPE_CHECKING:
+    from gnnkit.train.trainer import Trainer
+
+
+@dataclass
+class Job:
+    """Everything that one training needs, checked and in place."""
+
+    model: GNN
+    module: LossModule
+    graph: Graph
+    task: Task
+    backend: Backend
+    device: Device
+    config: TrainConfig
+    seed: int
+    loader: Loader
+    step: Step
+    progress: Progress
+    inference: Inference
+    callbacks: Sequence[Callback] = ()
+    keeper: Optional[StateKeeper] = None
+    facts: Dict[str, Any] = field(default_factory=dict)
+    nondeterministic: List[str] = field(default_factory=list)
+    beyond_spec: Optional[str] = None
+
+
+def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
+    """Check everything, and bring model, data and device together. The model itself is left as it is.
+
+    Args:
+        trainer: With the settings.
+        model: Its weights are where training starts.
+        graph: As for :meth:`Trainer.fit`, which says what is raised.
+    """
+    if not isinstance(model, GNN):
+        problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
+        raise ConfigError(f"Received {problem}, expected fit(model, graph) with a model of gnnkit.build_model.")
+    check_graph(graph, most_values=MOST_CHECKED)
+    settings = train_config(model.spec.conv, trainer.settings)
+    task = make_task(graph, settings)
+    backend = _backend(trainer, model)
+    device = trainer.device
+    if isinstance(device, str):
+        device = choose_device(device, backend, trainer.device_options)
+    special = beyond_spec(model)
+    if special is not None:
+        check_parameter_names(model, special)
+        settings = _for_special(settings, model, special)
+    config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
+    if config.keep_memory:
+        keep_freed_memory()
+    _check_fit(model, graph, task, backend, device, config)
+    kind = model.spec.kind
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+    computed = computed_graph(graph, prepared, kind, config.precision)
+    if special is not None or is_own_layer(model.spec.conv):
+        sampled = config.is_sampled or config.evaluation != "full"
+        check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
+    model = move_model(model, backend)
+    if config.precision == "float64":
+        model = model.double()
+    module = LossModule(model, task)
+    optimizer = Adam(_trained(model), lr=config.lr, weight_decay=config.weight_decay)
+    step = device.prepare(module, optimizer, StepOptions(config.precision, config.clip_norm))
+    inference = make_inference(
+        config.evaluation,
+        module,
+        computed,
+        device,
+        StepOptions(config.precision),
+        batch_size=config.eval_batch_size or 0,
+        memory=config.eval_memory * 1e9,
+        sampler=make_sampler(computed, kind, config, config.eval_fanouts, trainer.seed),
+        reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
+    )
+    loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
+    pad = None
+    if device.capabilities.static_shapes:
+        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
+    loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
+    progress = Progress(optimizer, config)
+    return Job(
+        model,
+        module,
+        prepared,
+        task,
+        backend,
+        device,
+        config,
+        trainer.seed,
+        loader,
+        step,
+        progress,
+        inference,
+        beyond_spec=special,
+    )
+
+
+def _trained(model: GNN) -> List[nn.Parameter]:
+    """The parameters that are not frozen."""
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise ConfigError("Every parameter of the model is frozen (requires_grad is False), so nothing can be trained.")
+    return found
+
+
+def _for_special(settings: TrainConfig, model: GNN, special: str) -> TrainConfig:
+    """Settings for a model that is more than its specification: nothing may be computed without calling it."""
+    if settings.fuse_first_layer == "always":
+        raise ConfigError(f"fuse_first_layer is 'always', but this model's first layer cannot be fused: {special}.")
+    settings = replace(settings, fuse_first_layer="never")
+    if not has_own_forward(model) or settings.evaluation in ("full", "sampled"):
+        return settings
+    if settings.evaluation == "layerwise":
+        raise ConfigError(
+            "evaluation is 'layerwise', which computes layer by layer and would never call this model's own forward. "
+            "Take 'full' or 'sampled'."
+        )
+    return replace(settings, evaluation="full")
+
+
+def _backend(trainer: Trainer, model: GNN) -> Backend:
+    if trainer.backend is None:
+        assert isinstance(model.backend, Backend)
+        return model.backend
+    return as_backend(trainer.backend, trainer.backend_options)
+
+
+def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:
+    spec = model.spec
+    if spec.in_channels != graph.num_features or task.num_outputs(graph) not in (None, spec.out_channels):
+        raise ConfigError(
+            f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
+            f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
+        )
+    check_capabilities(
+        backend, device, conv=spec.conv, aggregation=spec.aggregation, precision=config.precision, task=task.name
+    )
+    _check_metric(graph, task)
+
+
+def _check_metric(graph: Graph, task: Task) -> None:
+    """Refuse validation labels from which the metric cannot be computed, such as an area under a curve from one class.
+
+    This also imports what computes metrics, which would else count as time of the training.
+    """
+    assert graph.y is not None
+    y = graph.y[graph.splits["valid"]]
+    if math.isnan(task.evaluate_all(torch.zeros(len(y), graph.num_classes), y)[task.metric]):
+        raise DataError(
+            "splits['valid']",
+            f"the metric {task.metric} cannot be computed from its labels, which are all alike.",
+            fix="Add nodes with other labels, or choose another metric.",
+        )
+
+
+def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
+    """Bring a batch to the device and lower its blocks, so that neither happens between two steps.
+
+    A device with fixed shapes takes tensors alone and lowers blocks inside of its program.
+    """
+    if device.capabilities.static_shapes:
+        return device.put
+
+    def transfer(batch: Batch) -> Batch:
+        batch = device.put(batch)
+        for block in batch.blocks:
+            model.lower(block)
+        return batch
+
+    return transfer

@@ -1,0 +1,157 @@
+"""The loop over epochs: steps, evaluations, and what is kept of them.
+
+Rules: random numbers (order, samples, dropout) depend on the seed, the epoch and the batch alone; a number that is
+not finite ends the training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import ContextManager, List, Optional, Tuple
+
+from torch import Tensor
+
+from gnnkit.nn import held_generator
+from gnnkit.train.checkpoint import FOLDER, LAST
+from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
+from gnnkit.train.history import EpochRecord, RunResult
+from gnnkit.train.job import Job
+from gnnkit.train.state import TrainState
+
+_LOG = logging.getLogger(__name__)
+
+
+def repeating_bits(job: Job) -> ContextManager[None]:
+    """The device's deterministic context, if the settings ask for it; what it cannot repeat goes into the job."""
+
+    def report(sentence: str) -> None:
+        _LOG.warning("Not deterministic: %s", sentence)
+        job.nondeterministic.append(sentence)
+
+    return job.device.deterministic(report) if job.config.deterministic else nullcontext()
+
+
+def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> RunResult:
+    """Train until the epochs or the patience are at an end, then judge the best weights.
+
+    Args:
+        job: A training made ready; its model has the best weights afterwards.
+        earlier: The state that it goes on from, which has been put in.
+        run_dir: The run folder, if there is one.
+
+    Raises:
+        TrainingError: A loss, a weight or an output became NaN or infinite.
+    """
+    assert job.config.epochs is not None
+    start, progress, callbacks = time.perf_counter(), job.progress, job.callbacks
+    for callback in callbacks:
+        callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
+        if earlier is not None:
+            callback.on_resume(earlier)
+    for epoch in range(progress.epoch + 1, job.config.epochs + 1):
+        record = _run_epoch(job, epoch)
+        is_best = progress.update(record, job.model)
+        for callback in callbacks:
+            callback.on_epoch(record)
+            if is_best:
+                callback.on_best(job.model, record)
+        is_last = progress.is_stuck or epoch == job.config.epochs
+        if job.keeper is not None and run_dir is not None and (is_last or job.keeper.is_due()):
+            job.step.pull()
+            check_weights(job.model, epoch, progress.schedule.lr)
+            job.keeper.save(run_dir / FOLDER / LAST)
+        if is_last:
+            break
+    job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
+    if progress.best_weights:
+        job.model.load_canonical(progress.best_weights)
+    valid, test = (
+        job.task.evaluate_all(scores, y) for scores, y in _split_scores(job, progress.best_epoch, "valid", "test")
+    )
+    result = RunResult(
+        model=job.model.eval(),
+        backend=job.backend.name,
+        device=job.device.name,
+        dataset=job.graph.name,
+        metric=job.task.metric,
+        best_epoch=progress.best_epoch,
+        history=progress.history,
+        valid=valid,
+        test=test,
+        seconds=time.perf_counter() - start,
+        run_dir=run_dir,
+        memory=job.device.memory(),
+        compile_seconds=job.device.compile_seconds(),
+        nondeterministic=job.nondeterministic if job.config.deterministic else None,
+    )
+    job.model.float()  # After float64: features that users hold are float32.
+    return result
+
+
+def _run_epoch(job: Job, epoch: int) -> EpochRecord:
+    start = time.perf_counter() - job.device.compile_seconds()
+    lr = job.progress.schedule.lr
+    losses = Losses(epoch, job.model, job.step, lr)
+    for batch in job.loader.epoch(epoch):
+        with held_generator():
+            job.device.seed(step_seed(job.seed, epoch, batch.index))
+            result = job.step(batch)
+        losses.add(batch.index, result)
+        for callback in job.callbacks:
+            callback.on_batch(batch.index)
+    job.device.synchronize()
+    seconds = time.perf_counter() - job.device.compile_seconds() - start
+    train_loss = losses.mean()
+    evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs
+    if evaluated:
+        job.step.pull()
+    check_weights(job.model, epoch, lr)
+    valid_loss, valid_metric = _evaluate(job, epoch) if evaluated else (None, None)
+    return EpochRecord(epoch, train_loss, seconds, losses.num_targets / seconds, lr, valid_loss, valid_metric)
+
+
+def _evaluate(job: Job, epoch: int) -> Tuple[float, float]:
+    """Loss and metric on the validation nodes."""
+    ((scores, y),) = _split_scores(job, epoch, "valid")
+    loss = float(job.task.validation_loss(scores, y))
+    if not math.isfinite(loss):
+        raise diverged(
+            f"the loss of the validation nodes is {loss} after epoch {epoch}", job.model, job.progress.schedule.lr
+        )
+    return loss, job.task.evaluate(scores, y)
+
+
+def _split_scores(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Tensor]]:
+    """Scores and labels of the nodes of each split."""
+    if not job.task.needs_training_outputs:
+        return _split_outputs(job, epoch, *splits)
+    training, *others = _split_outputs(job, epoch, "train", *splits)
+    read = job.task.readout(*training)
+    return [(read(outputs), y) for outputs, y in others]
+
+
+def _split_outputs(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Tensor]]:
+    """Outputs and labels of the nodes of each split."""
+
+    def report(done: int, total: int) -> None:
+        for callback in job.callbacks:
+            callback.on_evaluation(done, total)
+
+    assert job.graph.y is not None
+    job.step.pull()
+    lists = [job.graph.splits[split] for split in splits]
+    outputs = job.inference.outputs_of_each(lists, report)
+    for split, found in zip(splits, outputs):
+        check_outputs(found, split, job.model, epoch, job.progress.schedule.lr)
+    return [(found, job.graph.y[nodes]) for found, nodes in zip(outputs, lists)]
+
+
+def step_seed(seed: int, epoch: int, batch: int) -> int:
+    """Seed of the dropout of one step: the same wherever a run is resumed."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{batch}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

@@ -1,0 +1,41 @@
+"""Metrics of classes: a constant added to all outputs of a node says nothing about its class."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from gnnkit.tasks import METRICS
+
+
+def test_the_area_of_two_classes_is_that_of_their_difference() -> None:
+    assert METRICS["rocauc"](torch.tensor([[0.0, 1], [9, 8]]), torch.tensor([1, 0])) == 1.0
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 7])
+def test_the_area_is_that_of_probabilities(num_classes: int) -> None:
+    outputs, y = torch.randn(300, num_classes).double() * 3, torch.randint(0, num_classes, (300,))
+    shares = outputs.softmax(dim=1).numpy()
+    expected = roc_auc_score(y, shares[:, 1]) if num_classes == 2 else roc_auc_score(y, shares, multi_class="ovr")
+    assert METRICS["rocauc"](outputs, y) == pytest.approx(expected)
+
+
+def test_certain_outputs_keep_their_order() -> None:
+    # All of these probabilities are 1 or 0 in floating point.
+    outputs = torch.tensor([[0.0, 900], [0, 800], [0, 700], [0, 600]])
+    assert METRICS["rocauc"](outputs, torch.tensor([1, 1, 0, 0])) == 1.0
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 30), st.integers(2, 5), st.integers(0, 2**31))
+def test_a_constant_per_node_changes_no_metric(metric: str, num: int, classes: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    # Whole numbers, so that sums are exact.
+    outputs = torch.randint(-8, 8, (num, classes), generator=generator).float()
+    y = torch.randint(0, classes, (num,), generator=generator)
+    shifted = outputs + torch.randint(-64, 64, (num, 1), generator=generator)
+    assert METRICS[metric](shifted, y) == pytest.approx(METRICS[metric](outputs, y), nan_ok=True)
