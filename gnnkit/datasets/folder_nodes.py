@@ -38,6 +38,7 @@ class Choices:
     ignore: Sequence[str] = ()
     missing: Optional[Sequence[Any]] = None
     label_bins: Optional[int] = None
+    number_classes: bool = False
     num_features: Optional[int] = None
     array_order: Optional[str] = None
 
