@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import DatasetError
-from gnnkit.paths import PathLike, is_folder, user_path
+from gnnkit.paths import PathLike, is_file, is_folder, user_path
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -130,6 +130,17 @@ class Finder:
             if 0 < len(lacking) < len(files):
                 found[place] = lacking
         return found
+
+
+def is_there(file: Path) -> bool:
+    """Whether a file that may be absent is there.
+
+    Raises:
+        DatasetError: It is a link that leads nowhere, which nobody means to be absent.
+    """
+    if file.is_symlink() and not file.exists():
+        raise DatasetError(f"{file} is a link to {file.resolve()}, which is not there. Fix the link, or remove it.")
+    return is_file(file)
 
 
 def download(file: DataFile, target: Path) -> None:
