@@ -73,7 +73,6 @@ def train(
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
-    from gnnkit.data import summarize
     from gnnkit.train import read_learned
     from gnnkit.train.checkpoint import LAST, checkpoint_file
     from gnnkit.train.run_folder import drop_run_dir, new_run_dir
@@ -81,7 +80,6 @@ def train(
     if resume is not None:
         learned = read_learned(checkpoint_file(resume, LAST))
     trainer, net, graph = make_trainer(config, initial=resume is None, learned=learned)
-    print_table("Data", ["", ""], [[topic, words] for topic, words in summarize(graph).items() if topic != "warnings"])
     if check is not None:
         check(net, graph)
     made = None

@@ -200,7 +200,7 @@ MISTAKES = [
             says,
             needs=("torch_geometric", "gnnkit_ipu"),
         )
-        for path, says in (("file", _NO_FOLDER), ("file/x", _NO_FOLDER), ("new/LONG", _SHORTER), ("", ("name of a",)))
+        for path, says in (("file", _NO_FOLDER), ("file/x", _NO_FOLDER), ("new/LONG", _SHORTER))
     ),
     # Values.
     Mistake("an environment variable in a number", "run train.epochs=${oc.env:HOME}", ("'${oc.env:HOME}'", "Integer")),
