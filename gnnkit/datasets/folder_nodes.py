@@ -175,9 +175,10 @@ def read_features(
     if file is not None:
         if table is not None and columns:
             listed = ", ".join(repr(column) for column in columns)
+            label = f"If {columns[0]!r} is the label, say dataset.options.columns.label={columns[0]}. "
             raise DatasetError(
-                f"features are in {file} and in {table.file}, columns {listed}. Keep one of them, or leave columns out "
-                f"with dataset.options.ignore=[{','.join(columns)}]."
+                f"features are in {file} and in {table.file}, columns {listed}. {'' if 'label' in nodes.roles else label}"
+                f"Keep one of them, or leave columns out with dataset.options.ignore=[{','.join(columns)}]."
             )
         if file.suffix == ".json":
             words = read_word_file(file, nodes.ids, None if table is None else table.num_rows)

@@ -169,3 +169,10 @@ def test_a_mark_that_the_user_gives_takes_the_place_of_all_others(tmp_path):
     write(folder, nodes__csv="label\n-1\n1\n9\n")
     graph = load_dataset(str(folder), missing=[9], number_classes=True)
     assert (graph.class_names, graph.y.tolist()) == (("-1", "1"), [0, 1, -100])
+
+
+def test_a_column_beside_a_file_of_features_may_be_the_label(tmp_path):
+    folder = write(tmp_path / "g", edges__csv=PAIR, nodes__csv="id,target\n0,1\n1,0\n", features__json=[["a"], ["b"]])
+    with pytest.raises(DatasetError, match=r"If 'target' is the label, say dataset\.options\.columns\.label=target"):
+        load_dataset(str(folder))
+    assert load_dataset(str(folder), columns={"label": "target"}).y.tolist() == [1, 0]
