@@ -113,7 +113,8 @@ class Finder:
         """The message for files that are nowhere: those that the place with most of them lacks."""
         where = places or self.places()
         partial = self._partial(files, where)
-        names = ", ".join(min(partial.values(), key=len, default=[file.name for file in files]))
+        missing = sorted(partial.values(), key=len) or [[file.name for file in files]]
+        names = ", ".join(missing[0])
         looked = ", ".join(str(place) for place in where)
         urls = sorted({file.url.rsplit("/", 1)[0] + "/" for file in files if file.url})
         origin = f" They come from {' and '.join(urls)}." if urls else ""

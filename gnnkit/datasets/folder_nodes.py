@@ -176,8 +176,9 @@ def read_features(
         if table is not None and columns:
             listed = ", ".join(repr(column) for column in columns)
             label = f"If {columns[0]!r} is the label, say dataset.options.columns.label={columns[0]}. "
+            label = "" if "label" in nodes.roles else label
             raise DatasetError(
-                f"features are in {file} and in {table.file}, columns {listed}. {'' if 'label' in nodes.roles else label}"
+                f"features are in {file} and in {table.file}, columns {listed}. {label}"
                 f"Keep one of them, or leave columns out with dataset.options.ignore=[{','.join(columns)}]."
             )
         if file.suffix == ".json":
