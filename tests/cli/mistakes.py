@@ -43,7 +43,6 @@ class Mistake:
         files: What is prepared beside :func:`prepare`, by path.
         environment: Variables that are set.
         needs: Packages without which the line says something else.
-        waits_for: What has to be built before this row holds. Empty: nothing.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Mistake:
     files: Mapping[str, Content] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     needs: Tuple[str, ...] = ()
-    waits_for: str = ""
 
     @property
     def arguments(self) -> Sequence[str]:
@@ -239,14 +237,6 @@ MISTAKES = [
         "predict run --output p.csv",
         ("age",),
         {"mine/nodes.csv": NODES.replace("age", "height")},
-        waits_for="learned",
-    ),
-    Mistake(
-        "a class that the run does not know",
-        "predict run --output p.csv",
-        ("dog",),
-        {"mine/nodes.csv": NODES.replace("dog", "ant")},
-        waits_for="learned",
     ),
     # Data in folders.
     Mistake(

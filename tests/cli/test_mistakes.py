@@ -51,8 +51,6 @@ def test_a_mistake_in_a_process(name: str, here: Path, monkeypatch: pytest.Monke
 
 
 def check(mistake: Mistake, here: Path, monkeypatch: pytest.MonkeyPatch, command) -> None:
-    if mistake.waits_for:
-        pytest.skip(f"waits for: {mistake.waits_for}")
     for package in mistake.needs:
         pytest.importorskip(package)
     if mistake.line.startswith("export") and not hasattr(getattr(torch, "compiler", None), "is_exporting"):
