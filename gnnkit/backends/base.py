@@ -101,6 +101,9 @@ class Backend(ABC):
     def lower(self, block: Block) -> Any:
         """Turn a block into the library's own graph object, which ``conv`` modules take.
 
+        Loaders call it in their threads, several at a time and ahead of the steps, where a device has free shapes; a
+        device with fixed shapes calls it within its compiled program.
+
         Args:
             block: The message flow of one layer, on the device where the layer will run.
         """

@@ -100,7 +100,10 @@ class Step(Protocol):
     """One prepared step, training or evaluating."""
 
     def __call__(self, batch: Batch) -> StepResult:
-        """Run the step on a batch that ``Device.put`` returned."""
+        """Run the step on a batch that ``Device.put`` returned.
+
+        The step switches the module between training and evaluating, as nobody else does, and gradients on and off.
+        """
 
     def pull(self) -> None:
         """Bring weights that live on the device back into the module."""

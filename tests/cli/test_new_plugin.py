@@ -26,6 +26,11 @@ def test_a_generated_plugin_passes_its_own_tests(kind: str, clean: Path, tmp_pat
     assert " passed" in out and "failed" not in out
     out = run_python(clean, "-m", "gnnkit.cli.main", "run", f"--{kind}", f"my-{kind}", "--epochs", "1", cwd=tmp_path)
     assert f"my-{kind}" in out
+    if kind == "device":  # It runs torch's own operations, so it can do every task.
+        task = ("--task", "unsupervised", "train.batch_size=16", "train.fanouts=[4,4]")
+        run = ("run", "--device", "my-device", "--epochs", "1", "--model", "sage")
+        out = run_python(clean, "-m", "gnnkit.cli.main", *run, *task, cwd=tmp_path)
+        assert "my-device" in out
     workflow = (folder / ".github" / "workflows" / "test.yml").read_text()
     assert f"gnnkit conform my-{kind} --kind {kind}" in workflow
 

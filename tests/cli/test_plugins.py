@@ -90,6 +90,7 @@ def test_each_is_listed_with_its_cause(environment: Dict[str, str], listed: Dict
         assert listed[name]["status"] == "broken"
         assert cause in listed[name]["detail"]
     declared = {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "exports": [], "note": "It is young."}
+    declared.update(aggregations=["max", "mean"], excludes=[])
     assert listed["narrow"]["capabilities"] == declared
     pid = Path(environment["PID_FILE"]).read_text()
     state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
@@ -228,6 +229,45 @@ def test_capabilities_are_checked_before_data_are_loaded(site: Path, tmp_path: P
     assert "Backend 'narrow' has no model 'gat'; it has gcn. It is young." in done.stderr
     can = done.stderr.split("Installed backends that can: ")[1].strip(" .\n").split(", ")
     assert "reference" in can and "narrow" not in can
+
+
+MEAN_ONLY = """
+from gnnkit.backends import BackendCapabilities
+from gnnkit.backends.reference import ReferenceBackend
+class Plugin(ReferenceBackend):
+    name = "mean-only"
+    capabilities = BackendCapabilities(
+        aggregations=frozenset({"mean"}), excludes=({"conv": "gat", "precision": "bfloat16"},)
+    )
+"""
+PARTICULAR = """
+from gnnkit.devices import DeviceCapabilities
+from gnnkit.devices.cpu import CpuDevice
+class Plugin(CpuDevice):
+    name = "particular"
+    capabilities = DeviceCapabilities("cpu", backends=frozenset({"reference"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "sage", "model.aggregation=max"), "has no model 'sage' with aggregation 'max'; it has mean."),
+        (("--model", "gat", "train.precision=bfloat16"), "does not do conv 'gat' with precision 'bfloat16'"),
+        (("--device", "particular"), "Device 'particular' does not take backend 'mean-only'; it takes reference."),
+    ],
+)
+def test_what_cannot_be_combined_is_refused_before_data_are_loaded(
+    arguments: tuple, words: str, site: Path, tmp_path: Path
+) -> None:
+    install(site, "mean-only", MEAN_ONLY)
+    install(site, "particular", PARTICULAR, group="devices")
+    nowhere = ("run", "--dataset", "synthetic", "dataset.options.num_nodes=-1", "--backend", "mean-only")
+    done = gnnkit_here(*nowhere, *arguments, cwd=tmp_path)
+    assert done.returncode == 2 and words in done.stderr
+    can = done.stderr.split("Installed backends that can")[1].split(": ")[1].strip(" .\n").split(", ")
+    assert "reference" in can and "mean-only" not in can
+    assert not (tmp_path / "runs").exists()
 
 
 def test_doctor_answers(tmp_path: Path) -> None:

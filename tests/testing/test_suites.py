@@ -92,6 +92,33 @@ def test_a_single_convolution_reaches_the_floor_and_the_rest_is_listed() -> None
     assert {"undeclared_convs", "undeclared_dtypes"} <= {result.check for result in report.passed}
 
 
+def test_aggregations_and_combinations_that_are_not_declared_are_skipped_and_refusals_checked() -> None:
+    class MeanOnly(ReferenceBackend):
+        capabilities = BackendCapabilities(
+            convs=frozenset({"sage", "gat"}),
+            aggregations=frozenset({"mean"}),
+            excludes=({"conv": "gat", "precision": "float64"},),
+        )
+
+        def conv(self, spec):
+            assert spec.aggregation == "mean", "asked for what is not declared"
+            return super().conv(spec)
+
+    class Narrow(BackendSuite):
+        name = "reference"
+
+        def make_backend(self) -> ReferenceBackend:
+            return MeanOnly()
+
+    report = Narrow().run(only=["outputs", "float64", "start", "undeclared_aggregations", "optimizer_step"])
+    assert report.is_conformant, report.problems
+    skipped = {result.id: result.message for result in report.skipped}
+    assert skipped["outputs[sage max]"] == skipped["start[sage max]"] == "aggregation max of convolution sage"
+    assert skipped["float64[gat]"] == "the combination gat, float64"
+    passed = {result.id for result in report.passed}
+    assert {"outputs[sage mean]", "outputs[gat]", "float64[sage mean]", "undeclared_aggregations"} <= passed
+
+
 @pytest.mark.parametrize("suite", [BackendSuite, DeviceSuite, DatasetSuite])
 def test_every_check_says_what_it_proves(suite: type) -> None:
     for item in suite.checks():

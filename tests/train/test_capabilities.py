@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import pytest
 
+import gnnkit
 from gnnkit.backends import BackendCapabilities
 from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.devices import DeviceCapabilities
 from gnnkit.devices.cpu import CpuDevice
 from gnnkit.errors import CapabilityError
+from gnnkit.testing import communities
 from gnnkit.train.capabilities import check_capabilities
 
 
 class Narrow(ReferenceBackend):
     name = "narrow"
     capabilities = BackendCapabilities(convs=frozenset({"gcn"}), dtypes=frozenset({"float32"}), note="It is young.")
+
+
+class MeanOnly(ReferenceBackend):
+    name = "mean-only"
+    capabilities = BackendCapabilities(
+        convs=frozenset({"sage", "gat"}),
+        aggregations=frozenset({"mean"}),
+        excludes=({"conv": "gat", "precision": "bfloat16"},),
+        note="It is young.",
+    )
+
+
+class Particular(CpuDevice):
+    name = "particular"
+    capabilities = DeviceCapabilities(
+        "cpu",
+        tasks=frozenset({"node_classification", "unsupervised"}),
+        backends=frozenset({"reference"}),
+        excludes=({"conv": "sage", "aggregation": "max", "task": "unsupervised"},),
+    )
 
 
 class Small(CpuDevice):
@@ -40,3 +62,61 @@ def test_what_is_declared_passes() -> None:
 def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str) -> None:
     with pytest.raises(CapabilityError, match=words):
         check_capabilities(Narrow(), device(), **{**WANTED, **wanted})
+
+
+@pytest.mark.parametrize(
+    "backend, device, wanted, words",
+    [
+        (
+            MeanOnly,
+            CpuDevice,
+            {"conv": "sage", "aggregation": "max"},
+            "'sage' with aggregation 'max'; it has mean",
+        ),
+        (
+            MeanOnly,
+            CpuDevice,
+            {"conv": "gat", "precision": "bfloat16"},
+            "'mean-only' does not do conv 'gat'",
+        ),
+        (
+            MeanOnly,
+            Particular,
+            {"conv": "gat"},
+            "does not take backend 'mean-only'; it takes ref",
+        ),
+        (
+            ReferenceBackend,
+            Particular,
+            {"conv": "sage", "aggregation": "max", "task": "unsupervised"},
+            "'particular' does not do conv 'sage' with aggregation 'max' with task 'unsupervised', though",
+        ),
+    ],
+)
+def test_combinations_and_aggregations_are_refused(backend: type, device: type, wanted: dict, words: str) -> None:
+    with pytest.raises(CapabilityError, match=words):
+        check_capabilities(backend(), device(), **{**WANTED, **wanted})
+
+
+@pytest.mark.parametrize(
+    "backend, device, wanted",
+    [
+        (MeanOnly, CpuDevice, {"conv": "sage"}),
+        (MeanOnly, CpuDevice, {"conv": "gat", "aggregation": "max"}),  # Of no account to attention.
+        (ReferenceBackend, Particular, {"conv": "sage", "aggregation": "max"}),
+        (ReferenceBackend, Particular, {"conv": "gin", "aggregation": "max", "task": "unsupervised"}),
+    ],
+)
+def test_what_falls_under_no_exclusion_passes(backend: type, device: type, wanted: dict) -> None:
+    check_capabilities(backend(), device(), **{**WANTED, **wanted})
+
+
+def test_a_trainer_and_a_model_refuse_by_name() -> None:
+    graph = communities()
+    with pytest.raises(CapabilityError, match="'mean-only' has no 'sage' with aggregation 'max'; it has mean"):
+        gnnkit.build_model("sage", graph, backend=MeanOnly(), aggregation="max")
+    model = gnnkit.build_model("sage", graph, aggregation="max")
+    with pytest.raises(CapabilityError, match="no model 'sage' with aggregation 'max'"):
+        gnnkit.Trainer(MeanOnly(), CpuDevice(), epochs=1).fit(model, graph)
+    with pytest.raises(CapabilityError, match="does not take backend"):
+        gnnkit.Trainer(MeanOnly(), Particular(), epochs=1).fit(gnnkit.build_model("sage", graph), graph)
