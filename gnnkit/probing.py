@@ -82,10 +82,11 @@ def probe_all(registry: Registry[Any]) -> Dict[str, PluginReport]:
     """
     names = registry.names()
     reports = probe(registry, [name for name in names if not _is_ambiguous(name)])
-    for name in names:
-        for plugin in registry.refused(name):
-            reports[name] = PluginReport(Availability(BROKEN, *name_is_taken(plugin)))
-        if _is_ambiguous(name) and name not in reports:
+    for name in filter(_is_ambiguous, names):
+        refused = registry.refused(name)
+        if refused:
+            reports[name] = PluginReport(Availability(BROKEN, *name_is_taken(refused[0])))
+        else:
             claims = registry.claims(name.split("@")[0])
             detail = f"{len(claims)} distributions claim this name; none is loaded."
             reports[name] = PluginReport(Availability(AMBIGUOUS, detail, pick_one(claims)))

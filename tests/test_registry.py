@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from gnnkit.backends import Backend, backends
+from gnnkit.datasets import datasets
+from gnnkit.devices import devices
 from gnnkit.errors import BrokenPluginError, ConfigError, NotInstalledError, UnknownNameError
-from gnnkit.probing import seconds_allowed
+from gnnkit.probing import probe_all, seconds_allowed
 from gnnkit.registry import Registry
 from tests.plugins import environment_with, install
 
@@ -115,3 +117,29 @@ def test_a_time_limit_that_is_none_is_refused(text: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("GNNKIT_PROBE_SECONDS", text)
     with pytest.raises(ConfigError, match="expected a positive number of seconds"):
         seconds_allowed()
+
+
+def test_gnnkits_own_names_and_auto_are_not_free(site: Path) -> None:
+    install(site, "reference", "raise RuntimeError('imported')", distribution="stranger")
+    install(site, "auto", "raise RuntimeError('imported')", distribution="other")
+    assert backends.load("reference").__module__ == "gnnkit.backends.reference"
+    assert backends.is_ours("reference") and "reference" in backends.names()
+    for name, words in (
+        ("reference@stranger", "stranger calls it 'reference', which is the name of gnnkit's own.*another name"),
+        ("auto", "other calls it 'auto', which leaves the choice to gnnkit.*another name"),
+        ("auto@other", "other calls it 'auto', which leaves the choice to gnnkit.*another name"),
+    ):
+        with pytest.raises(BrokenPluginError, match=words):
+            backends.load(name)
+    reports = probe_all(backends)
+    assert reports["reference"].availability.is_ready
+    for name in ("reference@stranger", "auto@other"):
+        assert reports[name].availability.status == "broken" and "calls it" in reports[name].availability.detail
+
+
+@pytest.mark.parametrize(("group", "registry", "name"), [("devices", devices, "cpu"), ("datasets", datasets, "karate")])
+def test_nobody_takes_the_name_of_a_device_or_data_set_of_gnnkit(site: Path, group: str, registry, name: str) -> None:
+    install(site, name, "raise RuntimeError('imported')", group=group, distribution="stranger")
+    assert registry.load(name).__module__.startswith("gnnkit.")
+    with pytest.raises(BrokenPluginError, match="is the name of gnnkit's own"):
+        registry.load(f"{name}@stranger")

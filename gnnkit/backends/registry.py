@@ -89,7 +89,8 @@ def build_model(
         )
     if not isinstance(model, ModelSpec):
         if graph.x is None:
-            raise DataError("x", "the graph has no node features, a model needs them.", fix="Pass x when building it.")
+            fix = "Pass x when building it, or load the data with dataset.options.make_features=degree or =constant."
+            raise DataError("x", "the graph has no node features, a model needs them.", fix=fix)
         if out_channels is None:
             if graph.y is None:
                 raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")

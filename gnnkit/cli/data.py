@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
@@ -41,6 +42,9 @@ def import_data(
     missing: Optional[List[str]] = typer.Option(
         None, help="A mark of a missing label, instead of the usual ones. Can be given several times."
     ),
+    number_classes: bool = typer.Option(
+        False, "--number-classes", help="Labels are codes of classes: number them in ascending order."
+    ),
     memory: float = typer.Option(2.0, help="Gigabytes that sorting may take."),
     force: bool = typer.Option(False, "--force", help="Replace a graph that is there already."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
@@ -54,6 +58,8 @@ def import_data(
     from gnnkit.data import summarize
     from gnnkit.datasets import import_graph
 
+    if not 0 < memory < math.inf:
+        raise ConfigError(f"--memory is {memory}, expected a number of gigabytes, such as 2.")
     splits = {name: file for name, file in (("train", train), ("valid", valid), ("test", test)) if file is not None}
     with drawn() as report:
         graph = import_graph(
@@ -68,6 +74,7 @@ def import_data(
             memory=int(memory * 1e9),
             force=force,
             columns=_columns(column or []),
+            number_classes=number_classes,
             missing=[_mark(text) for text in missing] if missing else None,
             report=report,
         )

@@ -53,7 +53,9 @@ class Commands(typer.core.TyperGroup):
             else:
                 context = getattr(error, "ctx", None)
                 place = self.name if context is None else context.command_path
-                print(error_line(f"{message().rstrip('.')}. See '{place} --help'."), file=sys.stderr)
+                text = message().rstrip(".")
+                text += "" if text.endswith("?") else "."
+                print(error_line(f"{text} See '{place} --help'."), file=sys.stderr)
             sys.exit(getattr(error, "exit_code", 2))
 
 

@@ -86,7 +86,7 @@ def train(
     if trainer.run_dir is None and keep:
         trainer.run_dir = made = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
     try:
-        trainer.callbacks = _callbacks(config, trainer.run_dir)
+        trainer.callbacks = _callbacks(config, graph, trainer.run_dir)
         return trainer.fit(net, graph, resume=resume)
     finally:
         if made is not None:
@@ -139,10 +139,20 @@ def make_trainer(
     return trainer, net, graph
 
 
-def _callbacks(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
-    from gnnkit.train import TensorBoard
+def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List[Callback]:
+    from gnnkit.data import summarize
+    from gnnkit.train import Callback, TensorBoard
 
-    return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else []
+    class ShownData(Callback):
+        """Shows what was loaded once everything has been checked."""
+
+        def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+            lines = summarize(graph)
+            lines.pop("warnings", None)  # They were printed when the data were read.
+            print_table("Data", ["", ""], [[topic, words] for topic, words in lines.items()])
+
+    shown: List[Callback] = [ShownData()]
+    return [*shown, TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else shown
 
 
 def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:

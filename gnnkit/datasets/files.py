@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import DatasetError
-from gnnkit.paths import PathLike, is_folder, user_path
+from gnnkit.paths import PathLike, is_file, is_folder, user_path
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -113,7 +113,8 @@ class Finder:
         """The message for files that are nowhere: those that the place with most of them lacks."""
         where = places or self.places()
         partial = self._partial(files, where)
-        names = ", ".join(min(partial.values(), key=len) if partial else [file.name for file in files])
+        missing = sorted(partial.values(), key=len) or [[file.name for file in files]]
+        names = ", ".join(missing[0])
         looked = ", ".join(str(place) for place in where)
         urls = sorted({file.url.rsplit("/", 1)[0] + "/" for file in files if file.url})
         origin = f" They come from {' and '.join(urls)}." if urls else ""
@@ -130,6 +131,17 @@ class Finder:
             if 0 < len(lacking) < len(files):
                 found[place] = lacking
         return found
+
+
+def is_there(file: Path) -> bool:
+    """Whether a file that may be absent is there.
+
+    Raises:
+        DatasetError: It is a link that leads nowhere, which nobody means to be absent.
+    """
+    if file.is_symlink() and not file.exists():
+        raise DatasetError(f"{file} is a link to {file.resolve()}, which is not there. Fix the link, or remove it.")
+    return is_file(file)
 
 
 def download(file: DataFile, target: Path) -> None:

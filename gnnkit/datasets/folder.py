@@ -85,6 +85,8 @@ class Folder(Dataset):
         ignore: Columns and files to leave out.
         missing: Marks of a missing value, instead of the usual ones: ["", "unknown", -1].
         label_bins: Put labels that are numbers into so many classes of about equal size.
+        number_classes: Whether labels that are numbers are codes of classes, however many or far apart: they are
+            numbered in ascending order, and name the classes.
         num_features: Width to which lists of words are projected (TF-IDF, leading singular vectors). None: a 0/1
             column for each word.
         array_order: Whether arrays go by "rows" or by "ids" of the nodes, where these are the numbers from 0 in another
@@ -114,6 +116,7 @@ class Folder(Dataset):
     ignore: List[str] = field(default_factory=list)
     missing: Optional[List[Any]] = None
     label_bins: Optional[int] = None
+    number_classes: bool = False
     num_features: Optional[int] = None
     array_order: Optional[str] = None
     metric: Optional[str] = None
@@ -122,6 +125,8 @@ class Folder(Dataset):
         for role in self.columns:
             if role not in _ROLES:
                 raise ConfigError(f"columns names {role!r}, expected {', '.join(_ROLES)}.")
+        if self.number_classes and self.label_bins is not None:
+            raise ConfigError("label_bins and number_classes contradict each other. Leave one out.")
         if self.metric is not None and self.metric not in METRICS:
             raise ConfigError(f"metric is {self.metric!r}, expected one of {', '.join(METRICS)}.")
 
@@ -200,7 +205,7 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
     counts = {
         "nodes": None if nodes.table is None else nodes.table.num_rows,
         "features": None if x is None else len(x),
-        "labels": None if labels.y is None else len(labels.y),
+        "labels": labels.num_rows,
     }
     num_nodes = _agree(files, counts)
     edges, edge_fields = _edges(files["edges"], nodes, num_nodes, choices, found)

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from gnnkit.data import SPLITS
 from gnnkit.datasets.cache import is_graph
+from gnnkit.datasets.files import is_there
 from gnnkit.datasets.tables import array_names
 from gnnkit.errors import DatasetError
 
@@ -158,9 +159,7 @@ def _is_called(name: str, mark: str, known: str) -> bool:
 
 
 def _check_file(file: Path) -> None:
-    if file.is_symlink() and not file.exists():
-        raise DatasetError(f"{file} is a link to {file.resolve()}, which is not there. Fix the link, or remove it.")
-    if not file.is_file():
+    if not is_there(file):
         raise DatasetError(f"There is no file {file}.")
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Mapping, Optional, Tuple
 
 import numpy as np
+import torch
 
 from gnnkit.data import IGNORED_LABEL
-from gnnkit.data.labels import is_regression, which_missing
+from gnnkit.data.labels import check_classes, is_regression, which_missing
 from gnnkit.data.words import is_missing_text
 from gnnkit.datasets.folder_files import ARRAY_WORDS
 from gnnkit.datasets.folder_nodes import Choices, Found, NodeTable
@@ -36,6 +37,11 @@ class Labels:
     names: Tuple[str, ...] = ()
     note: str = ""
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def num_rows(self) -> Optional[int]:
+        """The number of nodes that they show; None if there are none."""
+        return next((len(array) for array in (self.y, *self.values.values()) if array is not None), None)
 
 
 def read_labels(files: Mapping[str, Path], nodes: NodeTable, choices: Choices, found: Found) -> Labels:
@@ -117,16 +123,40 @@ def _from_numbers(
     where = f"column {name!r}" if file.suffix not in (".npy", ".npz") else file.name
     if not given.size:
         return Labels(np.full(len(values), IGNORED_LABEL, dtype=np.int64), note=f"{where}, which has no value")
+    if choices.number_classes:
+        return _numbered(values, missing, where)
     if choices.label_bins is not None:
         return _in_bins(values, missing, choices.label_bins, where)
     if not is_regression(given):
-        return Labels(np.where(missing, IGNORED_LABEL, np.nan_to_num(values)).astype(np.int64), note=where)
+        y = np.where(missing, IGNORED_LABEL, np.nan_to_num(values)).astype(np.int64)
+        _check_numbering(y, missing, where, file)
+        return Labels(y, note=where)
     found.warnings.append(
         f"{file}: {where} has {np.unique(given).size:,} different numbers, like values to regress: they are kept as "
         f"node_data[{name!r}], and there are no labels. Put them into classes of equal size with "
-        "dataset.options.label_bins=5, or give words instead of numbers if they are classes."
+        "dataset.options.label_bins=5, or say dataset.options.number_classes=true if each of them is a class."
     )
     return Labels(values={name: values.astype(np.float32)}, note=f"{where} holds numbers to regress")
+
+
+def _check_numbering(y: np.ndarray, missing: np.ndarray, where: str, file: Path) -> None:
+    """Refuse codes of classes that are below 0 or far apart."""
+    fix = "Say number_classes=true to number them 0, 1, ... (dataset.options.number_classes, or --number-classes)."
+    below = np.flatnonzero((y < 0) & ~missing)
+    if below.size:
+        row = int(below[0])
+        raise DatasetError(f"{file}: {where}, row {row}: label {y[row]} is outside the classes 0, 1, ... {fix}")
+    try:
+        check_classes(torch.from_numpy(y))
+    except DataError as error:
+        raise DatasetError(f"{file}: {error} {fix}") from error
+
+
+def _numbered(values: np.ndarray, missing: np.ndarray, where: str) -> Labels:
+    """A class for each number, in ascending order."""
+    codes = np.unique(values[~missing])
+    y = np.where(missing, IGNORED_LABEL, np.searchsorted(codes, values)).astype(np.int64)
+    return Labels(y, tuple(f"{code:.15g}" for code in codes.tolist()), f"{where}, numbered in ascending order")
 
 
 def _in_bins(values: np.ndarray, missing: np.ndarray, bins: int, where: str) -> Labels:

@@ -38,6 +38,7 @@ class Choices:
     ignore: Sequence[str] = ()
     missing: Optional[Sequence[Any]] = None
     label_bins: Optional[int] = None
+    number_classes: bool = False
     num_features: Optional[int] = None
     array_order: Optional[str] = None
 
@@ -174,9 +175,11 @@ def read_features(
     if file is not None:
         if table is not None and columns:
             listed = ", ".join(repr(column) for column in columns)
+            label = f"If {columns[0]!r} is the label, say dataset.options.columns.label={columns[0]}. "
+            label = "" if "label" in nodes.roles else label
             raise DatasetError(
-                f"features are in {file} and in {table.file}, columns {listed}. Keep one of them, or leave columns out "
-                f"with dataset.options.ignore=[{','.join(columns)}]."
+                f"features are in {file} and in {table.file}, columns {listed}. {label}"
+                f"Keep one of them, or leave columns out with dataset.options.ignore=[{','.join(columns)}]."
             )
         if file.suffix == ".json":
             words = read_word_file(file, nodes.ids, None if table is None else table.num_rows)

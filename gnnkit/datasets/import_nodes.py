@@ -84,7 +84,10 @@ class ImportedNodes:
             found.left_out += [f"column {column!r} of {file.name!r}" for column in others]
             labels = read_label_column(table, roles["label"], self.choices, found)
         if labels.values:
-            raise DatasetError(f"{file} holds numbers to regress, expected classes. Put them into a few classes first.")
+            raise DatasetError(
+                f"{file} holds numbers to regress, expected classes. Put them into a few classes first, "
+                "or say number_classes=true (--number-classes) if each of them is a class."
+            )
         self.y, self.class_names = labels.y, labels.names
         note = labels.note if file.name in labels.note else f"{file.name}, {labels.note}"
         self.notes = Notes(labels=note, left_out=tuple(found.left_out), warnings=tuple(found.warnings))

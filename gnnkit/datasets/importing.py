@@ -55,6 +55,7 @@ def import_graph(
     force: bool = False,
     columns: Optional[Mapping[str, str]] = None,
     missing: Optional[Sequence[Any]] = None,
+    number_classes: bool = False,
     report: Optional[Report] = None,
 ) -> Graph:
     r"""Convert lists of edges, with features, labels and splits, to a folder that is opened memory-mapped.
@@ -80,6 +81,8 @@ def import_graph(
         force: Replace a graph that is there already.
         columns: Names of columns by what they hold: source, target, id, label.
         missing: Marks of a missing label, instead of ``gnnkit.data.words.MISSING_TEXT`` and ``MISSING_LABELS``.
+        number_classes: Whether labels that are numbers are codes of classes, however many or far apart, to be numbered
+            in ascending order.
         report: Told about progress.
 
     Returns:
@@ -99,14 +102,14 @@ def import_graph(
     target = user_path(folder, "The folder to write")
     files = [user_path(file) for file in ([edges] if isinstance(edges, (str, os.PathLike)) else edges)]
     features, labels = (None if file is None else user_path(file) for file in (features, labels))
-    splits = {name: user_path(file) for name, file in (splits or {}).items()}
-    choices = Choices(columns=columns or {}, missing=missing)
-    _check_call(files, target, num_nodes, splits, memory, force, choices.columns)
+    split_files = {name: user_path(file) for name, file in (splits or {}).items()}
+    choices = Choices(columns=columns or {}, missing=missing, number_classes=number_classes)
+    _check_call(files, target, num_nodes, split_files, memory, force, choices.columns)
     told: Report = report or (lambda _what, _share: None)
     with new_folder(target) as temporary:
         nodes = ImportedNodes.open(features, labels, choices)
         count = _count_nodes(files, num_nodes, nodes, memory, told)
-        parts = nodes.checked(count, splits)
+        parts = nodes.checked(count, split_files)
         entries: Dict[str, Dict[str, Any]] = {"arrays": {}, "splits": {}}
         sorter = _Sorter(temporary, count, undirected, dedup, memory, choices.columns)
         entries["arrays"] = sorter.write(files, told)

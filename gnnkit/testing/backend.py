@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, ClassVar, Dict, Mapping, Optional
+from typing import ClassVar, Dict, Optional
 
 import torch
 
@@ -11,24 +11,18 @@ from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import CapabilityError
-from gnnkit.nn import CONV_KINDS, MessageOps
+from gnnkit.nn import CONV_KINDS
 from gnnkit.nn.spec import AGGREGATIONS
 from gnnkit.testing.backend_base import DTYPES, OPTIONAL_PARTS, BackendBase, unsuitable_devices
 from gnnkit.testing.compare import compare, expect_error
 from gnnkit.testing.conv_checks import ConvChecks
-from gnnkit.testing.graphs import HARD_BLOCKS, draw, full_record
+from gnnkit.testing.graphs import CROWDED_BLOCKS, HARD_BLOCKS, full_record
 from gnnkit.testing.model_checks import ModelChecks
 from gnnkit.testing.plugin import check_excludes
+from gnnkit.testing.primitives import check_primitives
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import MODELS, fit, model_for
 from gnnkit.testing.use_checks import UseChecks
-
-_REDUCTIONS: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
-    "sum": torch.sum,
-    "mean": torch.mean,
-    "max": torch.amax,
-    "min": torch.amin,
-}
 
 
 class _DeclarationChecks(BackendBase):
@@ -70,11 +64,15 @@ class _OtherChecks(BackendBase):
         """Message-passing primitives equal their definition.
 
         ``ops()`` gathers, scatters (sum, mean, maximum, minimum; 0 over no edges), aggregates and normalises by softmax
-        over in-edges as defined, edge by edge, on graphs that hurt.
+        over in-edges as defined, edge by edge, on graphs that hurt and with 5,000 edges, with weights of either sign,
+        in float32 and, where it is declared, in float64.
         """
         backend = self.make_backend()
-        for name, block in HARD_BLOCKS.items():
-            _check_primitives(backend.ops(), backend.lower(block.map(torch.clone)), name)
+        for name, block in {**HARD_BLOCKS, "5,000 edges": CROWDED_BLOCKS["5,000 edges"]}.items():
+            for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+                if str(dtype).split(".")[1] in backend.capabilities.dtypes:
+                    lowered = backend.lower(block.map(torch.clone))
+                    check_primitives(backend.ops(), lowered, block, f"on {name!r} in {dtype}", dtype, tolerance)
 
     @check(needs=["a graph object of its own"])
     def test_native_graphs(self) -> None:
@@ -165,29 +163,6 @@ class BackendSuite(_OtherChecks, ModelChecks, UseChecks, ConvChecks, _Declaratio
 
     # A backend with a single convolution passes so many.
     floor: ClassVar[int] = 25
-
-
-def _check_primitives(ops: MessageOps, lowered: Any, name: str) -> None:
-    block = HARD_BLOCKS[name]
-    for trailing in ((3,), (2, 3)):
-        h = draw(block.num_src, *trailing, seed=1) - 1.0  # Mostly negative: the maximum over nothing is still 0.
-        messages = h[block.indices]
-        compare(f"gather_src on {name!r}", ops.gather_src(lowered, h), messages, 0.0)
-        compare(f"gather_dst on {name!r}", ops.gather_dst(lowered, h[: block.num_dst]), h[block.dst], 0.0)
-        for reduce, function in _REDUCTIONS.items():
-            rows = [messages[block.dst == v] for v in range(block.num_dst)]
-            nothing = h.new_zeros(trailing)
-            expected = torch.stack([function(row, 0) if len(row) else nothing for row in rows])
-            compare(f"scatter {reduce} on {name!r}", ops.scatter(lowered, messages, reduce), expected, 1e-5)
-            compare(f"aggregate {reduce} on {name!r}", ops.aggregate(lowered, h, reduce), expected, 1e-5)
-    weight = draw(block.num_edges, seed=2)
-    weighted = h.new_zeros((block.num_dst, *trailing)).index_add(0, block.dst, messages * weight[:, None, None])
-    compare(f"weighted aggregate on {name!r}", ops.aggregate(lowered, h, "sum", weight), weighted, 1e-5)
-    scores = draw(block.num_edges, 2, seed=3) * 100.0
-    expected = torch.zeros_like(scores)
-    for v in range(block.num_dst):
-        expected[block.dst == v] = scores[block.dst == v].softmax(0)
-    compare(f"edge_softmax on {name!r}", ops.edge_softmax(lowered, scores), expected, 1e-5)
 
 
 def _compare_graphs(received: Graph, expected: Graph) -> None:

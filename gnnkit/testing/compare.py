@@ -24,7 +24,8 @@ def compare(what: str, received: Tensor, expected: Tensor, tolerance: float) -> 
     if largest > tolerance * max(1.0, float(expected.abs().max())):
         place = tuple(int(i) for i in (difference == largest).nonzero()[0])
         raise AssertionError(
-            f"{what} is {float(received[place]):.6g} at {list(place)}, expected {float(expected[place]):.6g}."
+            f"{what} is {float(received[place]):.6g}{f' at {list(place)}' if place else ''}, "
+            f"expected {float(expected[place]):.6g}."
         )
 
 

@@ -136,7 +136,10 @@ def communities(num_nodes: int = 240, num_classes: int = 3, seed: int = 0, *, st
 
 
 def full_record() -> Graph:
-    """Three small graphs in one record with every field filled: repeated edges, self-loops, an isolated node."""
+    """Three small graphs in one record with every field filled: repeated edges, self-loops, an isolated node.
+
+    Of the edge weights one is 0 and some are negative.
+    """
     src, dst = [0, 0, 1, 2, 2, 2, 4, 5, 6, 6], [1, 1, 0, 2, 0, 1, 5, 4, 7, 6]
     num_edges, num_nodes = len(src), 9
     return from_edge_index(
@@ -144,7 +147,7 @@ def full_record() -> Graph:
         num_nodes,
         x=draw(num_nodes, 3, seed=0),
         y=torch.arange(num_nodes) % 2,
-        edge_weight=draw(num_edges, seed=1).abs() + 0.1,
+        edge_weight=draw(num_edges, seed=1) * (torch.arange(num_edges) != 3),
         edge_attr=draw(num_edges, 2, seed=2),
         splits={"train": [0, 4, 6], "valid": [1, 5], "test": [2, 7]},
         node_data={"year": torch.arange(num_nodes)},

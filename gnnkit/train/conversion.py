@@ -105,6 +105,7 @@ def convert_weights(
         if spec is None:
             raise ConfigError("Weights of gnnkit come with their specification; pass spec=.")
         parts, notes = _from_gnnkit(spec, state, layers), []
+        _check_width(parts, x)
         expected = _gnn_outputs(_gnn(spec, state), graph)
         activation = spec.activation
     else:

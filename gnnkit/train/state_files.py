@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import CheckpointError, FileError
-from gnnkit.paths import PathLike, reading, user_path
+from gnnkit.paths import PathLike, is_file, is_folder, reading, user_path
 
 
 def read_state_dict(file: PathLike) -> Dict[str, Tensor]:
@@ -29,6 +29,8 @@ def read_state_dict(file: PathLike) -> Dict[str, Tensor]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     path = user_path(file, "The file of weights")
+    if not is_file(path) and not is_folder(path):
+        raise CheckpointError(f"Cannot read {path}: there is no such file.")
     try:
         with reading(path), path.open("rb"):
             pass

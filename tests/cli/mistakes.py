@@ -96,6 +96,8 @@ _SHORTER = ("Choose a shorter name",)
 _RUN = "run --dataset mine --epochs 1 --device cpu"
 _CONVERT = "convert-weights run/checkpoints/best.safetensors --from gnnkit --to pyg --dataset mine"
 
+_COMPARE = "compare --dataset mine --device cpu --backends reference,reference --epochs 1"
+
 MISTAKES = [
     # Paths: a file where a folder is meant, a folder where a file is meant, long names, links to nothing.
     Mistake("a run folder that is a file", f"{_RUN} --run-dir file", _NO_FOLDER),
@@ -125,7 +127,7 @@ MISTAKES = [
         for command, line in (
             ("plan", "plan --dataset mine"),
             ("bench", "bench --dataset mine --device cpu --batches 2"),
-            ("compare", "compare --dataset mine --device cpu --backends reference,reference --epochs 1"),
+            ("compare", _COMPARE),
         )
         for what, path, says in (
             ("below a file", "file/x.png", _NO_FOLDER),
@@ -223,6 +225,29 @@ MISTAKES = [
     Mistake("heads of a gcn", f"{_RUN} model.heads=3", ("heads", "gcn")),
     Mistake("a clip norm of 0", f"{_RUN} train.clip_norm=0", ("clip_norm is 0",)),
     Mistake("a learning rate that is no number", f"{_RUN} --lr nan", ("lr is nan", "finite")),
+    Mistake("memory that is no number", "data import mine/edges.csv --output g --memory nan", ("gigabytes",)),
+    Mistake("memory without end", "data import mine/edges.csv --output g --memory inf", ("gigabytes",)),
+    Mistake("a margin that is no number", f"{_COMPARE} --seeds 2 --margin nan", ("margin is nan", "positive")),
+    Mistake(
+        "weights for other data",
+        "convert-weights run/checkpoints/best.safetensors --from gnnkit --output w.safetensors --dataset digits",
+        ("features",),
+    ),
+    # What a run has learned, and data that have changed.
+    Mistake(
+        "a feature of another name",
+        "predict run --output p.csv",
+        ("age",),
+        {"mine/nodes.csv": NODES.replace("age", "height")},
+        waits_for="learned",
+    ),
+    Mistake(
+        "a class that the run does not know",
+        "predict run --output p.csv",
+        ("dog",),
+        {"mine/nodes.csv": NODES.replace("dog", "ant")},
+        waits_for="learned",
+    ),
     # Data in folders.
     Mistake(
         "unknown column names",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gnnkit.datasets import load_dataset, save_graph
-from gnnkit.errors import DatasetError, GnnkitError
+from gnnkit.errors import ConfigError, DatasetError, GnnkitError
 from tests.datasets.test_folder_columns import PAIR, write
 
 
@@ -132,3 +132,47 @@ def test_names_of_columns_need_a_table(role, stem, tmp_path):
     folder = write(tmp_path / "g", edges__npy=np.array([[0], [1]]))
     with pytest.raises(DatasetError, match=rf"columns\.{role} is 'x', but .* no table of {stem}"):
         load_dataset(str(folder), columns={role: "x"})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy"])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([10001, 90210, 10001], "asks for 90,211 outputs"), ([3, -2, 3], "row 1: label -2 is outside the classes 0, 1")],
+)
+def test_codes_of_classes_are_refused_until_they_are_numbered(labels, message, suffix, tmp_path):
+    folder = write(tmp_path / "g", edges__csv=PAIR)
+    if suffix == ".csv":
+        write(folder, nodes__csv="label\n" + "".join(f"{label}\n" for label in labels))
+    else:
+        write(folder, labels__npy=np.array(labels))
+    with pytest.raises(DatasetError, match=rf"{message}.*number_classes=true"):
+        load_dataset(str(folder))
+    graph = load_dataset(str(folder), number_classes=True)
+    codes = sorted(set(labels))
+    assert graph.class_names == tuple(map(str, codes))
+    assert graph.y.tolist() == [codes.index(label) for label in labels]
+
+
+def test_many_classes_can_be_numbered_instead_of_regressed(tmp_path):
+    values = np.arange(300)[::-1] * 1000
+    folder = write(tmp_path / "g", edges__csv=PAIR, labels__npy=values)
+    assert load_dataset(str(folder)).y is None
+    assert load_dataset(str(folder), number_classes=True).y.tolist() == list(range(300))[::-1]
+    with pytest.raises(ConfigError, match="contradict each other"):
+        load_dataset(str(folder), number_classes=True, label_bins=5)
+
+
+def test_a_mark_that_the_user_gives_takes_the_place_of_all_others(tmp_path):
+    folder = write(tmp_path / "g", edges__csv=PAIR, nodes__csv="label\nNA\n?\nEU\n")
+    graph = load_dataset(str(folder), missing=["?"])
+    assert (graph.class_names, graph.y.tolist()) == (("EU", "NA"), [1, -100, 0])
+    write(folder, nodes__csv="label\n-1\n1\n9\n")
+    graph = load_dataset(str(folder), missing=[9], number_classes=True)
+    assert (graph.class_names, graph.y.tolist()) == (("-1", "1"), [0, 1, -100])
+
+
+def test_a_column_beside_a_file_of_features_may_be_the_label(tmp_path):
+    folder = write(tmp_path / "g", edges__csv=PAIR, nodes__csv="id,target\n0,1\n1,0\n", features__json=[["a"], ["b"]])
+    with pytest.raises(DatasetError, match=r"If 'target' is the label, say dataset\.options\.columns\.label=target"):
+        load_dataset(str(folder))
+    assert load_dataset(str(folder), columns={"label": "target"}).y.tolist() == [1, 0]

@@ -96,9 +96,12 @@ def test_labels_that_are_no_classes_are_refused(labels, message, suffix, tmp_pat
         np.save(tmp_path / "y.npy", np.array(labels))
     else:
         (tmp_path / "y.csv").write_text("label\n" + "".join(f"{label}\n" for label in labels))
-    with pytest.raises(DatasetError, match=message):
-        import_graph(write_edges(tmp_path, ".csv", "src,dst"), tmp_path / "g", labels=tmp_path / f"y{suffix}")
+    edges = write_edges(tmp_path, ".csv", "src,dst")
+    with pytest.raises(DatasetError, match=rf"{message}.*number_classes"):
+        import_graph(edges, tmp_path / "g", labels=tmp_path / f"y{suffix}")
     assert not (tmp_path / "g").exists()
+    graph = import_graph(edges, tmp_path / "g", labels=tmp_path / f"y{suffix}", number_classes=True)
+    assert (graph.y.tolist(), graph.class_names) == ([0, 1, 2], tuple(map(str, labels)))
 
 
 @pytest.mark.parametrize(

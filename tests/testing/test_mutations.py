@@ -1,4 +1,4 @@
-"""The kit catches faults: every planted one makes a backend not conformant, by a check that points at it."""
+"""The kit catches faults: every planted one makes a plugin not conformant, by a check that points at it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from typing import Iterable
 
 import pytest
 
+from gnnkit.backends import backends
 from gnnkit.backends.reference import ReferenceBackend
-from gnnkit.devices import Device, load_device
-from gnnkit.testing import BackendSuite, Report
-from tests.testing.mutants import MUTANTS, narrowed
+from gnnkit.devices import Device, DeviceCapabilities, load_device
+from gnnkit.devices.cpu import CpuDevice
+from gnnkit.testing import BackendSuite, DeviceSuite, Report
+from tests.testing.mutants import DEVICE_MUTANTS, MUTANTS, Mutant, narrowed
+from tests.testing.mutants.device import RunsReferenceOnly
 
 # Trainings take most of the time; a backend without a fault makes all of them in the tests of its own suite.
-SLOW = {"losses", "repeated", "saved", "resumed", "learns", "missing_library"}
+SLOW = {"losses", "repeated", "saved", "resumed", "learns", "missing_library", "many_passes"}
 QUICK = [item.name for item in BackendSuite.checks() if item.name not in SLOW]
 
 
@@ -29,18 +32,53 @@ def examine(backend_class, checks: Iterable[str]) -> Report:
     return Planted().run(only=list(checks))
 
 
-def test_there_are_enough() -> None:
-    assert len(MUTANTS) >= 15
+def examine_device(device_class, checks: Iterable[str]) -> Report:
+    class Planted(DeviceSuite):
+        name = "cpu"
+
+        def make_device(self):
+            return device_class()
+
+    return Planted().run(only=list(checks))
+
+
+def points_at_it(report: Report, mutant: Mutant) -> None:
+    assert not report.is_conformant
+    assert {result.check for result in report.failed} == mutant.points_at_it, report.problems
+    assert any(mutant.words in problem for problem in report.problems), report.problems
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_fault_is_caught_and_pointed_at(name: str) -> None:
-    report = examine(MUTANTS[name].backend, MUTANTS[name].points_at_it)
-    assert not report.is_conformant
-    assert {result.check for result in report.failed} == MUTANTS[name].points_at_it, report.problems
+    points_at_it(examine(MUTANTS[name].plugin, MUTANTS[name].points_at_it), MUTANTS[name])
+
+
+@pytest.mark.parametrize("name", DEVICE_MUTANTS)
+def test_fault_of_a_device_is_caught_and_pointed_at(name: str) -> None:
+    points_at_it(examine_device(DEVICE_MUTANTS[name].plugin, DEVICE_MUTANTS[name].points_at_it), DEVICE_MUTANTS[name])
 
 
 @pytest.mark.parametrize("conv", ["gcn", "sage", "gat", "gatv2", "gin"])
 def test_without_a_fault_the_copy_is_conformant(conv: str) -> None:
     report = examine(narrowed(ReferenceBackend, conv), QUICK)
+    assert report.is_conformant, report.problems
+
+
+@pytest.mark.skipif("pyg" not in backends.names(), reason="needs a second backend")
+def test_a_device_on_which_a_backend_does_not_run_says_so() -> None:
+    (problem,) = examine_device(RunsReferenceOnly, ["backends"]).problems
+    assert "does not run here, with NotImplementedError: layers of plain torch only" in problem
+
+    class Says(RunsReferenceOnly):
+        capabilities = DeviceCapabilities("cpu", backends=frozenset({"reference"}))
+
+    assert examine_device(Says, ["backends"]).is_conformant
+
+
+def test_a_device_with_fixed_shapes_is_padded_for_and_conformant() -> None:
+    class Device(CpuDevice):
+        capabilities = DeviceCapabilities("cpu", static_shapes=True)
+
+    slow = ("missing_library", "learns", "bfloat16")
+    report = examine_device(Device, [item.name for item in DeviceSuite.checks() if item.name not in slow])
     assert report.is_conformant, report.problems

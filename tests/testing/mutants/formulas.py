@@ -1,14 +1,12 @@
-"""Faults planted in copies of the reference backend, each with the checks that must point at it."""
+"""Faults in what a backend computes, by the formula that is broken."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, Tuple, Type
+from typing import Callable, Dict, Tuple, Type
 
 import torch
 from torch import nn
 
-from gnnkit.backends import BackendCapabilities
 from gnnkit.backends.reference import (
     GATConv,
     GATv2Conv,
@@ -20,35 +18,7 @@ from gnnkit.backends.reference import (
 )
 from gnnkit.data import Block
 from gnnkit.nn import NativeParameter
-
-Lowered = Any
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A backend with one fault, of one kind of convolution only so that its checks are quick."""
-
-    backend: Type[ReferenceBackend]
-    points_at_it: FrozenSet[str]
-
-
-def with_ops(ops: Type[ReferenceOps]) -> Type[ReferenceBackend]:
-    return type("OpsMutant", (ReferenceBackend,), {"ops": lambda self: ops()})
-
-
-def with_conv(conv: Type[nn.Module]) -> Type[ReferenceBackend]:
-    return type("ConvMutant", (ReferenceBackend,), {"conv": lambda self, spec: conv(spec, self.ops())})
-
-
-def with_lowering(lower: Callable[[Block], Block]) -> Type[ReferenceBackend]:
-    return type("LoweringMutant", (ReferenceBackend,), {"lower": lambda self, block: lower(block)})
-
-
-def with_map(change: Callable[[Dict[str, NativeParameter]], Any]) -> Type[ReferenceBackend]:
-    def parameter_map(self, spec):
-        return change(dict(ReferenceBackend.parameter_map(self, spec)))
-
-    return type("MapMutant", (ReferenceBackend,), {"parameter_map": parameter_map})
+from tests.testing.mutants.planting import with_conv, with_lowering, with_map, with_ops
 
 
 class TakesDestinations(ReferenceOps):
@@ -325,7 +295,7 @@ class LosesWeights(ReferenceBackend):
         return replace(obj, edge_weight=None)
 
 
-_FAULTS: Tuple[Tuple[str, str, Type[ReferenceBackend], Tuple[str, ...]], ...] = (
+FAULTS: Tuple[Tuple[str, str, Type[ReferenceBackend], Tuple[str, ...]], ...] = (
     ("wrong direction", "gcn", with_ops(TakesDestinations), ("direction", "outputs")),
     ("off by one in the offsets", "gcn", with_lowering(off_by_one), ("outputs", "gradients")),
     ("missing bias", "gcn", with_conv(NoBias), ("outputs",)),
@@ -367,14 +337,4 @@ _FAULTS: Tuple[Tuple[str, str, Type[ReferenceBackend], Tuple[str, ...]], ...] = 
     ("primitives without softmax", "gcn", primitives_only(SoftmaxOverSources), ("primitives",)),
     ("conversion loses weights", "gcn", LosesWeights, ("native_graphs",)),
 )
-
-
-def narrowed(backend: Type[ReferenceBackend], conv: str) -> Type[ReferenceBackend]:
-    declared = {"name": "mutant", "capabilities": BackendCapabilities(convs=frozenset({conv}))}
-    return type("Mutant", (backend,), declared)
-
-
-MUTANTS: Dict[str, Mutant] = {
-    name: Mutant(narrowed(backend, conv), frozenset(points)) for name, conv, backend, points in _FAULTS
-}
-"""All faults by name."""
+"""Name, convolution, backend, checks that point at it."""
