@@ -108,6 +108,18 @@ def test_predictions_say_the_classes_of_the_run(change, pets: Path, backend_name
     succeeded("embed", "run", "--output", "after.npy", cwd=pets)
 
 
+def test_columns_of_a_table_in_another_order_change_nothing(pets: Path, backend_name: str) -> None:
+    file = pets / "pets" / "nodes.csv"
+    nodes = read(file)
+    nodes[nodes.columns[::-1]].to_csv(file, index=False)
+    told = succeeded("predict", "run", "--output", "after.csv", "--backend", backend_name, cwd=pets)
+    assert (told["differences"], told["notes"]) == ([], [])
+    before, after = read(pets / "before.csv"), read(pets / "after.csv")
+    pd.testing.assert_frame_equal(after, before, atol=1e-5)
+    if backend_name == "reference":
+        assert (pets / "after.csv").read_bytes() == (pets / "before.csv").read_bytes()
+
+
 def test_predictions_with_columns_in_another_order_are_the_same(workplace: Path) -> None:
     permuted(workplace)
     told = succeeded("predict", "run", "--output", "after.csv", cwd=workplace)
