@@ -93,7 +93,10 @@ def build_model(
             raise DataError("x", "the graph has no node features, a model needs them.", fix=fix)
         if out_channels is None:
             if graph.y is None:
-                raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")
+                fix = "Pass y when building it, or name the column: dataset.options.columns.label=NAME."
+                raise DataError("y", "the graph has no labels, training needs them.", fix=fix)
+            if graph.num_classes == 0:
+                raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
             out_channels = graph.num_classes
         model = model_spec(model, graph.num_features, out_channels, **settings)
     return GNN(model, as_backend(backend), whole_number("seed", seed))

@@ -22,9 +22,9 @@ from gnnkit.datasets.folder_nodes import (
     NodeTable,
     open_nodes,
     read_features,
-    read_splits,
     rows_of,
 )
+from gnnkit.datasets.folder_splits import read_splits
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError, UnknownNameError
 from gnnkit.options import make_options
@@ -110,13 +110,13 @@ class Folder(Dataset):
     version = 2
 
     path: str = ""
-    undirected: bool = False
+    undirected: Optional[bool] = None
     columns: Mapping[str, str] = field(default_factory=dict)
     file_names: Mapping[str, str] = field(default_factory=dict)
     ignore: List[str] = field(default_factory=list)
     missing: Optional[List[Any]] = None
     label_bins: Optional[int] = None
-    number_classes: bool = False
+    number_classes: Optional[bool] = None
     num_features: Optional[int] = None
     array_order: Optional[str] = None
     metric: Optional[str] = None
@@ -164,7 +164,8 @@ class Folder(Dataset):
     @property
     def choices(self) -> Choices:
         """What is said about the nodes."""
-        return Choices(**{item.name: getattr(self, item.name) for item in fields(Choices)})
+        values = {item.name: getattr(self, item.name) for item in fields(Choices)}
+        return Choices(**{**values, "number_classes": bool(self.number_classes)})
 
     def _with_settings(self, file: Path) -> Folder:
         """These options, and for those not given the ones in a file."""

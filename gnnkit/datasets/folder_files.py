@@ -148,14 +148,22 @@ def _fitting(role: str, names: Sequence[str]) -> List[str]:
     suffixes = _KNOWN[role]
     for mark in ("", "_"):
         for stem in stems:
-            fits = [name for name in names for suffix in suffixes if _is_called(name, mark, stem + suffix)]
+            known = [mark + stem + suffix for suffix in suffixes]
+            fits = [name for name in names for word in known if _is_called(name, mark, word, role)]
             if fits:
                 return fits
     return []
 
 
-def _is_called(name: str, mark: str, known: str) -> bool:
-    return name.endswith(mark + known) if mark else name == known
+def _is_called(name: str, mark: str, known: str, role: str) -> bool:
+    if not mark:
+        return name == known
+    return name.endswith(known) and (role == "edges" or not _is_about_others(name[: -len(known)]))
+
+
+def _is_about_others(prefix: str) -> bool:
+    """Whether what comes before a word such as "features" says that it is not about nodes."""
+    return prefix.casefold().endswith(("edge", "edges", "link", "links", "graph", "graphs"))
 
 
 def _check_file(file: Path) -> None:
@@ -168,6 +176,12 @@ def _check_other(file: Path) -> None:
     stem, suffix = file.stem.casefold(), file.suffix.casefold()
     if suffix not in _DATA_SUFFIXES or file.is_dir():
         return
+    first, _, last = stem.rpartition("_")
+    if _is_about_others(first) and last in (*_KNOWN, *_OTHER_NAMES["nodes"]):
+        raise DatasetError(
+            f"{file} is about {first}, which is read from columns of the table of edges alone. Put it there, or pass "
+            f"it over with dataset.options.ignore=[{file.name}]."
+        )
     roles = {name: role for role, names in _OTHER_NAMES.items() for name in names}
     roles.update({**_MASKS, **{role: role for role in _KNOWN}})
     close = difflib.get_close_matches(stem, roles, n=1, cutoff=_ALIKE)

@@ -6,6 +6,7 @@ alphabetical order. Numbers to regress never become a class each.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Mapping, Optional, Tuple
@@ -104,10 +105,12 @@ def read_label_column(table: Table, column: str, choices: Choices, found: Found)
 
 
 def _number(cell: str) -> float:
+    """A label as a number; NaN for a word, such as "1_0" or "inf", which Python takes for numbers."""
     try:
-        return float(cell)
+        number = float(cell) if "_" not in cell else float("nan")
     except ValueError:
-        return float("nan")
+        number = float("nan")
+    return number if math.isfinite(number) else float("nan")
 
 
 def _from_numbers(
@@ -167,6 +170,6 @@ def _in_bins(values: np.ndarray, missing: np.ndarray, bins: int, where: str) -> 
     y = np.where(missing, IGNORED_LABEL, np.searchsorted(bounds, values, side="right")).astype(np.int64)
     if np.unique(y[~missing]).size < bins:
         raise DatasetError(f"label_bins is {bins}, but {where} has too few different numbers. Give fewer.")
-    ends = ["-inf", *(f"{bound:g}" for bound in bounds), "inf"]
+    ends = ["-inf", *(repr(float(bound)) for bound in bounds), "inf"]
     names = tuple(f"{low} to {high}" for low, high in zip(ends, ends[1:]))
     return Labels(y, names, f"{where} in {bins} bins of about equal size")

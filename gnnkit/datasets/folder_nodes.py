@@ -1,4 +1,4 @@
-"""The nodes of a user's folder: ids, features and splits, from a table and from arrays beside it.
+"""The nodes of a user's folder: ids and features, from a table and from arrays beside it.
 
 Rules: with ids, nodes are numbered by the rows of their table, and whatever names a node by id is joined by it. Arrays
 have no ids and go by row; where ids are whole numbers in another order than the rows, the user has to say which of both
@@ -14,12 +14,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from gnnkit.data import SPLITS
-from gnnkit.data.splits import mask_rows, split_of
-from gnnkit.data.words import MISSING_LABELS, MISSING_TEXT, find_columns, is_missing_text
-from gnnkit.datasets.folder_files import ARRAY_WORDS, TABLES
-from gnnkit.datasets.lists import as_columns, read_word_file, read_words
-from gnnkit.datasets.tables import Table, array_names, read_array, read_table
+from gnnkit.data.splits import split_of
+from gnnkit.data.words import COLUMN_WORDS, MISSING_LABELS, MISSING_TEXT, find_columns, is_missing_text
+from gnnkit.datasets.folder_files import ARRAY_WORDS
+from gnnkit.datasets.lists import as_columns, as_vectors, read_list_file, read_words
+from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
 
 NODE_ROLES = ("id", "label", "split")
@@ -70,12 +69,15 @@ class NodeTable:
         roles: Column by what it holds.
         ids: Row of each node by its id; None if nodes are numbered by row.
         order: Which row an array's entry belongs to: entry i to row ``order[i]``. None: to row i.
+        is_coded: Whether ids are whole numbers other than those of the rows, so that numbers of nodes in an array may
+            mean either.
     """
 
     table: Optional[Table] = None
     roles: Mapping[str, str] = field(default_factory=dict)
     ids: Optional[Dict[str, int]] = None
     order: Optional[np.ndarray] = None
+    is_coded: bool = False
 
     def by_row(self, array: np.ndarray, file: Path) -> np.ndarray:
         """An array of one entry for each node, in the order of the rows."""
@@ -89,6 +91,11 @@ class NodeTable:
 
     def rows_of(self, ids: np.ndarray, file: Path) -> np.ndarray:
         """Rows of nodes that an array names."""
+        if self.is_coded:
+            raise DatasetError(
+                f"{file} names nodes by numbers, but their ids are other numbers than those of their rows. If they are "
+                "numbers of rows, from 0, say dataset.options.array_order=rows; else write a table with the ids."
+            )
         if self.order is None:
             return ids
         bad = (ids < 0) | (ids >= len(self.order))
@@ -112,7 +119,13 @@ def open_nodes(files: Mapping[str, Path], choices: Choices) -> NodeTable:
         given.pop("split", None)  # It names a column of that file.
     roles = column_roles(table, NODE_ROLES, given)
     ids = _ids(table, roles.get("id"), choices)
-    return NodeTable(table, roles, ids, _array_order(files, ids, choices))
+    return NodeTable(table, roles, ids, _array_order(files, ids, choices), _is_coded(ids, choices))
+
+
+def _is_coded(ids: Optional[Dict[str, int]], choices: Choices) -> bool:
+    if ids is None or choices.array_order is not None or not all(name.isdecimal() for name in ids):
+        return False
+    return sorted(map(int, ids)) != list(range(len(ids)))
 
 
 def column_roles(table: Table, roles: Sequence[str], given: Mapping[str, str]) -> Dict[str, str]:
@@ -145,7 +158,7 @@ def _ids(table: Table, column: Optional[str], choices: Choices) -> Optional[Dict
 def _array_order(files: Mapping[str, Path], ids: Optional[Dict[str, int]], choices: Choices) -> Optional[np.ndarray]:
     if choices.array_order not in (None, "rows", "ids"):
         raise DatasetError(f"array_order is {choices.array_order!r}, expected 'rows' or 'ids'.")
-    arrays = [file.name for file in files.values() if file.suffix in (".npy", ".npz")]
+    arrays = [file.name for file in files.values() if file.suffix in (".npy", ".npz") or _is_list(file)]
     if ids is None or not arrays or not all(name.isdecimal() for name in ids):
         if choices.array_order == "ids":
             raise DatasetError("array_order is 'ids', but the nodes have no ids that are whole numbers.")
@@ -166,6 +179,14 @@ def _array_order(files: Mapping[str, Path], ids: Optional[Dict[str, int]], choic
     return order
 
 
+def _is_list(file: Path) -> bool:
+    """Whether a JSON file holds a list, in the order of nodes, and no mapping from ids."""
+    if file.suffix != ".json" or file.name == "meta.json":
+        return False
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return stream.read(64).lstrip("\ufeff \t\r\n").startswith("[")
+
+
 def read_features(
     files: Mapping[str, Path], nodes: NodeTable, choices: Choices, found: Found
 ) -> Tuple[Optional[np.ndarray], Tuple[str, ...], str]:
@@ -174,15 +195,20 @@ def read_features(
     columns = [] if table is None else _feature_columns(table, nodes.roles, choices, found)
     if file is not None:
         if table is not None and columns:
-            listed = ", ".join(repr(column) for column in columns)
+            names_of = ", ".join(repr(column) for column in columns)
             label = f"If {columns[0]!r} is the label, say dataset.options.columns.label={columns[0]}. "
             label = "" if "label" in nodes.roles else label
             raise DatasetError(
-                f"features are in {file} and in {table.file}, columns {listed}. {label}"
+                f"features are in {file} and in {table.file}, columns {names_of}. {label}"
                 f"Keep one of them, or leave columns out with dataset.options.ignore=[{','.join(columns)}]."
             )
         if file.suffix == ".json":
-            words = read_word_file(file, nodes.ids, None if table is None else table.num_rows)
+            lists = read_list_file(file, nodes.ids, None if table is None else table.num_rows, nodes.order)
+            vectors = as_vectors(lists, str(file))
+            if vectors is not None:
+                _check_words(False, choices)
+                return vectors, (), f"{file.name}: lists of {vectors.shape[1]} values"
+            words = read_words(lists)
             x, names = as_columns(words, choices.num_features, file)
             return x, names, _word_note(file.name, len(words.names), choices)
         _check_words(False, choices)
@@ -193,7 +219,13 @@ def read_features(
     parts, all_names, has_words = [], [], False
     for column in columns:
         if column == choices.columns.get("words") or table.kind(column) == "lists":
-            part, names = as_columns(read_words(table.lists(column)), choices.num_features, table.file)
+            lists = table.lists(column)
+            vectors = None if column == choices.columns.get("words") else as_vectors(lists, f"column {column!r}")
+            if vectors is not None:
+                parts.append(vectors)
+                all_names += [f"{column}:{place}" for place in range(vectors.shape[1])]
+                continue
+            part, names = as_columns(read_words(lists), choices.num_features, table.file)
             parts.append(part)
             has_words = True
             all_names += [f"{column}:{name}" for name in names]
@@ -201,7 +233,7 @@ def read_features(
             parts.append(table.numbers(column).astype(np.float32)[:, None])
             all_names.append(column)
     _check_words(has_words, choices)
-    note = f"columns {_listed(columns)}"
+    note = f"columns {listed(columns)}"
     return np.concatenate(parts, axis=1), tuple(all_names) if choices.num_features is None else (), note
 
 
@@ -217,7 +249,7 @@ def _feature_columns(table: Table, roles: Mapping[str, str], choices: Choices, f
     """Names of the columns of a table of nodes that are features: numbers and lists that mean nothing else."""
     chosen = []
     for column in table.columns:
-        if column in roles.values():
+        if column in roles.values() or column in mask_columns(table).values():
             continue
         if column in choices.ignore:
             found.left_out.append(f"column {column!r}")
@@ -240,6 +272,10 @@ def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Ch
                 f"{table.file}: column {column!r} has the numbers of all nodes, each once, and is a feature. If edges "
                 f"name nodes by it, say dataset.options.columns.id={column}."
             )
+    twin = next((role for role in ("label", "id") if column.strip().casefold() in COLUMN_WORDS[role]), "")
+    is_coordinate = column.casefold() == "y" and any(name.casefold() == "x" for name in table.columns)
+    if twin in roles and reason is None and not is_coordinate:
+        reason = f"looks like a second {twin}, beside {roles[twin]!r}"
     if reason is None:
         return True
     found.left_out.append(f"column {column!r}")
@@ -250,6 +286,15 @@ def _is_feature(table: Table, column: str, roles: Mapping[str, str], choices: Ch
         f"{table.file}: column {column!r} {reason}, so it is no feature.{hint if kind == 'text' else ''}"
     )
     return False
+
+
+def mask_columns(table: Table) -> Dict[str, str]:
+    """Columns that are masks, such as "train_mask", by their split."""
+    return {
+        split_of(name.casefold()): name
+        for name in table.columns
+        if name.casefold().endswith("_mask") and split_of(name.casefold())
+    }
 
 
 def check_no_id(table: Table, column: str, fix: str) -> None:
@@ -286,73 +331,10 @@ def _word_note(name: str, count: int, choices: Choices) -> str:
     return f"{name}: lists of {count:,} words, {kind}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names for a message or a note: the first ten, and how many more there are."""
     shown = ", ".join(names[:_MOST_LISTED])
     return shown if len(names) <= _MOST_LISTED else f"{shown} and {len(names) - _MOST_LISTED} more"
-
-
-def read_splits(
-    files: Mapping[str, Path], nodes: NodeTable, num_nodes: Optional[int], choices: Choices
-) -> Tuple[Dict[str, np.ndarray], Dict[str, np.ndarray], str]:
-    """Splits as node ids or masks; masks of several splits by name; and a note."""
-    arrays = {name: files[name] for name in SPLITS if name in files}
-    column = nodes.roles.get("split")
-    if sum([column is not None, "split" in files, bool(arrays)]) > 1:
-        raise DatasetError(f"{files['edges'].parent} gives splits in more than one way. Keep one of them.")
-    if "split" in files and files["split"].suffix in TABLES:
-        listed = read_table(files["split"])
-        roles = column_roles(
-            listed,
-            ("id", "split"),
-            {role: name for role, name in choices.columns.items() if role == "split" or name in listed.columns},
-        )
-        listed.require(*(role for role in ("id", "split") if role not in roles))
-        rows = rows_of(listed, roles["id"], nodes.ids, num_nodes)
-        return _group(listed, roles["split"], rows, choices), {}, files["split"].name
-    if "split" in files:
-        held = set(array_names(files["split"]))
-        arrays = {name: files["split"] for name in SPLITS if held & set(ARRAY_WORDS[name])}
-        if not arrays:
-            raise DatasetError(f"{files['split']} has no array train_mask, val_mask or test_mask.")
-    if nodes.table is not None and column is not None:
-        group = _group(nodes.table, column, np.arange(nodes.table.num_rows), choices)
-        return group, {}, f"column {column!r}" if group else ""
-    masks = {name: (file, read_array(file, ARRAY_WORDS[name])) for name, file in arrays.items()}
-    return _arrays(masks, nodes, num_nodes)
-
-
-def _arrays(
-    arrays: Mapping[str, Tuple[Path, np.ndarray]], nodes: NodeTable, num_nodes: Optional[int]
-) -> Tuple[Dict[str, np.ndarray], Dict[str, np.ndarray], str]:
-    splits: Dict[str, np.ndarray] = {}
-    several: Dict[str, np.ndarray] = {}
-    for name, (file, array) in arrays.items():
-        if array.ndim == 2 and num_nodes is not None:
-            try:
-                masks = mask_rows(array, num_nodes, name).numpy()
-            except DataError as error:
-                raise DatasetError(f"{file}: {error}") from error
-            several[f"{name}_mask"] = nodes.by_row(masks, file)
-        elif array.dtype == np.bool_:
-            splits[name] = nodes.by_row(array, file)
-        else:
-            splits[name] = nodes.rows_of(array, file) if array.ndim == 1 and array.dtype.kind in "iu" else array
-    files = sorted({file.name for file, _ in arrays.values()})
-    return splits, several, _listed(files)
-
-
-def _group(table: Table, column: str, nodes: np.ndarray, choices: Choices) -> Dict[str, np.ndarray]:
-    """Nodes by what a column says."""
-    words = [mark for mark in choices.marks if isinstance(mark, str)]
-    cells = table.text(column)
-    splits = []
-    for row, cell in enumerate(cells):
-        split = "" if is_missing_text(cell, words) else split_of(cell)
-        if not split and not is_missing_text(cell, words):
-            raise DatasetError(f"{table.place(column, row)}: {cell!r}, expected {', '.join(SPLITS)} or nothing.")
-        splits.append(split)
-    joined = np.array(splits, dtype=object)
-    return {name: nodes[joined == name] for name in SPLITS if (joined == name).any()}
 
 
 def rows_of(table: Table, column: str, ids: Optional[Dict[str, int]], num_nodes: Optional[int]) -> np.ndarray:

@@ -56,13 +56,54 @@ def read_words(lists: Sequence[Sequence[Any]]) -> Words:
     return Words(matrix, tuple(names))
 
 
-def read_word_file(file: Path, ids: Optional[Dict[str, int]], num_nodes: Optional[int]) -> Words:
+def as_vectors(lists: Sequence[Sequence[Any]], where: str) -> Optional[np.ndarray]:
+    """Lists that are rows of numbers as a matrix [N, F], float32; None for lists of words.
+
+    Args:
+        lists: A list for each node.
+        where: What messages call them.
+
+    Raises:
+        DatasetError: Numbers that may be values or the numbers of words, or values of different count.
+
+    Example:
+        >>> as_vectors([[0.5, 1], [1, 0]], "tags").tolist(), as_vectors([[3], [1, 2]], "tags")
+        ([[0.5, 1.0], [1.0, 0.0]], None)
+    """
+    cells = [cell for cells in lists for cell in cells]
+    odd = next((cell for cell in cells if not isinstance(cell, (str, int, float, np.integer, np.floating))), None)
+    if odd is not None or any(isinstance(cell, bool) for cell in cells) or None in cells:
+        raise DatasetError(f"{where} has {odd!r} in a list, expected words or numbers.")
+    if not cells or any(isinstance(cell, str) for cell in cells):
+        return None
+    is_whole = all(float(cell).is_integer() for cell in cells)
+    lengths = {len(cells) for cells in lists}
+    if len(lengths) > 1:
+        if is_whole:
+            return None
+        raise DatasetError(f"{where} has lists of {min(lengths)} to {max(lengths)} numbers, expected as many in each.")
+    is_binary = all(cell in (0, 1) for cell in cells) and lengths != {1}
+    if is_whole and not is_binary and all(isinstance(cell, (int, np.integer)) for cell in cells) and len(lists) > 1:
+        raise DatasetError(
+            f"{where} has lists of {min(lengths)} whole numbers each, which may be values or numbers of words. Write "
+            'values as 3.0 and words as text, such as "3".'
+        )
+    return np.array([list(cells) for cells in lists], dtype=np.float32)
+
+
+def read_list_file(
+    file: Path, ids: Optional[Dict[str, int]], num_nodes: Optional[int], order: Optional[np.ndarray]
+) -> List[List[Any]]:
     """Read a JSON file of lists: a mapping from node ids to lists, or a list of lists in the order of the nodes.
 
     Args:
         file: The file.
         ids: Row of each node by its id; None if nodes are numbered by row.
         num_nodes: Number of nodes; None takes as many as the file has.
+        order: Which row an entry of a list of lists belongs to. None: entry i to row i.
+
+    Returns:
+        A list for each node, in the order of the rows.
 
     Raises:
         DatasetError: It is no such file, names a node that there is not, or leaves one out.
@@ -77,7 +118,7 @@ def read_word_file(file: Path, ids: Optional[Dict[str, int]], num_nodes: Optiona
     if isinstance(content, list):
         if num_nodes not in (None, len(content)):
             raise DatasetError(f"{file} has {len(content)} lists, expected {num_nodes}, one for each node.")
-        return read_words(content)
+        return content if order is None else [content[entry] for entry in np.argsort(order)]
     count = len(content) if num_nodes is None else num_nodes
     lists: List[Optional[List[Any]]] = [None] * count
     for name, cells in content.items():
@@ -89,7 +130,7 @@ def read_word_file(file: Path, ids: Optional[Dict[str, int]], num_nodes: Optiona
         row = lists.index(None)
         name = row if ids is None else next(name for name, place in ids.items() if place == row)
         raise DatasetError(f"{file} has no list for node {str(name)!r}. Give an empty one: [].")
-    return read_words([cells or [] for cells in lists])
+    return [cells or [] for cells in lists]
 
 
 def _row(name: str, ids: Optional[Dict[str, int]], count: int) -> Optional[int]:

@@ -153,6 +153,8 @@ def _dataset(name: PathLike, seed: int, options: Any) -> Dataset:
         folder = user_path(name, "The data set")
         if not is_folder(folder):
             raise DatasetError(f"There is no folder {folder}. Give the path of a folder with edges.csv.")
+        if "path" in options:
+            raise ConfigError(f"The data set is {str(name)!r} and path is {options['path']!r}. Give one of them.")
         return create(datasets.load("folder"), folder.resolve().name, seed, {"path": str(folder), **options})
     return create(dataset_class(name), name, seed, options)
 

@@ -82,7 +82,7 @@ class Table:
             return "nothing"
         if all(cell.startswith("[") and cell.endswith("]") for cell in given):
             return "lists"
-        numbers = sum(not math.isnan(_as_number(cell)) for cell in given)
+        numbers = sum(not math.isnan(as_number(cell)) for cell in given)
         return "numbers" if 2 * numbers >= len(given) else "text"
 
     def numbers(self, column: str) -> np.ndarray:
@@ -129,9 +129,11 @@ class Table:
     def _parse(self, column: str) -> np.ndarray:
         cells = self.text(column)
         try:
-            return np.array(cells, dtype=np.float64)
+            if not any("_" in cell for cell in cells):  # Python reads 1_5 as 15.
+                return np.array(cells, dtype=np.float64)
         except ValueError:
-            return np.array([_as_number(cell) for cell in cells], dtype=np.float64)
+            pass
+        return np.array([as_number(cell) for cell in cells], dtype=np.float64)
 
 
 def read_table(file: Path) -> Table:
@@ -244,6 +246,9 @@ def _read_parquet(file: Path) -> Table:
     except Exception as error:
         # Which exceptions a damaged file causes is not documented.
         raise DatasetError(f"{file} is cut short or no Parquet file ({error}). Write it again.") from error
+    named = [name for name in frame.index.names if name is not None]
+    if named:  # pandas has written what it used as index: ids, as a rule.
+        frame = frame.reset_index(level=named)
     return Table(file, {str(name): frame[name].to_numpy() for name in frame.columns}, len(frame))
 
 
@@ -266,8 +271,9 @@ def _as_text(cell: Any) -> str:
 _TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
-def _as_number(cell: str) -> float:
+def as_number(cell: str) -> float:
+    """A cell as a number, with 1 and 0 for yes and no; NaN for what is none."""
     try:
-        return float(cell)
+        return float(cell) if "_" not in cell else float("nan")
     except ValueError:
         return _TRUTH.get(cell.casefold(), float("nan"))

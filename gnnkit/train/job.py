@@ -71,6 +71,12 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
     if not isinstance(model, GNN):
         problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
         raise ConfigError(f"Received {problem}, expected fit(model, graph) with a model of gnnkit.build_model.")
+    dtypes = {str(parameter.dtype) for parameter in model.parameters()} - {"torch.float32"}
+    if dtypes:
+        raise ConfigError(
+            f"The model has parameters of {', '.join(sorted(dtypes))}, expected float32. Leave them so and give "
+            'precision="float64" or "bfloat16" to the Trainer.'
+        )
     check_graph(graph, most_values=MOST_CHECKED)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)

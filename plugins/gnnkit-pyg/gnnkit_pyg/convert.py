@@ -225,6 +225,8 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     value = value.detach().cpu()
+    if value.layout == torch.sparse_coo:
+        value = value.to_dense()
     return value if value.layout in _COMPRESSED else value.as_subclass(Tensor)  # Those have no subclasses, nor strides.
 
 
