@@ -73,13 +73,15 @@ class Finder:
         """Folders that may hold data sets, in the order in which they are asked.
 
         Raises:
+            DatasetError: The folder that the user named does not exist.
             FileError: One of them has a name that no folder can have.
         """
         shared = os.environ.get("GNNKIT_DATA")
         named = [self.data_dir, user_path(shared, "GNNKIT_DATA") if shared else None]
         roots = [root for root in named if root is not None]
         for root in roots:
-            is_folder(root)
+            if not is_folder(root) and root == self.data_dir:
+                raise DatasetError(f"The data folder {root} does not exist. Name an existing folder.")
         return roots
 
     def places(self) -> List[Path]:

@@ -142,9 +142,8 @@ def _locate(
         raise ConfigError(f"The data set is {name!r}, expected a name, or the path of a folder.")
     dataset = _dataset(name, seed, options)
     folder = None if data_dir is None else user_path(data_dir, "The data folder")
-    if folder is not None and not is_folder(folder):
-        raise DatasetError(f"The data folder {folder} does not exist. Name an existing folder.")
     finder = Finder(dataset.requested, folder, cache_root(cache_dir), download)
+    finder.roots()  # Says what is wrong with them, also to data sets that need no files.
     return dataset, dataset.locate(finder)
 
 

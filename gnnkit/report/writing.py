@@ -91,7 +91,7 @@ def write_report(
     if not folders:
         raise ConfigError("No run is given. Give the folder of at least one.")
     if file is None and not is_folder(folders[0]):
-        raise ConfigError(f"There is no run folder {folders[0]}. Give a folder that gnnkit run made.")
+        raise ConfigError(f"{folders[0]} is no run folder. Give a folder that gnnkit run made.")
     settings = ReportOptions(**options)
     _check(settings)
     page = (
