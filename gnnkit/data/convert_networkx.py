@@ -29,6 +29,7 @@ from gnnkit.data.convert import (
 from gnnkit.data.graph import Graph
 from gnnkit.data.labels import encode_classes, is_missing
 from gnnkit.data.notes import Notes, log_warnings, warn_one_way
+from gnnkit.data.splits import take_masks
 from gnnkit.data.words import MISSING_TEXT
 from gnnkit.errors import DataError
 
@@ -120,8 +121,8 @@ def from_networkx(
     kept = {"name": str(graph.graph.get("name") or "graph"), **graph_fields(described), **fields}
     features = node_records.take(x, "x")
     if kept.get("feature_names") and "feature_names" not in fields:
-        width = np.shape(features)[1] if np.ndim(features) == 2 else 0
-        kept["feature_names"] = kept["feature_names"] if width == len(kept["feature_names"]) else ()
+        widths = {len(row) if hasattr(row, "__len__") else 0 for row in (() if features is None else features)}
+        kept["feature_names"] = kept["feature_names"] if widths == {len(kept["feature_names"])} else ()
     labels = node_records.take(y, "y", is_partial=True)
     if isinstance(labels, list):
         labels, kept["class_names"] = encode_classes(labels, kept.get("class_names", ()), missing)
@@ -133,6 +134,8 @@ def from_networkx(
         "splits": read_splits(node_records.cells(split), missing),
     }
     more = node_records.rest(node_data)
+    if node_data is None and not described:
+        arrays["splits"], more = take_masks(arrays["splits"], more)
     if own_ids is not None:
         more.setdefault(NODE_ID, own_ids)
     edge_more = edge_records.rest(edge_data)

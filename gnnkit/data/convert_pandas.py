@@ -31,6 +31,7 @@ from gnnkit.data.convert import (
 from gnnkit.data.graph import Graph
 from gnnkit.data.labels import encode_classes
 from gnnkit.data.notes import Notes, log_warnings, warn_one_way
+from gnnkit.data.splits import take_masks
 from gnnkit.data.table import Table, column_names
 from gnnkit.data.words import MISSING_TEXT, find_columns
 from gnnkit.errors import DataError
@@ -168,6 +169,8 @@ def from_pandas(
         "node_data": {**more, **node_table.rest()},
         "edge_data": edge_table.rest(),
     }
+    if not described:
+        arrays["splits"], arrays["node_data"] = take_masks(arrays["splits"], arrays["node_data"])
     notes = _notes(node_table, edge_table, columns, names, note)
     built = from_edge_index(np.stack(numbers), len(node_table.frame), **arrays, **kept, notes=notes)
     return log_warnings(built if described else warn_one_way(built))

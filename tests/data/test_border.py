@@ -350,3 +350,28 @@ def test_picking_from_a_graph():
         pick_split(picked, 1)
     with pytest.raises(DataError, match="neither|has 2"):
         pick_masks({"train_mask": np.full((4, 2), 2)}, 4, 0)
+
+
+@pytest.mark.parametrize("reader", ["pandas", "networkx"])
+def test_masks_of_one_split_are_splits(reader):
+    masks = {"train_mask": [True, False, False], "val_mask": [0, 1, 0], "test_mask": [0, 0, 1]}
+    if reader == "pandas":
+        pandas = pytest.importorskip("pandas")
+        edges = pandas.DataFrame({"source": [0, 1], "target": [1, 0]})
+        graph = from_pandas(edges, pandas.DataFrame({"node": range(3), "age": [5, 6, 7], **masks}))
+    else:
+        networkx = pytest.importorskip("networkx")
+        source = networkx.Graph([(0, 1)])
+        for node in range(3):
+            source.add_node(node, age=5 + node, **{name: values[node] for name, values in masks.items()})
+        graph = from_networkx(source)
+    assert {name: ids.tolist() for name, ids in graph.splits.items()} == {"train": [0], "valid": [1], "test": [2]}
+    assert list(graph.node_data) == ["age"]
+
+
+def test_features_of_another_length_are_told():
+    pytest.importorskip("networkx")
+    source = to_networkx(from_edge_index([[0], [1]], x=[[1.0, 2.0], [3.0, 4.0]], feature_names=["a", "b"]))
+    source.nodes[0]["x"] = [9.0, 9.0, 9.0]
+    with pytest.raises(DataError, match="different lengths"):
+        from_networkx(source)

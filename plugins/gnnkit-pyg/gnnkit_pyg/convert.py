@@ -278,6 +278,8 @@ def _labels(values: Dict[str, Any], num_nodes: int, graph_ptr: Optional[Tensor],
 def _splits(values: Dict[str, Any], num_nodes: int) -> Dict[str, Tensor]:
     """Take the masks out; one that is empty is no split, and several in one stay, a column each."""
     splits = {}
+    if "val_mask" not in values and "valid_mask" in values:
+        values["val_mask"] = values.pop("valid_mask")
     for mask_name, split in _MASKS.items():
         mask = values.get(mask_name)
         if not isinstance(mask, Tensor):
