@@ -47,7 +47,7 @@ def reports_errors(command: F) -> F:
             # Files are read and written within gnnkit.paths; this is for what libraries do besides.
             if kwargs.get("debug") or error.errno == errno.EPIPE:  # Whoever read our output has enough of it.
                 raise
-            _stop(error_line(FileError("use", error.filename or "a file or stream", error)), 2)
+            _stop(error_line(FileError("use", error.filename or "standard output or a file", error)), 2)
         except KeyboardInterrupt as interrupt:
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
             _stop("interrupted", 128 + number)

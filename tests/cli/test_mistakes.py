@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Dict
@@ -76,6 +78,15 @@ def content(folder: Path) -> Dict[str, bytes]:
         for path in folder.rglob("*")
         if "cache" not in path.relative_to(folder).parts and "_propagate_" not in path.name
     }
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
+def test_a_full_disk_behind_standard_output(options: list, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gnnkit.cli.main", "datasets", *options]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and "Free some space" in done.stderr
 
 
 def test_there_are_enough_rows() -> None:
