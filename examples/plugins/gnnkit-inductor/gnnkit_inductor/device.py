@@ -50,8 +50,10 @@ class InductorDevice(Device):
     name: ClassVar[str] = "inductor"
     api_version: ClassVar[int] = 1
     priority: ClassVar[int] = -10
+    # torch.compile does not look into what DGL and the sparse products of PyG call; backends of others are refused
+    # until somebody has tried them.
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities(
-        "cpu", dtypes=frozenset({"float32"}), static_shapes=True
+        "cpu", dtypes=frozenset({"float32"}), static_shapes=True, backends=frozenset({"reference", "ipu"})
     )
     options_class: ClassVar[Type[Any]] = InductorOptions
 
