@@ -7,7 +7,7 @@ import pytest
 
 from gnnkit.datasets import load_dataset, save_graph
 from gnnkit.errors import ConfigError, DatasetError, GnnkitError
-from tests.datasets.test_folder_columns import PAIR, write
+from tests.datasets.folders import PAIR, write
 
 
 @pytest.mark.parametrize("turned", [False, True])
