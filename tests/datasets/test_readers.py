@@ -11,7 +11,7 @@ import pytest
 from gnnkit.data import Graph
 from gnnkit.datasets import import_graph, load_dataset
 from gnnkit.errors import DatasetError
-from tests.datasets.test_folder_columns import write
+from tests.datasets.folders import write
 
 NODES = 40
 ONE_WAY = np.array([[node, (node + 1) % NODES] for node in range(NODES)]).T
