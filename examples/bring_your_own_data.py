@@ -23,7 +23,7 @@ import torch
 from common import EpochLines, launch, options, out_folder
 
 import gnnkit
-from gnnkit.data import IGNORED_LABEL
+from gnnkit.data import IGNORED_LABEL, summarize
 from gnnkit.datasets import load_node_names
 from gnnkit.errors import ConfigError
 from gnnkit.inference import NodeIds, open_run, write_predictions
@@ -70,7 +70,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
 
     # Ids, class names and the split come from the tables; labelled nodes are split 60/20/20 if they have no split.
     graph = gnnkit.load_dataset(str(folder.resolve()), seed=given.seed)
-    print(graph, "classes:", ", ".join(graph.class_names))
+    for topic, words in summarize(graph).items():
+        print(f"{topic}: {words}")
     model = gnnkit.build_model("sage", graph, backend=given.backend, seed=given.seed)
     epochs = given.epochs or 60
     run_dir = out / "run"

@@ -7,6 +7,7 @@ Rules: every message says what was received, what was expected and what to do. T
 from __future__ import annotations
 
 import difflib
+import errno
 from typing import Iterable, Mapping, Optional
 
 
@@ -129,3 +130,38 @@ class BatchOverflowError(PipelineError):
 
 class TrainingError(GnnkitError):
     """Training produced numbers that are NaN or infinite; the message says where, and what to do."""
+
+
+class FileError(ConfigError):
+    """A file or a folder cannot be read or written.
+
+    Args:
+        action: What could not be done: ``"read"`` or ``"write"``.
+        path: The file or folder that was asked for.
+        error: What the operating system said.
+    """
+
+    def __init__(self, action: str, path: object, error: OSError) -> None:
+        reason = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+        advice = _ADVICE.get(error.errno or 0, "Name another place.")
+        super().__init__(f"Cannot {action} {path}: {reason}. {advice}")
+        self.path = str(path)
+
+
+_PERMISSION = "Change its permissions, or name another place."
+_SPACE = "Free some space, or name a place on another disk."
+_FOLDER_NEEDED = "A part of the path is a file or a link where a folder is needed. Name another place."
+_ADVICE = {
+    errno.ENOENT: "Check the name, or name another place.",
+    errno.ENOTDIR: _FOLDER_NEEDED,
+    errno.EEXIST: _FOLDER_NEEDED,
+    errno.EISDIR: "It is a folder. Name a file.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ELOOP: "The link leads back to itself. Name the file itself.",
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EROFS: _PERMISSION,
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+}

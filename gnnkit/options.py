@@ -10,7 +10,7 @@ import inspect
 import math
 import re
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
 
 from gnnkit.errors import ConfigError, UnknownNameError
 
@@ -116,6 +116,59 @@ def check_types(record: Any) -> None:
 _WORDS: Mapping[Any, str] = {int: "one whole number", float: "one number", str: "a word", bool: "True or False"}
 
 
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number of Python, NumPy or torch.
+
+    Args:
+        name: What messages call it.
+        value: Anything.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    plain = plain_value(value)
+    if type(plain) is not int:
+        raise ConfigError(f"{name} is {value!r}, expected {_WORDS[int]}.")
+    return plain
+
+
+def settle_idle(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    idle: Mapping[str, str],
+    given: Collection[str],
+    owner: str = "",
+    where: str = "here",
+) -> Dict[str, Any]:
+    """Settings with their defaults in place of those that have no effect.
+
+    Args:
+        values: All settings by name.
+        defaults: Their defaults.
+        idle: What the settings are for that have no effect here, by name.
+        given: Names of the settings that the user gave.
+        owner: What messages put before a name: ``"model."``.
+        where: On what they have no effect.
+
+    Raises:
+        ConfigError: The user gave one, and another value than its default.
+
+    Example:
+        >>> settle_idle({"heads": 3}, {"heads": 1}, {"heads": "'gat'"}, given=["heads"])
+        Traceback (most recent call last):
+        gnnkit.errors.ConfigError: heads is 3, which has no effect here: it is for 'gat'. Leave it out.
+    """
+    settled = dict(values)
+    for name, purpose in idle.items():
+        if name in settled and settled[name] != defaults[name]:
+            if name in given:
+                raise ConfigError(
+                    f"{owner}{name} is {settled[name]}, which has no effect {where}: it is for {purpose}. Leave it out."
+                )
+            settled[name] = defaults[name]
+    return settled
+
+
 def plain_value(value: Any) -> Any:
     """Numbers and lists of NumPy and torch as Python's own; anything else as it is.
 
@@ -127,6 +180,26 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain_value(item) for item in value]
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def whole_numbers(text: str, what: str) -> List[int]:
+    """Whole numbers from text such as "15,10,5", in brackets or not.
+
+    Args:
+        text: As it was typed.
+        what: What it is, as the subject of a sentence.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Example:
+        >>> whole_numbers("15, 10", "--fanouts")
+        [15, 10]
+    """
+    try:
+        return [int(part) for part in text.strip().lstrip("[").rstrip("]").split(",")]
+    except ValueError:
+        raise ConfigError(f"{what} is {text!r}, expected whole numbers with commas, such as 15,10,5.") from None
 
 
 def describe_options(cls: Type[Any], leave_out: Sequence[str] = ()) -> List[Option]:

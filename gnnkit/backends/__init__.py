@@ -3,7 +3,7 @@
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.backends.layer_state import LayerState, read_gin
 from gnnkit.backends.native import LibraryLayer, NativeConv, aggregates
-from gnnkit.backends.registry import backends, build_model, load_backend, move_model
+from gnnkit.backends.registry import as_backend, backends, build_model, load_backend, move_model
 
 __all__ = [
     "Backend",
@@ -12,6 +12,7 @@ __all__ = [
     "LibraryLayer",
     "NativeConv",
     "aggregates",
+    "as_backend",
     "backends",
     "build_model",
     "load_backend",

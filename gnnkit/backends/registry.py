@@ -6,9 +6,10 @@ from typing import Any, Mapping, Optional, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
-from gnnkit.data import Graph
-from gnnkit.errors import BrokenPluginError, DataError, NotInstalledError
-from gnnkit.nn import GNN, MessagePassing, ModelSpec, model_spec
+from gnnkit.data import Graph, expect_graph
+from gnnkit.errors import BrokenPluginError, ConfigError, DataError, NotInstalledError
+from gnnkit.nn import GNN, PRESETS, MessagePassing, ModelSpec, copied, model_spec
+from gnnkit.options import whole_number
 from gnnkit.registry import Registry
 
 backends: Registry[Backend] = Registry(
@@ -73,28 +74,56 @@ def build_model(
         A module ``forward(blocks, x)``.
 
     Raises:
-        DataError: The graph has no features or no labels.
+        DataError: The graph has no features or no labels, or is no :class:`gnnkit.Graph`.
+        ConfigError: A setting cannot be used, or has no effect on this model.
 
     Example:
         >>> import gnnkit
         >>> model = gnnkit.build_model("sage", gnnkit.load_dataset("karate"), hidden_channels=8)
     """
+    expect_graph(graph)
+    if not isinstance(model, (str, ModelSpec)) and not (isinstance(model, type) and issubclass(model, MessagePassing)):
+        raise ConfigError(
+            f"The model is {model!r}, expected the name of one ({', '.join(PRESETS)}), a class derived from "
+            "gnnkit.nn.MessagePassing, or a ModelSpec."
+        )
     if not isinstance(model, ModelSpec):
         if graph.x is None:
-            raise DataError("x", "the graph has no node features, a model needs them.", fix="Pass x when building it.")
+            fix = "Pass x when building it, or load the data with dataset.options.make_features=degree or =constant."
+            raise DataError("x", "the graph has no node features, a model needs them.", fix=fix)
         if out_channels is None:
             if graph.y is None:
-                raise DataError("y", "the graph has no labels, training needs them.", fix="Pass y when building it.")
+                fix = "Pass y when building it, or name the column: dataset.options.columns.label=NAME."
+                raise DataError("y", "the graph has no labels, training needs them.", fix=fix)
+            if graph.num_classes == 0:
+                raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
             out_channels = graph.num_classes
         model = model_spec(model, graph.num_features, out_channels, **settings)
-    return GNN(model, load_backend(backend) if isinstance(backend, str) else backend, seed)
+    return GNN(model, as_backend(backend), whole_number("seed", seed))
+
+
+def as_backend(backend: Union[str, Backend], options: Optional[Mapping[str, Any]] = None) -> Backend:
+    """A backend that is given by name or loaded.
+
+    Args:
+        backend: Its name, or the backend.
+        options: Settings of the backend itself, for one given by name.
+
+    Raises:
+        ConfigError: It is something else.
+        GnnkitError: As :func:`load_backend`.
+    """
+    if isinstance(backend, str):
+        return load_backend(backend, options)
+    if not isinstance(backend, Backend):
+        raise ConfigError(f"The backend is {backend!r}, expected a name such as 'pyg', or a loaded backend.")
+    return backend
 
 
 def move_model(model: GNN, backend: Backend) -> GNN:
-    """A copy of a model with the same weights, of the same type, on another backend or on the same one."""
-    moved = GNN(model.spec, backend, model.seed)
-    first = next(model.parameters(), None)
-    if first is not None:
-        moved.to(first.dtype)
-    moved.load_canonical(model.canonical_state())
-    return moved.train(model.training)
+    """A copy of a model with the same weights, of the same type, on another backend or on the same one.
+
+    Raises:
+        ConfigError: The model has what cannot move to another backend: a class, a module or a hook of one's own.
+    """
+    return copied(model, backend)

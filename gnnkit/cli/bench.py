@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 from gnnkit.cli.run import make_trainer
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def bench(
     """Measure a configuration of 'gnnkit run': every stage of a batch, speed, memory, distance to the floor."""
     from gnnkit.train.benchmark import measure, plot_measurement
 
+    picture = output_file(picture)
     found = measure(*make_trainer(run_config(settings, flags)), num_batches=batches)
     plot_measurement(found, picture)
     if json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.train.comparison import BackendReport, Comparison
@@ -35,6 +35,7 @@ def compare(
 ) -> None:
     """Compare backends on the same weights and the same batch, layer by layer, then on whole trainings."""
     names = [name.strip() for name in backends.split(",") if name.strip()]
+    picture = output_file(picture) if epochs else picture
     found = _compare(run_config(settings, flags), names, epochs=epochs, seeds=seeds, margin=margin)
     if epochs:
         _draw(found, picture)
@@ -75,7 +76,7 @@ def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: 
 def _draw(found: Comparison, picture: Path) -> None:
     from gnnkit.train.plots import plot_losses
 
-    curves = {f"{report.backend} ({report.device})": report.losses for report in found.backends}
+    curves = {f"{report.backend} ({report.device})": report.losses for report in found.backends if report.losses}
     plot_losses(curves, f"{found.operation} on {found.dataset}", picture)
 
 
@@ -107,10 +108,12 @@ def show(found: Comparison, picture: Optional[Path]) -> None:
             f"test {found.metric}",
             "memory",
         ]
-        print_table("Training", columns, [_training_row(report) for report in found.backends])
+        print_table("Training", columns, [_training_row(report) for report in found.backends if report.losses])
     if first.equivalence is not None:
         columns = ["backend", f"test {found.metric}", "difference", "margin", "p", "equivalent"]
-        print_table(f"Over {len(first.metrics)} seeds", columns, [_equivalence_row(r) for r in found.backends])
+        print_table(
+            f"Over {len(first.metrics)} seeds", columns, [_equivalence_row(r) for r in found.backends if r.equivalence]
+        )
     print(f"  graph:    {found.dataset}, fingerprint {found.fingerprint[:16]}, the same for all")
     for notice in found.notices:
         print(f"  notice:   {notice}")

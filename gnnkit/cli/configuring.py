@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 import typer
 
-from gnnkit.cli.options import F, options_of, parse_fanouts, takes
+from gnnkit.cli.options import F, options_of, takes
 from gnnkit.errors import ConfigError
+from gnnkit.options import whole_numbers
 
 if TYPE_CHECKING:
     from gnnkit.train import RunConfig
@@ -94,7 +95,7 @@ def nested_flags(**options: Any) -> Dict[str, Any]:
         options: As they were typed; None where one was not.
     """
     if options.get("fanouts") is not None:
-        options["fanouts"] = parse_fanouts(options["fanouts"])
+        options["fanouts"] = whole_numbers(options["fanouts"], "--fanouts")
     flags: Dict[str, Any] = {}
     for name, value in options.items():
         section, _, key = _PLACES.get(name, name).rpartition(".")

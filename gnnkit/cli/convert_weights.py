@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 import typer
 
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.train.conversion import Conversion
@@ -35,7 +36,7 @@ def convert_weights(
     from gnnkit.train import convert_weights, read_state_dict, read_weights
     from gnnkit.train.conversion import GNNKIT
 
-    spec = None
+    output, spec = output_file(output), None
     if source == GNNKIT:
         spec, state, _ = read_weights(file)
     else:
@@ -68,16 +69,17 @@ def write(done: Conversion, output: Path) -> None:
     from gnnkit.train import save_weights
     from gnnkit.train.files import replacing
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     if done.model is not None:
         save_weights(done.model, output)
         return
     with replacing(output) as temporary:
         if output.suffix == ".safetensors":
             tensors = {name: value.contiguous().clone() for name, value in done.state.items()}
-            safetensors.torch.save_file(tensors, str(temporary))
+            temporary.write_bytes(safetensors.torch.save(tensors))
         else:
-            torch.save(done.state, temporary)
+            content = io.BytesIO()  # Into a file itself, torch says less about a disk that is full.
+            torch.save(done.state, content)
+            temporary.write_bytes(content.getbuffer())
 
 
 def summary(done: Conversion, output: Path) -> Dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 import typer
 
 from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.errors import ConfigError
 
 EXAMPLE = "Example: gnnkit data import edges.csv.gz --features x.npy --labels y.npy --undirected --output papers"
 
@@ -34,6 +36,15 @@ def import_data(
     test: Optional[Path] = typer.Option(None, help="Likewise for the test."),
     undirected: bool = typer.Option(False, "--undirected", help="Add the reverse of every edge that has none."),
     dedup: bool = typer.Option(False, "--dedup", help="Keep one of every group of equal edges."),
+    column: Optional[List[str]] = typer.Option(
+        None, help="A column of another name: source=, target=, id= or label=NAME. Can be given several times."
+    ),
+    missing: Optional[List[str]] = typer.Option(
+        None, help="A mark of a missing label, instead of the usual ones. Can be given several times."
+    ),
+    number_classes: bool = typer.Option(
+        False, "--number-classes", help="Labels are codes of classes: number them in ascending order."
+    ),
     memory: float = typer.Option(2.0, help="Gigabytes that sorting may take."),
     force: bool = typer.Option(False, "--force", help="Replace a graph that is there already."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
@@ -44,8 +55,11 @@ def import_data(
     Nodes are whole numbers from 0. Larger graphs than memory can be converted: edges are sorted on disk.
     """
     from gnnkit.cli.progress import drawn
+    from gnnkit.data import summarize
     from gnnkit.datasets import import_graph
 
+    if not 0 < memory < math.inf:
+        raise ConfigError(f"--memory is {memory}, expected a number of gigabytes, such as 2.")
     splits = {name: file for name, file in (("train", train), ("valid", valid), ("test", test)) if file is not None}
     with drawn() as report:
         graph = import_graph(
@@ -59,6 +73,9 @@ def import_data(
             dedup=dedup,
             memory=int(memory * 1e9),
             force=force,
+            columns=_columns(column or []),
+            number_classes=number_classes,
+            missing=[_mark(text) for text in missing] if missing else None,
             report=report,
         )
     found: Dict[str, Any] = {
@@ -68,8 +85,28 @@ def import_data(
         "num_classes": graph.num_classes,
         **{name: ids.numel() for name, ids in graph.splits.items()},
     }
+    summary = summarize(graph)
     if json:
-        print_json({"output": str(output), **found})
+        print_json({"output": str(output), **found, "data": summary})
     else:
-        print_table("Imported", ["", ""], [[name.replace("num_", ""), f"{count:,}"] for name, count in found.items()])
+        print_table("Imported", ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
         print(f"  train on it:  gnnkit run --dataset {output} --model sage --fanouts 10,10")
+
+
+def _columns(pairs: List[str]) -> Dict[str, str]:
+    """Names of columns by what they hold."""
+    columns = {}
+    for pair in pairs:
+        role, equals, name = pair.partition("=")
+        if not (role and equals and name):
+            raise ConfigError(f"--column is {pair!r}, expected what it holds and its name, such as label=kind.")
+        columns[role] = name
+    return columns
+
+
+def _mark(text: str) -> Union[str, float]:
+    """A mark of a missing value, as a number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

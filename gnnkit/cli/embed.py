@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional
+from typing import Optional
 
 import typer
 
 from gnnkit.cli.inferring import Asked, open_work, show, takes_asked
 from gnnkit.cli.output import reports_errors
-from gnnkit.errors import ConfigError
+from gnnkit.options import whole_numbers
 
 EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --output embeddings.parquet"
 
@@ -28,7 +28,7 @@ def embed(
     from gnnkit.inference import write_embeddings
     from gnnkit.inference.writing import EMBEDDING_FILES
 
-    wanted = _layers(layers)
+    wanted = None if layers is None else whole_numbers(layers, "--layers")
     work = open_work(asked, output, EMBEDDING_FILES)
     with work.computing() as how:
         embeddings = work.run.embed(work.nodes, layers=wanted, **how)
@@ -37,13 +37,4 @@ def embed(
     widths = {str(layer): values.shape[1] for layer, values in embeddings.items()}
     report = work.report(output, numbers.numel(), widths=widths)
     shown = ", ".join(f"{layer} ({width} wide)" for layer, width in widths.items())
-    show("Embeddings", report, [["layers", shown]], asked.json)
-
-
-def _layers(text: Optional[str]) -> Optional[List[int]]:
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--layers is {text!r}, expected whole numbers with commas, such as 1,2.") from None
+    show("Embeddings", work, report, [["layers", shown]], asked.json)

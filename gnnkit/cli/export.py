@@ -10,6 +10,7 @@ import typer
 
 from gnnkit.cli.inferring import Asked
 from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.paths import user_path
 
 EXAMPLE = "Example: gnnkit export runs/20240101-120000-cora-gcn-pyg --format onnx --output model.onnx"
 
@@ -33,9 +34,9 @@ def export(
     from gnnkit.inference import export_program, open_run
     from gnnkit.inference.writing import check_output
 
-    check_output(output, force)
+    check_output(user_path(output), force)
     opened = open_run(run, backend=backend, device="cpu", data_dir=data_dir, precision="float32")
-    done = export_program(opened.model, opened.graph, output, format, force=force)
+    done = export_program(opened.model, opened.graph, output, format, learned=opened.learned, force=force)
     rows = [
         ["format", done.format],
         ["model", f"{opened.model.spec.conv} on backend {opened.model.backend.name}"],

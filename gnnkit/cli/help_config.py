@@ -31,7 +31,8 @@ def settings_by_section() -> Dict[str, List[Option]]:
     from gnnkit.datasets import datasets
     from gnnkit.devices import devices
     from gnnkit.nn import ModelSpec
-    from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig, TrainConfig
+    from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig
+    from gnnkit.train.settings import TrainConfig
 
     meanings = {option.name: option.meaning for option in describe_options(ModelSpec, leave_out=())}
     model = describe_options(ModelConfig)

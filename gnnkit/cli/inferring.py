@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
 import typer
 
-from gnnkit.cli.options import options_of, parse_fanouts, takes
+from gnnkit.cli.options import options_of, takes
 from gnnkit.cli.output import print_json, print_table
 from gnnkit.errors import ConfigError
+from gnnkit.options import whole_numbers
+from gnnkit.paths import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +68,8 @@ class Work:
         nodes: Those asked for, by number. None: all.
         how: Method, fan-outs and batch size, as the run takes them.
         differences: In what the data, without new nodes, differ from the run's.
-        notes: What the user should know.
+        warnings: What the user should know and was told on the standard error stream already.
+        notes: What else the user should know.
         start: When work began, by ``time.perf_counter``.
     """
 
@@ -75,6 +78,7 @@ class Work:
     nodes: Optional[np.ndarray]
     how: Dict[str, Any]
     differences: List[str]
+    warnings: List[str]
     notes: List[str]
     start: float
 
@@ -98,7 +102,7 @@ class Work:
             "backend": run.model.backend.name,
             "device": run.device.name,
             "differences": self.differences,
-            "notes": self.notes,
+            "notes": [*self.warnings, *self.notes],
             "seconds": time.perf_counter() - self.start,
         }
 
@@ -109,17 +113,17 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     from gnnkit.inference.writing import check_output
 
     start = time.perf_counter()
-    check_output(output, asked.force, suffixes)
+    check_output(user_path(output), asked.force, suffixes)
     new_nodes, new_edges, undirected = asked.new_nodes, asked.new_edges, asked.undirected
     if undirected and new_edges is None:
         raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
-    fanouts = None if asked.fanouts is None else parse_fanouts(asked.fanouts)
+    fanouts = None if asked.fanouts is None else whole_numbers(asked.fanouts, "--fanouts")
     opened = open_run(asked.run, backend=asked.backend, device=asked.device, data_dir=asked.data_dir)
     names = opened.names()
     ids = NodeIds.of(opened.graph, names)
     method = asked.method or (opened.default_method if fanouts is None else "sampled")
     how = {"method": method, "fanouts": fanouts, "batch_size": asked.batch_size}
-    differences, notes = opened.differences, []
+    differences, warnings, notes = opened.differences, list(opened.notes), []
     if differences:
         notes.append(f"these are not the data of the run; what differs: {', '.join(differences)}")
     if not opened.record.is_complete:
@@ -127,7 +131,7 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     first = 0
     if new_nodes is not None or new_edges is not None:
         first = len(ids) if new_nodes is not None else 0
-        features = None if names.features is None else list(names.features)
+        features = list(opened.graph.feature_names or names.features or ())
         graph, ids = read_new_nodes(opened.graph, ids, new_nodes, new_edges, features=features, undirected=undirected)
         notes += _direction_notes(opened, graph, undirected)
         opened = opened.on(graph)
@@ -138,7 +142,7 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
         import numpy as np
 
         wanted = np.arange(first, len(ids))
-    return Work(opened, ids, wanted, how, differences, notes, start)
+    return Work(opened, ids, wanted, how, differences, warnings, notes, start)
 
 
 def _direction_notes(opened: TrainedRun, grown: Any, undirected: bool) -> List[str]:
@@ -149,13 +153,13 @@ def _direction_notes(opened: TrainedRun, grown: Any, undirected: bool) -> List[s
     return ["the data carry both directions of every edge, the new edges do not; --undirected adds them"]
 
 
-def show(title: str, report: Dict[str, Any], rows: List[List[str]], json: bool) -> None:
+def show(title: str, work: Work, report: Dict[str, Any], rows: List[List[str]], json: bool) -> None:
     """Say what was done: a table, notes, and one line of JSON if that is wanted."""
     table = [["nodes", f"{report['nodes']:,}"], *rows]
     table += [["method", report["method"]], ["backend / device", f"{report['backend']} / {report['device']}"]]
     table.append(["time", f"{report['seconds']:.1f} s"])
     print_table(title, ["", ""], table)
-    for note in report["notes"]:
+    for note in work.notes:
         print(f"  note:    {note}")
     print(f"  output:  {report['output']}")
     if json:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from typing import Any, Optional
 
 import typer
+import typer.core
 
 from gnnkit.cli import (
     backends,
@@ -25,9 +28,40 @@ from gnnkit.cli import (
     reproduce,
     run,
 )
+from gnnkit.cli.output import end_on_signals, error_line
+from gnnkit.errors import FileError
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; a line that names no command or option gives one line, too."""
+
+    def main(  # type: ignore[override]
+        self, args: Any = None, prog_name: Optional[str] = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """Run the command of a line, and end with its exit code."""
+        if not standalone_mode:
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        try:
+            sys.exit(super().main(args, prog_name, standalone_mode=False, **extra))
+        except Exception as error:
+            # Which exceptions these are depends on the version of typer; all have a message.
+            message = getattr(error, "format_message", None)
+            if message is None:
+                raise
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # type: ignore[attr-defined]
+            else:
+                context = getattr(error, "ctx", None)
+                place = self.name if context is None else context.command_path
+                text = message().rstrip(".")
+                text += "" if text.endswith("?") else "."
+                print(error_line(f"{text} See '{place} --help'."), file=sys.stderr)
+            sys.exit(getattr(error, "exit_code", 2))
+
 
 app = typer.Typer(
     name="gnnkit",
+    cls=Commands,
     help="Write a graph neural network once; train it with plain torch, PyTorch Geometric or DGL, on any device.",
     no_args_is_help=True,
     add_completion=False,
@@ -54,11 +88,28 @@ app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 def main() -> None:
     """Entry point of the ``gnnkit`` script."""
+    end_on_signals()
     try:
         app()
     except SystemExit as end:
+        _finish_output()
         _leave_at_once(end.code)
         raise
+
+
+def _finish_output() -> None:
+    """Write out what is left to write, and keep what plugins print at their end from the JSON line's stream."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try again at its end, and print what went wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        print(error_line(FileError("write", "to standard output", error)), file=sys.stderr)
+        sys.exit(2)
+    if "--json" in sys.argv:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 def _leave_at_once(code: object) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from gnnkit.cli.output import reports_errors
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.paths import check_writable, user_path, writing
 
 EXAMPLE = "Example: gnnkit new-plugin swift --kind backend"
 
@@ -50,25 +51,23 @@ def write_plugin(name: str, kind: str, parent: Path) -> Path:
 
     Raises:
         UnknownNameError: No such kind.
-        ConfigError: The name cannot be used, or the folder cannot be made.
+        ConfigError: The name cannot be used.
+        FileError: The folder cannot be made.
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of plugin", kind, KINDS)
     _check_name(name, kind)
-    folder = parent / f"gnnkit-{name}"
+    folder = user_path(parent, "--dir") / f"gnnkit-{name}"
+    check_writable(folder, as_folder=True)
     if folder.exists():
         raise ConfigError(f"{folder} is there already and is left as it is. Choose another name or another --dir.")
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and renamed, so that nobody finds half a package.
-        with tempfile.TemporaryDirectory(dir=parent) as scratch:
-            draft = Path(scratch) / "package"
-            for path, text in _files(name, kind).items():
-                (draft / path).parent.mkdir(parents=True, exist_ok=True)
-                (draft / path).write_text(text, encoding="utf-8")
-            shutil.move(str(draft), str(folder))
-    except OSError as error:
-        raise ConfigError(f"Cannot write {folder}: {error.strerror or error}.") from error
+    # Written beside its place and renamed, so that nobody finds half a package.
+    with writing(folder), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        draft = Path(scratch) / "package"
+        for path, text in _files(name, kind).items():
+            (draft / path).parent.mkdir(parents=True, exist_ok=True)
+            (draft / path).write_text(text, encoding="utf-8")
+        shutil.move(str(draft), str(folder))
     return folder
 
 

@@ -10,8 +10,6 @@ import functools
 import inspect
 from typing import Any, Callable, Dict, List, Mapping, Type, TypeVar, get_type_hints
 
-from gnnkit.errors import ConfigError
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -67,11 +65,3 @@ def takes(parameter: str, options: Mapping[str, inspect.Parameter], make: Callab
         return wrapped  # type: ignore[return-value]
 
     return decorate
-
-
-def parse_fanouts(text: str) -> List[int]:
-    """Fan-outs from text such as "15,10,5"."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--fanouts is {text!r}, expected whole numbers with commas, such as 15,10,5.") from None

@@ -1,37 +1,100 @@
-"""How commands speak: tables for people, one JSON line for programs, errors in a line or two."""
+"""How commands speak: tables for people, one JSON line for programs, errors in a line.
+
+Rules: with ``--json``, standard output holds the JSON line and nothing else; all else that is printed, by gnnkit, by
+plugins and by what they call, goes to the standard error stream.
+"""
 
 from __future__ import annotations
 
+import errno
 import functools
+import io
+import logging
+import os
+import signal
 import sys
-from typing import Any, Callable, List, Mapping, NoReturn, Sequence, TypeVar
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Mapping, NoReturn, Optional, Sequence, TextIO, TypeVar
 
 import typer
 
-from gnnkit.errors import GnnkitError
+from gnnkit.errors import FileError, GnnkitError
+from gnnkit.paths import check_writable, user_path
 from gnnkit.strict_json import to_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def reports_errors(command: F) -> F:
-    """Make a command end with exit code 2 and a short message on a user's mistake, with 130 on Ctrl-C.
+    """Make a command end with exit code 2 and one line on a user's mistake, and with 128 + N on signal N.
 
-    A command with a parameter ``debug`` lets the traceback through when it is true.
+    A command with a parameter ``debug`` lets the traceback through when it is true; one with a parameter ``json`` has
+    standard output for :func:`print_json` alone when that is true.
     """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with _json_alone() if kwargs.get("json") else nullcontext(), _warning_lines():
+                return command(*args, **kwargs)
         except GnnkitError as error:
             if kwargs.get("debug"):
                 raise
-            _stop(f"error: {error}", 2)
-        except KeyboardInterrupt:
-            _stop("interrupted", 130)
+            _stop(error_line(error), 2)
+        except OSError as error:
+            # Files are read and written within gnnkit.paths; this is for what libraries do besides.
+            if kwargs.get("debug") or error.errno == errno.EPIPE:  # Whoever read our output has enough of it.
+                raise
+            _stop(error_line(FileError("use", error.filename or "standard output or a file", error)), 2)
+        except KeyboardInterrupt as interrupt:
+            number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
+            _stop("interrupted", 128 + number)
 
     return wrapped  # type: ignore[return-value]
+
+
+@contextmanager
+def _warning_lines() -> Iterator[None]:
+    """Print what readers warn of as lines that begin with "warning:"."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    log = logging.getLogger("gnnkit.data")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asks the process to end, as Ctrl-C does.
+
+    Args:
+        number: Which signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def end_on_signals() -> None:
+    """Make signals that end a process end a command as Ctrl-C does, unless the process was started to ignore them."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: Optional[FrameType]) -> None:
+    raise Ended(number)
+
+
+def error_line(error: object) -> str:
+    """What is printed of an error: one line."""
+    return " ".join(["error:", *(line.strip() for line in str(error).splitlines())])
 
 
 def _stop(message: str, code: int) -> NoReturn:
@@ -39,9 +102,53 @@ def _stop(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def output_file(path: Path) -> Path:
+    """A file that a command is to write, as the user gave it; refused at once where it cannot be written.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    path = user_path(path, "The output")
+    check_writable(path)
+    return path
+
+
+_json_output: Optional[TextIO] = None
+"""Where the JSON line goes while everything else is kept from standard output."""
+
+
+@contextmanager
+def _json_alone() -> Iterator[None]:
+    """Send to the standard error stream what goes to standard output, JSON excepted.
+
+    That includes what C libraries and child processes write, unless standard output is no file (as in tests).
+    """
+    global _json_output
+    shown = sys.stdout
+    shown.flush()
+    try:
+        number, errors = shown.fileno(), sys.stderr.fileno()
+    except (io.UnsupportedOperation, AttributeError):
+        number = kept = None
+    else:
+        kept = os.dup(number)
+        os.dup2(errors, number)
+    _json_output = shown if kept is None else os.fdopen(os.dup(kept), "w", encoding="utf-8")
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = shown
+        if kept is not None:
+            _json_output.close()
+            os.dup2(kept, number)
+            os.close(kept)
+        _json_output = None
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     """One line of JSON on standard output; numbers that JSON lacks become null."""
-    print(to_json(values), flush=True)
+    print(to_json(values), file=_json_output or sys.stdout, flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[List[str]]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.loading import PaddingPlan
@@ -29,18 +29,19 @@ def plan(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Sample batches and propose fixed sizes for them: least waste, few batches that do not fit."""
+    picture = output_file(picture)
     flags["train"]["overflow_rate"] = overflow_rate
-    proposal = make_plan(run_config(settings, flags), batches)
+    proposal, per_epoch = make_plan(run_config(settings, flags), batches)
     plot_plan(proposal, picture)
-    values = _summary(proposal, picture)
+    values = _summary(proposal, per_epoch, picture)
     if json:
         print_json(values)
     else:
         _show(proposal, values)
 
 
-def make_plan(config: Any, num_batches: int) -> PaddingPlan:
-    """Plan for the training batches of a run.
+def make_plan(config: Any, num_batches: int) -> Tuple[PaddingPlan, int]:
+    """Plan for the training batches of a run; also how many batches an epoch has.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
@@ -63,7 +64,7 @@ def make_plan(config: Any, num_batches: int) -> PaddingPlan:
     graph = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
     loader = training_loader(graph, spec, task, settings, config.seed)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
-    return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs)
+    return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs), len(loader)
 
 
 def plot_plan(proposal: PaddingPlan, file: Path) -> None:
@@ -85,12 +86,11 @@ def plot_plan(proposal: PaddingPlan, file: Path) -> None:
         place.set(xlabel=name, ylabel="batches" if i % columns == 0 else "")
         place.legend(frameon=False, fontsize="small")
     FigureCanvasAgg(figure)
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _summary(proposal: PaddingPlan, picture: Path) -> Dict[str, Any]:
+def _summary(proposal: PaddingPlan, per_epoch: int, picture: Path) -> Dict[str, Any]:
     spec = proposal.spec
     return {
         "num_nodes": list(spec.num_nodes),
@@ -98,6 +98,7 @@ def _summary(proposal: PaddingPlan, picture: Path) -> Dict[str, Any]:
         "waste_percent": {name: round(100 * waste, 2) for name, waste in zip(spec.names, proposal.waste)},
         "expected_overflow": proposal.expected_overflow,
         "bytes_per_batch": proposal.bytes_per_batch,
+        "batches_per_epoch": per_epoch,
         "batches_sampled": len(proposal.sizes),
         "is_exact": proposal.is_exact,
         "picture": str(picture),
@@ -117,6 +118,7 @@ def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
         "What to expect",
         ["", ""],
         [
+            ["batches an epoch", f"{values['batches_per_epoch']:,}"],
             ["overflow", expected],
             ["memory per batch", f"{proposal.bytes_per_batch / 2**20:,.2f} MiB, without activations"],
             ["histograms", values["picture"]],

@@ -33,7 +33,7 @@ def predict(
         predictions = work.run.predict(work.nodes, **how)
     write_predictions(predictions, output, ids=work.ids, top=top, force=asked.force)
     report = work.report(output, len(predictions), classes=predictions.outputs.shape[1])
-    show("Predictions", report, _counts(predictions), asked.json)
+    show("Predictions", work, report, _counts(predictions), asked.json)
 
 
 def _counts(predictions: Predictions) -> List[List[str]]:

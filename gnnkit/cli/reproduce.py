@@ -31,15 +31,19 @@ def reproduce(
     """Make a run again; say whether its curve is identical, within tolerance or different (exit code 1)."""
     from gnnkit.cli.configuring import run_config
     from gnnkit.cli.run import train
-    from gnnkit.train import compare_curves, read_run, recorded_config
+    from gnnkit.train import Learned, compare_curves, read_run, recorded_config
     from gnnkit.train.reproduce import DIFFERENT, LOSS_TOLERANCE
 
     if tolerance is not None and not tolerance >= 0:
         raise ConfigError(f"--tolerance is {tolerance}, expected a number of at least 0.")
     record = read_run(run)
+    if record.manifest.get("frozen"):
+        frozen = ", ".join(record.manifest["frozen"])
+        raise ConfigError(f"The run {run} was trained in Python with {frozen} frozen, which no configuration can say.")
     flags = {"backend": backend, "device": device, "run_dir": run_dir, "dataset": {"data_dir": data_dir}}
     config = run_config([], flags, base=recorded_config(run, device))
-    result = train(config, keep=False, check=lambda model, graph: _check_data(record, model, graph))
+    learned = Learned.among(record.manifest)
+    result = train(config, keep=False, learned=learned, check=lambda model, graph: _check_data(record, model, graph))
     verdict = compare_curves(
         record.history,
         result.history,
@@ -56,10 +60,12 @@ def reproduce(
 
 
 def _check_data(record: RunRecord, model: GNN, graph: Graph) -> None:
+    import torch
+
     from gnnkit.data import check_same_data, describe_data, prepare_graph
 
     kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     fix = "Take the data and the seed of that run; --data-dir says where they are."
     check_same_data(record.manifest["data"], describe_data(prepared), fix)
 

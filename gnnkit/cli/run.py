@@ -11,11 +11,12 @@ from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
+from gnnkit.paths import user_path
 
 if TYPE_CHECKING:
     from gnnkit.data import Graph
     from gnnkit.nn import GNN
-    from gnnkit.train import Callback, RunConfig, RunResult, Trainer
+    from gnnkit.train import Callback, Learned, RunConfig, RunResult, Trainer
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
 
@@ -44,9 +45,9 @@ def run(
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     flags["run_dir"] = run_dir
-    flags["init_from"] = None if init_from is None else str(Path(init_from).resolve())
+    flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
     config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
-    result = train(config, resume=None if resume is None else Path(resume))
+    result = train(config, resume=None if resume is None else user_path(resume, "--resume"))
     _show(result)
     if json:
         print_json(result.summary())
@@ -57,6 +58,7 @@ def train(
     *,
     resume: Optional[Path] = None,
     keep: bool = True,
+    learned: Optional[Learned] = None,
     check: Optional[Callable[[GNN, Graph], None]] = None,
 ) -> RunResult:
     """Run what a configuration says.
@@ -65,49 +67,65 @@ def train(
         config: As :func:`gnnkit.train.load_config` gives it.
         resume: A run to go on with.
         keep: Whether to make a run folder where the configuration names none.
+        learned: As for :func:`make_trainer`. None: what the run to go on with has learned.
         check: Called with the model and the graph before training; raises where they are not what they should be.
 
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
-    from gnnkit.data import summarize
-    from gnnkit.train import new_run_dir
+    from gnnkit.train import read_learned
+    from gnnkit.train.checkpoint import LAST, checkpoint_file
+    from gnnkit.train.run_folder import drop_run_dir, new_run_dir
 
-    trainer, net, graph = make_trainer(config, initial=resume is None)
-    print_table("Data", ["", ""], [[topic, words] for topic, words in summarize(graph).items() if topic != "warnings"])
+    if resume is not None:
+        learned = read_learned(checkpoint_file(resume, LAST))
+    trainer, net, graph = make_trainer(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
+    made = None
     if trainer.run_dir is None and keep:
-        trainer.run_dir = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
-    trainer.callbacks = _callbacks(config, trainer.run_dir)
-    return trainer.fit(net, graph, resume=resume)
+        trainer.run_dir = made = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
+    try:
+        trainer.callbacks = _callbacks(config, graph, trainer.run_dir)
+        return trainer.fit(net, graph, resume=resume)
+    finally:
+        if made is not None:
+            drop_run_dir(made)  # Where training has begun it is not empty, and stays.
 
 
-def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, GNN, Graph]:
+def make_trainer(
+    config: RunConfig, *, initial: bool = True, learned: Optional[Learned] = None
+) -> Tuple[Trainer, GNN, Graph]:
     """What a configuration says, ready to begin: nothing has been written.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
         initial: Whether the model gets the weights that the configuration names as initial ones.
+        learned: What the weights know, to which the data are matched by name. None: what the initial ones know.
     """
     from dataclasses import asdict
 
     from gnnkit.backends import build_model
     from gnnkit.cli.choosing import choose_hardware
     from gnnkit.datasets import load_dataset
-    from gnnkit.train import Trainer, read_weights
+    from gnnkit.train import Learned, Trainer, read_learned, read_weights
     from gnnkit.train.checkpoint import BEST, checkpoint_file
+    from gnnkit.train.learned import match_training_graph
     from gnnkit.train.run_folder import check_free
 
     # What is not there or cannot be done is told before data are loaded.
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
-        check_free(Path(config.run_dir))
+        check_free(user_path(config.run_dir, "run_dir"))
     graph = load_dataset(**config.dataset.arguments(config.seed))
+    file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
+    if file is not None and learned is None:
+        learned = read_learned(file) or Learned(None)
+    graph = match_training_graph(graph, learned)
     model = asdict(config.model)
     net = build_model(model.pop("name"), graph, backend=backend, seed=config.seed, **model)
-    if config.init_from is not None and initial:
-        net.load_canonical(read_weights(checkpoint_file(config.init_from, BEST))[1])
+    if file is not None:
+        net.load_canonical(read_weights(file)[1])
     trainer = Trainer(
         backend,
         device,
@@ -121,10 +139,20 @@ def make_trainer(config: RunConfig, *, initial: bool = True) -> Tuple[Trainer, G
     return trainer, net, graph
 
 
-def _callbacks(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
-    from gnnkit.train import TensorBoard
+def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List[Callback]:
+    from gnnkit.data import summarize
+    from gnnkit.train import Callback, TensorBoard
 
-    return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else []
+    class ShownData(Callback):
+        """Shows what was loaded once everything has been checked."""
+
+        def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+            lines = summarize(graph)
+            lines.pop("warnings", None)  # They were printed when the data were read.
+            print_table("Data", ["", ""], [[topic, words] for topic, words in lines.items()])
+
+    shown: List[Callback] = [ShownData()]
+    return [*shown, TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else shown
 
 
 def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:
@@ -137,7 +165,7 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     from gnnkit.train.config import model_settings
 
     file = checkpoint_file(run, LAST if resume else BEST)  # Says what is wrong with a folder that is none of a run.
-    if file != Path(run):
+    if file != user_path(run):
         return recorded_config(run, device)
     if resume:
         raise ConfigError(f"--resume is {run}, a file. Give the run folder, which has the configuration as well.")

@@ -3,10 +3,11 @@
 from gnnkit.data.adding import add_nodes
 from gnnkit.data.batch import Batch, BatchLayout, Block, full_block
 from gnnkit.data.build import from_csc, from_edge_index
-from gnnkit.data.check import check_graph
+from gnnkit.data.check import METRICS, check_graph
 from gnnkit.data.convert import from_scipy, to_scipy
 from gnnkit.data.convert_networkx import from_networkx, to_networkx
 from gnnkit.data.convert_pandas import from_pandas, to_pandas
+from gnnkit.data.expected import expect_graph
 from gnnkit.data.fingerprint import (
     check_same_data,
     data_differences,
@@ -31,6 +32,7 @@ from gnnkit.data.transforms import (
 
 __all__ = [
     "IGNORED_LABEL",
+    "METRICS",
     "SPLITS",
     "Batch",
     "BatchLayout",
@@ -44,6 +46,7 @@ __all__ = [
     "check_same_data",
     "data_differences",
     "describe_data",
+    "expect_graph",
     "fingerprint",
     "from_csc",
     "from_edge_index",

@@ -12,6 +12,7 @@ from typing import Iterator, Optional, Tuple
 import torch
 from torch import Tensor
 
+from gnnkit.data.expected import expect_graph
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.errors import DataError
 
@@ -40,6 +41,7 @@ def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
     Example:
         >>> check_graph(Graph(torch.tensor([0, 0, 1]), torch.tensor([0])))
     """
+    expect_graph(graph)
     _check_edges(graph)
     _check_lengths(graph)
     _check_dtypes(graph)

@@ -8,6 +8,7 @@ that a round trip loses nothing.
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,9 +16,12 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from gnnkit.data.arrays import as_tensor
 from gnnkit.data.build import from_csc
 from gnnkit.data.graph import Graph
+from gnnkit.data.labels import is_missing
 from gnnkit.data.notes import log_warnings, warn_one_way
+from gnnkit.data.words import MISSING_TEXT
 from gnnkit.errors import DataError, NotInstalledError
 
 DESCRIPTION = "gnnkit"
@@ -139,11 +143,11 @@ def split_names(graph: Graph) -> List[Optional[str]]:
     return names
 
 
-def read_splits(names: Sequence[Any]) -> Dict[str, List[int]]:
+def read_splits(names: Sequence[Any], marks: Sequence[Any] = MISSING_TEXT) -> Dict[str, List[int]]:
     """The inverse of :func:`split_names`; the names of the splits are checked when the graph is built."""
     splits: Dict[str, List[int]] = {}
     for node, name in enumerate(names):
-        if name is not None:
+        if not is_missing(name, marks):
             splits.setdefault(str(name), []).append(node)
     return splits
 
@@ -178,7 +182,8 @@ def graph_fields(described: Mapping[str, Any]) -> Dict[str, Any]:
     """The keyword arguments for ``from_edge_index`` that :func:`describe` wrote down."""
     fields = dict(described.get("fields", {}))
     if "graph_y" in described:
-        fields["graph_y"] = restore(fields["graph_y"], described["graph_y"])
+        labels = restore(fields["graph_y"], described["graph_y"])
+        fields["graph_y"] = fields["graph_y"] if labels is None else labels
     return fields
 
 
@@ -186,14 +191,31 @@ def _layout(tensor: Tensor) -> Dict[str, Any]:
     return {"dtype": str(tensor.dtype).split(".")[-1], "shape": list(tensor.shape[1:])}
 
 
-def restore(values: Any, layout: Mapping[str, Any]) -> Tensor:
-    """Make the tensor that a layout describes from its rows, given as (nested) lists or an array."""
-    dtype = getattr(torch, layout["dtype"])
-    rows = torch.tensor(values, dtype=dtype)
-    return rows.reshape(len(values), *layout["shape"])
+def restore(values: Any, layout: Mapping[str, Any]) -> Optional[Tensor]:
+    """Make the tensor that a layout describes from its rows, if the rows still are what it describes.
+
+    Args:
+        values: Rows as (nested) lists, or an array whose trailing dimensions may be flattened.
+        layout: Dtype and shape, as :func:`describe` wrote them.
+
+    Returns:
+        The tensor; None where the values at hand have another shape, or do not fit the dtype exactly.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        return None
+    shape = (len(array), *layout["shape"])
+    if array.size != math.prod(shape) or (array.size and array.dtype.kind not in "biuf"):
+        return None
+    held = as_tensor(array if array.size else array.astype(np.float64), "values").reshape(shape)
+    made = held.to(getattr(torch, layout["dtype"]))
+    back = made.to(held.dtype)
+    same = (back == held) | ((back != back) & (held != held))
+    return made if bool(same.all()) else None
 
 
-def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor]]:
+def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tensor], str]:
     """Decide which node gets which number.
 
     Ids that are the integers 0 to N - 1 in any order are the numbers. Any others are numbered in the order given.
@@ -202,11 +224,37 @@ def number_nodes(ids: Sequence[Hashable]) -> Tuple[List[Hashable], Optional[Tens
         ids: The caller's node ids, each once.
 
     Returns:
-        The ids in the order of their numbers, and the ids as int64 [N] if they are other integers, else None.
+        The ids in the order of their numbers; the ids as int64 [N] if they are other integers, else None; and a note
+        on both, empty where ids are rows.
     """
     if not all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in ids):
-        return list(ids), None
-    numbers = np.asarray(ids, dtype=np.int64)
-    if np.array_equal(np.sort(numbers), np.arange(len(numbers))):
-        return list(range(len(numbers))), None
-    return list(ids), torch.from_numpy(numbers)
+        return list(ids), None, "ids are not whole numbers and are not kept: nodes are numbered in the order given"
+    try:
+        numbers = np.asarray(ids, dtype=np.int64)
+    except OverflowError:
+        return list(ids), None, "ids are beyond 64 bits and are not kept: nodes are numbered in the order given"
+    rows = np.arange(len(numbers))
+    if np.array_equal(numbers, rows):
+        return list(ids), None, ""
+    if np.array_equal(np.sort(numbers), rows):
+        return list(range(len(numbers))), None, "ids are the numbers of the nodes, which came in another order"
+    return list(ids), torch.from_numpy(numbers), f"numbered in the order given, ids kept as node_data[{NODE_ID!r}]"
+
+
+def check_ends(cells: Sequence[Any], where: str, marks: Sequence[Any], rows: Any = None) -> None:
+    """Refuse a node id, or an end of an edge, that is no value.
+
+    Args:
+        cells: Ids.
+        where: What messages call them.
+        marks: Text that stands for no value.
+        rows: Where each of the cells stands, if they are not all of them.
+
+    Raises:
+        DataError: A cell is missing; None and NaN always are.
+    """
+    for place, cell in enumerate(cells):
+        if is_missing(cell, marks):
+            row = place if rows is None else int(rows[place])
+            fix = "Fill it in or drop the row; if it is the name of a node, give missing=()."
+            raise DataError(where, f"the node id is {cell!r}, which marks a missing value.", row=row, fix=fix)

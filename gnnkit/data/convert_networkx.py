@@ -1,12 +1,13 @@
 """Conversion from and to networkx.
 
 Rules: arrays become attributes of plain Python values, one per node or edge; an undirected networkx graph becomes both
-directions of every edge.
+directions of every edge. A description applies as far as the attributes at hand still fit it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections import Counter
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from gnnkit.data.build import from_edge_index
 from gnnkit.data.convert import (
     DESCRIPTION,
     NODE_ID,
+    check_ends,
     describe,
     edge_arrays,
     graph_fields,
@@ -25,10 +27,13 @@ from gnnkit.data.convert import (
     split_names,
 )
 from gnnkit.data.graph import Graph
-from gnnkit.data.labels import encode_classes
+from gnnkit.data.labels import encode_classes, is_missing
+from gnnkit.data.notes import Notes, log_warnings, warn_one_way
+from gnnkit.data.splits import take_masks
+from gnnkit.data.words import MISSING_TEXT
 from gnnkit.errors import DataError
 
-Records = Sequence[Mapping[str, Any]]
+_OWN = ("x", "y", "weight", "edge_attr")
 
 
 def to_networkx(graph: Graph) -> Any:
@@ -75,6 +80,7 @@ def from_networkx(
     edge_attr: str = "edge_attr",
     node_data: Optional[Sequence[str]] = None,
     edge_data: Optional[Sequence[str]] = None,
+    missing: Sequence[Any] = MISSING_TEXT,
     **fields: Any,
 ) -> Graph:
     """Build a graph from any networkx graph.
@@ -92,10 +98,12 @@ def from_networkx(
         edge_attr: Edge attribute with the features: a sequence of numbers of equal length.
         node_data: Further node attributes to keep. None takes all that are numeric and present on every node.
         edge_data: Further edge attributes to keep. None takes all that are numeric and present on every edge.
+        missing: Words that stand for no value in labels, splits and node ids. None and NaN always do.
         **fields: What belongs to the whole graph: ``name``, ``metric``, ``class_names``, ``graph_ptr``, ``graph_y``.
 
     Returns:
-        The graph. An attribute that no node or edge has leaves its field None.
+        The graph. An attribute that no node or edge has leaves its field None; ``notes`` name the attributes that were
+        left out, and what is probably not meant is logged as a warning.
 
     Raises:
         NotInstalledError: networkx is not installed.
@@ -103,76 +111,141 @@ def from_networkx(
     """
     require("networkx")
     described = graph.graph.get(DESCRIPTION, {})
-    nodes, own_ids = number_nodes(list(graph.nodes))
+    check_ends(list(graph.nodes), "nodes", missing)
+    nodes, own_ids, note = number_nodes(list(graph.nodes))
     number = {node: position for position, node in enumerate(nodes)}
-    records = [graph.nodes[node] for node in nodes]
+    node_records = _Records([graph.nodes[node] for node in nodes], "node", described.get("node", {}))
+    ends, attributes = _edges(graph, number)
+    edge_records = _Records(attributes, "edge", described.get("edge", {}))
+
+    kept = {"name": str(graph.graph.get("name") or "graph"), **graph_fields(described), **fields}
+    features = node_records.take(x, "x")
+    if kept.get("feature_names") and "feature_names" not in fields:
+        widths = {len(row) if hasattr(row, "__len__") else 0 for row in (() if features is None else features)}
+        kept["feature_names"] = kept["feature_names"] if widths == {len(kept["feature_names"])} else ()
+    labels = node_records.take(y, "y", is_partial=True)
+    if isinstance(labels, list):
+        labels, kept["class_names"] = encode_classes(labels, kept.get("class_names", ()), missing)
+    arrays = {
+        "x": features,
+        "y": labels,
+        "edge_weight": edge_records.take(weight, "weight", default=1.0),
+        "edge_attr": edge_records.take(edge_attr, "edge_attr"),
+        "splits": read_splits(node_records.cells(split), missing),
+    }
+    more = node_records.rest(node_data)
+    if node_data is None and not described:
+        arrays["splits"], more = take_masks(arrays["splits"], more)
+    if own_ids is not None:
+        more.setdefault(NODE_ID, own_ids)
+    edge_more = edge_records.rest(edge_data)
+    notes = _notes(graph, node_records, edge_records, note, has_labels=labels is not None)
+    built = from_edge_index(ends, len(nodes), **arrays, node_data=more, edge_data=edge_more, **kept, notes=notes)
+    return log_warnings(built if described else warn_one_way(built))
+
+
+def _edges(graph: Any, number: Mapping[Any, int]) -> Tuple[Any, List[Mapping[Any, Any]]]:
+    """Sources and destinations, and the attributes of each edge; both directions of undirected ones."""
     ends: List[Tuple[int, int]] = []
-    edges: List[Mapping[str, Any]] = []
+    records: List[Mapping[Any, Any]] = []
     for source, target, attributes in graph.edges(data=True):
         pairs = [(source, target)] if graph.is_directed() or source == target else [(source, target), (target, source)]
         ends.extend((number[a], number[b]) for a, b in pairs)
-        edges.extend([attributes] * len(pairs))
-
-    layouts, edge_layouts = described.get("node", {}), described.get("edge", {})
-    names = _extra_names(records, (x, y, split), layouts, {"x", "y"}) if node_data is None else node_data
-    more = {name: _column(records, name, layouts, "node") for name in names}
-    if own_ids is not None:
-        more.setdefault(NODE_ID, own_ids)
-    edge_names = edge_data
-    if edge_names is None:
-        edge_names = _extra_names(edges, (weight, edge_attr), edge_layouts, {"weight", "edge_attr"})
-    kept = {"name": str(graph.graph.get("name") or "graph"), **graph_fields(described), **fields}
-    labels, kept["class_names"] = _labels(records, y, layouts, kept.get("class_names", ()))
-    weighted = weight in edge_layouts or any(weight in record for record in edges)
-    return from_edge_index(
-        np.asarray(ends, dtype=np.int64).reshape(-1, 2).T,
-        len(nodes),
-        x=_present(records, x, layouts, "node"),
-        y=labels,
-        edge_weight=_column(edges, weight, edge_layouts, "edge", default=1.0) if weighted else None,
-        edge_attr=_present(edges, edge_attr, edge_layouts, "edge"),
-        splits=read_splits([record.get(split) for record in records]),
-        node_data=more,
-        edge_data={name: _column(edges, name, edge_layouts, "edge") for name in edge_names},
-        **kept,
-    )
+        records.extend([attributes] * len(pairs))
+    return np.asarray(ends, dtype=np.int64).reshape(-1, 2).T, records
 
 
-def _extra_names(records: Records, used: Sequence[str], layouts: Mapping[str, Any], own: Any) -> List[str]:
-    """Names of the further attributes: those described, else those that are numeric and in every record."""
-    if layouts or not records:
-        return [name for name in layouts if name not in own]
-    shared = set(records[0]).intersection(*records[1:])
-    return [name for name in records[0] if name in shared and name not in used and _is_numeric(records, name)]
+def _notes(graph: Any, nodes: _Records, edges: _Records, note: str, *, has_labels: bool) -> Notes:
+    left_out = (*nodes.left_out, *edges.left_out)
+    warnings = [*nodes.warnings, *edges.warnings]
+    if left_out:
+        warnings.append(f"not taken: {', '.join(left_out)}.")
+    if nodes.text and not has_labels:
+        warnings.append(f"there are no labels; y={nodes.text[0]!r} would take that attribute.")
+    if "not kept" in note:
+        warnings.append(f"{note}; list(graph.nodes) has them in this order.")
+    edge_note = "" if graph.is_directed() else "every edge in both directions"
+    return Notes(nodes=note, edges=edge_note, left_out=left_out, warnings=tuple(warnings))
 
 
-def _is_numeric(records: Records, name: str) -> bool:
-    try:
-        return np.asarray([record[name] for record in records]).dtype.kind in "biuf"
-    except ValueError:
-        return False
+class _Records:
+    """The attributes of all nodes or of all edges, each of which is taken once.
 
+    Args:
+        records: Attributes of each; their names become text, as all names of arrays are.
+        what: What one of them is called.
+        layouts: Dtype and shape of each array by name, as ``describe`` wrote them; empty for a foreign graph.
+    """
 
-def _present(records: Records, name: str, layouts: Mapping[str, Any], what: str) -> Any:
-    """The column of an attribute, None if no record has it."""
-    is_there = name in layouts or any(name in record for record in records)
-    return _column(records, name, layouts, what) if is_there else None
+    def __init__(self, records: Sequence[Mapping[Any, Any]], what: str, layouts: Mapping[str, Any]) -> None:
+        self.records = [{str(name): value for name, value in record.items()} for record in records]
+        self.what = what
+        self.layouts = layouts
+        self.used: Set[str] = set()
+        self.text: List[str] = []
+        self.left_out: List[str] = []
+        self.warnings: List[str] = []
+        self.count = Counter(name for record in self.records for name in record)
 
+    def cells(self, name: str) -> List[Any]:
+        """An attribute of each, None where it is missing."""
+        self.used.add(str(name))
+        return [record.get(str(name)) for record in self.records]
 
-def _column(records: Records, name: str, layouts: Mapping[str, Any], what: str, default: Any = None) -> Any:
-    values = [record.get(name, default) for record in records]
-    for row, value in enumerate(values):
-        if value is None:
-            fix = f"Set it on every {what} or on none."
-            raise DataError(name, f"this {what} has no attribute {name!r}.", row=row, fix=fix)
-    return restore(values, layouts[name]) if name in layouts else values
+    def take(self, name: str, field: str, *, default: Any = None, is_partial: bool = False) -> Any:
+        """The values of an attribute as a tensor, if they are as described, else as a list; None if there are none.
 
+        Args:
+            name: Of the attribute.
+            field: Which array its description is of.
+            default: Stands where the attribute is missing.
+            is_partial: Whether it may be missing on some.
+        """
+        cells = self.cells(name)
+        if not self.count[str(name)] and (self.records or field not in self.layouts):
+            if field in self.layouts:
+                self.warnings.append(f"attribute {name!r} of every {self.what} is gone.")
+            return None
+        values = [default if cell is None else cell for cell in cells]
+        if not is_partial:
+            for row, value in enumerate(values):
+                if value is None:
+                    fix = f"Set it on every {self.what} or on none."
+                    raise DataError(str(name), f"this {self.what} has no attribute {name!r}.", row=row, fix=fix)
+        layout = self.layouts.get(field)
+        if layout is None:
+            return values
+        made = None if None in values else restore(values, layout)
+        if made is None:
+            self.warnings.append(f"attribute {name!r} no longer holds {layout['dtype']} of shape {layout['shape']}.")
+        return values if made is None else made
 
-def _labels(
-    records: Records, name: str, layouts: Mapping[str, Any], class_names: Sequence[str]
-) -> Tuple[Any, Sequence[str]]:
-    if name in layouts:
-        return _column(records, name, layouts, "node"), class_names
-    if not any(name in record for record in records):
-        return None, class_names
-    return encode_classes([record.get(name) for record in records], class_names)
+    def rest(self, names: Optional[Sequence[str]]) -> Dict[str, Any]:
+        """Further attributes: those named, else every one of numbers on each node or edge; the others are noted."""
+        if names is not None:
+            return {str(name): self.take(name, str(name)) if self.records else [] for name in names}
+        arrays: Dict[str, Any] = {}
+        described = [name for name in self.layouts if name not in _OWN]
+        for name in dict.fromkeys([*described, *self.count]):
+            if name in self.used:
+                continue
+            if not self.records or (self.count[name] == len(self.records) and self._is_numeric(name)):
+                arrays[name] = self.take(name, name)
+            elif not self.count[name]:
+                self.warnings.append(f"attribute {name!r} of every {self.what} is gone.")
+            else:
+                self.left_out.append(f"attribute {name!r} of {self.what}s ({self._reason(name)})")
+        return arrays
+
+    def _is_numeric(self, name: str) -> bool:
+        try:
+            return np.asarray([record[name] for record in self.records]).dtype.kind in "biuf"
+        except ValueError:
+            return False
+
+    def _reason(self, name: str) -> str:
+        if any(isinstance(record.get(name), str) for record in self.records):
+            self.text.append(name)
+            return "text"
+        held = sum(not is_missing(record.get(name)) for record in self.records)
+        return "no numbers" if held == len(self.records) else f"on {held:,} of {len(self.records):,}"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gnnkit.data.arrays import as_tensor
 from gnnkit.data.graph import IGNORED_LABEL
-from gnnkit.data.words import is_missing_text, missing_labels
+from gnnkit.data.words import MISSING_LABELS, MISSING_TEXT, is_missing_text, missing_labels
 from gnnkit.errors import DataError
 
 FREE_CLASSES = 100
@@ -63,15 +63,45 @@ def _check_whole(labels: Tensor) -> None:
 def _mark_missing(labels: Tensor) -> Tensor:
     """The labels with -100 for each mark, in a dtype that has room for it."""
     values = (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy()
-    missing = torch.from_numpy(missing_labels(values))
+    missing = torch.from_numpy(which_missing(values))
     if not bool(missing.any()):
         return labels
-    others = labels[~missing]
-    if others.numel() and bool((others == 1).all()) and bool((labels == -1).any()):
-        problem = "labels are -1 and 1 alone, which is two classes to some and a missing label to others."
-        raise DataError("y", problem, fix="Give 0 and 1 for two classes, or -100 for a missing label.")
     labels = labels if labels.is_floating_point() else labels.to(torch.int64)
     return torch.where(missing, torch.full_like(labels, IGNORED_LABEL), labels)
+
+
+def which_missing(labels: np.ndarray, marks: Sequence[Any] = MISSING_LABELS) -> np.ndarray:
+    """Which labels are missing, see :func:`gnnkit.data.words.missing_labels`.
+
+    Args:
+        labels: Numbers of any shape.
+        marks: Marks of a missing label.
+
+    Raises:
+        DataError: -1 is a mark and all other labels are 1, which may be two classes.
+    """
+    missing = missing_labels(labels, marks)
+    others = labels[~missing]
+    if others.size and bool((others == 1).all()) and bool((labels[missing] == -1).any()):
+        problem = "labels are -1 and 1 alone, which is two classes to some and a missing label to others."
+        raise DataError("y", problem, fix="Give 0 and 1 for two classes, or -100 for a missing label.")
+    return missing
+
+
+def is_regression(labels: np.ndarray) -> bool:
+    """Whether numbers are values to regress rather than classes: not whole, or too many for the number of nodes.
+
+    Args:
+        labels: Labels without the missing ones. One dimension.
+
+    Example:
+        >>> is_regression(np.array([0, 1, 2])), is_regression(np.array([0.5, 1, 2])), is_regression(np.arange(500))
+        (False, True, True)
+    """
+    if not bool((labels == np.trunc(labels)).all()) or not bool(np.isfinite(labels).all()):
+        return True
+    distinct = np.unique(labels).size
+    return distinct > FREE_CLASSES and _FEWEST_NODES * distinct > labels.size
 
 
 def check_classes(labels: Tensor, where: str = "y") -> None:
@@ -135,37 +165,55 @@ def _name(label: Any) -> str:
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
-def is_missing(cell: Any) -> bool:
-    """Whether a cell of a table holds no value: None, NaN, pandas' marks, or a word for it."""
-    if cell is None or (isinstance(cell, str) and is_missing_text(cell)):
-        return True
+def is_missing(cell: Any, marks: Sequence[Any] = MISSING_TEXT) -> bool:
+    """Whether a cell of a table holds no value: None, NaN, pandas' marks, or a word for it.
+
+    Args:
+        cell: Anything.
+        marks: Words that stand for no value.
+    """
+    if isinstance(cell, str):
+        return is_missing_text(cell, marks)
     if isinstance(cell, (float, np.floating)):
         return bool(np.isnan(cell))
-    return type(cell).__name__ in ("NAType", "NaTType")
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
 
 
-def encode_classes(labels: Sequence[Any], class_names: Sequence[str]) -> Tuple[Any, Tuple[str, ...]]:
+def encode_classes(
+    labels: Sequence[Any], class_names: Sequence[str], marks: Sequence[Any] = MISSING_TEXT
+) -> Tuple[Any, Tuple[str, ...]]:
     """Turn labels that are names into classes.
 
     Args:
-        labels: One label per node; None, NaN or a word for a missing value stands for a missing one.
+        labels: One label per node; None, NaN, a word for a missing value, and -1 or -100 beside names stand for a
+            missing one.
         class_names: Names in the order of their classes. Empty to number the names found in sorted order.
+        marks: Words that stand for no value; a name of a class never does.
 
     Returns:
         Class of every node (-100 for a missing one) and the names of the classes; labels that are not names come back
         as they are, with NaN for a missing one.
 
     Raises:
-        DataError: A label is not among the names, or only some labels are names.
+        DataError: A label is not among the names, only some labels are names, or they name nodes, not classes.
     """
-    cells: List[Any] = [None if is_missing(label) and label not in class_names else label for label in labels]
+    words = [*marks, *map(str, MISSING_LABELS)] if marks else []
+    names = set(class_names)
+    cells: List[Any] = [
+        None if is_missing(label, words) and not (isinstance(label, str) and label in names) else label
+        for label in labels
+    ]
     found = {label for label in cells if isinstance(label, str)}
     if not found:
         return [float("nan") if label is None else label for label in cells], tuple(class_names)
-    names = tuple(class_names) or tuple(sorted(found))
-    numbers: Dict[Any, int] = {name: number for number, name in enumerate(names)}
-    numbers[None] = IGNORED_LABEL
+    ordered = tuple(class_names) or tuple(sorted(found))
+    numbers: Dict[Any, int] = {name: number for number, name in enumerate(ordered)}
+    unlabelled: Sequence[Any] = (None, *MISSING_LABELS) if marks else (None,)
+    numbers.update(dict.fromkeys(unlabelled, IGNORED_LABEL))
     for row, label in enumerate(cells):
         if label not in numbers:
-            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(names)}.", row=row)
-    return [numbers[label] for label in cells], names
+            raise DataError("y", f"label {label!r} is not one of the classes {', '.join(ordered)}.", row=row)
+    classes = [numbers[label] for label in cells]
+    if not class_names:
+        check_classes(torch.tensor(classes))
+    return classes, ordered

@@ -67,11 +67,12 @@ def log_warnings(graph: Graph) -> Graph:
     return graph
 
 
-def warn_one_way(graph: Graph) -> Graph:
+def warn_one_way(graph: Graph, fix: str = "use gnnkit.data.to_undirected(graph)") -> Graph:
     """Add a warning if hardly any edge has its reverse, as where undirected data list every edge once.
 
     Args:
         graph: The graph that was just read.
+        fix: What to do if the data are undirected.
 
     Returns:
         The graph, with a further warning in ``notes`` if fewer than one in a hundred edges has its reverse.
@@ -82,10 +83,12 @@ def warn_one_way(graph: Graph) -> Graph:
         1
     """
     from gnnkit.data.fingerprint import MOST_VALUES
+    from gnnkit.data.graph import expand_indptr
 
     if not 0 < graph.num_edges <= MOST_VALUES:
         return graph
-    src, dst = graph.indices.numpy(), graph.dst.numpy()
+    # Not ``graph.dst``, which the graph would keep.
+    src, dst = graph.indices.numpy(), expand_indptr(graph.indptr, graph.num_edges).numpy()
     forth = dst * graph.num_nodes + src  # ascending, because the edges are sorted
     # A sample is enough; loops are their own reverse and say nothing.
     sample = slice(None, None, max(1, graph.num_edges // _MOST_LOOKED_UP))
@@ -96,10 +99,7 @@ def warn_one_way(graph: Graph) -> Graph:
     places = np.minimum(np.searchsorted(forth, wanted), forth.size - 1)
     if np.count_nonzero(forth[places] == wanted) * 100 >= wanted.size:
         return graph
-    warning = (
-        "hardly any edge has its reverse, so nothing flows back along it. If the data are undirected, use "
-        "gnnkit.data.to_undirected(graph)."
-    )
+    warning = f"hardly any edge has its reverse, so nothing flows back along it. If the data are undirected, {fix}."
     return replace(graph, notes=graph.notes.warned(warning))
 
 

@@ -7,7 +7,7 @@ there are nodes. Nothing is picked by itself.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 from torch import Tensor
@@ -122,6 +122,41 @@ def pick_split(graph: Graph, number: int) -> Graph:
     _check_apart(ordered, number)
     notes = replace(graph.notes, splits=f"split {number} of {next(iter(masks.values())).shape[1]}")
     return replace(graph, splits=ordered, node_data=others, notes=notes)
+
+
+def warn_of_splits(graph: Graph) -> Graph:
+    """Add a warning if a graph that was just read has masks of several splits, of which none has been picked."""
+    several = {name: value for name, value in graph.node_data.items() if is_several(name, value)}
+    if not several:
+        return graph
+    count = next(iter(several.values())).shape[1]
+    warning = f"there are masks of {count} splits, none of which is taken; gnnkit.data.pick_split(graph, 0) takes one."
+    return replace(graph, notes=graph.notes.warned(warning))
+
+
+def take_masks(splits: Mapping[str, Any], arrays: Mapping[str, Any]) -> Tuple[Mapping[str, Any], Dict[str, Any]]:
+    """Masks among arrays of nodes, such as "train_mask" of shape [N], as the splits of data that give no others.
+
+    Args:
+        splits: Those that the data give otherwise.
+        arrays: Arrays of nodes by name.
+
+    Returns:
+        The splits, and the arrays that are left.
+
+    Example:
+        >>> take_masks({}, {"train_mask": [1, 0], "age": [5, 6]})
+        ({'train': array([ True, False])}, {'age': [5, 6]})
+    """
+    found = {}
+    for name, value in arrays.items():
+        values = np.asarray(value) if name.endswith(MASK_SUFFIX) and split_of(name) else np.empty(0)
+        if values.ndim == 1 and values.size and bool(((values == 0) | (values == 1)).all()):
+            found[name] = values == 1
+    if splits or not found:
+        return splits, dict(arrays)
+    picked = {split_of(name): mask for name, mask in found.items() if bool(mask.any())}
+    return picked, {name: value for name, value in arrays.items() if name not in found}
 
 
 def is_several(name: str, value: Tensor) -> bool:

@@ -19,15 +19,16 @@ MISSING_LABELS = (-1, -100)
 """Numbers that mean, as a label: no label. NaN always does; 255 does in an array of uint8, where -1 is stored so."""
 
 COLUMN_WORDS: Mapping[str, Tuple[str, ...]] = {
-    "source": ("source", "src", "from", "source_id", "src_id", "from_id", "id_1", "node_1", "node1", "u", "head"),
-    "target": ("target", "dst", "to", "target_id", "dst_id", "to_id", "id_2", "node_2", "node2", "v", "tail",
-               "dest", "destination"),
+    "source": ("source", "src", "from", "source_id", "src_id", "from_id", "id_1", "id1", "node_1", "node1", "u",
+               "head"),
+    "target": ("target", "dst", "to", "target_id", "dst_id", "to_id", "id_2", "id2", "node_2", "node2", "v",
+               "tail", "dest", "destination"),
     "weight": ("weight", "edge_weight"),
     "id": ("id", "node", "node_id", "nodeid"),
     "label": ("label", "y", "class"),
     "split": ("split",),
 }  # fmt: skip
-"""Names of columns by what they hold."""
+"""Names of columns by what they hold; the first one goes before the others."""
 
 
 def is_missing_text(cell: Any, marks: Sequence[Any] = MISSING_TEXT) -> bool:
@@ -97,6 +98,8 @@ def find_columns(
             continue
         words = COLUMN_WORDS[role]
         fits = [column for column in columns if column.strip().casefold() in words and column not in given.values()]
+        if words[0] in fits:
+            fits = [words[0]]
         if len(fits) > 1:
             received = " and ".join(repr(column) for column in fits)
             raise DataError(

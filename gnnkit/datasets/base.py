@@ -8,13 +8,13 @@ depend on the seed. What does depend on it, a random split, belongs to ``split``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Type, TypeVar
 
 from gnnkit.data import Graph, random_split
 from gnnkit.datasets.files import DataFile, Finder
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, DataError
 from gnnkit.options import Option, describe_options, make_options
 from gnnkit.registry import API_VERSION, Registry
 
@@ -132,8 +132,17 @@ class Dataset(ABC):
 
 
 def seeded_split(graph: Graph, seed: int) -> Graph:
-    """The 60/20/20 split that data without a published one get; a graph with splits is returned as it is."""
-    return graph if graph.splits else random_split(graph, 0.6, 0.2, seed=seed)
+    """The 60/20/20 split that data without a published one get; a graph with splits is returned as it is.
+
+    So is one with too few labelled nodes for three splits, which may be there to be predicted on.
+    """
+    if graph.splits:
+        return graph
+    try:
+        drawn = random_split(graph, 0.6, 0.2, seed=seed)
+    except DataError:
+        return replace(graph, notes=replace(graph.notes, splits="there are too few labelled nodes to draw any"))
+    return replace(drawn, notes=replace(graph.notes, splits=f"drawn by seed {seed}, because the data have none"))
 
 
 datasets: Registry[Dataset] = Registry("gnnkit.datasets", "data set", Dataset)  # type: ignore[type-abstract]

@@ -16,7 +16,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
@@ -26,8 +26,9 @@ from torch import Tensor
 
 from gnnkit.data import Graph, Notes, check_graph
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.datasets.files import PathLike, hash_files
-from gnnkit.errors import DataError, DatasetError
+from gnnkit.datasets.files import hash_files
+from gnnkit.errors import DataError, DatasetError, FileError
+from gnnkit.paths import PathLike, check_writable, user_path, writing
 
 FORMAT = 1
 """Version of the layout of a folder."""
@@ -45,7 +46,8 @@ def save_graph(graph: Graph, folder: PathLike) -> None:
         folder: Where to. A graph that is there already is replaced in one move.
 
     Raises:
-        DatasetError: The folder holds something else, or cannot be written.
+        DatasetError: The folder holds something else.
+        FileError: It cannot be written.
 
     Example:
         >>> import tempfile
@@ -55,7 +57,7 @@ def save_graph(graph: Graph, folder: PathLike) -> None:
         ...     load_graph(home + "/pair").num_nodes
         2
     """
-    with new_folder(Path(folder)) as temporary:
+    with new_folder(user_path(folder)) as temporary:
         _write(graph, temporary)
 
 
@@ -64,25 +66,35 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """Give a temporary folder, which takes the final name when the block ends well and is removed when it does not.
 
     Raises:
-        DatasetError: The folder exists and is no saved graph, or cannot be written.
+        DatasetError: The folder exists and is no saved graph.
+        FileError: It cannot be written; folders above it that were made are removed again.
     """
+    check_writable(folder, as_folder=True)
     if folder.exists() and not is_graph(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder} exists and is no saved graph, nothing was written. Name another folder.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    with writing(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
         try:
             yield temporary
             _move(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise DatasetError(f"The graph cannot be written to {folder}: {error.strerror or error}.") from error
 
 
 def is_graph(folder: Path) -> bool:
-    """Whether a folder holds a saved graph."""
-    return (folder / "meta.json").is_file()
+    """Whether a folder holds a saved graph: its ``meta.json`` names a format, which the settings of a user do not.
+
+    A file that is cut short counts as well. Anything else is not taken for one: a saved graph may be replaced.
+    """
+    try:
+        text = (folder / "meta.json").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    try:
+        meta = json.loads(text)
+    except ValueError:
+        return text.lstrip(" {\n").startswith('"format"')
+    return isinstance(meta, dict) and "format" in meta
 
 
 def load_graph(folder: PathLike) -> Graph:
@@ -97,7 +109,7 @@ def load_graph(folder: PathLike) -> Graph:
     Raises:
         DatasetError: The folder is no saved graph, was written by another version, or a file in it is damaged.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     meta_file = folder / "meta.json"
     try:
         meta = json.loads(meta_file.read_text(encoding="utf-8"))
@@ -148,17 +160,18 @@ def prepared(
     for line in hash_files(files):
         digest.update(line.encode())
     folder = root / "prepared" / f"{name}-{digest.hexdigest()[:20]}"
-    if folder.exists():
-        try:
-            return load_graph(folder)
-        except DatasetError as error:
-            _log.warning("The cache is prepared again: %s", error)
-            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # Where the cache cannot be read it is said below that it cannot be written.
+        if folder.exists():
+            try:
+                return load_graph(folder)
+            except DatasetError as error:
+                _log.warning("The cache is prepared again: %s", error)
+                shutil.rmtree(folder, ignore_errors=True)
     graph = read()
     try:
         save_graph(graph, folder)
         return load_graph(folder)
-    except DatasetError as error:
+    except (DatasetError, FileError) as error:
         _log.warning("Going on without a cache: %s", error)
         return graph
 

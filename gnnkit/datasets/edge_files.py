@@ -2,7 +2,7 @@
 
 Rules: a piece is whole rows; every id is checked where it is read, so that a mistake is named by file and line (rows of
 arrays count from 0). Text is two columns of whole numbers, separated by commas, semicolons, tabs or blanks; a first
-line without numbers is a header; lines that begin with # or % are comments.
+line without numbers is a header, whose words say which column holds sources; lines that begin with # or % are comments.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import gzip
 import re
 import zlib
 from pathlib import Path
-from typing import IO, Any, Iterator, Optional, Tuple
+from typing import IO, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from gnnkit.errors import DatasetError, NotInstalledError
+from gnnkit.data.words import find_columns
+from gnnkit.errors import DataError, DatasetError, NotInstalledError
 from gnnkit.jit import kernel
 
 Piece = Tuple[np.ndarray, float]
@@ -24,16 +25,20 @@ Piece = Tuple[np.ndarray, float]
 _TEXT = (".csv", ".tsv", ".txt")
 _OK, _NO_INTEGER, _NEGATIVE, _TOO_LARGE, _NO_PAIR = range(5)
 _LONGEST_LINE = 1 << 16
+_NO_COLUMNS: Mapping[str, str] = {}
 
 
-def read_edges(file: Path, num_nodes: Optional[int], piece_bytes: int) -> Iterator[Piece]:
+def read_edges(
+    file: Path, num_nodes: Optional[int], piece_bytes: int, columns: Mapping[str, str] = _NO_COLUMNS
+) -> Iterator[Piece]:
     """Read a list of edges piece by piece.
 
     Args:
         file: ``.csv``, ``.tsv`` or ``.txt``, each also with ``.gz``; ``.npy`` of shape [2, E] or [E, 2];
-            ``.parquet`` with columns ``source`` and ``target``, else its first two.
+            ``.parquet`` with columns of sources and targets (``gnnkit.data.words.COLUMN_WORDS``).
         num_nodes: Ids must be below it. None allows all.
         piece_bytes: Memory for a piece, about.
+        columns: Names of the columns "source" and "target", where they have other ones.
 
     Raises:
         DatasetError: The file cannot be read, or has something else than edges; the message names the first line.
@@ -41,15 +46,26 @@ def read_edges(file: Path, num_nodes: Optional[int], piece_bytes: int) -> Iterat
     """
     suffix = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
     if suffix in _TEXT:
-        return _read_text(file, num_nodes, max(64, piece_bytes // 8))
+        return _read_text(file, num_nodes, max(64, piece_bytes // 8), columns)
     if file.suffix not in (".npy", ".parquet"):
         known = ", ".join([*_TEXT, *(f"{name}.gz" for name in _TEXT), ".npy", ".parquet"])
         raise DatasetError(f"{file} is no known kind of edge list, expected one of {known}. Rename or convert it.")
-    read = _read_npy if file.suffix == ".npy" else _read_parquet
-    return read(file, num_nodes, max(1, piece_bytes // 32))
+    if file.suffix == ".npy":
+        return _read_npy(file, num_nodes, max(1, piece_bytes // 32))
+    return _read_parquet(file, num_nodes, max(1, piece_bytes // 32), columns)
 
 
-def _read_text(file: Path, num_nodes: Optional[int], block: int) -> Iterator[Piece]:
+def other_columns(file: Path, columns: Mapping[str, str]) -> List[str]:
+    """Columns of a Parquet file of edges that are not read; other files have none."""
+    if file.suffix != ".parquet":
+        return []
+    import pyarrow.parquet as parquet
+
+    names = list(parquet.ParquetFile(file).schema_arrow.names)
+    return [name for name in names if name not in _ends(names, file, columns)]
+
+
+def _read_text(file: Path, num_nodes: Optional[int], block: int, columns: Mapping[str, str]) -> Iterator[Piece]:
     size = max(1, file.stat().st_size)
     limit = np.iinfo(np.int64).max if num_nodes is None else num_nodes
     with file.open("rb") as raw:
@@ -67,7 +83,7 @@ def _read_text(file: Path, num_nodes: Optional[int], block: int) -> Iterator[Pie
                 raise DatasetError(f"{file}, line {number}: it is longer than {_LONGEST_LINE} bytes, expected two ids.")
             skipped = b""
             if not begun and text:
-                skipped, begun, swapped = _header(text)
+                skipped, begun, swapped = _header(text, file, columns)
             edges = np.empty((2, (len(text) - len(skipped)) // 4 + 1), dtype=np.int64)
             line += skipped.count(b"\n")
             num, lines, status = _parse(np.frombuffer(text[len(skipped) :], dtype=np.uint8), limit, edges)
@@ -87,7 +103,7 @@ def _read_block(stream: IO[bytes], block: int, file: Path) -> bytes:
         raise DatasetError(f"{file} cannot be read ({error}). Is it cut short?") from error
 
 
-def _header(text: bytes) -> Tuple[bytes, bool, bool]:
+def _header(text: bytes, file: Path, columns: Mapping[str, str]) -> Tuple[bytes, bool, bool]:
     """What comes before the edges, whether edges have begun, and whether the columns are target, source."""
     end = 3 if text.startswith(b"\xef\xbb\xbf") else 0
     while end < len(text):
@@ -96,9 +112,28 @@ def _header(text: bytes) -> Tuple[bytes, bool, bool]:
         if cells != [b""] and cells[0][:1] not in (b"#", b"%"):
             if any(cell[:1].isdigit() or cell[:1] == b"-" for cell in cells) or cells[0] == b"":
                 return text[:end], True, False
-            return text[:stop], True, cells[:2] == [b"target", b"source"]
+            names = [cell.decode("utf-8", "replace") for cell in cells]
+            source, target = _ends(names, file, columns)
+            return text[:stop], True, names.index(target) < names.index(source)
         end = stop
     return text, False, False
+
+
+def _ends(names: Sequence[str], file: Path, columns: Mapping[str, str]) -> Tuple[str, str]:
+    """The columns of sources and of targets, by their names.
+
+    Raises:
+        DatasetError: The names do not say which they are.
+    """
+    try:
+        found = find_columns(names, ("source", "target"), columns, str(file))
+    except DataError as error:
+        raise DatasetError(f"{error}") from error
+    if len(found) < 2:
+        received = ", ".join(repr(name) for name in names)
+        advice = "Name them: --column source=NAME --column target=NAME."
+        raise DatasetError(f"{file} has the columns {received}, expected source and target. {advice}")
+    return found["source"], found["target"]
 
 
 def _problem(bad: bytes, status: int, num_nodes: Optional[int]) -> str:
@@ -173,7 +208,7 @@ def _read_npy(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[Piece
         yield edges, min(1.0, start / max(1, end))
 
 
-def _read_parquet(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[Piece]:
+def _read_parquet(file: Path, num_nodes: Optional[int], rows: int, columns: Mapping[str, str]) -> Iterator[Piece]:
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
@@ -181,14 +216,14 @@ def _read_parquet(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[P
     try:
         opened = parquet.ParquetFile(file)
         names = opened.schema_arrow.names
-        wanted = ["source", "target"] if {"source", "target"} <= set(names) else names[:2]
+        wanted = list(_ends(names, file, columns))
         start, end = 0, opened.metadata.num_rows
         for batch in opened.iter_batches(batch_size=rows, columns=wanted):
-            columns = [batch.column(batch.schema.get_field_index(name)).to_numpy(False) for name in wanted]
-            if len(columns) != 2 or any(column.dtype.kind not in "iu" for column in columns):
-                received = ", ".join(f"{name} ({column.dtype})" for name, column in zip(wanted, columns))
+            ends = [batch.column(batch.schema.get_field_index(name)).to_numpy(False) for name in wanted]
+            if any(end.dtype.kind not in "iu" for end in ends):
+                received = ", ".join(f"{name} ({end.dtype})" for name, end in zip(wanted, ends))
                 raise DatasetError(f"{file} has {received}, expected two columns of whole numbers without gaps.")
-            edges = np.stack(columns).astype(np.int64)
+            edges = np.stack(ends).astype(np.int64)
             _check(edges, num_nodes, file, start)
             start += edges.shape[1]
             yield edges, start / max(1, end)

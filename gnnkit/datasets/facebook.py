@@ -15,6 +15,7 @@ from gnnkit.data import Graph, from_edge_index
 from gnnkit.datasets.base import Dataset, check_option, seeded_split
 from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile
+from gnnkit.datasets.lists import project
 from gnnkit.errors import DatasetError
 
 _EDGES, _FEATURES, _TARGET = "facebook_edges.csv", "facebook_features.json", "facebook_target.csv"
@@ -70,7 +71,7 @@ class FacebookLarge(Dataset):
         return from_edge_index(
             undirected(_read_edges(files[_EDGES], len(kinds))),
             len(kinds),
-            x=_project(words, self.num_features) if self.num_features else words.toarray(),
+            x=project(words, self.num_features) if self.num_features else words.toarray(),
             y=labels.reshape(-1),
             class_names=names.tolist(),
         )
@@ -78,22 +79,6 @@ class FacebookLarge(Dataset):
     def split(self, graph: Graph) -> Graph:
         """Split by the seed."""
         return seeded_split(graph, self.seed)
-
-
-def _project(words: csr_matrix, width: int) -> np.ndarray:
-    """Project TF-IDF weights on their leading singular vectors; the result has standard deviation 1 overall.
-
-    In float64 and then rounded to multiples of 2^-12, so that it does not show in which order a machine's cores add up:
-    neighbouring singular vectors have nearly equal singular values and mix where rounding is as large as float32's.
-    """
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    if width >= min(words.shape):
-        raise DatasetError(f"There are {words.shape[1]} words on {words.shape[0]} pages, too few for {width} features.")
-    weights = TfidfTransformer().fit_transform(words.astype(np.float64))
-    projected = TruncatedSVD(width, random_state=0).fit_transform(weights)
-    return np.ascontiguousarray(np.rint(projected / projected.std() * 4096) / 4096, dtype=np.float32)
 
 
 def _read_kinds(file: Path) -> List[str]:

@@ -15,11 +15,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import DatasetError
+from gnnkit.paths import PathLike, is_file, is_folder, user_path
 
-PathLike = Union[str, "os.PathLike[str]"]
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
 
@@ -42,11 +42,10 @@ class DataFile:
 def cache_root(cache_dir: Optional[PathLike] = None) -> Path:
     """Folder of everything that gnnkit keeps: the argument, else ``$GNNKIT_CACHE``, else the user's cache."""
     if cache_dir is not None:
-        return Path(cache_dir).expanduser()
+        return user_path(cache_dir, "The cache folder")
     if os.environ.get("GNNKIT_CACHE"):
-        return Path(os.environ["GNNKIT_CACHE"]).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gnnkit"
+        return user_path(os.environ["GNNKIT_CACHE"], "GNNKIT_CACHE")
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "gnnkit"
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,15 @@ class Finder:
 
         Raises:
             DatasetError: The folder that the user named does not exist.
+            FileError: One of them has a name that no folder can have.
         """
-        if self.data_dir is not None and not self.data_dir.is_dir():
-            raise DatasetError(f"The data folder {self.data_dir} does not exist. Name an existing folder.")
         shared = os.environ.get("GNNKIT_DATA")
-        return [root for root in (self.data_dir, Path(shared).expanduser() if shared else None) if root is not None]
+        named = [self.data_dir, user_path(shared, "GNNKIT_DATA") if shared else None]
+        roots = [root for root in named if root is not None]
+        for root in roots:
+            if not is_folder(root) and root == self.data_dir:
+                raise DatasetError(f"The data folder {root} does not exist. Name an existing folder.")
+        return roots
 
     def places(self) -> List[Path]:
         """Folders that may hold the files themselves: a folder of the data set's name, with or without ``raw``."""
@@ -109,17 +112,17 @@ class Finder:
         raise DatasetError(self.describe_missing(files, reason))
 
     def describe_missing(self, files: Sequence[DataFile], reason: str, places: Optional[Sequence[Path]] = None) -> str:
-        """The message for files that are nowhere."""
-        names = ", ".join(file.name for file in files)
-        looked = ", ".join(str(place) for place in places or self.places())
+        """The message for files that are nowhere: those that the place with most of them lacks."""
+        where = places or self.places()
+        partial = self._partial(files, where)
+        missing = sorted(partial.values(), key=len) or [[file.name for file in files]]
+        names = ", ".join(missing[0])
+        looked = ", ".join(str(place) for place in where)
         urls = sorted({file.url.rsplit("/", 1)[0] + "/" for file in files if file.url})
         origin = f" They come from {' and '.join(urls)}." if urls else ""
         advice = "Put them into FOLDER and pass it as data_dir (--data-dir FOLDER) or set GNNKIT_DATA=FOLDER."
-        partial = "".join(
-            f" {place} lacks {', '.join(lacking)}."
-            for place, lacking in self._partial(files, places or self.places()).items()
-        )
-        received = f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{partial}"
+        others = "".join(f" {place} lacks {', '.join(lacking)}." for place, lacking in partial.items())
+        received = f"Data set {self.dataset!r}: files not found: {names}. Looked in: {looked}.{others}"
         return f"{received} Not downloaded: {reason}.{origin} {advice}"
 
     def _partial(self, files: Sequence[DataFile], places: Sequence[Path]) -> Dict[Path, List[str]]:
@@ -130,6 +133,17 @@ class Finder:
             if 0 < len(lacking) < len(files):
                 found[place] = lacking
         return found
+
+
+def is_there(file: Path) -> bool:
+    """Whether a file that may be absent is there.
+
+    Raises:
+        DatasetError: It is a link that leads nowhere, which nobody means to be absent.
+    """
+    if file.is_symlink() and not file.exists():
+        raise DatasetError(f"{file} is a link to {file.resolve()}, which is not there. Fix the link, or remove it.")
+    return is_file(file)
 
 
 def download(file: DataFile, target: Path) -> None:

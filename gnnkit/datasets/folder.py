@@ -2,60 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from gnnkit.data import IGNORED_LABEL, SPLITS, Graph, from_edge_index, to_undirected
+from gnnkit.data import METRICS, Graph, Notes, from_edge_index, to_undirected
+from gnnkit.data.notes import warn_one_way
+from gnnkit.data.words import find_columns
 from gnnkit.datasets.base import Dataset, NodeNames, seeded_split
 from gnnkit.datasets.cache import is_graph, load_graph
 from gnnkit.datasets.files import Finder
-from gnnkit.datasets.tables import Table, read_array, read_table
-from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.datasets.folder_files import ARRAY_WORDS, SETTINGS, TABLES, find_files, other_files, read_settings
+from gnnkit.datasets.folder_labels import read_labels
+from gnnkit.datasets.folder_nodes import (
+    Choices,
+    Found,
+    NodeTable,
+    open_nodes,
+    read_features,
+    rows_of,
+)
+from gnnkit.datasets.folder_splits import read_splits
+from gnnkit.datasets.tables import read_array, read_table
+from gnnkit.errors import ConfigError, DataError, DatasetError, UnknownNameError
+from gnnkit.options import make_options
 
-_TABLES = (".csv", ".parquet")
-_SPLIT_NAMES = {"val": "valid", "validation": "valid", **{name: name for name in SPLITS}}
 _SAVED = "saved graph"
 _FIELDS = {"edge_index": "edges", "edge_weight": "edges", "x": "features", "y": "labels"}
+_ROLES = ("id", "label", "split", "words", "source", "target", "weight")
 
 
 @dataclass(frozen=True)
 class Folder(Dataset):
     r"""A graph of your own, from a folder: ``load_dataset("path/to/folder")``.
 
-    One file of edges is needed, everything else is optional. Node ids are whole numbers from 0, or any text if
-    ``nodes`` has a column ``id``. CSV files are UTF-8 with commas and a header line; Parquet needs gnnkit[pandas].
+    One file of edges is needed, everything else is optional. A file is known by its name, or by the end of it
+    (``chameleon_edges.csv``). CSV files are UTF-8 with commas and a header line; Parquet needs gnnkit[pandas].
 
     ``edges.csv``, ``edges.parquet``
-        Columns ``source`` and ``target``: an edge runs from one to the other. A column ``weight`` gives edge weights;
-        all other columns must be numbers and become ``edge_data``.
+        Columns ``source`` and ``target``, in any order: an edge runs from one to the other. A column ``weight`` gives
+        edge weights; all other columns of numbers become ``edge_data``.
     ``edges.npy``
-        Instead: whole numbers of shape [2, E], sources and targets.
-    ``nodes.csv``, ``nodes.parquet``
+        Instead: whole numbers of shape [2, E] or [E, 2], sources and targets.
+    ``nodes.csv``, ``nodes.parquet`` (or ``target.csv``, ``labels.csv``)
         One row for each node. Column ``id``: the name that edges use; without it nodes are numbered by row, from 0.
-        Column ``label``: classes as whole numbers from 0, or as text, which is numbered in alphabetical order; empty
-        for a node without a label. Column ``split``: train, valid, test or empty. All other columns must be numbers;
-        they are the features, in the order of the columns.
-    ``features.npy``
-        Instead of the feature columns: shape [N, F].
+        Column ``label``: classes as whole numbers from 0, or as text, which is numbered in alphabetical order; missing
+        for a node without a label. Column ``split``: train, valid, test or nothing. All other columns of numbers are
+        features, in the order of the columns; so are lists of words, as a 0/1 column for each word.
+    ``features.npy``, ``features.npz``, ``features.json``
+        Instead of the feature columns: shape [N, F], a matrix of scipy's ``save_npz``, or lists of words by node id.
     ``labels.npy``
-        Instead of the label column: classes of shape [N] (-100 without a label), or 0/1 of shape [N, C] for data with
-        several labels a node.
+        Instead of the label column: classes of shape [N], or 0/1 of shape [N, C] for data with several labels a node.
     ``split.csv``, ``split.parquet``
         Instead of the split column: columns ``id`` and ``split``.
     ``train.npy``, ``valid.npy``, ``test.npy``
-        Instead: row numbers of nodes, or masks of N booleans.
+        Instead: row numbers of nodes, masks of N booleans, or masks of several splits, [N, S] or [S, N], of which
+        ``split=NUMBER`` picks one. ``split.npz`` has them as ``train_mask``, ``val_mask`` and ``test_mask``.
+    ``ANY.npz``
+        Instead of all of these: arrays ``edges``, ``features`` (or ``node_features``, ``x``), ``labels`` (or
+        ``node_labels``, ``y``), and masks such as ``train_mask`` or ``train_masks``.
+    ``meta.json``
+        The options below as a JSON object, so that nobody has to give them.
 
-    Or the folder is what ``gnnkit data import`` or :func:`gnnkit.datasets.save_graph` wrote (it has a ``meta.json``):
-    then its arrays are opened memory-mapped where they are, without a copy.
+    Other words are understood for columns, such as ``src`` and ``dst`` (``gnnkit.data.words.COLUMN_WORDS``). A missing
+    value is an empty cell or one of ``gnnkit.data.words.MISSING_TEXT``, as a label also one of ``MISSING_LABELS``. Rows
+    and ids: what has ids is joined by them, arrays go by row. What was understood, left out and warned of stands in
+    ``graph.notes``.
+
+    Or the folder is what ``gnnkit data import`` or :func:`gnnkit.datasets.save_graph` wrote: then its arrays are opened
+    memory-mapped where they are, without a copy, and only ``undirected`` and ``metric`` can be given.
 
     Without any split, labelled nodes are split 60/20/20 by the seed.
 
     Attributes:
         path: The folder.
         undirected: Whether to add the reverse of every edge that has none.
+        columns: Names of columns by what they hold: id, label, split, words, source, target, weight. A column of
+            words has words separated by blanks, commas or semicolons.
+        file_names: Names of files by what they hold: edges, nodes, features, labels, split, train, valid, test.
+        ignore: Columns and files to leave out.
+        missing: Marks of a missing value, instead of the usual ones: ["", "unknown", -1].
+        label_bins: Put labels that are numbers into so many classes of about equal size.
+        number_classes: Whether labels that are numbers are codes of classes, however many or far apart: they are
+            numbered in ascending order, and name the classes.
+        num_features: Width to which lists of words are projected (TF-IDF, leading singular vectors). None: a 0/1
+            column for each word.
+        array_order: Whether arrays go by "rows" or by "ids" of the nodes, where these are the numbers from 0 in another
+            order than the rows.
+        metric: "accuracy", "macro_f1" or "rocauc"; None lets the labels decide.
 
     Example:
         >>> import tempfile, pathlib, gnnkit
@@ -71,8 +107,28 @@ class Folder(Dataset):
     name = "folder"
     summary = "Your own data: give the path of a folder with edges.csv and more instead of a name."
 
+    version = 2
+
     path: str = ""
-    undirected: bool = False
+    undirected: Optional[bool] = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    file_names: Mapping[str, str] = field(default_factory=dict)
+    ignore: List[str] = field(default_factory=list)
+    missing: Optional[List[Any]] = None
+    label_bins: Optional[int] = None
+    number_classes: Optional[bool] = None
+    num_features: Optional[int] = None
+    array_order: Optional[str] = None
+    metric: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        for role in self.columns:
+            if role not in _ROLES:
+                raise ConfigError(f"columns names {role!r}, expected {', '.join(_ROLES)}.")
+        if self.number_classes and self.label_bins is not None:
+            raise ConfigError("label_bins and number_classes contradict each other. Leave one out.")
+        if self.metric is not None and self.metric not in METRICS:
+            raise ConfigError(f"metric is {self.metric!r}, expected one of {', '.join(METRICS)}.")
 
     def locate(self, finder: Finder) -> Mapping[str, Path]:
         """List the files that the format knows."""
@@ -83,24 +139,9 @@ class Folder(Dataset):
             raise DatasetError(f"There is no folder {folder}. Give the path of a folder with edges.csv.")
         if is_graph(folder):
             return {_SAVED: folder / "meta.json"}
-        files = {}
-        for stem, suffixes in (
-            ("edges", (*_TABLES, ".npy")),
-            ("nodes", _TABLES),
-            ("features", (".npy",)),
-            ("labels", (".npy",)),
-            ("split", _TABLES),
-            *((name, (".npy",)) for name in SPLITS),
-        ):
-            found = [folder / (stem + suffix) for suffix in suffixes if (folder / (stem + suffix)).is_file()]
-            if len(found) > 1:
-                names = " and ".join(file.name for file in found)
-                raise DatasetError(f"{folder} has {names}, expected one of them. Remove the others.")
-            if found:
-                files[stem] = found[0]
-        if "edges" not in files:
-            raise DatasetError(f"{folder} has none of edges.csv, edges.parquet and edges.npy. Add one.")
-        return files
+        settings = folder / "meta.json"
+        chosen = self._with_settings(settings) if settings.is_file() else self
+        return find_files(folder, chosen.file_names, chosen.ignore)
 
     def reads_in_place(self, files: Mapping[str, Path]) -> bool:
         """A saved graph is opened where it is."""
@@ -109,46 +150,124 @@ class Folder(Dataset):
     def read(self, files: Mapping[str, Path]) -> Graph:
         """Read the folder."""
         if _SAVED in files:
-            saved = load_graph(files[_SAVED].parent)
-            return to_undirected(saved) if self.undirected else saved
-        table = read_table(files["nodes"]) if "nodes" in files else None
-        ids = _node_ids(table)
-        features, feature_file = _features(files, table)
-        labels, class_names = _labels(files, table)
-        counts = {
-            "nodes": None if table is None else table.num_rows,
-            "features": None if features is None else len(features),
-            "labels": None if labels is None else len(labels),
-        }
-        num_nodes = _agree(files, counts)
-        edges, edge_fields = _edges(files["edges"], ids, num_nodes)
-        try:
-            graph = from_edge_index(
-                edges,
-                num_nodes,
-                x=features,
-                y=labels,
-                splits=_splits(files, table, ids, num_nodes),
-                class_names=class_names,
-                **edge_fields,
-            )
-        except DataError as error:
-            stem = _FIELDS.get(error.field, error.field[len("splits['") : -len("']")])
-            file = feature_file if stem == "features" else files.get(stem, files.get("nodes", files["edges"]))
-            raise DatasetError(f"{file}: {error}") from error
-        return to_undirected(graph) if self.undirected else graph
+            self._check_saved(files[_SAVED])
+            graph = load_graph(files[_SAVED].parent)
+            graph = to_undirected(graph) if self.undirected else graph
+            return graph if self.metric is None else replace(graph, metric=self.metric)
+        chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
+        graph = _read(files, chosen.choices, chosen.metric)
+        if chosen.undirected:
+            graph = to_undirected(graph)
+            return replace(graph, notes=replace(graph.notes, edges="with the reverse of each"))
+        return warn_one_way(graph, "say dataset.options.undirected=true")
+
+    @property
+    def choices(self) -> Choices:
+        """What is said about the nodes."""
+        values = {item.name: getattr(self, item.name) for item in fields(Choices)}
+        return Choices(**{**values, "number_classes": bool(self.number_classes)})
+
+    def _with_settings(self, file: Path) -> Folder:
+        """These options, and for those not given the ones in a file."""
+        settings = read_settings(file)
+        mine, usual = self.options(), Folder().options()
+        given = {name: value for name, value in mine.items() if value != usual[name]}
+        return make_options(Folder, {**settings, **given}, str(file), requested=self.requested, seed=self.seed)
+
+    def _check_saved(self, file: Path) -> None:
+        usual = Folder().options()
+        for name, value in self.options().items():
+            if name not in ("path", "undirected", "metric") and value != usual[name]:
+                raise ConfigError(f"Option {name!r} has no effect on a saved graph ({file}). Leave it out.")
 
     def node_names(self, files: Mapping[str, Path]) -> NodeNames:
-        """The column ``id`` of the nodes, and the names of the feature columns."""
+        """The ids of the nodes, and the names of the features."""
         if "nodes" not in files:
             return NodeNames()
-        table = read_table(files["nodes"])
-        ids = table.text("id") if "id" in table.columns else None
-        return NodeNames(ids, feature_columns(table) if "features" not in files else None)
+        chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
+        nodes = open_nodes(files, chosen.choices)
+        ids = None if nodes.ids is None else list(nodes.ids)
+        if chosen.num_features is not None:
+            return NodeNames(ids)  # Projected columns have no names, and take long to compute.
+        _, names, _ = read_features(files, nodes, chosen.choices, Found())
+        return NodeNames(ids, list(names) or None)
 
     def split(self, graph: Graph) -> Graph:
         """Split by the seed if the folder has no split."""
         return seeded_split(graph, self.seed)
+
+
+def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) -> Graph:
+    found = Found()
+    _check_roles(files, choices)
+    nodes = open_nodes(files, choices)
+    x, feature_names, feature_note = read_features(files, nodes, choices, found)
+    labels = read_labels(files, nodes, choices, found)
+    counts = {
+        "nodes": None if nodes.table is None else nodes.table.num_rows,
+        "features": None if x is None else len(x),
+        "labels": labels.num_rows,
+    }
+    num_nodes = _agree(files, counts)
+    edges, edge_fields = _edges(files["edges"], nodes, num_nodes, choices, found)
+    splits, several, split_note = read_splits(files, nodes, num_nodes, choices)
+    notes = Notes(
+        nodes=_order_note(files, nodes),
+        features=feature_note,
+        labels=labels.note,
+        splits=split_note,
+        left_out=(*found.left_out, *other_files(files)),
+        warnings=tuple(found.warnings),
+    )
+    try:
+        return from_edge_index(
+            edges,
+            num_nodes,
+            x=x,
+            y=labels.y,
+            splits=splits,
+            node_data={**labels.values, **several},
+            class_names=labels.names,
+            feature_names=feature_names,
+            metric=metric,
+            notes=notes,
+            **edge_fields,
+        )
+    except DataError as error:
+        raise DatasetError(f"{_file_of(error.field, files)}: {error}") from error
+
+
+def _check_roles(files: Mapping[str, Path], choices: Choices) -> None:
+    """Refuse choices without effect: columns where there is no table, and things to ignore that are not there."""
+    tables = {stem: file for stem, file in files.items() if file.suffix in TABLES}
+    for role, column in choices.columns.items():
+        homes = ("edges",) if role in ("source", "target", "weight") else ("nodes", "split")
+        if not any(home in tables for home in homes):
+            raise DatasetError(
+                f"columns.{role} is {column!r}, but {files['edges'].parent} has no table of {homes[0]}. Leave it out, "
+                f"or say which file it is: dataset.options.file_names.{homes[0]}=NAME."
+            )
+    if choices.ignore:
+        known = {column for file in tables.values() for column in read_table(file).columns}
+        known |= {file.name for file in files["edges"].parent.iterdir()}
+        for name in choices.ignore:
+            if name not in known:
+                raise UnknownNameError("column or file to ignore:", name, sorted(known))
+
+
+def _file_of(name: str, files: Mapping[str, Path]) -> Path:
+    """The file that a field of a graph was read from."""
+    split = name[len("splits['") : -len("']")] if name.startswith("splits['") else ""
+    for stem in (_FIELDS.get(name, split), "split" if split else "", "nodes"):
+        if stem in files:
+            return files[stem]
+    return files["edges"]
+
+
+def _order_note(files: Mapping[str, Path], nodes: NodeTable) -> str:
+    if nodes.ids is not None:
+        return f"in the order of {files['nodes'].name}, ids in column {nodes.roles['id']!r}"
+    return "numbered by row" if nodes.table is not None else ""
 
 
 def _agree(files: Mapping[str, Path], rows: Mapping[str, Optional[int]]) -> Optional[int]:
@@ -160,117 +279,37 @@ def _agree(files: Mapping[str, Path], rows: Mapping[str, Optional[int]]) -> Opti
     return next(iter(counts.values()), None)
 
 
-def _node_ids(table: Optional[Table]) -> Optional[Dict[str, int]]:
-    """Row of each node by its id. None if nodes are numbered by row."""
-    if table is None or "id" not in table.columns:
-        return None
-    ids: Dict[str, int] = {}
-    for row, name in enumerate(table.text("id")):
-        if not name or name in ids:
-            problem = f"node {name!r} is in an earlier row already" if name else "the id is empty"
-            raise DatasetError(f"{table.place('id', row)}: {problem}, expected a different id for each node.")
-        ids[name] = row
-    return ids
-
-
-def _rows_of(table: Table, column: str, ids: Optional[Dict[str, int]], num_nodes: Optional[int]) -> np.ndarray:
-    """Turn a column of node ids into row numbers."""
-    names = table.text(column)
-    if ids is not None:
-        found = np.array([ids.get(name, -1) for name in names], dtype=np.int64)
-        expected = "an id from the column 'id' of the nodes"
-    else:
-        found = np.array([int(name) if name.isdecimal() else -1 for name in names], dtype=np.int64)
-        expected = "a whole number from 0" + (f" to {num_nodes - 1}" if num_nodes else "")
-        if num_nodes is not None:
-            found[found >= num_nodes] = -1
-        else:
-            expected += ", or a nodes file with a column 'id'"
-    unknown = np.flatnonzero(found < 0)
-    if unknown.size:
-        row = int(unknown[0])
-        raise DatasetError(f"{table.place(column, row)}: there is no node {names[row]!r}, expected {expected}.")
-    return found
-
-
-def _edges(file: Path, ids: Optional[Dict[str, int]], num_nodes: Optional[int]) -> Tuple[np.ndarray, Dict[str, Any]]:
-    if file.suffix == ".npy":
-        return read_array(file), {}
+def _edges(
+    file: Path, nodes: NodeTable, num_nodes: Optional[int], choices: Choices, found: Found
+) -> Tuple[np.ndarray, Dict[str, Any]]:
+    if file.suffix in (".npy", ".npz"):
+        array = read_array(file, ARRAY_WORDS["edges"])
+        if array.ndim == 2 and array.shape[0] != 2 and array.shape[1] == 2:
+            array = array.T
+        return (nodes.rows_of(array, file) if array.dtype.kind in "iu" else array), {}
     table = read_table(file)
-    table.require("source", "target")
-    edges = np.stack([_rows_of(table, column, ids, num_nodes) for column in ("source", "target")])
-    fields: Dict[str, Any] = {}
-    if "weight" in table.columns:
-        fields["edge_weight"] = table.numbers("weight").astype(np.float32)
-    others = [column for column in table.columns if column not in ("source", "target", "weight")]
-    fields["edge_data"] = {column: table.numbers(column).astype(np.float32) for column in others}
+    given = {role: name for role, name in choices.columns.items() if role in ("source", "target", "weight")}
+    try:
+        roles = find_columns(list(table.columns), ("source", "target", "weight"), given, str(file))
+    except DataError as error:
+        raise DatasetError(f"{error} Give dataset.options.columns.source=NAME, and target alike.") from error
+    for role in ("source", "target"):
+        if role not in roles:
+            known = ", ".join(repr(column) for column in table.columns)
+            advice = f"Name the column {role!r}, or say dataset.options.columns.{role}=NAME."
+            raise DatasetError(f"{file} has no column {role!r}; it has {known}. {advice}")
+    edges = np.stack([rows_of(table, roles[end], nodes.ids, num_nodes) for end in ("source", "target")])
+    fields: Dict[str, Any] = {"edge_data": {}}
+    if "weight" in roles:
+        fields["edge_weight"] = table.numbers(roles["weight"]).astype(np.float32)
+    for column in table.columns:
+        if column in roles.values():
+            continue
+        kind = "ignored" if column in choices.ignore else table.kind(column, choices.marks)
+        if kind == "numbers":
+            fields["edge_data"][column] = table.numbers(column).astype(np.float32)
+            continue
+        found.left_out.append(f"column {column!r}")
+        if kind != "ignored":
+            found.warnings.append(f"{file}: column {column!r} holds {kind}, expected numbers, so it is left out.")
     return edges, fields
-
-
-def _features(files: Mapping[str, Path], table: Optional[Table]) -> Tuple[Optional[np.ndarray], Optional[Path]]:
-    columns = [] if table is None else feature_columns(table)
-    if "features" in files:
-        _only_one(files["features"], "features", table, columns)
-        return read_array(files["features"]), files["features"]
-    if table is None or not columns:
-        return None, files.get("nodes")
-    return np.stack([table.numbers(name) for name in columns], axis=1).astype(np.float32), table.file
-
-
-def feature_columns(table: Table) -> List[str]:
-    """Names of the columns of a table of nodes that are features: all that mean nothing else."""
-    return [name for name in table.columns if name not in ("id", "label", "split")]
-
-
-def _labels(files: Mapping[str, Path], table: Optional[Table]) -> Tuple[Optional[np.ndarray], List[str]]:
-    has_column = table is not None and "label" in table.columns
-    if "labels" in files:
-        _only_one(files["labels"], "labels", table, ["label"] if has_column else [])
-        return read_array(files["labels"]), []
-    if table is None or not has_column:
-        return None, []
-    return class_numbers(table)
-
-
-def class_numbers(table: Table) -> Tuple[np.ndarray, List[str]]:
-    """Classes from the column ``label``, and their names if it is text; -100 for an empty cell."""
-    cells = table.text("label")
-    if all(cell.isdecimal() for cell in cells if cell):
-        return np.array([int(cell) if cell else IGNORED_LABEL for cell in cells], dtype=np.int64), []
-    names = sorted({cell for cell in cells if cell})
-    number = {name: place for place, name in enumerate(names)}
-    return np.array([number.get(cell, IGNORED_LABEL) for cell in cells], dtype=np.int64), names
-
-
-def _only_one(file: Path, what: str, table: Optional[Table], columns: List[str]) -> None:
-    if table is not None and columns:
-        listed = ", ".join(repr(column) for column in columns)
-        raise DatasetError(f"{what} are in {file} and in {table.file}, columns {listed}. Keep one of them.")
-
-
-def _splits(
-    files: Mapping[str, Path], table: Optional[Table], ids: Optional[Dict[str, int]], num_nodes: Optional[int]
-) -> Dict[str, np.ndarray]:
-    arrays = {name: read_array(files[name]) for name in SPLITS if name in files}
-    has_column = table is not None and "split" in table.columns
-    given = [has_column, "split" in files, bool(arrays)]
-    if sum(given) > 1:
-        raise DatasetError(f"{files['edges'].parent} gives splits in more than one way. Keep one of them.")
-    if "split" in files:
-        listed = read_table(files["split"])
-        listed.require("id", "split")
-        return _group(listed, _rows_of(listed, "id", ids, num_nodes))
-    if table is not None and has_column:
-        return _group(table, np.arange(table.num_rows))
-    return arrays
-
-
-def _group(table: Table, nodes: np.ndarray) -> Dict[str, np.ndarray]:
-    """Nodes by what the column ``split`` says."""
-    names = np.array(table.text("split"), dtype=object)
-    for row, name in enumerate(names):
-        if name and name not in _SPLIT_NAMES:
-            expected = f"{', '.join(SPLITS)} or nothing"
-            raise DatasetError(f"{table.place('split', row)}: {name!r}, expected {expected}.")
-    joined = np.array([_SPLIT_NAMES.get(name, "") for name in names], dtype=object)
-    return {name: nodes[joined == name] for name in SPLITS if (joined == name).any()}

@@ -17,15 +17,16 @@ from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, O
 import numpy as np
 import torch
 
-from gnnkit.data import SPLITS, Graph, check_graph
-from gnnkit.data.arrays import as_splits
+from gnnkit.data import SPLITS, Graph, Notes, log_warnings
+from gnnkit.data.build import check_count
 from gnnkit.data.check import check_finite
-from gnnkit.data.labels import as_labels
+from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
-from gnnkit.datasets.edge_files import open_npy, read_edges
-from gnnkit.datasets.files import PathLike
-from gnnkit.datasets.tables import read_array, read_table
+from gnnkit.datasets.edge_files import open_npy, other_columns, read_edges
+from gnnkit.datasets.folder_nodes import Choices
+from gnnkit.datasets.import_nodes import ImportedNodes
 from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.paths import PathLike, is_file, user_path
 
 Report = Callable[[str, float], None]
 """Told what is being done and which share of it is: ``report("reading edges", 0.25)``."""
@@ -35,7 +36,9 @@ MAX_NODES = (1 << 31) - 1
 
 _LEAST_MEMORY = 1 << 16
 _MOST_FILES = 64
+_BYTES_TO_LOOK = 32  # for an edge, while it is looked at whether hardly any has its reverse
 _HEADER_BYTES = 128
+_ROLES = ("source", "target", "id", "label")
 
 
 def import_graph(
@@ -50,6 +53,9 @@ def import_graph(
     dedup: bool = False,
     memory: int = 2_000_000_000,
     force: bool = False,
+    columns: Optional[Mapping[str, str]] = None,
+    missing: Optional[Sequence[Any]] = None,
+    number_classes: bool = False,
     report: Optional[Report] = None,
 ) -> Graph:
     r"""Convert lists of edges, with features, labels and splits, to a folder that is opened memory-mapped.
@@ -66,16 +72,21 @@ def import_graph(
             read twice.
         features: A ``.npy`` file of shape [N, F], floating point, which keeps its dtype on disk.
         labels: A ``.npy`` file like ``Graph.y``; or ``.csv``, ``.parquet`` with the column ``label`` (whole numbers, or
-            text, which is numbered in alphabetical order), a row for each node or with a column ``id``.
+            text, which is numbered in alphabetical order), a row for each node or with a column ``id``. Other words
+            for both are in ``gnnkit.data.words.COLUMN_WORDS``.
         splits: Files by "train", "valid", "test": ``.npy`` with ids or a mask of N booleans.
         undirected: Add the reverse of every edge that has none, as :func:`gnnkit.data.to_undirected` does.
         dedup: Keep one of every group of equal edges. Otherwise all are kept.
         memory: Bytes that sorting may take, besides the interpreter. 8 bytes a node must fit into half of it.
         force: Replace a graph that is there already.
+        columns: Names of columns by what they hold: source, target, id, label.
+        missing: Marks of a missing label, instead of ``gnnkit.data.words.MISSING_TEXT`` and ``MISSING_LABELS``.
+        number_classes: Whether labels that are numbers are codes of classes, however many or far apart, to be numbered
+            in ascending order.
         report: Told about progress.
 
     Returns:
-        The graph, memory-mapped.
+        The graph, memory-mapped. ``notes`` say what was read and left out; warnings are logged.
 
     Raises:
         DatasetError: A file cannot be read or breaks a rule, named with its line; or the folder is taken.
@@ -88,16 +99,19 @@ def import_graph(
         ...     import_graph(home + "/edges.txt", home + "/graph", undirected=True)
         Graph('graph', num_nodes=3, num_edges=4, num_features=0)
     """
-    target = Path(folder)
-    files = [Path(edges)] if isinstance(edges, (str, os.PathLike)) else [Path(file) for file in edges]
-    _check_call(files, target, num_nodes, splits or {}, memory, force)
+    target = user_path(folder, "The folder to write")
+    files = [user_path(file) for file in ([edges] if isinstance(edges, (str, os.PathLike)) else edges)]
+    features, labels = (None if file is None else user_path(file) for file in (features, labels))
+    split_files = {name: user_path(file) for name, file in (splits or {}).items()}
+    choices = Choices(columns=columns or {}, missing=missing, number_classes=number_classes)
+    _check_call(files, target, num_nodes, split_files, memory, force, choices.columns)
     told: Report = report or (lambda _what, _share: None)
     with new_folder(target) as temporary:
-        nodes = _Nodes.open(features, labels)
+        nodes = ImportedNodes.open(features, labels, choices)
         count = _count_nodes(files, num_nodes, nodes, memory, told)
-        parts = nodes.checked(count, splits or {})
+        parts = nodes.checked(count, split_files)
         entries: Dict[str, Dict[str, Any]] = {"arrays": {}, "splits": {}}
-        sorter = _Sorter(temporary, count, undirected, dedup, memory)
+        sorter = _Sorter(temporary, count, undirected, dedup, memory, choices.columns)
         entries["arrays"] = sorter.write(files, told)
         if features is not None:
             entries["arrays"]["x"] = _copy_features(Path(features), temporary / "x.npy", memory, told)
@@ -105,8 +119,26 @@ def import_graph(
             entries["arrays"]["y"] = write_array(temporary / "y.npy", parts.y)
         for name, ids in parts.splits.items():
             entries["splits"][name] = write_array(temporary / f"{name}.npy", ids)
-        write_meta(temporary, entries, replace(parts, name=target.name))
-    return load_graph(target)
+        parts = replace(parts, name=target.name, notes=_notes(files, nodes, undirected, dedup))
+        write_meta(temporary, entries, parts)
+        if not undirected and _BYTES_TO_LOOK * entries["arrays"]["indices"]["bytes"] // 8 <= memory:
+            seen = warn_one_way(load_graph(temporary), "import them with undirected=True (--undirected)")
+            write_meta(temporary, entries, replace(parts, notes=seen.notes))
+    return log_warnings(load_graph(target))
+
+
+def _notes(files: Sequence[Path], nodes: ImportedNodes, undirected: bool, dedup: bool) -> Notes:
+    """What is to be said about the edges, besides what there is about the nodes."""
+    unread = [
+        f"column {name!r} of {file.name!r}" for file in files for name in other_columns(file, nodes.choices.columns)
+    ]
+    return Notes(
+        edges=", ".join(["with the reverse of each"] * undirected + ["each once"] * dedup),
+        features="" if nodes.features is None else nodes.features.name,
+        labels=nodes.notes.labels,
+        left_out=(*unread, *nodes.notes.left_out),
+        warnings=(*(f"{column} is not read." for column in unread), *nodes.notes.warnings),
+    )
 
 
 def _check_call(
@@ -116,8 +148,12 @@ def _check_call(
     splits: Mapping[str, PathLike],
     memory: int,
     force: bool,
+    columns: Mapping[str, str],
 ) -> None:
     """Refuse what can be refused before anything is read."""
+    for role in columns:
+        if role not in _ROLES:
+            raise ConfigError(f"columns names {role!r}, expected {', '.join(_ROLES)}.")
     if not files:
         raise ConfigError("There are no files of edges, expected at least one.")
     if num_nodes is not None and not 1 <= num_nodes <= MAX_NODES:
@@ -128,94 +164,20 @@ def _check_call(
         if name not in SPLITS:
             raise ConfigError(f"Unknown split {name!r}, expected {', '.join(SPLITS)}.")
     for file in [*files, *(Path(file) for file in splits.values())]:
-        if not file.is_file():
+        if not is_file(file):
             raise DatasetError(f"There is no file {file}.")
     if target.exists() and is_graph(target) and not force:
         raise DatasetError(f"{target} holds a graph already. Name another folder, or replace it with --force.")
 
 
-@dataclass
-class _Nodes:
-    """What files say about nodes."""
-
-    features: Optional[Path]
-    num_features_rows: Optional[int]
-    labels: Optional[Path]
-    y: Optional[np.ndarray]
-    ids: Optional[np.ndarray]
-    class_names: Tuple[str, ...] = ()
-
-    @classmethod
-    def open(cls, features: Optional[PathLike], labels: Optional[PathLike]) -> _Nodes:
-        """Read labels, and the sizes of the features."""
-        rows = None
-        if features is not None:
-            table = open_npy(Path(features))
-            if table.ndim != 2 or table.dtype not in (np.float16, np.float32, np.float64):
-                received = f"shape {list(table.shape)} and dtype {table.dtype}"
-                raise DatasetError(f"{features} has {received}, expected [N, F] of float16, float32 or float64.")
-            rows = len(table)
-        nodes = cls(None if features is None else Path(features), rows, None, None, None)
-        if labels is not None:
-            nodes.labels = Path(labels)
-            nodes._read_labels(nodes.labels)
-        return nodes
-
-    def _read_labels(self, file: Path) -> None:
-        from gnnkit.datasets.folder import class_numbers
-
-        if file.suffix == ".npy":
-            self.y = read_array(file)
-            return
-        table = read_table(file)
-        table.require("label")
-        self.y, names = class_numbers(table)
-        self.class_names = tuple(names)
-        if "id" in table.columns:
-            self.ids = table.numbers("id").astype(np.int64)
-
-    @property
-    def count(self) -> Optional[int]:
-        """The number of nodes that the files state."""
-        if self.num_features_rows is not None:
-            return self.num_features_rows
-        return None if self.y is None or self.ids is not None else len(self.y)
-
-    def checked(self, num_nodes: int, splits: Mapping[str, PathLike]) -> Graph:
-        """Labels and splits as fields of a graph without edges, which has been checked."""
-        if self.num_features_rows not in (None, num_nodes):
-            raise DatasetError(f"{self.features} has {self.num_features_rows} rows, expected {num_nodes}, one a node.")
-        try:
-            y = as_labels(self._spread(num_nodes))
-            read = as_splits({name: read_array(Path(file)) for name, file in splits.items()}, num_nodes)
-            bare = torch.zeros(num_nodes + 1, dtype=torch.int64)
-            graph = Graph(bare, bare[:0], y=y, splits=read, class_names=self.class_names)
-            check_graph(graph)
-        except DataError as error:
-            place = self.labels if error.field == "y" else ", ".join(str(file) for file in splits.values())
-            raise DatasetError(f"{place}: {error}") from error
-        return graph
-
-    def _spread(self, num_nodes: int) -> Optional[np.ndarray]:
-        if self.y is None or self.ids is None:
-            return self.y
-        bad = np.flatnonzero((self.ids < 0) | (self.ids >= num_nodes))
-        if bad.size:
-            raise DatasetError(f"{self.labels}: there is no node {self.ids[bad[0]]}, expected 0 to {num_nodes - 1}.")
-        if len(np.unique(self.ids)) < len(self.ids):
-            raise DatasetError(f"{self.labels}: a node is there more than once, expected one label for each.")
-        spread = np.full(num_nodes, -100, dtype=np.int64)
-        spread[self.ids] = self.y
-        return spread
-
-
-def _count_nodes(files: List[Path], given: Optional[int], nodes: _Nodes, memory: int, report: Report) -> int:
+def _count_nodes(files: List[Path], given: Optional[int], nodes: ImportedNodes, memory: int, report: Report) -> int:
     count = given if given is not None else nodes.count
+    num_edges = None
     if count is None:
-        largest = -1
+        largest, num_edges = -1, 0
         for number, file in enumerate(files):
-            for edges, share in read_edges(file, None, memory // 16):
-                largest = max(largest, int(edges.max(initial=-1)))
+            for edges, share in read_edges(file, None, memory // 16, nodes.choices.columns):
+                largest, num_edges = max(largest, int(edges.max(initial=-1))), num_edges + edges.shape[1]
                 report("counting nodes", (number + share) / len(files))
         count = largest + 1
     if 16 * count > memory or count > MAX_NODES:
@@ -223,6 +185,11 @@ def _count_nodes(files: List[Path], given: Optional[int], nodes: _Nodes, memory:
             f"There are {count} nodes, whose offsets take {8 * count} bytes; expected at most half of the memory, "
             f"{memory} bytes, and {MAX_NODES} nodes. Give more memory, or number the nodes from 0 without gaps."
         )
+    try:
+        if num_edges is not None:
+            check_count(count, num_edges)
+    except DataError as error:
+        raise DatasetError(f"{', '.join(str(file) for file in files)}: {error}") from error
     return count
 
 
@@ -269,8 +236,11 @@ class _Bucket:
 class _Sorter:
     """Writes ``indptr.npy`` and ``indices.npy`` from lists of edges."""
 
-    def __init__(self, folder: Path, num_nodes: int, undirected: bool, dedup: bool, memory: int) -> None:
+    def __init__(
+        self, folder: Path, num_nodes: int, undirected: bool, dedup: bool, memory: int, columns: Mapping[str, str]
+    ) -> None:
         self._folder = folder
+        self._columns = columns
         self._num_nodes = num_nodes
         self._undirected = undirected
         self._dedup = dedup
@@ -300,7 +270,7 @@ class _Sorter:
 
     def _keys(self, files: List[Path], report: Report) -> Iterator[np.ndarray]:
         for number, file in enumerate(files):
-            for (src, dst), share in read_edges(file, self._num_nodes, self._piece):
+            for (src, dst), share in read_edges(file, self._num_nodes, self._piece, self._columns):
                 yield (dst * self._num_nodes + src) * 2
                 if self._undirected:
                     yield (src * self._num_nodes + dst) * 2 + 1

@@ -16,15 +16,16 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from gnnkit.data import Graph, from_edge_index, to_undirected
+from gnnkit.data import Graph, Notes, from_edge_index, to_undirected
+from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.base import Dataset
-from gnnkit.datasets.files import DataFile, Finder, download
+from gnnkit.datasets.files import DataFile, Finder, download, is_there
 from gnnkit.datasets.unpickling import read_torch_file
 from gnnkit.errors import DatasetError, NotInstalledError, UnknownNameError
 
@@ -56,7 +57,7 @@ class OgbNodes(Dataset):
     """
 
     name = "ogbn"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary = "ogbn-NAME: node classification of the Open Graph Benchmark, such as ogbn-arxiv; needs gnnkit[ogb]."
     is_family = True
 
@@ -79,7 +80,7 @@ class OgbNodes(Dataset):
                 raise self._unsupported()
             folder = self._download(finder, meta)
         files = [file for part in ("raw", "split", "mapping") for file in sorted((folder / part).rglob("*"))]
-        found = {file.relative_to(folder).as_posix(): file for file in files if file.is_file()}
+        found = {file.relative_to(folder).as_posix(): file for file in files if is_there(file)}
         for meta_file in (folder / "meta_dict.pt", folder.parent / "meta_dict.pt"):
             if meta_file.is_file():
                 found["meta_dict.pt"] = meta_file
@@ -99,11 +100,13 @@ class OgbNodes(Dataset):
         with _reading(raw):
             content = _read_raw(raw, meta, is_binary)
             labels = _read_labels(raw, is_binary)
-            splits = _read_splits(files, meta.get("split", ""))
+            kind, splits = _read_splits(files, meta.get("split", ""))
             names = _read_class_names(files)
         edge_feat, node_feat = content.pop("edge_feat"), content.pop("node_feat")
         edge_index, num_nodes = content.pop("edge_index"), int(content.pop("num_nodes"))
+        made = ""
         if node_feat is None and edge_feat is not None:
+            made = "the mean over the features of incoming edges"
             node_feat = _mean_of_incoming(edge_feat, edge_index[1], num_nodes)
         labels, num_named = _as_targets(labels, meta)
         if names:
@@ -118,10 +121,14 @@ class OgbNodes(Dataset):
             node_data={key[5:]: _flat(value) for key, value in content.items() if key.startswith("node_")},
             edge_data={key[5:]: _flat(value) for key, value in content.items() if key.startswith("edge_")},
             class_names=[names.get(str(label), str(label)) for label in range(num_named)],
+            notes=Notes(features=made, splits=f"as published: {kind}"),
             metric=_METRICS[meta["eval metric"]] if "eval metric" in meta else None,
         )
         add_reverse = self.requested == "ogbn-arxiv" if self.undirected is None else self.undirected
-        return to_undirected(graph) if add_reverse else graph
+        if add_reverse:
+            both = to_undirected(graph)
+            return replace(both, notes=replace(both.notes, edges="with the reverse of each"))
+        return graph if self.undirected is not None else warn_one_way(graph, "say dataset.options.undirected=true")
 
     def _meta(self, files: Mapping[str, Path]) -> Meta:
         if "meta_dict.pt" not in files:
@@ -268,8 +275,8 @@ def _read_labels(raw: Path, is_binary: bool) -> np.ndarray:
     return labels
 
 
-def _read_splits(files: Mapping[str, Path], wanted: str) -> Dict[str, np.ndarray]:
-    """The published split, or the only one that there is."""
+def _read_splits(files: Mapping[str, Path], wanted: str) -> Tuple[str, Dict[str, np.ndarray]]:
+    """The published split, or the only one that there is, with its name."""
     kinds = sorted({name.split("/")[1] for name in files if name.startswith("split/") and name.count("/") == 2})
     kind = wanted if wanted in kinds else (kinds[0] if len(kinds) == 1 else "")
     if not kind:
@@ -281,11 +288,11 @@ def _read_splits(files: Mapping[str, Path], wanted: str) -> Dict[str, np.ndarray
         lacking = [part for part, path in paths.items() if path is None]
         if lacking:
             raise DatasetError(f"split/{kind} lacks {', '.join(part + '.csv.gz' for part in lacking)}. Get it again.")
-        return {part: _read_csv(path)[:, 0] for part, path in paths.items() if path is not None}
+        return kind, {part: _read_csv(path)[:, 0] for part, path in paths.items() if path is not None}
     content = read_torch_file(together)
     if not isinstance(content, dict) or any(part not in content for part in _SPLITS):
         raise DatasetError(f"{together} must hold the node ids of {', '.join(_SPLITS)}. Get it again.")
-    return {part: np.asarray(content[part]) for part in _SPLITS}
+    return kind, {part: np.asarray(content[part]) for part in _SPLITS}
 
 
 def _as_targets(labels: np.ndarray, meta: Meta) -> Tuple[np.ndarray, int]:

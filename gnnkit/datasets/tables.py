@@ -1,18 +1,24 @@
 """Tables that users write: CSV and Parquet, read so that a mistake is named by file, column and row.
 
-Rules: cells are text until a column is asked for; an empty cell is a missing value. Rows are counted as a user sees
-them: for CSV the line of the file, its header being line 1; for Parquet from 0.
+Rules: cells are text until a column is asked for; ``gnnkit.data.words`` lists the marks of a missing value. Rows are
+counted as a user sees them: for CSV the line of the file, its header being line 1; for Parquet from 0.
 """
 
 from __future__ import annotations
 
 import csv
+import json
+import math
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
+from scipy import sparse
 
+from gnnkit.data.words import MISSING_TEXT, is_missing_text
 from gnnkit.errors import DatasetError, NotInstalledError
 
 
@@ -47,12 +53,40 @@ class Table:
                 raise DatasetError(f"{self.file} has no column {name!r}; it has {known}. Add the column.")
 
     def text(self, column: str) -> List[str]:
-        """A column as text without outer blanks; a missing value is empty, whole numbers have no decimal point."""
+        """A column as text without outer blanks; a missing value is empty, whole numbers have no decimal point.
+
+        Raises:
+            DatasetError: A cell holds a list.
+        """
         cells = self.columns[column]
-        return [cell.strip() for cell in cells] if isinstance(cells, list) else [_as_text(cell) for cell in cells]
+        if isinstance(cells, list):
+            return [cell.strip() for cell in cells]
+        for row, cell in enumerate(cells if cells.dtype == object else ()):
+            if _is_list(cell):
+                raise DatasetError(f"{self.place(column, row)}: {list(cell)!r}, expected one value, not a list.")
+        return [_as_text(cell) for cell in cells]
+
+    def kind(self, column: str, missing: Sequence[Any] = MISSING_TEXT) -> str:
+        """What a column holds: "numbers", "lists", "text", or "nothing" where no cell has a value.
+
+        A column of which at least half of the cells with a value are numbers holds numbers: the others are mistakes to
+        be named. Words for yes and no are numbers, 1 and 0. Lists are those of Parquet, and JSON lists in text.
+        """
+        cells = self.columns[column]
+        if not isinstance(cells, list) and cells.dtype.kind in "biuf":
+            return "numbers"
+        if not isinstance(cells, list) and any(_is_list(cell) for cell in cells):
+            return "lists"
+        given = [cell for cell in self.text(column) if not is_missing_text(cell, missing)]
+        if not given:
+            return "nothing"
+        if all(cell.startswith("[") and cell.endswith("]") for cell in given):
+            return "lists"
+        numbers = sum(not math.isnan(as_number(cell)) for cell in given)
+        return "numbers" if 2 * numbers >= len(given) else "text"
 
     def numbers(self, column: str) -> np.ndarray:
-        """A column as float64.
+        """A column as float64; true and false are 1 and 0.
 
         Raises:
             DatasetError: A cell is no finite number.
@@ -65,15 +99,41 @@ class Table:
         broken = np.flatnonzero(~np.isfinite(values))
         if broken.size:
             received = f"{self.text(column)[int(broken[0])]!r}"
-            raise DatasetError(f"{self.place(column, int(broken[0]))}: {received}, expected a finite number.")
+            raise DatasetError(
+                f"{self.place(column, int(broken[0]))}: {received}, expected a finite number. Fill the cell, or leave "
+                f"the column out: dataset.options.ignore=[{column}]."
+            )
         return values
+
+    def lists(self, column: str) -> List[List[Any]]:
+        """A column of lists; text without brackets is divided at blanks, commas and semicolons.
+
+        Raises:
+            DatasetError: A cell in brackets is no JSON list.
+        """
+        return [self._list(column, row, cell) for row, cell in enumerate(self.columns[column])]
+
+    def _list(self, column: str, row: int, cell: Any) -> List[Any]:
+        if _is_list(cell):
+            return list(cell)
+        text = _as_text(cell)
+        if is_missing_text(text):
+            return []
+        if not text.startswith("["):
+            return text.replace(",", " ").replace(";", " ").split()
+        try:
+            return list(json.loads(text))
+        except ValueError as error:
+            raise DatasetError(f"{self.place(column, row)}: {text[:40]!r} is no list ({error}).") from error
 
     def _parse(self, column: str) -> np.ndarray:
         cells = self.text(column)
         try:
-            return np.array(cells, dtype=np.float64)
+            if not any("_" in cell for cell in cells):  # Python reads 1_5 as 15.
+                return np.array(cells, dtype=np.float64)
         except ValueError:
-            return np.array([_as_number(cell) for cell in cells], dtype=np.float64)
+            pass
+        return np.array([as_number(cell) for cell in cells], dtype=np.float64)
 
 
 def read_table(file: Path) -> Table:
@@ -89,16 +149,56 @@ def read_table(file: Path) -> Table:
     return _read_csv(file) if file.suffix == ".csv" else _read_parquet(file)
 
 
-def read_array(file: Path) -> np.ndarray:
-    """Read a ``.npy`` file; objects, which could run code, are refused.
+def read_array(file: Path, words: Sequence[str] = ()) -> np.ndarray:
+    """Read a ``.npy`` file, or an array of an ``.npz``; objects, which could run code, are refused.
+
+    Args:
+        file: The file.
+        words: Names of the array in an ``.npz`` of several.
 
     Raises:
-        DatasetError: It cannot be read.
+        DatasetError: It cannot be read, holds no numbers, or there is no telling which array is meant.
     """
+    if file.suffix == ".npz":
+        arrays = read_arrays(file)
+        chosen = list(arrays) if len(arrays) == 1 else [name for name in arrays if name in words]
+        if len(chosen) != 1:
+            expected = f"expected one, or one called {' or '.join(words)}" if words else "expected one"
+            raise DatasetError(f"{file} has the arrays {', '.join(arrays)}, {expected}. Write each to a file.")
+        return arrays[chosen[0]]
     try:
         array: np.ndarray = np.load(file, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{file} is cut short or no NumPy array of numbers ({error}). Write it again.") from error
+    return _check_numbers(array, file)
+
+
+def array_names(file: Path) -> List[str]:
+    """Names of the arrays of an ``.npz`` file; none if it cannot be read."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return list(archive.files)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError):
+        return []
+
+
+def read_arrays(file: Path) -> Dict[str, np.ndarray]:
+    """Read an ``.npz`` file: its arrays by name; a matrix of scipy's ``save_npz`` is one, "matrix", made dense.
+
+    Raises:
+        DatasetError: It cannot be read, or holds no numbers.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if "indptr" in archive.files or {"row", "col"} <= set(archive.files):
+                return {"matrix": sparse.load_npz(file).toarray()}
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(f"{file} is cut short or no NumPy archive of numbers ({error}). Write it again.") from error
+    return {name: _check_numbers(array, file) for name, array in arrays.items()}
+
+
+def _check_numbers(array: np.ndarray, file: Path) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise DatasetError(f"{file} has dtype {array.dtype}, expected numbers. Text belongs into a CSV file.")
     return array
@@ -113,11 +213,20 @@ def _read_csv(file: Path) -> Table:
     if not rows or not any(rows[0]):
         raise DatasetError(f"{file} is empty, expected a line of column names.")
     header = [name.strip() for name in rows[0]]
+    if all(_is_plain_number(name) for name in header):
+        problem = f"its first line is {','.join(header)!r}, expected names of columns"
+        raise DatasetError(f"{file}: {problem}. Add a first line, such as 'source,target' for edges.")
     if len(set(header)) < len(header):
         raise DatasetError(f"{file} names a column twice: {', '.join(header)}. Rename one.")
     body = rows[1:]
     while body and not body[-1]:
         body.pop()
+    if len(header) == 1 and [] in body:
+        line = body.index([]) + 2
+        raise DatasetError(
+            f"{file}, line {line}: it is blank, which in a table of one column is a missing value or nothing at all. "
+            "Write NA for a missing value, or remove the line."
+        )
     for number, row in enumerate(body):
         if len(row) != len(header):
             problem = f"{len(row)} cells, expected {len(header)}"
@@ -137,7 +246,18 @@ def _read_parquet(file: Path) -> Table:
     except Exception as error:
         # Which exceptions a damaged file causes is not documented.
         raise DatasetError(f"{file} is cut short or no Parquet file ({error}). Write it again.") from error
+    named = [name for name in frame.index.names if name is not None]
+    if named:  # pandas has written what it used as index: ids, as a rule.
+        frame = frame.reset_index(level=named)
     return Table(file, {str(name): frame[name].to_numpy() for name in frame.columns}, len(frame))
+
+
+def _is_plain_number(name: str) -> bool:
+    return name.replace(".", "", 1).replace("-", "", 1).isdecimal()
+
+
+def _is_list(cell: Any) -> bool:
+    return isinstance(cell, (list, tuple, np.ndarray))
 
 
 def _as_text(cell: Any) -> str:
@@ -148,8 +268,12 @@ def _as_text(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _as_number(cell: str) -> float:
+_TRUTH = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+
+
+def as_number(cell: str) -> float:
+    """A cell as a number, with 1 and 0 for yes and no; NaN for what is none."""
     try:
-        return float(cell)
+        return float(cell) if "_" not in cell else float("nan")
     except ValueError:
-        return float("nan")
+        return _TRUTH.get(cell.casefold(), float("nan"))

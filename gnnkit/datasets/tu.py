@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
 import numpy as np
 
-from gnnkit.data import Graph, from_edge_index
+from gnnkit.data import Graph, Notes, from_edge_index
+from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.base import Dataset
-from gnnkit.datasets.files import DataFile, Finder
+from gnnkit.datasets.files import DataFile, Finder, is_there
 from gnnkit.errors import ConfigError, DatasetError
 
 _NEEDED = ("A", "graph_indicator", "graph_labels")
@@ -31,6 +32,7 @@ class TuCollection(Dataset):
     """
 
     name = "TU"
+    version: ClassVar[int] = 2
     summary = "TU-NAME: many small graphs from files of the TU Dortmund collection, such as TU-MUTAG."
     is_family = True
 
@@ -47,7 +49,7 @@ class TuCollection(Dataset):
         found = dict(finder.find([DataFile(self._file(part)) for part in _NEEDED]))
         folder = found[self._file("A")].parent
         optional = {name: folder / name for name in map(self._file, _OPTIONAL)}
-        return {**found, **{name: path for name, path in optional.items() if path.is_file()}}
+        return {**found, **{name: path for name, path in optional.items() if is_there(path)}}
 
     def read(self, files: Mapping[str, Path]) -> Graph:
         """Read the text files."""
@@ -61,17 +63,24 @@ class TuCollection(Dataset):
         edges = _read(paths["A"], np.int64) - 1
         if edges.shape[1] != 2 or edges.min() < 0 or edges.max() >= len(home):
             raise DatasetError(f"{paths['A']} must hold pairs of node ids from 1 to {len(home)}. Get it again.")
-        return from_edge_index(
+        graph = from_edge_index(
             edges.T,
             len(home),
             x=_columns(paths, "node", len(home)),
             edge_attr=_columns(paths, "edge", len(edges)),
             graph_ptr=np.searchsorted(home, np.arange(1, len(labels) + 2)),
             graph_y=np.unique(labels, return_inverse=True)[1].reshape(-1),
+            notes=_notes(paths),
         )
+        return warn_one_way(graph)
 
     def _file(self, part: str) -> str:
         return f"{self.collected_as}_{part}.txt"
+
+
+def _notes(paths: Mapping[str, Path]) -> Notes:
+    features = [paths[part].name for part in ("node_labels", "node_attributes") if part in paths]
+    return Notes(features=" and ".join(features), labels=f"classes of graphs in {paths['graph_labels'].name}")
 
 
 def _columns(paths: Dict[str, Path], what: str, num: int) -> Optional[np.ndarray]:

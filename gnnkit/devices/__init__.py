@@ -4,7 +4,7 @@ from gnnkit.devices.base import Device, DeviceCapabilities, OptimizerState, Step
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.eager import EagerDevice
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state, parameter_names
-from gnnkit.devices.registry import choose_device, devices, load_device
+from gnnkit.devices.registry import choose_device, device_name, devices, load_device
 
 __all__ = [
     "Device",
@@ -17,6 +17,7 @@ __all__ = [
     "TimedStep",
     "choose_device",
     "deterministic_torch",
+    "device_name",
     "devices",
     "load_device",
     "load_optimizer_state",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Mapping, Type
+from typing import Any, Mapping, Type, Union
+
+import torch
 
 from gnnkit.availability import BROKEN, NO_HARDWARE, Availability
 from gnnkit.backends import Backend
 from gnnkit.devices.base import Device
-from gnnkit.errors import BrokenPluginError, CapabilityError, GnnkitError, UnavailableError
+from gnnkit.errors import BrokenPluginError, CapabilityError, ConfigError, GnnkitError, UnavailableError
 from gnnkit.probing import harmless
 from gnnkit.registry import Registry
 
@@ -25,7 +27,35 @@ _LOG = logging.getLogger(__name__)
 _NO_OPTIONS: Mapping[str, Any] = {}
 
 
-def load_device(name: str, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
+def device_name(given: Union[str, torch.device]) -> str:
+    """The name of the device that somebody means by a name, by torch's device or by its text.
+
+    Args:
+        given: "cuda", ``torch.device("cuda")`` or "cuda:0".
+
+    Raises:
+        ConfigError: It is something else, or not the first device of its kind.
+
+    Example:
+        >>> device_name(torch.device("cpu")), device_name("cuda:0")
+        ('cpu', 'cuda')
+    """
+    text = str(given) if isinstance(given, torch.device) else given
+    if not isinstance(text, str):
+        raise ConfigError(
+            f"The device is {given!r}, expected a name ({', '.join(['auto', *devices.names()])}), a torch.device, or a "
+            "loaded device."
+        )
+    kind, _, number = text.partition(":")
+    if number.isdigit() and int(number) > 0:
+        raise ConfigError(
+            f"The device is {text!r}; {kind!r} is the first of its kind that torch sees. To take another GPU, set "
+            f"CUDA_VISIBLE_DEVICES={number} before Python starts, and give the device {kind!r}."
+        )
+    return kind if number.isdigit() else text
+
+
+def load_device(name: Union[str, torch.device], options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
     """Load a device by name.
 
     Args:
@@ -38,6 +68,7 @@ def load_device(name: str, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
         BrokenPluginError: It is installed but cannot be used.
         ConfigError: An option has a value that cannot be used.
     """
+    name = device_name(name)
     cls = devices.load(name)
     answer = cls.probe()
     if answer.status == BROKEN:
@@ -47,7 +78,7 @@ def load_device(name: str, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
     return _configured(cls, options)
 
 
-def choose_device(name: str, backend: Backend, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
+def choose_device(name: Union[str, torch.device], backend: Backend, options: Mapping[str, Any] = _NO_OPTIONS) -> Device:
     """The device of that name, or for "auto" the ready device of the highest priority that suits the backend.
 
     Where that is a stand-in for a device that is not ready, a line is logged that says which and why.
@@ -61,6 +92,7 @@ def choose_device(name: str, backend: Backend, options: Mapping[str, Any] = _NO_
         CapabilityError: The backend cannot run on the device.
         GnnkitError: As :func:`load_device`.
     """
+    name = device_name(name)
     if name != "auto":
         device = load_device(name, options)
         taken = device.capabilities.backends

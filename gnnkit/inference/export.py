@@ -7,25 +7,30 @@ other than the one it was made with.
 
 from __future__ import annotations
 
-import json
+import io
 import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, move_model
-from gnnkit.data import BatchLayout, Graph, from_edge_index, full_block, prepare_graph
+from gnnkit.data import BatchLayout, Graph, check_graph, from_edge_index, full_block, prepare_graph
 from gnnkit.data.batch import BlockLayout
+from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
-from gnnkit.inference.run import check_width
+from gnnkit.inference.checks import check_width
 from gnnkit.inference.writing import check_output
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, user_path
+from gnnkit.strict_json import to_json
+from gnnkit.train import Learned
 from gnnkit.train.files import replacing
+from gnnkit.train.learned import match_graph
 
 FORMATS = {"torch": ".pt2", "onnx": ".onnx"}
 """A ``torch.export`` program, and ONNX, with the ends of their files' names."""
@@ -98,6 +103,7 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
 
     Raises:
         ConfigError: The graph has no features.
+        DataError: It breaks a rule.
 
     Example:
         >>> import gnnkit
@@ -106,14 +112,22 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
         >>> {name: tuple(value.shape) for name, value in program_inputs(model.spec, graph).items()}
         {'x': (34, 34), 'edge_index': (2, 190), 'edge_weight': (190,)}
     """
+    check_graph(graph, most_values=MOST_VALUES)
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
-    prepared = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    kind = spec.kind
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     return _inputs(spec, prepared, torch.float32)
 
 
 def export_program(
-    model: GNN, graph: Graph, file: Union[str, Path], format: Optional[str] = None, *, force: bool = False
+    model: GNN,
+    graph: Graph,
+    file: PathLike,
+    format: Optional[str] = None,
+    *,
+    learned: Optional[Learned] = None,
+    force: bool = False,
 ) -> Exported:
     """Write a model as a program for graphs of any size, and compare it with the model.
 
@@ -126,22 +140,28 @@ def export_program(
         file: Where to: ``*.pt2`` or ``*.onnx``.
         format: "torch" for a ``torch.export`` program, which ``torch.export.load(file).module()`` makes a function of
             the inputs by name; or "onnx". None: as the file's name says.
+        learned: What outputs mean and features are called, :attr:`TrainedRun.learned`. The program says it in its
+            metadata. None: it says nothing, because a graph cannot tell what a model was trained on.
         force: Replace a file that exists.
 
     Returns:
         What was written, with the largest difference.
 
     Raises:
-        ConfigError: No such format, or the file's name is of another; the file exists; or the features have another
-            width.
+        ConfigError: No such format, or the file's name is of another; the file exists; or the features are others than
+            the model's.
+        DataError: The graph breaks a rule.
         CapabilityError: The backend or the installed torch cannot export the model, or the program computes something
             else; no file is written.
         NotInstalledError: For ONNX: onnx, onnxscript or onnxruntime is missing.
     """
-    path = Path(file)
+    path = user_path(file)
     format = _format(path, format)
     _check_possible(model, format)
     check_output(path, force)
+    check_graph(graph, most_values=MOST_VALUES)
+    if learned is not None:
+        graph, _ = match_graph(graph, learned, model.spec.out_channels)
     check_width(model, graph)
     assert isinstance(model.backend, Backend)
     model = move_model(model, model.backend).eval()
@@ -153,10 +173,9 @@ def export_program(
     tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
     if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
         tests[graph.name] = prepared
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, _quiet():
         write = _write_torch if format == "torch" else _write_onnx
-        run = write(Program(model), example, temporary, _metadata(model, example, graph))
+        run = write(Program(model), example, temporary, _metadata(model, example, learned))
         difference = max(_difference(model, test, dtype, run) for test in tests.values())
         if not difference <= TOLERANCE:
             raise CapabilityError(
@@ -225,10 +244,11 @@ def _difference(model: GNN, prepared: Graph, dtype: torch.dtype, run: Run) -> fl
 
 def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
     traced = _trace(program, example)
-    with file.open("wb") as stream:
-        torch.export.save(traced, stream, extra_files={METADATA: metadata})
-    with file.open("rb") as stream:
-        loaded = torch.export.load(stream).module()
+    stream = io.BytesIO()  # On a disk that is full, torch's own writer ends the process.
+    torch.export.save(traced, stream, extra_files={METADATA: metadata})
+    file.write_bytes(stream.getbuffer())
+    stream.seek(0)
+    loaded = torch.export.load(stream).module()
     return lambda inputs: loaded(**inputs)
 
 
@@ -270,16 +290,15 @@ def _failure(model: GNN, format: str, error: Exception) -> CapabilityError:
     )
 
 
-def _metadata(model: GNN, example: Inputs, graph: Graph) -> str:
-    names: List[str] = list(graph.class_names)
+def _metadata(model: GNN, example: Inputs, learned: Optional[Learned]) -> str:
     kind = model.spec.kind
-    return json.dumps(
+    return to_json(
         {
             "spec": model.spec.to_dict(),
             "inputs": list(example),
             "self_loops": kind.self_loops,
             "gcn_norm": kind.gcn_norm,
-            "class_names": names if len(names) == model.spec.out_channels else [],
+            **(Learned(None) if learned is None else learned).to_dict(),
         }
     )
 

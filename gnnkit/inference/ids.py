@@ -16,6 +16,7 @@ from gnnkit.data import Graph
 from gnnkit.datasets import NodeNames
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import DatasetError
+from gnnkit.paths import is_file, reading, user_path
 
 FILES = (".csv", ".parquet", ".npy", ".txt")
 """Kinds of files that can list nodes."""
@@ -120,16 +121,17 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
     Raises:
         DatasetError: There is no such file or node, or nothing is listed.
     """
-    file = Path(text)
+    file = user_path(text, "What says which nodes are meant")
     if file.suffix not in FILES:
         names = [name.strip() for name in text.split(",") if name.strip()]
         return _some(ids.numbers(names, lambda row: "The nodes asked for"), repr(text))
-    if not file.is_file():
+    if not is_file(file):
         raise DatasetError(f"There is no file {file}. Give ids with commas, or a file that lists them.")
     if file.suffix == ".npy":
         return _numbers_in(file, len(ids))
     if file.suffix == ".txt":
-        lines = file.read_text(encoding="utf-8").splitlines()
+        with reading(file):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
         found = ids.numbers([name for _, name in kept], lambda row: f"{file}, line {kept[row][0]}")
     else:

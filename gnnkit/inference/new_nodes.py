@@ -1,22 +1,23 @@
 """Nodes and edges that a user adds to a run's data after training, from files.
 
 Rules: new nodes have the features of the old ones, under the same names where those have any; edges may join old and
-new nodes, by the ids that the data's own files use.
+new nodes, by the ids that the data's own files use. Columns are found by the words of ``gnnkit.data.words``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from gnnkit.data import Graph, add_nodes
+from gnnkit.data.words import find_columns
 from gnnkit.datasets.edge_files import read_edges
-from gnnkit.datasets.folder import feature_columns
 from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
 from gnnkit.inference.ids import NodeIds
+from gnnkit.paths import is_file, user_path
 
 _TABLES = (".csv", ".parquet")
 _PIECE_BYTES = 1 << 26
@@ -38,12 +39,12 @@ def read_new_nodes(
         ids: The ids of its nodes.
         nodes: ``.csv`` or ``.parquet``: a row for each node, with a column ``id`` (not needed where nodes are numbered:
             new ones then go on counting) and the features, by the names that they have in the data; without such names,
-            as many columns of numbers, in their order. Columns ``label`` and ``split`` are not read. Or ``.npy``: the
+            as many columns of numbers, in their order. Columns of labels and splits are not read. Or ``.npy``: the
             features, shape [M, F], of nodes that go on counting. None: edges alone are added.
         edges: ``.csv`` or ``.parquet`` with the columns ``source`` and ``target``, ids of old and new nodes, and
             perhaps ``weight``; or where nodes are numbered any other list of edges that
             :func:`gnnkit.datasets.import_graph` reads. None: the new nodes have no edges.
-        features: Names of the data's features. None: they have none.
+        features: Names of the graph's features, in its order. None: those that it has itself.
         undirected: Whether to add the reverse of every new edge.
 
     Returns:
@@ -54,10 +55,13 @@ def read_new_nodes(
             file and the place.
         NotInstalledError: Parquet needs pandas and pyarrow.
     """
+    nodes = None if nodes is None else user_path(nodes)
+    edges = None if edges is None else user_path(edges)
     for file in (nodes, edges):
-        if file is not None and not file.is_file():
+        if file is not None and not is_file(file):
             raise DatasetError(f"There is no file {file}.")
-    x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, features)
+    wanted = list(graph.feature_names) if features is None else features
+    x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, wanted)
     grown = ids.extended(names)
     ends, weights = (np.empty((2, 0), dtype=np.int64), None) if edges is None else _read_edges(edges, grown)
     if undirected:
@@ -71,25 +75,34 @@ def read_new_nodes(
         raise DatasetError(f"{file}: {error}") from error
 
 
-def _read_nodes(file: Path, ids: NodeIds, width: int, names: Optional[List[str]]) -> Tuple[np.ndarray, List[str]]:
+def _read_nodes(file: Path, ids: NodeIds, width: int, names: List[str]) -> Tuple[np.ndarray, List[str]]:
     """Features and ids of the new nodes."""
     if file.suffix == ".npy":
         x = read_array(file)
         if x.ndim != 2 or x.shape[1] != width:
             raise DatasetError(f"{file} has shape {list(x.shape)}, expected [M, {width}] as the run's data have.")
-        return x, _new_ids(None, file, len(x), ids)
+        return x, _counted_on(file, len(x), ids)
     if file.suffix not in _TABLES:
         raise DatasetError(f"{file} is no table of nodes, expected .csv, .parquet or .npy.")
     table = read_table(file)
-    columns = _columns(table, width, names)
+    roles = _roles(table, ("id", "label", "split"), names)
+    columns = _columns(table, [name for name in table.columns if name not in roles.values()], width, names)
     x = np.stack([table.numbers(column) for column in columns], axis=1).astype(np.float32)
-    return x, _new_ids(table, file, table.num_rows, ids)
+    return x, _new_ids(table, roles["id"], ids) if "id" in roles else _counted_on(file, table.num_rows, ids)
 
 
-def _columns(table: Table, width: int, names: Optional[List[str]]) -> List[str]:
+def _roles(table: Table, roles: Sequence[str], taken: Sequence[str] = ()) -> Dict[str, str]:
+    """Columns of a table that have a meaning, by that; those that are taken have another."""
+    others = [name for name in table.columns if name not in set(taken)]
+    try:
+        return find_columns(others, roles, {}, str(table.file))
+    except DataError as error:
+        raise DatasetError(str(error)) from error
+
+
+def _columns(table: Table, found: List[str], width: int, names: List[str]) -> List[str]:
     """The columns with the features, in the order of the data's."""
-    found = feature_columns(table)
-    if names is None:
+    if not names:
         if len(found) != width:
             raise DatasetError(
                 f"{table.file} has {len(found)} columns of features, expected {width} as the run's data have; a column "
@@ -109,18 +122,23 @@ def _columns(table: Table, width: int, names: Optional[List[str]]) -> List[str]:
     return names
 
 
-def _new_ids(table: Optional[Table], file: Path, num: int, ids: NodeIds) -> List[str]:
+def _counted_on(file: Path, num: int, ids: NodeIds) -> List[str]:
+    """Ids of new nodes that have none in their file."""
     if num == 0:
         raise DatasetError(f"{file} has no rows, expected at least one new node.")
-    if table is None or "id" not in table.columns:
-        if ids.names:
-            raise DatasetError(f"{file} has no ids, but the nodes of the run's data have some. Add a column 'id'.")
-        return [str(len(ids) + row) for row in range(num)]
-    names, seen = table.text("id"), set()
+    if ids.names:
+        raise DatasetError(f"{file} has no ids, but the nodes of the run's data have some. Add a column 'id'.")
+    return [str(len(ids) + row) for row in range(num)]
+
+
+def _new_ids(table: Table, column: str, ids: NodeIds) -> List[str]:
+    if table.num_rows == 0:
+        raise DatasetError(f"{table.file} has no rows, expected at least one new node.")
+    names, seen = table.text(column), set()
     for row, name in enumerate(names):
         if not name or name in seen or ids.find(name) >= 0:
             problem = "the id is empty" if not name else f"node {name!r} is there already"
-            raise DatasetError(f"{table.place('id', row)}: {problem}, expected a new id for each new node.")
+            raise DatasetError(f"{table.place(column, row)}: {problem}, expected a new id for each new node.")
         seen.add(name)
     return names
 
@@ -129,9 +147,11 @@ def _read_edges(file: Path, ids: NodeIds) -> Tuple[np.ndarray, Optional[np.ndarr
     """Edges as numbers, and their weights."""
     if file.suffix in _TABLES:
         table = read_table(file)
-        table.require("source", "target")
-        ends = np.stack([_numbers(table, end, ids) for end in ("source", "target")])
-        return ends, table.numbers("weight").astype(np.float32) if "weight" in table.columns else None
+        roles = _roles(table, ("source", "target", "weight"))
+        for role in ("source", "target"):
+            table.require(roles.get(role, role))
+        ends = np.stack([_numbers(table, roles[end], ids) for end in ("source", "target")])
+        return ends, table.numbers(roles["weight"]).astype(np.float32) if "weight" in roles else None
     if ids.names:
         raise DatasetError(f"{file} lists edges by numbers, but nodes have names. Give a .csv or .parquet file.")
     pieces = [piece for piece, _ in read_edges(file, len(ids), _PIECE_BYTES)]

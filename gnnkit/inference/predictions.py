@@ -20,7 +20,8 @@ class Predictions:
         outputs: Logits, in host memory or mapped from a temporary file. Shape [M, C], float32; float64 where that is
             the run's precision.
         is_multi_label: Whether a node can belong to several classes at once.
-        class_names: Names of the classes, in label order. Empty if unknown.
+        class_names: Names of the classes that the model has learned, in the order of its outputs. Empty if it knows
+            none.
 
     Example:
         >>> import torch

@@ -1,7 +1,8 @@
 """A trained run, opened: its best model with the data, on any backend and device.
 
 Rules: weights are canonical, so the backend is free. Data are those that the run's configuration names, or a graph that
-the caller has; whether they are the run's own is said, not enforced, because new nodes are other data.
+the caller has; whether they are the run's own is said, not enforced, because new nodes are other data. Their features
+and classes are matched to the model's by name; what outputs mean is said by the run alone.
 """
 
 from __future__ import annotations
@@ -16,20 +17,33 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnkit.backends import Backend, load_backend
-from gnnkit.data import Graph, data_differences, describe_data, prepare_graph
+from gnnkit.data import Graph, check_graph, data_differences, describe_data, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets import NodeNames, load_dataset, load_node_names
 from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.errors import ConfigError
+from gnnkit.inference.checks import check_values, check_weights, matched
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
+from gnnkit.paths import user_path
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
-from gnnkit.tasks import TASKS, LossModule, NodeClassification
-from gnnkit.train import LayerwiseInference, RunConfig, RunRecord, load_config, load_model, read_run, recorded_config
+from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.train import (
+    LayerwiseInference,
+    Learned,
+    RunConfig,
+    RunRecord,
+    load_config,
+    load_model,
+    read_run,
+    recorded_config,
+)
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.checkpoint import BEST, checkpoint_file
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler
+from gnnkit.train.learned import EMBEDDINGS, LABELS, learned_by_run
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
+from gnnkit.train.settings import TrainConfig
 
 METHODS = ("layerwise", "full", "sampled")
 """Ways to compute outputs: layer by layer over all neighbours in bounded memory; in one pass; with fan-outs."""
@@ -45,20 +59,24 @@ class TrainedRun:
     Attributes:
         path: The run folder.
         model: With the best weights, in evaluation mode.
-        graph: As it was loaded: not prepared, with class names and splits.
+        graph: Not prepared, with splits; features in the model's order, labels by the numbers of the model's classes.
         record: What the run folder says: manifest and history.
+        learned: What outputs mean, and which features the model reads.
         config: The recorded configuration.
         device: Where the model runs.
         names: Reads what the data's files call nodes and features; nothing, for a graph that the caller gave.
+        notes: What was dropped from the data to match them to the model, and what could not be checked.
     """
 
     path: Path
     model: GNN
     graph: Graph
     record: RunRecord
+    learned: Learned
     config: RunConfig
     device: Device
     names: Callable[[], NodeNames] = NodeNames
+    notes: Tuple[str, ...] = ()
 
     @cached_property
     def differences(self) -> List[str]:
@@ -67,9 +85,8 @@ class TrainedRun:
 
     @property
     def class_names(self) -> Tuple[str, ...]:
-        """Names of the model's classes, in label order. Empty where the graph has none, or another number of them."""
-        names = self.graph.class_names
-        return names if len(names) == self.model.spec.out_channels else ()
+        """Names of the model's classes, in the order of its outputs. Empty if they have none."""
+        return self.learned.class_names
 
     @property
     def default_method(self) -> str:
@@ -84,13 +101,16 @@ class TrainedRun:
         """The same model on another graph, for example one with new nodes (:func:`gnnkit.data.add_nodes`).
 
         Args:
-            graph: Not prepared, with features of the width that the model takes.
+            graph: Not prepared, with the features that the model reads: by name, or where either side has no names, in
+                their order.
 
         Raises:
-            ConfigError: It has no features, or features of another width.
+            ConfigError: Features are missing, or have another width.
+            DataError: The graph breaks a rule.
         """
-        check_width(self.model, graph)
-        return replace(self, graph=graph)
+        check_graph(graph, most_values=MOST_CHECKED)
+        graph, notes = matched(self.model, graph, self.learned)
+        return replace(self, graph=graph, notes=notes)
 
     def predict(
         self,
@@ -116,19 +136,26 @@ class TrainedRun:
             temporary file, except for "full".
 
         Raises:
-            ConfigError: No such method, fan-outs that do not fit, no nodes, or a run that learned no classes.
+            ConfigError: No such method, fan-outs that do not fit, no nodes, a run that learned no classes, or outputs
+                that are not finite.
             DataError: A node id that the graph does not have.
         """
-        task = self.config.train.task
-        if TASKS[task].needs_training_outputs:
+        if self.learned.outputs == EMBEDDINGS:
+            task = self.config.train.task
             raise ConfigError(
                 f"The run was trained for the task {task!r}: its outputs are embeddings. Embed nodes instead."
+            )
+        if self.learned.outputs is None:
+            raise ConfigError(
+                f"The run {self.path} does not say whether a node has one class or several labels: gnnkit 0.1.0 made "
+                "it, and it did not come to its end. Open it with the data that it was trained on."
             )
         ids = self._ids(nodes)
         config = self._settings(method, fanouts, batch_size)
         module = LossModule(self.model, NodeClassification())  # The batches have no labels: its loss is not computed.
         outputs = self._inference(config, module).outputs(ids, report)
-        return Predictions(ids, outputs, self.graph.is_multi_label, self.class_names)
+        check_values(outputs, ids, "outputs")
+        return Predictions(ids, outputs, self.learned.outputs == LABELS, self.class_names)
 
     def embed(
         self,
@@ -156,7 +183,7 @@ class TrainedRun:
             By layer, [M, width] in the order of ``nodes``, of the type of outputs.
 
         Raises:
-            ConfigError: No such layer; or as :meth:`predict`.
+            ConfigError: No such layer, or embeddings that are not finite; or as :meth:`predict`.
             DataError: As :meth:`predict`.
         """
         ids = self._ids(nodes)
@@ -165,9 +192,13 @@ class TrainedRun:
         module = JoinedLayers(self.model, wanted)
         inference = self._inference(config, module)
         if isinstance(inference, LayerwiseInference):
-            return inference.layers(ids, wanted, report)
-        widths = [self.model.spec.conv_spec(layer - 1).out_width for layer in wanted]
-        return dict(zip(wanted, torch.split(inference.outputs(ids, report), widths, dim=1)))
+            found = inference.layers(ids, wanted, report)
+        else:
+            widths = [self.model.spec.conv_spec(layer - 1).out_width for layer in wanted]
+            found = dict(zip(wanted, torch.split(inference.outputs(ids, report), widths, dim=1)))
+        for layer, values in found.items():
+            check_values(values, ids, f"embeddings in layer {layer}")
+        return found
 
     def close(self) -> None:
         """Release the device."""
@@ -177,7 +208,7 @@ class TrainedRun:
     def _prepared(self) -> Graph:
         """The graph with what the convolution asks for."""
         kind = self.model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
 
     def _ids(self, nodes: Nodes) -> Tensor:
         if nodes is None:
@@ -228,13 +259,14 @@ class TrainedRun:
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
+        graph = computed_graph(self.graph, self._prepared, spec.kind, config.precision)
         sampler = None
         if is_sampled:
-            sampler = make_sampler(self._prepared, spec.kind, config, config.eval_fanouts, self.config.seed)
+            sampler = make_sampler(graph, spec.kind, config, config.eval_fanouts, self.config.seed)
         return make_inference(
             config.evaluation,
             module,
-            in_precision(self._prepared, config.precision),
+            graph,
             self.device,
             StepOptions(config.precision),
             batch_size=config.eval_batch_size or 0,
@@ -260,7 +292,8 @@ def open_run(
         backend: Name of a backend, or one that is loaded; it need not be the one that the run was trained on, which
             None takes.
         device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
-        graph: Data to use instead of the run's, not prepared. None loads those that the configuration names.
+        graph: Data to use instead of the run's, not prepared; see :meth:`TrainedRun.on`. None loads those that the
+            configuration names.
         data_dir: Where their files are looked for first. None: where the run looked.
         precision: "float32", "bfloat16" or "float64". None: the run's.
 
@@ -268,8 +301,10 @@ def open_run(
         The run; ``differences`` says whether the data are the run's own. Close it to release a device that is held.
 
     Raises:
-        CheckpointError: It is no run folder, it has no checkpoint, or the checkpoint is damaged.
-        ConfigError: The folder is damaged, does not say which data it had, or the features have another width.
+        CheckpointError: It is no run folder, it has no checkpoint, or the checkpoint is damaged or not finite.
+        ConfigError: The folder is damaged, does not say which data it had, or features are missing or have another
+            width.
+        DataError: The graph that is given breaks a rule.
         CapabilityError: The backend or the device does not do what the model needs.
         GnnkitError: Backend, device or data cannot be used.
 
@@ -284,7 +319,7 @@ def open_run(
         >>> run.differences, tuple(run.predict([0, 33]).outputs.shape), sorted(run.embed([0]))
         ([], (2, 4), [1, 2])
     """
-    path = Path(run)
+    path = user_path(run, "The run folder")
     weights = checkpoint_file(path, BEST)
     record = read_run(path)
     config = load_config(base=recorded_config(path))
@@ -293,6 +328,7 @@ def open_run(
     loaded = _backend(backend, config)
     chosen = _device(device, loaded, config)
     model = load_model(weights, loaded).eval()
+    check_weights(model, weights)
     check_capabilities(
         loaded,
         chosen,
@@ -307,21 +343,11 @@ def open_run(
     if graph is None:
         arguments = _data_arguments(path, config, data_dir)
         graph, names = load_dataset(**arguments), partial(load_node_names, **arguments)
-    check_width(model, graph)
-    return TrainedRun(path, model, graph, record, config, chosen, names)
-
-
-def check_width(model: GNN, graph: Graph) -> None:
-    """Refuse a graph whose features a model does not take.
-
-    Raises:
-        ConfigError: It has none, or they have another width.
-    """
-    if graph.num_features != model.spec.in_channels:
-        raise ConfigError(
-            f"The model takes {model.spec.in_channels} features, graph {graph.name!r} has {graph.num_features}. "
-            "Give the data that the run was trained on, or data prepared in the same way."
-        )
+    else:
+        check_graph(graph, most_values=MOST_CHECKED)
+    learned = learned_by_run(record.manifest, graph)
+    graph, notes = matched(model, graph, learned)
+    return TrainedRun(path, model, graph, record, learned, config, chosen, names, notes)
 
 
 def _backend(backend: Union[str, Backend, None], config: RunConfig) -> Backend:

@@ -7,9 +7,8 @@ when it is whole. Of an existing file nothing is touched unless that is asked fo
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +16,7 @@ from torch import Tensor
 from gnnkit.errors import ConfigError, NotInstalledError
 from gnnkit.inference.ids import NodeIds
 from gnnkit.inference.predictions import Predictions
+from gnnkit.paths import PathLike, check_writable, user_path
 from gnnkit.train.files import replacing
 
 Columns = Dict[str, np.ndarray]
@@ -38,18 +38,15 @@ def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> Non
         suffixes: What its name may end in. Empty: anything.
 
     Raises:
-        ConfigError: It exists and may not be replaced, is a folder, is of another kind, or cannot be written there.
+        ConfigError: It exists and may not be replaced, or is of another kind.
+        FileError: It cannot be written there.
         NotInstalledError: Parquet needs pyarrow.
     """
     if suffixes and file.suffix not in suffixes:
         raise ConfigError(f"The output is {file.name}, expected a name that ends in {', '.join(suffixes)}.")
-    if file.is_dir():
-        raise ConfigError(f"The output {file} is a folder. Give the name of a file.")
+    check_writable(file)
     if file.exists() and not force:
         raise ConfigError(f"The output {file} already exists. Choose another name, or replace it (--force).")
-    folder = next(parent for parent in file.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ConfigError(f"The output {file} cannot be written: {folder} is no folder that may be written to.")
     if file.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -59,7 +56,7 @@ def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> Non
 
 def write_predictions(
     predictions: Predictions,
-    file: Union[str, Path],
+    file: PathLike,
     *,
     ids: Optional[NodeIds] = None,
     top: bool = False,
@@ -82,9 +79,10 @@ def write_predictions(
 
     Raises:
         ConfigError: The file exists, or is of another kind.
+        FileError: It cannot be written.
         NotInstalledError: Parquet needs pyarrow.
     """
-    path = Path(file)
+    path = user_path(file)
     check_output(path, force, PREDICTION_FILES)
     is_array = path.suffix == ".npy"
     names = np.array(predictions.class_names)
@@ -111,7 +109,7 @@ def write_predictions(
 def write_embeddings(
     embeddings: Mapping[int, Tensor],
     nodes: Tensor,
-    file: Union[str, Path],
+    file: PathLike,
     *,
     ids: Optional[NodeIds] = None,
     force: bool = False,
@@ -130,9 +128,10 @@ def write_embeddings(
 
     Raises:
         ConfigError: As :func:`write_predictions`.
+        FileError: As :func:`write_predictions`.
         NotInstalledError: As :func:`write_predictions`.
     """
-    path = Path(file)
+    path = user_path(file)
     check_output(path, force, EMBEDDING_FILES)
 
     def piece(start: int, stop: int) -> Columns:
@@ -159,7 +158,6 @@ def _write(file: Path, num: int, width: int, piece: Piece, *, is_flat: bool) -> 
     """
     rows = max(1, _PIECE_VALUES // max(1, width))
     pieces = (piece(start, min(start + rows, num)) for start in range(0, num, rows))
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         if file.suffix == ".npy":
             _write_npy(temporary, num, pieces)
@@ -170,17 +168,17 @@ def _write(file: Path, num: int, width: int, piece: Piece, *, is_flat: bool) -> 
 
 
 def _write_npy(file: Path, num: int, pieces: Iterator[Columns]) -> None:
-    array: Any = None
-    start = 0
-    for columns in pieces:
-        if array is None:
+    # Not through a mapping: on a disk that is full, that would kill the process.
+    with file.open("wb") as stream:
+        for number, columns in enumerate(pieces):
             dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
-            array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(num,))
-        stop = start + len(columns["node"])
-        for name, values in columns.items():
-            array[name][start:stop] = values
-        start = stop
-    array.flush()
+            if number == 0:
+                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (num,)}
+                np.lib.format.write_array_header_1_0(stream, header)
+            rows = np.empty(len(columns["node"]), dtype)
+            for name, values in columns.items():
+                rows[name] = values
+            stream.write(rows.tobytes())
 
 
 def _write_csv(file: Path, pieces: Iterator[Columns]) -> None:

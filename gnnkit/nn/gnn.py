@@ -233,6 +233,15 @@ class GNN(nn.Module):
         by_key = dict(self.named_parameters())
         return {name: by_key[key] for name, key, _, _ in self._entries(self.state_dict()) if key in by_key}
 
+    def native_names(self) -> List[str]:
+        """Names in :meth:`state_dict` of all that :meth:`canonical_state` gives."""
+        names = []
+        for i in range(0 if self.spec.has_named_layers else self.num_layers):
+            layout = self.backend.parameter_map(self.spec.conv_spec(i)).values()
+            names += [f"convs.{i}.{native.name}" for native in layout]
+        has_own_names = self.spec.has_named_layers
+        return names + [key for key in self.state_dict() if has_own_names or not key.startswith("convs.")]
+
     def _entries(
         self, state: Mapping[str, Tensor]
     ) -> Iterator[Tuple[str, str, NativeParameter | None, Tuple[int, ...]]]:

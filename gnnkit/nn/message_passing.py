@@ -34,8 +34,12 @@ def check_choice(what: str, value: str, allowed: Tuple[str, ...]) -> None:
 class MessageOps(ABC):
     """What a backend must be able to do with a lowered block. E is its number of edges.
 
-    The trailing dimensions ``...`` of features are free, so that heads can be a dimension of their own.
+    The trailing dimensions ``...`` of features are free, so that heads can be a dimension of their own. Primitives have
+    no state: copies of a layer share them.
     """
+
+    def __deepcopy__(self, memo: Dict[int, Any]) -> MessageOps:
+        return self
 
     @abstractmethod
     def gather_src(self, lowered: Any, h_src: Tensor) -> Tensor:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Type, Union
 
 from gnnkit.errors import UnknownNameError
+from gnnkit.nn.effects import idle_model_settings
 from gnnkit.nn.message_passing import MessagePassing, layer_path
 from gnnkit.nn.spec import ModelSpec
+from gnnkit.options import settle_idle
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,19 @@ def model_spec(
 
     Raises:
         UnknownNameError: No such model, or no such setting.
-        ConfigError: A setting has an impossible value.
+        ConfigError: A setting has an impossible value, or has no effect on this model.
 
     Example:
         >>> model_spec("gcn", 1433, 7).hidden_channels
         16
     """
-    if not isinstance(name, str) or ":" in name:
-        path = name if isinstance(name, str) else layer_path(name)
-        values = {"conv": path, "in_channels": in_channels, "out_channels": out_channels}
-        return ModelSpec.from_dict({**values, **settings})
-    if name not in PRESETS:
-        raise UnknownNameError("model", name, PRESETS)
-    values = {"conv": name, "in_channels": in_channels, "out_channels": out_channels}
-    return ModelSpec.from_dict({**values, **PRESETS[name].model, **settings})
+    conv = name if isinstance(name, str) else layer_path(name)
+    if ":" not in conv and conv not in PRESETS:
+        raise UnknownNameError("model", conv, PRESETS)
+    preset = PRESETS[conv].model if conv in PRESETS else {}
+    spec = ModelSpec.from_dict(
+        {"conv": conv, "in_channels": in_channels, "out_channels": out_channels, **preset, **settings}
+    )
+    defaults = {**ModelSpec("gcn", 1, 1).to_dict(), **preset}
+    settle_idle(spec.to_dict(), defaults, idle_model_settings(spec), settings, where=f"on this model of {conv!r}")
+    return spec

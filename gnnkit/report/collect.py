@@ -6,6 +6,7 @@ why in a sentence that the page shows: a report of what there is helps more than
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +26,8 @@ from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, score_classes
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
-from gnnkit.tasks import NodeClassification
 from gnnkit.train import EpochRecord, Measurement, RunRecord, Trainer, load_config, measure, read_run, recorded_config
+from gnnkit.train.learned import EMBEDDINGS, learned_by_run, match_graph
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class RunFacts:
         missing: Why a part is not there, by part: "data", "predictions", "maps", "stages".
         data: Statistics of the graph.
         num_parameters: Numbers that were learnt; None without a checkpoint.
+        class_names: One for each class that the model has learned; numbers where they have no names.
         scores: Of the predictions by the best checkpoint.
         maps: By layer.
         measurement: Stages of a training batch.
@@ -100,6 +102,7 @@ class RunFacts:
     missing: Dict[str, str] = field(default_factory=dict)
     data: Optional[DataStatistics] = None
     num_parameters: Optional[int] = None
+    class_names: List[str] = field(default_factory=list)
     scores: Optional[ClassScores] = None
     maps: List[EmbeddingMap] = field(default_factory=list)
     measurement: Optional[Measurement] = None
@@ -161,6 +164,11 @@ def collect(runs: Sequence[Union[str, Path]], options: ReportOptions) -> List[Ru
     return facts
 
 
+def have_same_data(runs: Sequence[RunFacts]) -> bool:
+    """Whether scores and losses of runs can be compared."""
+    return all(run.is_comparable for run in runs)
+
+
 def run_labels(paths: Sequence[Path]) -> List[str]:
     """Names that tell runs apart: of their folders, with the folders above where those are equal."""
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
@@ -174,6 +182,10 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
     """Everything about one run; its graph is handed back for comparisons."""
     if not run.record.is_complete:
         run.warnings.append(_how_it_ended(run))
+    losses = [(record.epoch, record.train_loss) for record in run.record.history]
+    broken = [epoch for epoch, loss in losses if loss is None or not math.isfinite(loss)]
+    if broken:
+        run.warnings.append(f"The training of {run.label} diverged: its loss is not finite in epoch {broken[0]}.")
     graph: Optional[Graph] = None
     try:
         graph = options.graph if options.graph is not None else _load(run.config, options)
@@ -213,20 +225,24 @@ def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> No
             f"The data are not those that {run.label} was trained on; what differs: {', '.join(trained.differences)}. "
             "Scores and maps are of the data at hand."
         )
+    run.warnings += [f"Data and model of {run.label} do not fit in all: {note}." for note in trained.notes]
+    names, num_outputs = trained.class_names, trained.model.spec.out_channels
+    run.class_names = list(names) or [str(number) for number in range(num_outputs)]
     run.num_parameters = sum(parameter.numel() for parameter in trained.model.parameters())
     try:
-        run.attempt("predictions", lambda: _score(run, trained, graph))
+        run.attempt("predictions", lambda: _score(run, trained))
         run.attempt("maps", lambda: _map(run, trained, graph, options))
     finally:
         trained.close()
 
 
-def _score(run: RunFacts, trained: TrainedRun, graph: Graph) -> None:
-    task = run.record.manifest.get("task", NodeClassification.name)
-    if task != NodeClassification.name:
+def _score(run: RunFacts, trained: TrainedRun) -> None:
+    graph = trained.graph
+    if trained.learned.outputs == EMBEDDINGS:
+        task = run.record.manifest.get("task")
         raise ConfigError(f"The task is {task}: outputs are embeddings. Metrics above are those of a probe on them.")
     if graph.y is None:
-        raise ConfigError("The data have no labels, so predictions cannot be judged.")
+        raise ConfigError("The data have no labels of the model's kind, so predictions cannot be judged.")
     for split in ("test", "valid", "train"):
         nodes = graph.splits.get(split)
         if nodes is None or not nodes.numel():
@@ -270,6 +286,7 @@ def _measure(run: RunFacts, graph: Graph, num_batches: int) -> None:
         **settings,
     )
     model = GNN(ModelSpec.from_dict(run.record.manifest["model"]), backend, config["seed"])
+    graph, _ = match_graph(graph, learned_by_run(run.record.manifest, graph), model.spec.out_channels)
     run.measurement = measure(trainer, model, graph, num_batches=num_batches)
     run.measured = datetime.now().astimezone()
 
@@ -313,5 +330,5 @@ def _kind(run: RunFacts) -> Optional[ConvKind]:
 
 def _changed(graph: Graph, recorded: Dict[str, Any], kind: ConvKind) -> List[str]:
     """In what a graph, prepared for such a convolution, differs from recorded data."""
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     return data_differences(recorded, describe_data(prepared))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import List, Optional, Sequence, Tuple
 
-from gnnkit.report.collect import RunFacts
+from gnnkit.report.collect import RunFacts, have_same_data
 from gnnkit.report.page import Panel, Section, Table
 from gnnkit.report.sections import Gallery, compare_scores
 from gnnkit.report.settings import model_in_words
@@ -51,7 +52,7 @@ def tiles(runs: Sequence[RunFacts]) -> List[Tuple[str, str, str]]:
 
 
 def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
-    """Several runs beside each other."""
+    """Several runs beside each other; the best value of a line is marked where the runs have the same data."""
     tests = [dict(_test(run)) for run in runs]
     names = list(dict.fromkeys(name for test in tests for name in test))
     rows = [
@@ -64,16 +65,26 @@ def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
         ["best epoch", *(NONE if run.best is None else str(run.best.epoch) for run in runs)],
     ]
     marked: List[Tuple[int, int]] = []
-    figures = [("validation " + "/".join(dict.fromkeys(run.metric for run in runs)), [_valid(run) for run in runs])]
+    is_ranked = have_same_data(runs)
+    metrics = dict.fromkeys(run.metric for run in runs)
+    figures = [
+        (f"validation {name}", [_valid(run) if run.metric == name else None for run in runs]) for name in metrics
+    ]
     figures += [(f"test {name}", [test.get(name) for test in tests]) for name in names]
     for name, values in figures:
-        known = [value for value in values if value is not None]
-        marked += [(len(rows), 1 + i) for i, value in enumerate(values) if len(known) > 1 and value == max(known)]
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        if is_ranked and len(known) > 1:
+            marked += [(len(rows), 1 + i) for i, value in enumerate(values) if value == max(known)]
         rows.append([name, *(number(value) for value in values)])
     rows.append(["time", *(seconds(_seconds(run)) for run in runs)])
-    table = Table("What came out; the best of a line is marked", ["", *(run.label for run in runs)], rows, best=marked)
+    caption = "Results; the best of a line is marked" if is_ranked else "Results on different data"
+    table = Table(caption, ["", *(run.label for run in runs)], rows, best=marked)
     scores = compare_scores(runs, gallery)
     panels = [Panel(is_spacious=True, tables=[table])]
+    if not is_ranked:
+        panels[0].notes.append(
+            "The runs have different data, so their scores and losses cannot be compared: a higher one is no better."
+        )
     if scores is not None:
         panels.append(Panel(pictures=[scores]))
     return Section("runs", "Runs", panels)

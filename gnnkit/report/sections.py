@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gnnkit.report import figures
-from gnnkit.report.collect import RunFacts
+from gnnkit.report.collect import RunFacts, have_same_data
 from gnnkit.report.figures import MOST_ROWS, Curve
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
@@ -65,7 +65,7 @@ def _png(draw: Draw, theme: Theme) -> bytes:
 def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
     """All sections of the page, in their order."""
     return [
-        Section("training", "Training", [_training(runs, gallery)]),
+        Section("training", "Training", _training(runs, gallery)),
         Section("predictions", "Predictions", _of_each(runs, gallery, _predictions)),
         Section("embeddings", "Embeddings", _of_each(runs, gallery, _maps)),
         Section("data", "Data", _data(runs, gallery)),
@@ -88,7 +88,14 @@ def curve_label(run: RunFacts, runs: Sequence[RunFacts]) -> str:
     return drawable(run.label, f"run {list(runs).index(run) + 1}", 30)
 
 
-def _training(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
+def _training(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
+    """One panel for runs of the same data, else one for each, because losses on other data are no lower or higher."""
+    if have_same_data(runs):
+        return [_curves(runs, gallery)]
+    return _of_each(runs, gallery, lambda run, gallery: _curves([run], gallery))
+
+
+def _curves(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
     curves = [Curve(curve_label(run, runs), run.record.history, run.best.epoch if run.best else None) for run in runs]
     owner = runs[0] if len(runs) == 1 else None
     panel = Panel(is_spacious=len(runs) > 1)
@@ -149,12 +156,14 @@ def _epoch_rows(run: RunFacts) -> List[List[str]]:
 
 def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Picture]:
     """F1 by class of all runs in one figure; None where fewer than two have scores, or not on the same data."""
-    scored = [run for run in runs if run.scores is not None and run.data is not None]
-    if len(scored) < 2 or not all(run.is_comparable for run in runs):
+    scored = [run for run in runs if run.scores is not None]
+    if len(scored) < 2 or not have_same_data(runs):
         return None
     scores = {curve_label(run, runs): run.scores for run in scored if run.scores is not None}
-    assert scored[0].data is not None and scored[0].scores is not None
-    names, split = scored[0].data.class_names, scored[0].scores.split
+    assert scored[0].scores is not None
+    names, split = scored[0].class_names, scored[0].scores.split
+    if any(run.class_names != names for run in scored):
+        return None
     words = "; ".join(f"{name}: mean over classes {number(float(found.f1.mean()))}" for name, found in scores.items())
     return gallery.picture(
         None,
@@ -167,9 +176,9 @@ def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Pictu
 
 def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     scores = run.scores
-    if scores is None or run.data is None:
+    if scores is None:
         return Panel(notes=[f"No predictions: {_reason(run, 'predictions')}"])
-    names = run.data.class_names
+    names = run.class_names
     where = f"{scores.num_nodes:,} {split_name(scores.split)} nodes"
     panel = Panel(notes=[f"Computed for this page with the weights of the best epoch, on {where}."])
     if scores.accuracy is not None:
@@ -254,7 +263,7 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
 
 def _data(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
     """One panel for runs of the same data, else one for each."""
-    is_common = len(runs) > 1 and all(run.is_comparable for run in runs)
+    is_common = len(runs) > 1 and have_same_data(runs)
     first = next((run for run in runs if run.data is not None), runs[0])
     panels = _of_each([first] if is_common else runs, gallery, _data_of)
     if is_common:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from gnnkit.backends import load_backend
+from gnnkit.data import check_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import load_device
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, FileError
+from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
 from gnnkit.report.maps import check_method
@@ -20,8 +24,6 @@ from gnnkit.report.words import day_and_time
 from gnnkit.train.files import replacing, write_text
 
 _LOG = logging.getLogger(__name__)
-
-PathLike = Union[str, Path]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def write_report(
         ConfigError: A folder is none of a run, a run is given twice, the file exists, or an option has an impossible
             value.
         NotInstalledError: UMAP is asked for and not installed.
+        DataError: The graph that is given breaks a rule.
         GnnkitError: The backend or the device that is asked for cannot be used.
 
     Example:
@@ -84,12 +87,20 @@ def write_report(
         >>> report.file.name
         'report.html'
     """
-    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    folders = [user_path(run, "The run folder") for run in ([runs] if isinstance(runs, (str, os.PathLike)) else runs)]
     if not folders:
         raise ConfigError("No run is given. Give the folder of at least one.")
+    if file is None and not is_folder(folders[0]):
+        raise ConfigError(f"{folders[0]} is no run folder. Give a folder that gnnkit run made.")
     settings = ReportOptions(**options)
     _check(settings)
-    page = Path(file) if file is not None else folders[0] / "report.html" if len(folders) == 1 else Path("report.html")
+    page = (
+        user_path(file)
+        if file is not None
+        else folders[0] / "report.html"
+        if len(folders) == 1
+        else Path("report.html")
+    )
     _check_free(page, force)
     facts = collect(folders, settings)
     gallery = Gallery(page.with_name(f"{page.stem}-plots"))
@@ -107,20 +118,16 @@ def write_report(
             footer=f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}.",
         )
     )
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        write_text(page, text)
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot write {page}: {error.strerror}. Say with --output (file=) where it shall be."
-        ) from error
+    write_text(page, text)
     kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
     return Report(page, kept, warnings, {run.label: run.missing for run in facts if run.missing})
 
 
 def _check(options: ReportOptions) -> None:
+    if options.graph is not None:
+        check_graph(options.graph, most_values=MOST_CHECKED)
     check_method(options.map)
-    if options.data_dir is not None and not Path(options.data_dir).expanduser().is_dir():
+    if options.data_dir is not None and not user_path(options.data_dir).is_dir():
         raise ConfigError(f"The data folder {options.data_dir} does not exist. Name an existing folder.")
     # A mistake in what was asked for is none of the run's, which the page could do without.
     if options.backend is not None:
@@ -134,8 +141,7 @@ def _check(options: ReportOptions) -> None:
 
 
 def _check_free(page: Path, force: bool) -> None:
-    if page.is_dir():
-        raise ConfigError(f"{page} is a folder. Give the name of the page, such as {page / 'report.html'}.")
+    check_writable(page)
     if page.exists() and not force:
         raise ConfigError(f"{page} exists. Choose another name, or say --force (force=True) to replace it.")
 
@@ -143,10 +149,9 @@ def _check_free(page: Path, force: bool) -> None:
 def _is_written(file: Path, content: bytes) -> bool:
     """Write a figure where that is possible: runs of others can be shown, too."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             temporary.write_bytes(content)
-    except OSError as error:
-        _LOG.warning("The figure %s is on the page only: %s.", file, error.strerror)
+    except FileError as error:
+        _LOG.warning("The figure %s is on the page only. %s", file, error)
         return False
     return True

@@ -180,11 +180,11 @@ def pick_edges(
 def edge_weights(
     indptr: Array, indices: Array, weights: Array, dst: Array, offsets: Array, edges: Array, rescale: bool, keep: bool
 ) -> Array:
-    """Weights of the picked edges, float32 [len(edges)]; an empty ``weights`` stands for weights of 1.
+    """Weights [len(edges)] of the picked edges, in the type of ``weights``; if that is empty, all weights are 1.
 
     With ``rescale`` the candidates' weights are multiplied by (candidates / candidates taken).
     """
-    out = np.empty(len(edges), dtype=np.float32)
+    out = np.empty(len(edges), dtype=weights.dtype)
     for row in range(len(dst)):
         begin, end = offsets[row], offsets[row + 1]
         loops = 0

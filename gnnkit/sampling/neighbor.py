@@ -93,9 +93,12 @@ class NeighborSampler:
         self.rescale = rescale
         self._indptr = np.ascontiguousarray(graph.indptr.numpy())
         self._indices = np.ascontiguousarray(graph.indices.numpy())
-        self._weights = np.empty(0, dtype=np.float32)
+        self._weights: NDArray[Any] = np.empty(0, dtype=np.float32)
         if graph.edge_weight is not None:
-            self._weights = np.ascontiguousarray(graph.edge_weight.float().numpy())
+            # In float64 only where features are, too: computation in float32 asks for no more.
+            is_double = graph.x is not None and graph.x.dtype == graph.edge_weight.dtype == torch.float64
+            weights = graph.edge_weight if is_double else graph.edge_weight.float()
+            self._weights = np.ascontiguousarray(weights.numpy())
         if weighted:
             self._check_weights()
             self._drop_weightless_edges()
@@ -155,7 +158,7 @@ class NeighborSampler:
 
     def _pick(
         self, dst: NDArray[np.int64], fanout: int, key: np.uint64, scratch: _Scratch
-    ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[np.float32]]]:
+    ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[Any]]]:
         """Offsets by destination, positions in the graph, and weights of the edges that one hop takes."""
         replace = self.replace and fanout >= 0
         keep = self.keep_self_loops

@@ -47,6 +47,8 @@ HOW: Mapping[str, Mapping[str, Any]] = {"full graph": FULL, "sampled": SAMPLED}
 def model_for(name: str, backend: Backend, graph: Optional[Graph] = None, **settings: Any) -> GNN:
     """A model of ``MODELS`` without dropout on a backend."""
     values = {**_SMALL, **_NO_DROPOUT, **MODELS[name], **settings}
+    if values["model"] not in ("gat", "gatv2"):  # Others have no attention, and refuse a rate for it.
+        del values["attention_dropout"]
     return build_model(graph=communities() if graph is None else graph, backend=backend, seed=3, **values)
 
 

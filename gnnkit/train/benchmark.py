@@ -316,6 +316,5 @@ def plot_measurement(found: Measurement, file: Path) -> None:
     axes.set(xlabel="milliseconds a batch", title=f"{found.model} on {found.dataset}, {place}, {found.precision}")
     figure.legend(loc="outside right center", frameon=False, fontsize="small")
     FigureCanvasAgg(figure)
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")

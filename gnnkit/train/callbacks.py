@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from gnnkit.errors import NotInstalledError
 from gnnkit.nn import GNN
@@ -55,8 +55,16 @@ class Callback:
         """Training ends with an error or an interruption, which goes on to the caller."""
 
 
+_WIDE = 60
+"""Columns of a terminal from which on the remaining time is shown."""
+_BAR = 10
+"""Columns that the bar has at least."""
+
+
 class ProgressBar(Callback):
     """A bar with epoch, loss, validation metric and nodes per second, on the standard error stream.
+
+    On a narrow terminal the bar stays, and what has no room beside it is left out.
 
     Args:
         enabled: None shows it on a terminal only.
@@ -66,6 +74,7 @@ class ProgressBar(Callback):
         self._enabled = sys.stderr.isatty() if enabled is None else enabled
         self._progress: Any = None
         self._task: Any = None
+        self._room = 0  # Characters beside the bar.
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """See :class:`Callback`."""
@@ -74,12 +83,15 @@ class ProgressBar(Callback):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        console = Console(stderr=True)
+        time = [TimeRemainingColumn(compact=True)] if console.width >= _WIDE else []
+        self._room = console.width - len(f"epoch {num_epochs}/{num_epochs}") - _BAR - 6 * len(time) - 3
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[num_epochs]}"),
             BarColumn(bar_width=None),
             TextColumn("{task.description}"),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
+            *time,
+            console=console,
             expand=True,
         )
         self._progress.start()
@@ -93,17 +105,27 @@ class ProgressBar(Callback):
     def on_evaluation(self, done: int, total: int) -> None:
         """See :class:`Callback`."""
         if self._progress is not None:
-            self._progress.update(self._task, description=f"evaluating {done:,}/{total:,}")
+            count = f"{done:,}/{total:,}"
+            self._progress.update(
+                self._task, description=self._fitting([f"evaluating {count}"]) or self._fitting([count])
+            )
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
         if self._progress is None:
             return
-        text = f"loss {record.train_loss:.4f}"
+        parts = [f"loss {record.train_loss:.4f}"]
         if record.valid_metric is not None:
-            text += f"  valid {record.valid_metric:.4f}"
-        text += f"  {record.nodes_per_second:,.0f} nodes/s"
-        self._progress.update(self._task, description=text, epoch=record.epoch)
+            parts.append(f"valid {record.valid_metric:.4f}")
+        parts.append(f"{record.nodes_per_second:,.0f} nodes/s")
+        self._progress.update(self._task, description=self._fitting(parts), epoch=record.epoch)
+
+    def _fitting(self, parts: Sequence[str]) -> str:
+        """As many of the parts, from the first on, as have room beside the bar."""
+        number = len(parts)
+        while len("  ".join(parts[:number])) > self._room and number:
+            number -= 1
+        return "  ".join(parts[:number])
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Mapping, Tuple, Union
+from typing import Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 
 from gnnkit.backends import Backend
-from gnnkit.errors import CheckpointError
+from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, is_file, user_path
+from gnnkit.strict_json import to_json
+from gnnkit.train.learned import Learned
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 FORMAT = "gnnkit-weights-1"
@@ -21,22 +24,41 @@ STATE_FORMAT = "gnnkit-state-1"
 WEIGHTS = "weights/"
 """What the names of the weights begin with in the state of a training."""
 
+TRAINING = "training"
+"""The entry of a state's header with everything that is no tensor."""
+_LEARNED = "learned"
+
 FOLDER = "checkpoints"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 
 
-def save_weights(model: GNN, file: Union[str, Path]) -> None:
+def save_weights(model: GNN, file: PathLike, learned: Optional[Learned] = None) -> None:
     """Write a model's weights and specification.
 
     Args:
         model: On any backend and device.
         file: Where to, usually ``*.safetensors``.
+        learned: What its outputs mean and which features it reads. None says nothing about that.
+
+    Raises:
+        ConfigError: The model is of a class of your own, of which the file would say nothing.
     """
-    write_weights(file, model.spec, model.canonical_state(), model.seed)
+    if type(model) is not GNN:
+        raise ConfigError(
+            f"A {type(model).__qualname__} cannot be written as gnnkit's weights, which are read as a GNN. Keep its "
+            "weights with torch.save(model.state_dict(), file)."
+        )
+    write_weights(file, model.spec, model.canonical_state(), model.seed, learned)
 
 
-def write_weights(file: Union[str, Path], spec: ModelSpec, weights: Mapping[str, Tensor], seed: int) -> None:
+def write_weights(
+    file: PathLike,
+    spec: ModelSpec,
+    weights: Mapping[str, Tensor],
+    seed: int,
+    learned: Optional[Learned] = None,
+) -> None:
     """Write weights that no model holds just now.
 
     Args:
@@ -44,11 +66,15 @@ def write_weights(file: Union[str, Path], spec: ModelSpec, weights: Mapping[str,
         spec: The model's specification.
         weights: By canonical name, as :meth:`gnnkit.GNN.canonical_state` gives them.
         seed: Seed of the initial weights.
+        learned: As for :func:`save_weights`.
     """
-    write_tensors(file, dict(weights), model_header(FORMAT, spec, seed))
+    header = model_header(FORMAT, spec, seed)
+    if learned is not None:
+        header[_LEARNED] = to_json(learned.to_dict())
+    write_tensors(file, dict(weights), header)
 
 
-def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
+def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
     """Read a specification, its weights under canonical names, and the seed of the initial ones.
 
     Raises:
@@ -61,7 +87,22 @@ def read_weights(file: Union[str, Path]) -> Tuple[ModelSpec, Dict[str, Tensor], 
     return spec, tensors, seed
 
 
-def load_model(file: Union[str, Path], backend: Backend) -> GNN:
+def read_learned(file: PathLike) -> Optional[Learned]:
+    """Read what a file of weights says that its model has learned.
+
+    Returns:
+        Meaning of outputs, names of classes and features; None if it says nothing, as files of gnnkit 0.1.0.
+
+    Raises:
+        CheckpointError: As :func:`read_weights`.
+    """
+    header = read_tensors(file, (FORMAT, STATE_FORMAT))[1]
+    if header["format"] == STATE_FORMAT:
+        return Learned.among(json.loads(header[TRAINING])["facts"])
+    return Learned.from_dict(json.loads(header[_LEARNED])) if _LEARNED in header else None
+
+
+def load_model(file: PathLike, backend: Backend) -> GNN:
     """Build the model that a file holds, on any backend, whichever it was trained on.
 
     Raises:
@@ -73,7 +114,7 @@ def load_model(file: Union[str, Path], backend: Backend) -> GNN:
     return model
 
 
-def checkpoint_file(run: Union[str, Path], name: str) -> Path:
+def checkpoint_file(run: PathLike, name: str) -> Path:
     """Find a checkpoint in a run folder.
 
     Args:
@@ -83,8 +124,8 @@ def checkpoint_file(run: Union[str, Path], name: str) -> Path:
     Raises:
         CheckpointError: There is no such folder, it is no run folder, or it has no such checkpoint.
     """
-    path = Path(run)
-    if path.is_file():
+    path = user_path(run, "The run folder")
+    if is_file(path):
         return path
     if not path.is_dir():
         raise CheckpointError(f"There is no run folder {path}.")
@@ -98,7 +139,7 @@ def checkpoint_file(run: Union[str, Path], name: str) -> Path:
 
 def model_header(kind: str, spec: ModelSpec, seed: int) -> Dict[str, str]:
     """The header of a file with a model's weights."""
-    return {"format": kind, "spec": json.dumps(spec.to_dict()), "seed": str(seed)}
+    return {"format": kind, "spec": to_json(spec.to_dict()), "seed": str(seed)}
 
 
 def read_model_header(header: Mapping[str, str]) -> Tuple[ModelSpec, int]:

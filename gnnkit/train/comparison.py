@@ -10,18 +10,22 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from gnnkit.backends import Backend, load_backend
+import torch
+
+from gnnkit.backends import Backend, as_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import choose_device
-from gnnkit.errors import ConfigError
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.errors import ConfigError, TrainingError
+from gnnkit.nn import GNN, ModelSpec, check_rebuildable, freeze_alike
 from gnnkit.tasks import Task
-from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.config import train_config
 from gnnkit.train.equivalence import Equivalence, equivalence_test
 from gnnkit.train.history import RunResult
-from gnnkit.train.loaders import make_task, training_loader
+from gnnkit.train.loaders import computed_graph, make_task, training_loader
 from gnnkit.train.memory import PeakMemory
 from gnnkit.train.parity import Difference, Trace, differences, first_outside, trace
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.tolerances import Tolerance, tolerance_for
 from gnnkit.train.trainer import Trainer
 
@@ -42,6 +46,7 @@ class BackendReport:
         memory: Peak memory in bytes: "resident" is what the training added to this process; others are the device's.
         metrics: Test metric, one value per seed.
         equivalence: Whether the metrics are equivalent to the first backend's; None with one seed.
+        diverged: Why its training ended with a number that is not finite; None if it did not.
     """
 
     backend: str
@@ -55,6 +60,7 @@ class BackendReport:
     memory: Dict[str, int] = field(default_factory=dict)
     metrics: List[float] = field(default_factory=list)
     equivalence: Optional[Equivalence] = None
+    diverged: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Comparison:
             pair = f"{report.backend} against {first}"
             if report.first_outside is not None:
                 found.append(f"{pair}: the first to leave the tolerance is {report.first_outside}.")
+            if report.diverged is not None:
+                found.append(f"{pair}: {report.diverged}")
             if report.loss_difference is not None and not report.loss_difference <= self.tolerance.losses:
                 found.append(f"{pair}: losses differ by {report.loss_difference:.1e}, allowed {self.tolerance.losses}.")
             if report.equivalence is not None and not report.equivalence.is_shown:
@@ -155,8 +163,9 @@ def compare(
         raise ConfigError(f"{len(backends)} backend given; a comparison needs at least two.")
     if seeds < 1 or epochs < 0 or (seeds > 1 and epochs == 0):
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
-    check_graph(graph)
-    loaded = [load_backend(choice) if isinstance(choice, str) else choice for choice in backends]
+    check_graph(graph, most_values=MOST_CHECKED)
+    check_rebuildable(model, "compared")
+    loaded = [as_backend(choice) for choice in backends]
     config = train_config(model.spec.conv, settings).resolved(model.num_layers)
     task = make_task(graph, config)
     operation, tolerance = tolerance_for(model.spec, config.precision)
@@ -187,6 +196,10 @@ def compare(
     )
 
 
+_Training = Tuple[Union[RunResult, str], PeakMemory]
+"""A training's result, or why it diverged, and its memory."""
+
+
 @dataclass(frozen=True)
 class _Work:
     """What stays the same for all backends of a comparison."""
@@ -209,13 +222,14 @@ class _Work:
     def prepared(self, model: GNN) -> Graph:
         """The graph as the model's convolution asks for it."""
         kind = model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
 
     def first_batch(self, model: GNN) -> Batch:
         """The batch that training would begin with, in host memory."""
         # Fused into loading, the first layer's sum over neighbours would be nobody's, and no fault in it could be seen.
         config = replace(self.config, fuse_first_layer="never")
-        loader = training_loader(self.prepared(model), model.spec, self.task, config, self.seed)
+        graph = computed_graph(self.graph, self.prepared(model), model.spec.kind, config.precision)
+        loader = training_loader(graph, model.spec, self.task, config, self.seed)
         return next(iter(loader.epoch(1)))
 
     def traces(self, model: GNN) -> List[Trace]:
@@ -231,12 +245,16 @@ class _Work:
 
     def train(
         self, place: Tuple[Backend, str], spec: ModelSpec, model: GNN, number: int, settings: Mapping[str, Any]
-    ) -> Tuple[RunResult, PeakMemory]:
-        """Train with the model's weights; for seeds after the first with weights of their own."""
+    ) -> _Training:
+        """Train with the model's weights; for seeds after the first with weights of their own.
+
+        That a training diverges ends the comparison on the first backend only: on others it is a finding.
+        """
         backend, device = place
         start = GNN(spec, backend, model.seed + number)
         if number == 0:
             start.load_canonical(model.canonical_state())
+        freeze_alike(model, start)
         trainer = Trainer(
             backend,
             device,
@@ -246,7 +264,12 @@ class _Work:
             **settings,
         )
         with PeakMemory() as memory:
-            return trainer.fit(start, self.graph), memory
+            try:
+                return trainer.fit(start, self.graph), memory
+            except TrainingError as error:
+                if place == self.places[0]:
+                    raise
+                return str(error), memory
 
 
 def _devices(name: str, options: Mapping[str, Any], backends: Sequence[Backend]) -> Tuple[List[str], bool]:
@@ -288,13 +311,15 @@ def _comparable(
     return spec, train_settings, notices
 
 
-def _with_training(
-    reports: List[BackendReport], results: Sequence[Tuple[RunResult, PeakMemory]], margin: float
-) -> List[BackendReport]:
+def _with_training(reports: List[BackendReport], results: Sequence[_Training], margin: float) -> List[BackendReport]:
     count = len(reports)
     trained: List[BackendReport] = []
     for i, report in enumerate(reports):
-        own = results[i::count]
+        own = [(result, memory) for result, memory in results[i::count] if isinstance(result, RunResult)]
+        diverged = [result for result, _ in results[i::count] if isinstance(result, str)]
+        if diverged:
+            trained.append(replace(report, diverged=diverged[0]))
+            continue
         result, memory = own[0]
         losses = [record.train_loss for record in result.history]
         metrics = [seeded.test[seeded.metric] for seeded, _ in own]

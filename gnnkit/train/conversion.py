@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.backends.reference import ReferenceBackend
-from gnnkit.data import Graph, full_block, prepare_graph
+from gnnkit.data import Graph, check_graph, full_block, prepare_graph
+from gnnkit.data.check import MOST_CHECKED
 from gnnkit.errors import CheckpointError, ConfigError, DataError, UnknownNameError
 from gnnkit.nn import CONV_KINDS, GNN, ConvSpec, ModelSpec
 
@@ -88,7 +89,7 @@ def convert_weights(
     Raises:
         CheckpointError: A layer cannot be converted; the message names it and has the reason.
         ConfigError: Arguments that do not go together.
-        DataError: The graph has no features, or others than the model takes.
+        DataError: The graph breaks a rule, has no features, or others than the model takes.
 
     Example:
         >>> import gnnkit
@@ -98,11 +99,13 @@ def convert_weights(
         >>> done.difference
         0.0
     """
+    check_graph(graph, most_values=MOST_CHECKED)
     x = _features(graph)
     if source == GNNKIT:
         if spec is None:
             raise ConfigError("Weights of gnnkit come with their specification; pass spec=.")
         parts, notes = _from_gnnkit(spec, state, layers), []
+        _check_width(parts, x)
         expected = _gnn_outputs(_gnn(spec, state), graph)
         activation = spec.activation
     else:

@@ -60,7 +60,7 @@ def equivalence_test(first: Sequence[float], second: Sequence[float], margin: fl
 
     if len(first) < 2:
         raise ConfigError(f"Equivalence over {len(first)} seed cannot be tested; give at least 2 seeds.")
-    if margin <= 0:
+    if not 0 < margin < float("inf"):
         raise ConfigError(f"margin is {margin}, expected a positive number.")
     differences = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
     mean = float(differences.mean())

@@ -109,14 +109,12 @@ def check_outputs(outputs: Tensor, what: str, model: GNN, epoch: int, lr: float)
     Raises:
         TrainingError: One is.
     """
-    broken = sum(int((~part.isfinite()).any(dim=1).sum()) for part in outputs.split(_rows(outputs)))
+    rows = max(1, _CHUNK // max(1, outputs.shape[1]))
+    parts = (outputs[start : start + rows] for start in range(0, len(outputs), rows))
+    broken = sum(int((~part.isfinite()).any(dim=1).sum()) for part in parts)
     if broken:
         problem = f"the outputs of {broken:,} of {len(outputs):,} {what} nodes are not finite after epoch {epoch}"
         raise diverged(problem, model, lr)
-
-
-def _rows(table: Tensor) -> int:
-    return max(1, _CHUNK // max(1, table[:1].numel()))
 
 
 def diverged(problem: str, model: GNN, lr: float) -> TrainingError:

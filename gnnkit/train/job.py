@@ -6,28 +6,31 @@ Rules: everything is checked here, before anything is written; nothing here know
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 
 import torch
+from torch import nn
 from torch.optim import Adam
 
-from gnnkit.backends import Backend, load_backend, move_model
+from gnnkit.backends import Backend, as_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, prepare_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
-from gnnkit.nn import GNN
+from gnnkit.nn import GNN, beyond_spec, check_layers, check_parameter_names, has_own_forward
+from gnnkit.nn.message_passing import is_own_layer
 from gnnkit.tasks import LossModule, Task
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.callbacks import Callback
 from gnnkit.train.capabilities import check_capabilities
-from gnnkit.train.config import TrainConfig, train_config
+from gnnkit.train.config import train_config
 from gnnkit.train.inference import Inference, make_inference
-from gnnkit.train.loaders import in_precision, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.state import StateKeeper
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class Job:
     keeper: Optional[StateKeeper] = None
     facts: Dict[str, Any] = field(default_factory=dict)
     nondeterministic: List[str] = field(default_factory=list)
+    beyond_spec: Optional[str] = None
 
 
 def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
@@ -64,6 +68,15 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
     """
+    if not isinstance(model, GNN):
+        problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
+        raise ConfigError(f"Received {problem}, expected fit(model, graph) with a model of gnnkit.build_model.")
+    dtypes = {str(parameter.dtype) for parameter in model.parameters()} - {"torch.float32"}
+    if dtypes:
+        raise ConfigError(
+            f"The model has parameters of {', '.join(sorted(dtypes))}, expected float32. Leave them so and give "
+            'precision="float64" or "bfloat16" to the Trainer.'
+        )
     check_graph(graph, most_values=MOST_CHECKED)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)
@@ -71,18 +84,25 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
+    special = beyond_spec(model)
+    if special is not None:
+        check_parameter_names(model, special)
+        settings = _for_special(settings, model, special)
     config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
     if config.keep_memory:
         keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)
     kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    computed = in_precision(prepared, config.precision)
+    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+    computed = computed_graph(graph, prepared, kind, config.precision)
+    if special is not None or is_own_layer(model.spec.conv):
+        sampled = config.is_sampled or config.evaluation != "full"
+        check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
     model = move_model(model, backend)
     if config.precision == "float64":
         model = model.double()
     module = LossModule(model, task)
-    optimizer = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = Adam(_trained(model), lr=config.lr, weight_decay=config.weight_decay)
     step = device.prepare(module, optimizer, StepOptions(config.precision, config.clip_norm))
     inference = make_inference(
         config.evaluation,
@@ -92,7 +112,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(prepared, kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, kind, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
@@ -101,16 +121,51 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
     loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(optimizer, config)
-    return Job(model, module, prepared, task, backend, device, config, trainer.seed, loader, step, progress, inference)
+    return Job(
+        model,
+        module,
+        prepared,
+        task,
+        backend,
+        device,
+        config,
+        trainer.seed,
+        loader,
+        step,
+        progress,
+        inference,
+        beyond_spec=special,
+    )
+
+
+def _trained(model: GNN) -> List[nn.Parameter]:
+    """The parameters that are not frozen."""
+    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not found:
+        raise ConfigError("Every parameter of the model is frozen (requires_grad is False), so nothing can be trained.")
+    return found
+
+
+def _for_special(settings: TrainConfig, model: GNN, special: str) -> TrainConfig:
+    """Settings for a model that is more than its specification: nothing may be computed without calling it."""
+    if settings.fuse_first_layer == "always":
+        raise ConfigError(f"fuse_first_layer is 'always', but this model's first layer cannot be fused: {special}.")
+    settings = replace(settings, fuse_first_layer="never")
+    if not has_own_forward(model) or settings.evaluation in ("full", "sampled"):
+        return settings
+    if settings.evaluation == "layerwise":
+        raise ConfigError(
+            "evaluation is 'layerwise', which computes layer by layer and would never call this model's own forward. "
+            "Take 'full' or 'sampled'."
+        )
+    return replace(settings, evaluation="full")
 
 
 def _backend(trainer: Trainer, model: GNN) -> Backend:
     if trainer.backend is None:
         assert isinstance(model.backend, Backend)
         return model.backend
-    if isinstance(trainer.backend, str):
-        return load_backend(trainer.backend, trainer.backend_options)
-    return trainer.backend
+    return as_backend(trainer.backend, trainer.backend_options)
 
 
 def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:

@@ -7,14 +7,14 @@ from typing import List, Optional
 
 import torch
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, prepare_graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
 from gnnkit.nn import ConvKind, ModelSpec
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import TASKS, Task
-from gnnkit.train.config import TrainConfig
+from gnnkit.train.settings import TrainConfig
 
 
 def in_precision(graph: Graph, precision: str) -> Graph:
@@ -30,6 +30,20 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     if precision == "float64":
         return replace(graph, x=graph.x.double())
     return replace(graph, x=graph.x.float()) if graph.x.dtype == torch.float64 else graph
+
+
+def computed_graph(graph: Graph, prepared: Graph, kind: ConvKind, precision: str) -> Graph:
+    """What a model computes on: the prepared graph, in float64 with a normalisation that is float64 from the start.
+
+    Args:
+        graph: As loaded.
+        prepared: What :func:`gnnkit.data.prepare_graph` made of it, in float32, as the manifest of a run describes it.
+        kind: What is true of the model's convolutions.
+        precision: As :class:`gnnkit.train.TrainConfig` has it.
+    """
+    if precision == "float64" and kind.gcn_norm:
+        prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=True, dtype=torch.float64)
+    return in_precision(prepared, precision)
 
 
 def make_task(graph: Graph, config: TrainConfig) -> Task:

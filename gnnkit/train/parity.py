@@ -18,7 +18,7 @@ from gnnkit.data import Batch
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
 from gnnkit.loading.padding import batch_sizes
-from gnnkit.nn import GNN
+from gnnkit.nn import GNN, rebuilt
 from gnnkit.tasks import LossModule, Task
 from gnnkit.train.inference import HeadModule, LayerModule
 from gnnkit.train.tolerances import Tolerance
@@ -70,8 +70,8 @@ class Difference:
 def without_dropout(model: GNN, backend: Backend) -> GNN:
     """A copy of a model on a backend, with the same weights and without dropout."""
     spec = replace(model.spec, dropout=0.0, input_dropout=0.0, attention_dropout=0.0)
-    copy = GNN(spec, backend, model.seed)
-    copy.load_canonical(model.canonical_state())
+    copy = rebuilt(model, backend, spec)
+    copy.requires_grad_(True)  # Gradients are compared, of frozen parameters as well.
     return copy
 
 

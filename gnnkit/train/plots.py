@@ -64,6 +64,5 @@ def plot_losses(losses: Mapping[str, Sequence[float]], title: str, file: Path) -
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     FigureCanvasAgg(figure)
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")

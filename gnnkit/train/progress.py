@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from gnnkit.nn import GNN
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.history import EpochRecord
+from gnnkit.train.settings import TrainConfig
 
 
 class Progress:

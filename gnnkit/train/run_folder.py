@@ -1,29 +1,33 @@
 """The folder of a run: configuration, manifest, metrics, checkpoints and plots.
 
-Rules: the folder is made only when everything has been checked; ``manifest.json`` says ``"status": "complete"`` only
-when every other file is there, and "running", "failed" or "interrupted" otherwise.
+Rules: the folder is filled only when everything has been checked; ``manifest.json`` says ``"status": "complete"`` only
+when every other file is there, and "running", "failed" or "interrupted" otherwise. Two runs never share a folder: who
+makes the folder of checkpoints has it.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
-from omegaconf import OmegaConf
 
 import gnnkit
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, FileError
 from gnnkit.nn import GNN
+from gnnkit.paths import PathLike, check_writable, is_file, reading, user_path, writing
 from gnnkit.strict_json import to_json
 from gnnkit.train.callbacks import Callback
 from gnnkit.train.checkpoint import BEST, FOLDER, save_weights, write_weights
-from gnnkit.train.files import read_yaml, write_text
+from gnnkit.train.files import read_yaml, write_text, write_yaml
 from gnnkit.train.history import EpochRecord, RunResult
+from gnnkit.train.learned import Learned
 from gnnkit.train.plots import plot_curves
 from gnnkit.train.state import TrainState
 
@@ -38,7 +42,7 @@ class RunFolder(Callback):
     Args:
         path: The folder; must not exist, or be empty.
         config: The merged configuration.
-        facts: What the manifest says besides versions and times: backend, device, data.
+        facts: What the manifest says besides versions and times: backend, device, data, what the model learns.
 
     Raises:
         ConfigError: The folder exists and holds something.
@@ -48,6 +52,7 @@ class RunFolder(Callback):
         check_free(path)
         self.path = path
         self._config = dict(config)
+        self._learned = Learned.among(facts)
         self._manifest: Dict[str, Any] = {
             "status": "running",
             "started": _now(),
@@ -59,27 +64,39 @@ class RunFolder(Callback):
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """See :class:`Callback`."""
-        for folder in (self.path, self.path / FOLDER, self.path / "plots"):
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.path / FOLDER):
+            try:
+                (self.path / FOLDER).mkdir()
+            except FileExistsError:
+                raise _taken(self.path) from None
+            try:
+                self._write_manifest()
+                write_yaml(self.path / CONFIG, self._config)
+                (self.path / "plots").mkdir()
+            except BaseException:
+                for file in (MANIFEST, CONFIG):
+                    with suppress(OSError):
+                        (self.path / file).unlink()
+                shutil.rmtree(self.path / FOLDER, ignore_errors=True)
+                raise
         self._model = model
-        self._write_manifest()
-        write_text(self.path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(self._config)))
 
     def on_resume(self, state: TrainState) -> None:
         """See :class:`Callback`; the folder gets the whole history and the best weights of the earlier run."""
         for record in state.history:
             self.on_epoch(record)
         if state.best_weights:
-            write_weights(self.path / FOLDER / BEST, state.spec, state.best_weights, state.model_seed)
+            file = self.path / FOLDER / BEST
+            write_weights(file, state.spec, state.best_weights, state.model_seed, self._learned)
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        with writing(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(to_json(record.to_dict()) + "\n")
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        save_weights(model, self.path / FOLDER / BEST)
+        save_weights(model, self.path / FOLDER / BEST, self._learned)
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""
@@ -90,7 +107,8 @@ class RunFolder(Callback):
         """See :class:`Callback`."""
         if self._model is not None:
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._finish(status, error=f"{type(error).__name__}: {error}")
+            with suppress(FileError):  # What ended the run may be that nothing can be written any more.
+                self._finish(status, error=f"{type(error).__name__}: {error}")
 
     def _finish(self, status: str, **facts: Any) -> None:
         self._manifest.update(status=status, finished=_now(), **facts)
@@ -105,7 +123,7 @@ class RunRecord:
     """What a run folder says about a run.
 
     Attributes:
-        manifest: Versions, backend, device, data, result.
+        manifest: Versions, backend, device, data, what the model has learned, result.
         history: One record per epoch.
     """
 
@@ -118,23 +136,24 @@ class RunRecord:
         return bool(self.manifest.get("status") == "complete")
 
 
-def read_run(path: Union[str, Path]) -> RunRecord:
+def read_run(path: PathLike) -> RunRecord:
     """Read what a run folder says.
 
     Raises:
         ConfigError: It is no run folder, or one of its files is missing or damaged.
     """
-    path = Path(path)
+    path = user_path(path, "The run folder")
     manifest_file, metrics_file = path / MANIFEST, path / METRICS
-    if not manifest_file.is_file():
+    if not is_file(manifest_file):
         raise ConfigError(f"{path} is no run folder: it has no {MANIFEST}. Give a folder that gnnkit run made.")
-    manifest = _read_json(manifest_file, manifest_file.read_text(encoding="utf-8"))
+    manifest = _read_json(manifest_file, _read_text(manifest_file))
     if "parts" not in manifest.get("data", {}):
         raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
     if not metrics_file.is_file():
-        raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did.")
+        cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""
+        raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did{cause}.")
     history = []
-    for number, line in enumerate(metrics_file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_read_text(metrics_file).splitlines(), start=1):
         values = _read_json(f"{metrics_file}, line {number},", line)
         try:
             history.append(EpochRecord(**values))
@@ -143,7 +162,7 @@ def read_run(path: Union[str, Path]) -> RunRecord:
     return RunRecord(manifest, history)
 
 
-def recorded_config(path: Union[str, Path], device: Optional[str] = None) -> Dict[str, Any]:
+def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, Any]:
     """The configuration of a run, to build another one on.
 
     Args:
@@ -153,7 +172,7 @@ def recorded_config(path: Union[str, Path], device: Optional[str] = None) -> Dic
     Raises:
         ConfigError: It has none, or it cannot be read.
     """
-    config = read_yaml(Path(path) / CONFIG)
+    config = read_yaml(user_path(path, "The run folder") / CONFIG)
     if device is not None and device != config.get("device"):
         config.pop("device_options", None)
     return config
@@ -162,6 +181,11 @@ def recorded_config(path: Union[str, Path], device: Optional[str] = None) -> Dic
 def environment() -> Dict[str, Any]:
     """Versions of what every run uses."""
     return {"gnnkit": gnnkit.__version__, "python": platform.python_version(), "torch": torch.__version__}
+
+
+def _read_text(file: Path) -> str:
+    with reading(file):
+        return file.read_text(encoding="utf-8", errors="replace")  # What is no text is no JSON either.
 
 
 def _read_json(where: object, text: str) -> Dict[str, Any]:
@@ -179,19 +203,53 @@ def check_free(path: Path) -> None:
 
     Raises:
         ConfigError: The path is taken.
+        FileError: No folder can be made there.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"The run folder {path} already exists. Choose another one, or remove it.")
+    check_writable(path, as_folder=True)
+    if path.exists() and any(path.iterdir()):
+        raise _taken(path)
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(f"The run folder {path} already exists. Choose another one, or remove it.")
 
 
 def new_run_dir(root: Path, *words: str) -> Path:
-    """A folder name that is free: date, time and what the run is about."""
-    stem = "-".join([datetime.now().strftime("%Y%m%d-%H%M%S"), *(word.replace("/", "_") for word in words)])
-    candidate, number = root / stem, 1
-    while candidate.exists():
-        number += 1
-        candidate = root / f"{stem}-{number}"
-    return candidate
+    """Make an empty folder for a run, called by date, time and what the run is about.
+
+    No two calls give the same folder, in whatever processes they are made. What does not start its run gives the folder
+    back with :func:`drop_run_dir`.
+
+    Args:
+        root: Folder in which it is made; made itself if it is not there.
+        words: What the run is about.
+
+    Raises:
+        FileError: It cannot be made.
+    """
+    stem = "-".join(
+        [datetime.now().strftime("%Y%m%d-%H%M%S"), *(word.replace("/", "_")[:_LONGEST_WORD] for word in words)]
+    )
+    number = 1
+    while True:
+        candidate = root / (stem if number == 1 else f"{stem}-{number}")
+        with writing(candidate):
+            try:
+                candidate.mkdir()
+                return candidate
+            except FileExistsError:
+                number += 1
+
+
+def drop_run_dir(path: Path) -> None:
+    """Remove a folder that :func:`new_run_dir` made, and the one above it, if they are empty."""
+    with suppress(OSError):
+        path.rmdir()
+        path.parent.rmdir()
+
+
+_LONGEST_WORD = 60
+"""Characters of a word in the name of a folder: a name has 255 bytes at most."""
 
 
 def _now() -> str:

@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
@@ -20,24 +20,28 @@ from torch import Tensor, nn
 from gnnkit.backends import Backend, move_model
 from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, Step
-from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
+from gnnkit.nn import GNN, ModelSpec, idle_model_settings
+from gnnkit.strict_json import to_json
 from gnnkit.train.checkpoint import (
     LAST,
     STATE_FORMAT,
+    TRAINING,
     WEIGHTS,
     checkpoint_file,
     model_header,
     read_model_header,
     with_prefix,
 )
-from gnnkit.train.config import TrainConfig
 from gnnkit.train.history import EpochRecord
+from gnnkit.train.learned import Learned
 from gnnkit.train.progress import Progress, is_out_of_patience
+from gnnkit.train.settings import TrainConfig
 from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_SAVES = 1.0
+_OTHER_FEATURES = "Go on with features of the same names in the same order, as gnnkit run --resume does by itself."
 _BEST = "best/"
 _OPTIMIZER = "optimizer/"
 
@@ -55,8 +59,8 @@ class TrainState:
         best_epoch: The best epoch so far, 0 for none.
         best_weights: Its weights by canonical name.
         schedule: What the learning rate needs to go on.
-        facts: What was trained and where: "task", "backend", "device", "seed", and "data" as
-            :func:`gnnkit.data.describe_data` gives it.
+        facts: What was trained and where: "task", "backend", "device", "seed", "data" as
+            :func:`gnnkit.data.describe_data` gives it, and "learned" as :meth:`gnnkit.train.Learned.to_dict` does.
     """
 
     spec: ModelSpec
@@ -153,7 +157,15 @@ class StateKeeper:
             self._is_refused = True
 
     def put(self, state: TrainState) -> None:
-        """Let a training that has not begun go on from a state."""
+        """Let a training that has not begun go on from a state.
+
+        Raises:
+            OtherDataError: Its features were called otherwise, which no fingerprint of the data shows.
+        """
+        before, now = Learned.among(state.facts), Learned.among(self._facts)
+        names = [learned.feature_names for learned in (before, now) if learned is not None and learned.feature_names]
+        if len(set(names)) > 1:
+            raise OtherDataError(["names of features"], _OTHER_FEATURES)
         self._model.load_canonical(state.weights)
         self._step.load_state_dict(self._to_native(state.optimizer))
         self._progress.go_on(state.history, state.best_epoch, state.best_weights, state.schedule)
@@ -204,7 +216,7 @@ def save_state(state: TrainState, file: Union[str, Path]) -> None:
         "facts": state.facts,
         "history": [record.to_dict() for record in state.history],
     }
-    header = {**model_header(STATE_FORMAT, state.spec, state.model_seed), "training": json.dumps(training)}
+    header = {**model_header(STATE_FORMAT, state.spec, state.model_seed), TRAINING: to_json(training)}
     write_tensors(file, tensors, header)
 
 
@@ -219,7 +231,7 @@ def read_state(run: Union[str, Path]) -> TrainState:
     """
     tensors, header = read_tensors(checkpoint_file(run, LAST), (STATE_FORMAT,))
     spec, seed = read_model_header(header)
-    training = json.loads(header["training"])
+    training = json.loads(header[TRAINING])
     optimizer: Dict[str, Dict[str, Tensor]] = {}
     for name, value in with_prefix(tensors, _OPTIMIZER).items():
         parameter, key = name.rsplit("/", 1)
@@ -237,7 +249,9 @@ def read_state(run: Union[str, Path]) -> TrainState:
     )
 
 
-def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig) -> None:
+def check_resumable(
+    state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig, frozen: Sequence[str] = ()
+) -> None:
     """Refuse to go on from a state whose parameters fit but that belongs to something else, or is at its end.
 
     Args:
@@ -245,14 +259,15 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         spec: The model that is to go on.
         data: What :func:`gnnkit.data.describe_data` says about the data.
         config: Resolved settings.
+        frozen: Canonical names of the parameters that are not to be trained.
 
     Raises:
-        CheckpointError: Another task, or another architecture, whose differences are listed.
+        CheckpointError: Another task, other frozen parameters, or another architecture, whose differences are listed.
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
     mine, theirs = spec.to_dict(), state.spec.to_dict()
-    free = ("dropout", "input_dropout", "attention_dropout")
+    free = {"dropout", "input_dropout", "attention_dropout", *idle_model_settings(spec)}
     differences = [
         f"{name} is {mine[name]!r}, in the checkpoint {theirs.get(name)!r}"
         for name in mine
@@ -263,6 +278,13 @@ def check_resumable(state: TrainState, spec: ModelSpec, data: Mapping[str, Any],
         raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
+    before = state.facts.get("frozen", [])
+    if set(before) != set(frozen):
+        was, now = (", ".join(names) or "none" for names in (before, frozen))
+        raise CheckpointError(
+            f"Parameters frozen in the run: {was}; now: {now}. Freeze the same ones (requires_grad_(False)), or start "
+            "a new run from its weights."
+        )
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
     check_same_data(state.facts["data"], data, fix)
     if state.epoch >= (config.epochs or 0):

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from pathlib import Path
-from typing import Dict, Union
+from typing import Dict
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from gnnkit.errors import CheckpointError
+from gnnkit.errors import CheckpointError, FileError
+from gnnkit.paths import PathLike, is_file, is_folder, reading, user_path
 
 
-def read_state_dict(file: Union[str, Path]) -> Dict[str, Tensor]:
+def read_state_dict(file: PathLike) -> Dict[str, Tensor]:
     """Read a state dict from a file of safetensors or of ``torch.save``; nothing in it can run code.
 
     Args:
@@ -28,15 +28,19 @@ def read_state_dict(file: Union[str, Path]) -> Dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
-    path = Path(file)
+    path = user_path(file, "The file of weights")
+    if not is_file(path) and not is_folder(path):
+        raise CheckpointError(f"Cannot read {path}: there is no such file.")
     try:
+        with reading(path), path.open("rb"):
+            pass
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(str(path)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's guesses about a damaged file.
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"Cannot read {path}: there is no such file.") from error
+    except FileError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is damaged, or holds more than tensors, which could run code. Save model.state_dict() alone."

@@ -7,8 +7,7 @@ names, values and header finds changed bytes, which safetensors itself does not.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Dict, Mapping, Sequence, Tuple, Union
+from typing import Dict, Mapping, Sequence, Tuple
 
 import safetensors
 import safetensors.torch
@@ -16,25 +15,26 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import CheckpointError
+from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.train.files import replacing
 
 _DIGEST = "sha256"
 
 
-def write_tensors(file: Union[str, Path], tensors: Dict[str, Tensor], header: Mapping[str, str]) -> None:
+def write_tensors(file: PathLike, tensors: Dict[str, Tensor], header: Mapping[str, str]) -> None:
     """Write tensors and a header, with their digest.
 
     Args:
-        file: Where to; its folder must exist.
+        file: Where to; folders above it are made.
         tensors: In host memory, contiguous, no two in the same memory.
         header: Has an entry "format" that says what the file is.
     """
     content = safetensors.torch.save(tensors, {**header, _DIGEST: _digest(tensors, header)})
-    with replacing(Path(file)) as temporary:
+    with replacing(user_path(file)) as temporary:
         temporary.write_bytes(content)
 
 
-def read_tensors(file: Union[str, Path], formats: Sequence[str]) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
+def read_tensors(file: PathLike, formats: Sequence[str]) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
     """Read what :func:`write_tensors` wrote.
 
     Args:
@@ -47,10 +47,11 @@ def read_tensors(file: Union[str, Path], formats: Sequence[str]) -> Tuple[Dict[s
     Raises:
         CheckpointError: The file is missing, cut short, changed, or was not written by gnnkit.
     """
-    if not Path(file).is_file():
+    path = user_path(file, "The checkpoint")
+    if not is_file(path):
         raise CheckpointError(f"Cannot read the checkpoint {file}: there is no such file.")
     try:
-        with safetensors.safe_open(str(file), framework="pt") as opened:
+        with safetensors.safe_open(str(path), framework="pt") as opened:
             header = dict(opened.metadata() or {})
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, ValueError, safetensors.SafetensorError) as error:

@@ -11,14 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
+import torch
+
 from gnnkit.backends import Backend, backends
 from gnnkit.data import Graph, describe_data, summarize
-from gnnkit.devices import Device, devices
-from gnnkit.nn import GNN, restored_generator
+from gnnkit.devices import Device, device_name, devices
+from gnnkit.errors import ConfigError
+from gnnkit.nn import GNN, frozen_parameters, restored_generator
+from gnnkit.options import whole_number
+from gnnkit.paths import user_path
 from gnnkit.train.callbacks import Callback, ProgressBar
 from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.history import RunResult
 from gnnkit.train.job import Job, prepare_job
+from gnnkit.train.learned import learned_from
 from gnnkit.train.loop import repeating_bits, train
 from gnnkit.train.run_folder import RunFolder
 from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
@@ -32,7 +38,7 @@ class Trainer:
 
     Args:
         backend: Name of a backend, or one that is loaded. None keeps the model's.
-        device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
+        device: Name of a device, one that is loaded, or torch's; "auto" takes the best that is ready.
         backend_options: Settings of the backend itself, for one given by name.
         device_options: Settings of the device itself, for one given by name.
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
@@ -44,6 +50,7 @@ class Trainer:
 
     Raises:
         UnknownNameError: A setting that does not exist.
+        ConfigError: A value that cannot be used, or a setting that has no effect beside the others.
 
     Example:
         >>> import gnnkit
@@ -57,7 +64,7 @@ class Trainer:
     def __init__(
         self,
         backend: Union[str, Backend, None] = None,
-        device: Union[str, Device] = "auto",
+        device: Union[str, torch.device, Device] = "auto",
         *,
         backend_options: Optional[Mapping[str, Any]] = None,
         device_options: Optional[Mapping[str, Any]] = None,
@@ -70,11 +77,11 @@ class Trainer:
     ) -> None:
         train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
         self.backend = backend
-        self.device = device
+        self.device: Union[str, Device] = device if isinstance(device, Device) else device_name(device)
         self.backend_options = dict(backend_options or {})
         self.device_options = dict(device_options or {})
-        self.seed = seed
-        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.seed = whole_number("seed", seed)
+        self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
         self.callbacks = list(callbacks)
         self.progress = progress
         self.facts = facts or {}
@@ -88,7 +95,9 @@ class Trainer:
         threads draw from torch's global generator meanwhile are not theirs alone.
 
         Args:
-            model: Its weights are where training starts; the model itself is left as it is.
+            model: Its weights are where training starts; the model itself is left as it is. A copy is trained, frozen
+                where this one is (``requires_grad``). A class of your own derived from :class:`gnnkit.GNN`, or a model
+                with modules or hooks of your own, can be trained on its own backend and without a run folder.
             graph: With features, labels and the splits "train", "valid" and "test".
             resume: A run folder, or its ``checkpoints/last.safetensors``: training goes on where that run stopped, with
                 its weights instead of the model's, its optimiser's state, schedule, best model and history. It may have
@@ -116,6 +125,12 @@ class Trainer:
                 job.device.close()
 
     def _fit(self, job: Job, graph: Graph, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
+        if job.beyond_spec is not None and (self.run_dir is not None or earlier is not None):
+            raise ConfigError(
+                "A run folder cannot hold this model, because a run is opened by the model's specification: "
+                f"{job.beyond_spec}. Train without run_dir and resume, and keep the weights yourself with "
+                "torch.save(result.model.state_dict(), file)."
+            )
         callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None or earlier is not None:
             job.facts = {**_facts(job), "data_summary": summarize(graph)}
@@ -123,7 +138,7 @@ class Trainer:
             job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
             job.keeper.put(earlier)
-            check_resumable(earlier, job.model.spec, job.facts["data"], job.config)
+            check_resumable(earlier, job.model.spec, job.facts["data"], job.config, job.facts.get("frozen", []))
             job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
@@ -155,12 +170,15 @@ class Trainer:
 
 def _facts(job: Job) -> Dict[str, Any]:
     """What a manifest says about this training."""
+    frozen = frozen_parameters(job.model)
     return {
         "backend": {"name": job.backend.name, **job.backend.versions()},
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
+        "learned": learned_from(job.graph, job.task).to_dict(),
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
         "seed": job.seed,
+        **({"frozen": frozen} if frozen else {}),
     }

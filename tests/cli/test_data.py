@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gnnkit.datasets import load_graph
-from tests.cli.test_run import gnnkit_command
+from tests.commands import gnnkit_command, gnnkit_here
 from tests.graphs import communities
 
 
@@ -41,3 +41,26 @@ def test_import_and_train(tmp_path: Path) -> None:
     done = gnnkit_command("run", "--dataset", "mine", *how, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["test_accuracy"] > 0.6
+
+
+def test_import_counts_classes_and_takes_names_and_marks(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("there,here\n1,0\n2,1\n")
+    (tmp_path / "labels.csv").write_text("user,kind\n2,dog\n0,cat\n1,?\n")
+    how = ["edges.csv", "--labels", "labels.csv", "--output", "mine", "--undirected", "--missing", "?"]
+    for pair in ("source=here", "target=there", "id=user", "label=kind"):
+        how += ["--column", pair]
+    done = gnnkit_here("data", "import", *how, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "2 classes (cat: 1, dog: 1), 1 nodes without, labels.csv, column 'kind'" in text
+    assert "4, undirected, with the reverse of each" in text
+    assert load_graph(tmp_path / "mine").y.tolist() == [0, -100, 1]
+    done = gnnkit_here("data", "import", *how, "--force", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["data"]["edges"].startswith("4, undirected")
+
+
+def test_a_column_is_given_with_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "edges.csv").write_text("a,b\n1,0\n")
+    for pair in ("kind", "=kind", "label="):
+        done = gnnkit_here("data", "import", "edges.csv", "--output", "g", "--column", pair, cwd=tmp_path)
+        assert done.returncode == 2 and f"--column is {pair!r}, expected" in done.stderr

@@ -125,7 +125,7 @@ def test_an_exported_program(workplace: Path) -> None:
     done = gnnkit_here("export", "run", "--output", "model.pt2", "--json", cwd=workplace)
     told = answer(done)
     assert told["difference"] <= 1e-4 and told["checked"] == ["a random graph", "mine"]
-    assert "largest difference" in done.stdout
+    assert "largest difference" in done.stderr
     outputs = torch.export.load(workplace / "model.pt2").module()(
         x=communities().x, edge_index=communities().edge_index
     )
@@ -148,7 +148,7 @@ MISTAKES = {
     "the reverse of no edges": (["embed", "run", "--output", "e.npy", "--undirected"], "--new-edges"),
     "wrong columns": (["predict", "run", "--output", "p.csv", "--new-nodes", "wrong.csv"], "other columns"),
     "an unknown backend": (["predict", "run", "--output", "p.csv", "--backend", "dlg"], "'dlg'"),
-    "data of another width": (["predict", "run", "--output", "p.csv"], "takes 8 features"),
+    "data without a feature": (["predict", "run", "--output", "p.csv"], "lacks feature 'f0'"),
     "data that are gone": (["embed", "run", "--output", "e.npy"], "no folder"),
     "no checkpoint": (["predict", "run", "--output", "p.csv"], "has no checkpoints/best.safetensors"),
 }
@@ -164,7 +164,7 @@ def test_a_mistake_gives_a_line_and_writes_nothing(name: str, workplace: Path) -
         (workplace / "run" / "checkpoints" / "best.safetensors").unlink()
     if name == "data that are gone":
         shutil.rmtree(workplace / "mine")
-    if name == "data of another width":
+    if name == "data without a feature":
         nodes = pd.read_csv(workplace / "mine" / "nodes.csv")
         nodes.drop(columns="f0").to_csv(workplace / "mine" / "nodes.csv", index=False)
     before = {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""Ctrl-C during ``gnnkit run``, in a process of its own as a user has it."""
+"""Ctrl-C and other signals during ``gnnkit run``, in a process of its own as a user has it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Mapping, Tuple
 
 import pytest
 
+from gnnkit.train import read_state
 from tests.commands import gnnkit_here
 from tests.plugins import environment_with, install
 
@@ -39,21 +40,23 @@ class Plugin(CpuDevice):
 """
 
 
-def interrupted(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess:
-    """The command, interrupted once a state has been saved."""
+def interrupted(
+    *arguments: str, cwd: Path, environment: Mapping[str, str], number: int = signal.SIGINT
+) -> subprocess.CompletedProcess:
+    """The command, interrupted by a signal once a state has been saved."""
     command = [sys.executable, "-m", "gnnkit.cli.main", "run", *arguments, "--epochs", "1000", "--run-dir", "run"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # A shell may have had these tests ignore the signal, and that is inherited.
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    listening = partial(signal.signal, number, signal.SIG_DFL)
     process = subprocess.Popen(command, cwd=cwd, env=dict(environment), preexec_fn=listening, **pipes)
     try:
-        output, errors = interrupt(process, cwd)
+        output, errors = interrupt(process, cwd, number)
     finally:
         process.kill()  # Where it has ended, as it should, this does nothing.
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
-def interrupt(process: subprocess.Popen, cwd: Path) -> Tuple[str, str]:
+def interrupt(process: subprocess.Popen, cwd: Path, number: int) -> Tuple[str, str]:
     """Wait until the run has saved a state, interrupt it, and give what it wrote."""
     deadline = time.monotonic() + 60
     while not (cwd / "run" / "checkpoints" / "last.safetensors").exists():
@@ -61,7 +64,7 @@ def interrupt(process: subprocess.Popen, cwd: Path) -> Tuple[str, str]:
         assert time.monotonic() < deadline, "no state was saved"
         time.sleep(0.02)
     time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     start = time.monotonic()
     output, errors = process.communicate(timeout=30)
     assert time.monotonic() - start < LIMIT
@@ -87,3 +90,15 @@ def test_a_run_ends_at_once_and_can_be_resumed(case: str, tmp_path: Path) -> Non
     resumed = gnnkit_here("run", *again, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout.splitlines()[-1])["epochs"] == int(more)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_signals_that_end_a_process_end_a_run_like_an_interrupt(number: signal.Signals, tmp_path: Path) -> None:
+    arguments = [*SAMPLED, *SIZES["small batches"], "--device", "cpu"]
+    done = interrupted(*arguments, cwd=tmp_path, environment=environment_with(tmp_path), number=number)
+    assert done.returncode == 128 + number, done.stderr
+    assert [line for line in done.stderr.splitlines() if "ompil" not in line] == ["interrupted"]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert (manifest["status"], manifest["error"]) == ("interrupted", f"Ended: {number.name}")
+    saved = read_state(tmp_path / "run")
+    assert len(saved.history) == len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())

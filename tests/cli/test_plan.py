@@ -30,13 +30,22 @@ def test_without_overflow_all_batches_of_the_training_are_looked_at(tmp_path: Pa
     done = gnnkit_here("plan", *SAMPLED, "train.epochs=3", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
+    assert values["batches_per_epoch"] == values["batches_sampled"] / 3
     assert values["is_exact"] and values["expected_overflow"] == 0 and values["batches_sampled"] % 3 == 0
 
 
 def test_full_graph_plan_as_table(tmp_path: Path) -> None:
     done = gnnkit_here("plan", "--dataset", "karate", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for text in ("padded to", "waste in %", "nodes of level 0", "edges of block 1", "0.0% of batches", "plan.png"):
+    for text in (
+        "padded to",
+        "waste in %",
+        "nodes of level 0",
+        "edges of block 1",
+        "0.0% of batches",
+        "batches an epoch",
+        "plan.png",
+    ):
         assert text in done.stdout
     assert (tmp_path / "plan.png").exists()
 

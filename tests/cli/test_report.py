@@ -38,7 +38,7 @@ def test_two_runs_without_checkpoints_as_json(home: Path, tmp_path: Path) -> Non
     done = gnnkit_here("report", "one", "two", "--output", "both.html", "--json", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
-    assert values["file"] == "both.html" and "both-plots/loss.png" in values["figures"]
+    assert values["file"] == "both.html" and "one/plots/loss.png" in values["figures"]
     assert all((tmp_path / figure).is_file() for figure in ["both.html", *values["figures"]])
     assert {run: list(missing) for run, missing in values["missing"].items()} == {
         "one": ["predictions"],
@@ -50,7 +50,7 @@ def test_two_runs_without_checkpoints_as_json(home: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["three"], "three is no run folder"),
+        (["three"], "There is no run folder three"),
         (["one", "one"], "given twice"),
         (["one", "--output", "one"], "is a folder"),
         (["one", "--output", "new.html", "--map", "mds"], "expected auto, umap, tsne, pca"),

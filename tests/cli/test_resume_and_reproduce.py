@@ -91,7 +91,7 @@ def test_a_tampered_curve_is_different_from_that_epoch_on(folder: Path, tmp_path
     assert done.returncode == 1
     values = last_line(done)
     assert (values["verdict"], values["epoch"], values["quantity"]) == ("different", 3, "train_loss")
-    assert "different from epoch 3 on" in done.stdout
+    assert "different from epoch 3 on" in done.stderr
     assert gnnkit_here("reproduce", "tampered", "--tolerance", "0.2", cwd=tmp_path).returncode == 0
 
 

@@ -158,3 +158,21 @@ def test_prepare_graph():
     both = prepare_graph(graph, self_loops=True, gcn_norm=True)
     assert fingerprint(both) == fingerprint(gcn_norm(add_self_loops(graph)))
     check_graph(both)
+
+
+@pytest.mark.parametrize("dtypes", [("float64", None), ("float32", "float64"), ("float64", "float32")])
+def test_gcn_norm_is_as_exact_as_the_data(dtypes):
+    x, weight = dtypes
+    edges = [[0, 1, 2, 3, 3], [1, 2, 0, 0, 1]]
+    graph = from_edge_index(edges, x=torch.ones(4, 1, dtype=getattr(torch, x)))
+    if weight is not None:
+        values = torch.tensor([0.1, 0.7, 1.3, 2.9, 0.3], dtype=getattr(torch, weight))
+        graph = from_edge_index(edges, x=graph.x, edge_weight=values)
+    prepared = prepare_graph(graph, self_loops=True, gcn_norm=True)
+    adjacency = dense(add_self_loops(graph)).astype(np.float64)
+    scale = adjacency.sum(axis=0) ** -0.5
+    assert prepared.edge_weight.dtype == torch.float64
+    np.testing.assert_allclose(dense(prepared), scale[:, None] * adjacency * scale, rtol=1e-14)
+    assert gcn_norm(add_self_loops(graph)).edge_weight.equal(prepared.edge_weight)
+    narrow = prepare_graph(graph, self_loops=True, gcn_norm=True, dtype=torch.float32)
+    assert narrow.edge_weight.dtype == torch.float32

@@ -109,7 +109,7 @@ def test_a_split_file(people):
     ("files", "message"),
     [
         ({"edges": EDGES + "eve,ann,1,2000\n"}, r"edges.csv, column 'source', line 6: there is no node 'eve'"),
-        ({"edges": EDGES.replace("target", "to")}, r"edges.csv has no column 'target'; it has 'source', 'to'"),
+        ({"edges": EDGES.replace("target", "until")}, r"edges.csv has no column 'target'; it has 'source', 'until'"),
         ({"edges": EDGES + "dee,bob\n"}, r"edges.csv, line 6: 2 cells, expected 4"),
         ({"edges": EDGES.replace("0.5", "heavy")}, r"edges.csv, column 'weight', line 2: 'heavy', expected a finite"),
         ({"edges": ""}, r"edges.csv is empty"),
@@ -138,8 +138,8 @@ def test_mistakes_in_arrays_name_the_file(tmp_path):
     np.save(folder / "labels.npy", np.array([0, 1]))
     with pytest.raises(DatasetError, match=r"features.npy has 3 rows.*labels.npy has 2 rows"):
         load_dataset(str(folder))
-    np.save(folder / "labels.npy", np.array([0, -1, 1]))
-    with pytest.raises(DatasetError, match=r"labels.npy: .*row 1: label -1 is outside"):
+    np.save(folder / "labels.npy", np.array([0, -7, 1]))
+    with pytest.raises(DatasetError, match=r"labels.npy: .*row 1: label -7 is outside"):
         load_dataset(str(folder))
     np.save(folder / "labels.npy", np.array([0, 1, 1]))
     np.save(folder / "features.npy", np.array([[1.0], [np.nan], [2.0]]))

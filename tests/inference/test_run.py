@@ -193,7 +193,8 @@ def test_large_results_lie_in_files(method, trained, tmp_path, monkeypatch):
     assert all(torch.equal(layer, inside[1][number]) for number, layer in layers.items())
     assert num_mapped() == 1 + (2 if method == "layerwise" else 1)
     some = run.predict([5, 3], method=method, **settings).outputs
-    assert torch.equal(some, outputs[[5, 3]]) and list(tmp_path.iterdir()) == []
+    torch.testing.assert_close(some, outputs[[5, 3]])  # Two rows may be multiplied by other instructions than all.
+    assert list(tmp_path.iterdir()) == []
     del outputs, layers, some
     gc.collect()
     assert num_mapped() == 0

@@ -114,7 +114,7 @@ def test_other_kinds_of_files_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="is a folder"):
         write_predictions(SAID, tmp_path / "folder.npy", force=True)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ConfigError, match="file is no folder that may be written to"):
+    with pytest.raises(ConfigError, match="where a folder is needed"):
         write_predictions(SAID, tmp_path / "file" / "said.npy")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(NotInstalledError, match=r"gnnkit\[pandas\]"):

@@ -77,6 +77,8 @@ def test_without_test_nodes_others_are_scored(run: Path, graph) -> None:
 
 def test_outputs_that_are_no_classes_are_not_scored(run: Path, graph) -> None:
     file = run / "manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "task": "unsupervised"}))
+    manifest = json.loads(file.read_text())
+    manifest["learned"]["outputs"] = "embeddings"
+    file.write_text(json.dumps({**manifest, "task": "unsupervised"}))
     (found,) = facts(run, graph=graph)
     assert found.scores is None and "outputs are embeddings" in found.missing["predictions"] and len(found.maps) == 2

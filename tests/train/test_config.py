@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.train import load_config
+from gnnkit.train import load_config, recorded_config
 
 
 def test_later_layers_win(tmp_path) -> None:
@@ -78,3 +78,16 @@ def test_settings_among_the_options_of_a_data_set(key: str, place: str) -> None:
     config = load_config(overrides=[f"dataset.options.{key}=1"])
     with pytest.raises(ConfigError, match=f"'dataset.options.{key}' is no option of a data set. Give '{place}'"):
         config.dataset.arguments(config.seed)
+
+
+def test_a_configuration_of_version_0_1_0_reads_the_same(tmp_path) -> None:
+    text = "dataset:\n  name: karate\n  data_dir: null\n  options: {}\nmodel:\n  name: gat\n  heads: 8\n"
+    (tmp_path / "config.yaml").write_text(text + "train:\n  lr: 0.005\n  fanouts:\n  - 10\n  - 10\nseed: 3\n")
+    config = load_config(base=recorded_config(tmp_path))
+    assert (config.train.fanouts, config.train.lr, config.model.heads, config.seed) == ([10, 10], 0.005, 8, 3)
+
+
+@pytest.mark.parametrize("text, fanouts", [("10,5", [10, 5]), ("[10,5]", [10, 5]), ("-1, 5", [-1, 5]), ("7", [7])])
+def test_fanouts_without_brackets(text: str, fanouts: list) -> None:
+    assert load_config(overrides=[f"train.fanouts={text}"]).train.fanouts == fanouts
+    assert load_config(flags={"train": {"eval_fanouts": text}}).train.eval_fanouts == fanouts

@@ -47,7 +47,7 @@ class StaticDevice(CpuDevice):
 
 @pytest.fixture
 def static(monkeypatch):
-    monkeypatch.setattr("gnnkit.train.trainer.choose_device", lambda name, backend, options: StaticDevice())
+    monkeypatch.setattr("gnnkit.train.job.choose_device", lambda name, backend, options: StaticDevice())
     StaticDevice.steps = 0
 
 
@@ -77,7 +77,8 @@ def test_static_shapes_change_no_number(backend, how, model, request):
 
 @pytest.mark.parametrize("evaluation", ["full", "layerwise", "sampled"])
 def test_every_evaluation_works(evaluation, request):
-    how = {**SAMPLED, "evaluation": evaluation, "eval_batch_size": 50, "overflow_rate": 0.0}
+    how = {**SAMPLED, "evaluation": evaluation, "overflow_rate": 0.0}
+    how.update({} if evaluation == "full" else {"eval_batch_size": 50})
     how["spec"] = {"jumping_knowledge": "cat"}
     expected = fit(**how)
     request.getfixturevalue("static")

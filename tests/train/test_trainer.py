@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -73,8 +75,12 @@ def test_training_leaves_the_model_and_the_global_random_state_alone() -> None:
 def test_layerwise_sampled_and_full_inference_agree(backend, model: str, jumping_knowledge: str) -> None:
     settings = {"norm": "batch", "residual": True, "jumping_knowledge": jumping_knowledge}
     results = [
-        fit(backend, model, epochs=2, evaluation=evaluation, eval_batch_size=50, model_settings=settings)
-        for evaluation in ("full", "layerwise", "sampled")  # Without fan-outs, sampling takes all neighbours.
+        fit(backend, model, epochs=2, evaluation=evaluation, model_settings=settings, **batches)
+        for evaluation, batches in (
+            ("full", {}),
+            ("layerwise", {"eval_batch_size": 50}),
+            ("sampled", {"eval_batch_size": 50}),
+        )  # Without fan-outs, sampling takes all neighbours.
     ]
     for result in results[1:]:
         assert result.valid["accuracy"] == pytest.approx(results[0].valid["accuracy"])
@@ -281,3 +287,16 @@ def test_a_failing_stage_names_its_batch() -> None:
 
     with pytest.raises(PipelineError, match=r"Batch 3 .*cannot lower this"):
         fit(Failing(), num_threads=1, **SAMPLED)
+
+
+def test_what_computes_metrics_is_imported_before_the_clock_starts() -> None:
+    code = """
+import sys, gnnkit.train
+class Sees(gnnkit.train.Callback):
+    def on_start(self, *rest):
+        print("sklearn.metrics" in sys.modules)
+graph = gnnkit.load_dataset("karate")
+gnnkit.Trainer(epochs=1, callbacks=[Sees()], progress=False).fit(gnnkit.build_model("gcn", graph), graph)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

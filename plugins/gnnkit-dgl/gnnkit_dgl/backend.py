@@ -7,7 +7,7 @@ Rules: a lowered block is a DGL block that shares the block's memory, with the e
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,10 @@ class DglBackend(Backend):
         self._dgl = compat.import_dgl()
         if not compat.has_cuda(self._dgl):
             self.capabilities = replace(self.capabilities, devices=frozenset({"cpu"}), note=_CPU_ONLY)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """A copy, pickled or not, is made anew: modules cannot be pickled, and another machine may have another DGL."""
+        return _made_anew, (type(self), self.options)
 
     @classmethod
     def probe(cls) -> Availability:
@@ -151,3 +155,9 @@ class DglBackend(Backend):
     def versions(self) -> Dict[str, str]:
         """Versions of DGL and torch."""
         return {"dgl": str(self._dgl.__version__), "torch": str(torch.__version__)}
+
+
+def _made_anew(cls: Type[DglBackend], options: Any) -> DglBackend:
+    backend = cls()
+    backend.options = options
+    return backend

@@ -16,7 +16,8 @@ Rules: arrays go under the names that DGL's own data sets use:
 =============== =====================================================
 
 A ``DGLGraph`` has no place for the rest (graph labels, class names, name, metric, the order of the ids in a split). It
-travels in a Python attribute, ``native.gnnkit``, which DGL drops when it copies or saves a graph.
+travels in a Python attribute, ``native.gnnkit``, which DGL drops when it copies or saves a graph, and which applies as
+far as the arrays still fit it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import Block, Graph, from_edge_index
+from gnnkit.data import Block, Graph, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
 
@@ -48,6 +50,7 @@ class Extras:
         metric: Metric that the data ask for.
         splits: Node ids by split, in the order that they had.
         is_batch: Whether the record stated where its graphs begin.
+        feature_names: Names of the columns of ``feat``.
     """
 
     graph_y: Optional[Tensor] = None
@@ -56,6 +59,7 @@ class Extras:
     metric: Optional[str] = None
     splits: Mapping[str, Tensor] = field(default_factory=dict)
     is_batch: bool = False
+    feature_names: Tuple[str, ...] = ()
 
 
 def to_block(block: Block) -> Any:
@@ -111,16 +115,19 @@ def to_dgl(graph: Graph) -> Any:
         metric=graph.metric,
         splits=dict(graph.splits),
         is_batch=graph.graph_ptr is not None,
+        feature_names=graph.feature_names,
     )
     return native
 
 
-def from_dgl(obj: Any) -> Graph:
+def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
     """Turn a ``DGLGraph`` into a graph; any one, whether :func:`to_dgl` made it or not.
 
     Args:
         obj: A homogeneous ``DGLGraph``, a list of them, or a pair of either and the graphs' labels, a tensor [G, ...]
             or a mapping with one. The last is what ``dgl.load_graphs`` returns.
+        split: Which split to take, from 0, of masks with several columns. None leaves such masks in ``node_data``, from
+            which :func:`gnnkit.data.pick_split` can take one.
 
     Returns:
         The graph, with edges sorted by (destination, source) and edge arrays in that order.
@@ -150,7 +157,10 @@ def from_dgl(obj: Any) -> Graph:
     if native.batch_size != 1 or extras.is_batch:
         graph_ptr = functional.pad(native.batch_num_nodes().cpu().long().cumsum(0), (1, 0))
     src, dst = native.edges(order="eid")
-    return from_edge_index(
+    feat = fields.get("x")
+    if feat is not None and feat.ndim == 2 and feat.shape[1] == len(extras.feature_names):
+        fields["feature_names"] = extras.feature_names
+    graph = from_edge_index(
         torch.stack([src, dst]).cpu().long(),
         native.num_nodes(),
         splits=splits,
@@ -163,6 +173,8 @@ def from_dgl(obj: Any) -> Graph:
         metric=extras.metric,
         **fields,
     )
+    graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
+    return log_warnings(graph if hasattr(native, "gnnkit") else warn_one_way(graph))
 
 
 def _named(graph: Graph, kind: str, fields: Mapping[str, str]) -> Dict[str, Tensor]:

@@ -5,7 +5,7 @@ Rules: edge arrays are in the order of the block's ``indices``, which is also th
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from torch import Tensor
 
@@ -18,6 +18,9 @@ class DglOps(MessageOps):
 
     def __init__(self) -> None:
         self._ops: Any = import_dgl().ops
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(self), ()  # Modules cannot be pickled.
 
     def gather_src(self, lowered: Any, h_src: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""

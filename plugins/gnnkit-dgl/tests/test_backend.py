@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Dict, Optional
 
 import pytest
@@ -154,3 +156,10 @@ def test_a_wheel_without_cuda_does_not_offer_it(backend: Backend) -> None:
 
     assert choose_device("auto", backend).name == "cpu"
     assert "DGL's own CUDA wheel" in backend.capabilities.note
+
+
+def test_the_readme_says_what_to_import_first(tmp_path: object) -> None:
+    readme = Path(__file__).parents[3].joinpath("README.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "gnnkit_dgl" in block]
+    assert len(blocks) == 1
+    run(f"{blocks[0]}\nimport dgl.nn\nassert dgl.rand_graph(3, 2).num_edges() == 2", tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.backends import Backend, load_backend
-from gnnkit.data import Graph, from_edge_index
+from gnnkit.data import Graph, from_edge_index, pick_split
 from gnnkit.errors import DataError
 from gnnkit_dgl import import_dgl
+from gnnkit_dgl.convert import from_dgl
 
 dgl: Any = import_dgl()
 
@@ -28,7 +30,7 @@ def assert_same(first: Graph, second: Graph) -> None:
         ours, theirs = getattr(first, name), getattr(second, name)
         assert sorted(ours) == sorted(theirs), name
         assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
-    for name in ("class_names", "name", "metric"):
+    for name in ("class_names", "name", "metric", "feature_names"):
         assert getattr(first, name) == getattr(second, name), name
 
 
@@ -67,6 +69,7 @@ def graphs(draw: Any) -> Graph:
         graph_y=torch.arange(len(sizes)) if draw(maybe) else None,
         class_names=("a", "b", "c") if draw(maybe) and labels[0] is not None else (),
         name="toy",
+        feature_names=("age", "size", "rank") if draw(maybe) else (),
         metric=draw(st.sampled_from([None, "accuracy"])),
     )
 
@@ -161,3 +164,31 @@ def test_taken_names(backend: Backend) -> None:
     graph = from_edge_index([[0], [1]], 2, node_data={"feat": torch.zeros(2)})
     with pytest.raises(DataError, match=r"'feat' means 'x'.*another name"):
         backend.to_native(graph)
+
+
+def test_one_of_several_splits(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    native = dgl.graph(([0, 1], [1, 0]), num_nodes=4)
+    native.ndata["train_mask"] = torch.eye(4, dtype=torch.uint8)[:, :2]
+    native.ndata["test_mask"] = torch.eye(4).bool()[3]
+    with caplog.at_level(logging.WARNING, "gnnkit.data"):
+        graph = backend.from_native(native)
+    assert "masks of 2 splits" in caplog.text and list(graph.splits) == ["test"]
+    for picked in (from_dgl(native, split=1), pick_split(graph, 1)):
+        assert {name: ids.tolist() for name, ids in picked.splits.items()} == {"train": [1], "test": [3]}
+
+
+def test_values_win_over_what_was_written_down(backend: Backend) -> None:
+    graph = from_edge_index([[0], [1]], 3, x=torch.eye(3), y=[0, 1, 0], feature_names=["a", "b", "c"])
+    native = backend.to_native(graph)
+    native.ndata["feat"] = torch.ones(3, 2)
+    native.ndata["label"] = torch.tensor([1, -1, 0])
+    changed = backend.from_native(native)
+    assert changed.feature_names == () and changed.y is not None and changed.y.tolist() == [1, -100, 0]
+
+
+def test_arrays_are_of_what_they_were_stored_for(backend: Backend) -> None:
+    """As many nodes as edges are no doubt here, because DGL keeps both apart."""
+    native = dgl.graph(([2, 0, 1], [0, 1, 2]))
+    native.ndata["time"], native.edata["kind"] = torch.tensor([1, 2, 3]), torch.tensor([4, 5, 6])
+    graph = backend.from_native(native)
+    assert graph.node_data["time"].tolist() == [1, 2, 3] and graph.edge_data["kind"].tolist() == [4, 5, 6]

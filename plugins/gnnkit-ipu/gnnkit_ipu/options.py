@@ -12,6 +12,7 @@ from typing import Any, Mapping, Optional
 import torch
 
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.paths import check_writable, user_path
 
 OUTPUT_MODES = ("all", "final", "sum")
 IPU_VERSIONS = (1, 2, 21)
@@ -65,6 +66,8 @@ class IpuOptions:
                 raise UnknownNameError("device option", name, known)
             _check(name, value)
         options = cls(**values)
+        if options.executable_cache is not None:
+            check_writable(user_path(options.executable_cache, "device_options.executable_cache"), as_folder=True)
         if options.ipu_model and options.offline_target is not None:
             raise ConfigError("device_options.ipu_model and device_options.offline_target exclude each other.")
         if options.offline_target is not None and options.executable_cache is None:
@@ -92,7 +95,7 @@ class IpuOptions:
         with torch.random.fork_rng(devices=[]):  # PopTorch seeds torch on the host, too.
             native.randomSeed(seed)
         if self.executable_cache is not None:
-            native.enableExecutableCaching(self.executable_cache)
+            native.enableExecutableCaching(str(user_path(self.executable_cache)))
         if self.ipu_model:
             native.useIpuModel(True)
         if self.offline_target is not None:

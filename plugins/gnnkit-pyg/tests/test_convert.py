@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.transforms import ToSparseTensor
 
-from gnnkit.data import Graph, from_edge_index
+from gnnkit.data import Graph, from_edge_index, pick_split
 from gnnkit.errors import DataError
 from gnnkit_pyg.backend import PygBackend
+from gnnkit_pyg.convert import from_pyg
 
 backend = PygBackend()
 ARRAYS = ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y")
@@ -29,7 +32,7 @@ def assert_same(first: Graph, second: Graph) -> None:
         ours, theirs = getattr(first, name), getattr(second, name)
         assert sorted(ours) == sorted(theirs), name
         assert all(torch.equal(ours[key], theirs[key]) and ours[key].dtype == theirs[key].dtype for key in ours), name
-    for name in ("class_names", "name", "metric"):
+    for name in ("class_names", "name", "metric", "feature_names"):
         assert getattr(first, name) == getattr(second, name), name
 
 
@@ -54,10 +57,12 @@ def graphs(draw: Any) -> Graph:
     order = torch.randperm(num_nodes, generator=generator)
     splits = {"train": order[:1], "valid": order[1:3], "test": order[3:]}
     y = draw(st.sampled_from(labels))
+    x = maybe(draw, torch.rand(num_nodes, 2, generator=generator, dtype=torch.float64))
     return from_edge_index(
         edges,
         num_nodes,
-        x=maybe(draw, torch.rand(num_nodes, 2, generator=generator, dtype=torch.float64)),
+        x=x,
+        feature_names=("age", "size") if x is not None and draw(st.booleans()) else (),
         y=y,
         edge_weight=maybe(draw, torch.rand(num_edges, generator=generator)),
         edge_attr=maybe(draw, torch.rand(num_edges, 3, generator=generator)),
@@ -197,3 +202,82 @@ def test_one_name_for_nodes_and_edges_is_refused() -> None:
     graph = from_edge_index([[0], [1]], 2, node_data={"kind": [0, 1]}, edge_data={"kind": [5]})
     with pytest.raises(DataError, match="also in node_data"):
         backend.to_native(graph)
+
+
+def test_homogeneous_data_of_several_kinds_load() -> None:
+    hetero = HeteroData()
+    hetero["paper"].x, hetero["author"].x = torch.rand(3, 2), torch.rand(2, 2)
+    hetero["paper"].y = torch.tensor([0, 2, 1])
+    hetero["paper"].train_mask = torch.tensor([True, False, True])
+    hetero["author", "writes", "paper"].edge_index = torch.tensor([[0, 1], [0, 2]])
+    graph = backend.from_native(hetero.to_homogeneous())
+    assert graph.y is not None and graph.y.tolist() == [0, 2, 1, -100, -100] and graph.num_classes == 3
+    assert graph.splits["train"].tolist() == [0, 2] and graph.node_data["node_type"].tolist() == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_of_several_splits(turned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    train, valid = torch.eye(5, 3).bool(), torch.eye(5)[:, [4, 3, 0]].bool()
+    data = Data(x=torch.eye(5), edge_index=torch.tensor([[0], [1]]), test_mask=torch.eye(5).bool()[3])
+    data.train_mask, data.val_mask = (train.T, valid.T) if turned else (train, valid)
+    with caplog.at_level(logging.WARNING, "gnnkit.data"):
+        graph = backend.from_native(data)
+    assert "masks of 3 splits" in caplog.text and list(graph.splits) == ["test"]
+    for picked in (from_pyg(data, split=2), pick_split(graph, 2)):
+        splits = {name: ids.tolist() for name, ids in picked.splits.items()}
+        assert splits == {"train": [2], "valid": [0], "test": [3]} and not picked.node_data
+    with pytest.raises(DataError, match="from 0 to 2"):
+        from_pyg(data, split=3)
+
+
+@pytest.mark.parametrize("values", ["edge_weight", "edge_attr", None])
+def test_an_adjacency_has_the_edges_that_it_was_made_of(values: Any) -> None:
+    data = Data(x=torch.eye(4), edge_index=torch.tensor([[3, 0, 0], [1, 1, 2]]), y=torch.tensor([0, 1, 0, 1]))
+    if values is not None:
+        data[values] = torch.tensor([1.0, 2.0, 3.0])
+    graph = backend.from_native(ToSparseTensor(attr=values)(data.clone()))
+    plain = backend.from_native(data)
+    assert torch.equal(graph.edge_index, plain.edge_index) and graph.num_nodes == 4
+    if values is not None:
+        assert graph.edge_weight is not None and graph.edge_weight.tolist() == [2, 1, 3]
+    else:
+        assert graph.edge_weight is None and graph.edge_attr is None
+
+
+def test_arrays_that_could_be_of_nodes_or_edges(caplog: pytest.LogCaptureFixture) -> None:
+    data = Data(x=torch.eye(3), edge_index=torch.tensor([[2, 0, 1], [0, 1, 2]]))
+    data.time, data.pos, data.my_edge_kind = torch.arange(3), torch.zeros(3, 2), torch.tensor([7, 8, 9])
+    with caplog.at_level(logging.WARNING, "gnnkit.data"):
+        graph = backend.from_native(data)
+    assert "went to the nodes: time." in caplog.text
+    assert sorted(graph.node_data) == ["pos", "time"] and graph.edge_data["my_edge_kind"].tolist() == [7, 8, 9]
+    caplog.clear()
+    data.edge_index = data.edge_index[:, :2]
+    data.my_edge_kind = data.my_edge_kind[:2]
+    backend.from_native(data)
+    assert "went to" not in caplog.text
+
+
+def test_graphs_that_do_not_lie_side_by_side_in_a_small_type() -> None:
+    batch = torch.tensor([0, 1, 0, 1], dtype=torch.uint8)
+    with pytest.raises(DataError, match="side by side"):
+        backend.from_native(Data(x=torch.eye(4), edge_index=torch.tensor([[0], [2]]), batch=batch))
+
+
+def test_more_labels_than_nodes_in_edges_say_what_to_set() -> None:
+    data = Data(edge_index=torch.tensor([[0], [1]]), y=torch.arange(5))
+    with pytest.raises(DataError, match="data.num_nodes = 5"):
+        backend.from_native(data)
+    data.num_nodes = 5
+    assert backend.from_native(data).num_nodes == 5
+    with pytest.raises(DataError, match=r"numpy\.unique"):
+        backend.from_native(Data(edge_index=torch.tensor([[0], [2**40]])))
+
+
+def test_values_win_over_what_was_written_down() -> None:
+    graph = from_edge_index([[0], [1]], 3, x=torch.eye(3), graph_y=[1], feature_names=["a", "b", "c"])
+    data = backend.to_native(graph)
+    data.x, data.y = data.x[:, :2], torch.tensor([0, 1, 0])
+    changed = backend.from_native(data)
+    assert changed.feature_names == () and changed.x is not None and changed.x.shape == (3, 2)
+    assert changed.y is not None and changed.y.tolist() == [0, 1, 0] and changed.graph_y is None

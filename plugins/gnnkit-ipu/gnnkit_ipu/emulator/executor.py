@@ -20,6 +20,8 @@ from typing import Any, Dict, List, MutableMapping, Optional, Tuple
 import torch
 from torch import nn
 
+from gnnkit.paths import writing
+
 from . import optim
 from .dataloader import micro_batches, split
 from .device import EmulatedDevice
@@ -190,8 +192,8 @@ class PoplarExecutor:
         path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.emulated.json"
         if path.exists():
             return True
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"operators": program.operators, "claim": SUCCESS}, indent=1), encoding="utf-8")
+        with writing(path):
+            path.write_text(json.dumps({"operators": program.operators, "claim": SUCCESS}, indent=1), encoding="utf-8")
         return False
 
     def _call_form(self, arguments: Dict[str, Any]) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:

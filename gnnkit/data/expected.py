@@ -1,0 +1,43 @@
+"""What is taken for a graph, and how other libraries' graphs become one.
+
+Rules: a kind of object is recognised by the module that defines its class, so that no library is imported for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from gnnkit.data.graph import Graph
+from gnnkit.errors import DataError
+
+_WAYS: Mapping[str, str] = {
+    "torch_geometric": 'gnnkit.backends.load_backend("pyg").from_native(data)',
+    "dgl": 'gnnkit.backends.load_backend("dgl").from_native(graph)',
+    "networkx": "gnnkit.from_networkx(graph)",
+    "scipy": "gnnkit.from_scipy(matrix, x=..., y=...)",
+    "pandas": "gnnkit.from_pandas(edges, nodes)",
+}
+
+
+def expect_graph(obj: Any) -> Graph:
+    """Return a graph, and refuse what is none.
+
+    Args:
+        obj: Anything.
+
+    Raises:
+        DataError: It is no graph; the message says how it becomes one.
+
+    Example:
+        >>> expect_graph("cora")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        gnnkit.errors.DataError: ... received 'cora', expected a gnnkit.Graph. Convert it: gnnkit.load_dataset('cora').
+    """
+    if isinstance(obj, Graph):
+        return obj
+    kind = type(obj)
+    library = kind.__module__.partition(".")[0]
+    received = repr(obj) if isinstance(obj, str) else f"a {kind.__module__}.{kind.__qualname__}"
+    way = f"gnnkit.load_dataset({obj!r})" if isinstance(obj, str) else _WAYS.get(library)
+    fix = f"Convert it: {way}." if way else "Build one with gnnkit.from_edge_index(edge_index, x=..., y=...)."
+    raise DataError("graph", f"received {received}, expected a gnnkit.Graph.", fix=fix)

@@ -1,0 +1,84 @@
+"""What must hold for a model to be used on data: features that it reads, and numbers that are finite."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Tuple
+
+from torch import Tensor
+
+from gnnkit.data import Graph
+from gnnkit.data.check import row_chunks
+from gnnkit.errors import CheckpointError, ConfigError
+from gnnkit.nn import GNN
+from gnnkit.train import Learned
+from gnnkit.train.learned import match_graph
+
+_LOG = logging.getLogger(__name__)
+
+
+def matched(model: GNN, graph: Graph, learned: Learned) -> Tuple[Graph, Tuple[str, ...]]:
+    """A graph as a model knows it, and notes about what was dropped or not checked, which are logged as well.
+
+    Args:
+        model: The model.
+        graph: Data at hand, not prepared.
+        learned: What the model has learned.
+
+    Raises:
+        ConfigError: Features are missing, or have another width.
+    """
+    found, notes = match_graph(graph, learned, model.spec.out_channels)
+    check_width(model, found)
+    for note in notes:
+        _LOG.warning("%s: %s.", graph.name, note)
+    return found, notes
+
+
+def check_width(model: GNN, graph: Graph) -> None:
+    """Refuse a graph whose features a model does not take.
+
+    Raises:
+        ConfigError: It has none, or they have another width.
+    """
+    if graph.num_features != model.spec.in_channels:
+        raise ConfigError(
+            f"The model takes {model.spec.in_channels} features, graph {graph.name!r} has {graph.num_features}. "
+            "Give the data that the run was trained on, or data prepared in the same way."
+        )
+
+
+def check_weights(model: GNN, file: Path) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        CheckpointError: One is; the message names the file and the parameter.
+    """
+    for name, value in model.parameters_by_name().items():
+        if not bool(value.isfinite().all()):
+            raise CheckpointError(
+                f"{file} holds numbers that are not finite ({name}): the training diverged. Train again, with a lower "
+                "learning rate (--lr) or train.clip_norm."
+            )
+
+
+def check_values(values: Tensor, nodes: Tensor, what: str) -> None:
+    """Refuse results that are NaN or infinite.
+
+    Args:
+        values: Shape [M, width].
+        nodes: Whose they are. Shape [M].
+        what: What messages call them.
+
+    Raises:
+        ConfigError: One is; the message names the node.
+    """
+    for start, part in row_chunks(values):
+        broken = ~part.isfinite().all(dim=1)
+        if bool(broken.any()):
+            node = int(nodes[start + int(broken.nonzero()[0])])
+            raise ConfigError(
+                f"The model's {what} are not finite, first for node {node}. Look for very large features or edge "
+                "weights, or compute in another precision."
+            )

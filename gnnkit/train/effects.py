@@ -1,0 +1,77 @@
+"""When a setting of the training has an effect, so that one without is refused instead of taken.
+
+Rules: what is not in the table always has one. ``overflow`` and ``overflow_rate`` ask for devices with fixed shapes and
+are taken on others too, because one configuration serves several devices; ``save_every`` asks for a run folder, which
+is chosen elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+from gnnkit.tasks import TASKS
+from gnnkit.train.settings import TrainConfig
+
+
+def _is_sampled(config: TrainConfig) -> bool:
+    return config.is_sampled
+
+
+def _evaluates_samples(config: TrainConfig) -> bool:
+    return config.evaluation == "sampled"
+
+
+def _evaluates_batches(config: TrainConfig) -> bool:
+    return config.evaluation in ("layerwise", "sampled") or (config.evaluation == "auto" and config.is_sampled)
+
+
+def _draws(config: TrainConfig) -> bool:
+    """Whether neighbours are drawn anywhere, instead of all taken."""
+    training = config.is_sampled and _has_limit(config.fanouts, default=True)
+    return training or (_evaluates_samples(config) and _has_limit(config.eval_fanouts, default=training))
+
+
+def _has_limit(fanouts: Optional[Sequence[int]], default: bool) -> bool:
+    return default if fanouts is None else any(fanout != -1 for fanout in fanouts)
+
+
+def _is_for(name: str) -> Callable[[TrainConfig], bool]:
+    return lambda config: name in TASKS[config.task].settings
+
+
+_SAMPLED = "sampled training (train.batch_size or train.fanouts)"
+_DRAWN = "fan-outs other than -1"
+_BATCHES = "evaluation 'layerwise' or 'sampled'"
+_UNSUPERVISED = "the task 'unsupervised'"
+EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
+    "replace": (_DRAWN, _draws),
+    "weighted": (_DRAWN, _draws),
+    "shuffle": (_SAMPLED, _is_sampled),
+    "drop_last": (_SAMPLED, _is_sampled),
+    # 0 is what is true of a whole graph.
+    "num_threads": (_SAMPLED, lambda config: config.is_sampled or config.num_threads == 0),
+    "prefetch": (f"{_SAMPLED} with threads", lambda config: config.is_sampled and config.num_threads != 0),
+    "fuse_first_layer": (
+        "sampled training or evaluation",
+        lambda config: config.is_sampled or _evaluates_samples(config),
+    ),
+    "overflow": (_SAMPLED, _is_sampled),
+    "overflow_rate": (_SAMPLED, _is_sampled),
+    "walk_length": (_UNSUPERVISED, _is_for("walk_length")),
+    "num_negatives": (_UNSUPERVISED, _is_for("num_negatives")),
+    "negative_weight": (_UNSUPERVISED, _is_for("negative_weight")),
+    "eval_fanouts": ("evaluation 'sampled'", _evaluates_samples),
+    "eval_batch_size": (_BATCHES, _evaluates_batches),
+    "eval_memory": (_BATCHES, _evaluates_batches),
+}
+"""For each setting that depends on others: what it is for, and whether a training is of that kind."""
+
+
+def idle_train_settings(config: TrainConfig) -> Dict[str, str]:
+    """The settings that have no effect on a training, with what they are for.
+
+    Example:
+        >>> ["prefetch" in idle_train_settings(TrainConfig(batch_size=size)) for size in (None, 8)]
+        [True, False]
+    """
+    return {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}

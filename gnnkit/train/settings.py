@@ -1,0 +1,193 @@
+"""The settings of a training: every setting has one place, one type and one default here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import List, Mapping, Optional, Sequence
+
+from gnnkit.errors import ConfigError
+from gnnkit.options import check_numbers
+from gnnkit.tasks import TASKS, NodeClassification
+
+
+@dataclass
+class TrainConfig:
+    """How to train.
+
+    Training is on the full graph unless ``fanouts`` or ``batch_size`` is given.
+
+    Attributes:
+        task: What to learn: "node_classification", or "unsupervised" for embeddings that are learned from the graph
+            without labels. A task brings defaults for some settings.
+        epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
+        lr: Learning rate of Adam.
+        weight_decay: L2 penalty on all parameters.
+        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved at the
+            first evaluation that is more than 10 epochs after the best one or after the last halving).
+        clip_norm: Largest norm of the gradients. None: no clipping.
+        patience: Stop at the first evaluation that is this many epochs or more after the best one. None: never.
+        precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
+            tells rounding from mistakes.
+        batch_size: Training nodes per batch. None: 1,024 when sampled.
+        fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
+        replace: Whether neighbours are drawn with replacement.
+        weighted: Whether neighbours are drawn in proportion to edge weights.
+        shuffle: Whether training nodes are shuffled in every epoch.
+        drop_last: Whether a last, smaller batch is left out.
+        num_threads: Threads that prepare batches; 0 prepares them between steps. None: so many that they keep up with
+            the steps of the first epoch.
+        prefetch: Batches prepared ahead.
+        fuse_first_layer: Whether the first layer's sum over neighbours is done while loading sampled batches: "auto"
+            where the model begins with one ("sage" with mean, "gcn", "gin", without input dropout), "always" to
+            insist, "never". Changes results by rounding only.
+        walk_length: Steps of the random walks that pair nodes; for unsupervised learning.
+        num_negatives: Nodes drawn at random that the pairs of a batch are told from; for unsupervised learning.
+        negative_weight: Weight of these in the loss, the paper's Q; for unsupervised learning.
+        keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
+            (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
+        overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
+            "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
+        overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
+            With 0, sizes are those of all batches of the training, up to 4,096 of them, so that none is too large.
+        evaluation: "full" (one pass over the whole graph), "layerwise" (over all neighbours, layer by layer, in
+            chunks), "sampled" (with ``eval_fanouts``), or "auto": "layerwise" after sampled training, but "full" after
+            training on the full graph and on devices with fixed shapes, which compile every layer apart.
+        eval_fanouts: Fan-outs of sampled evaluation. None: those of training.
+        eval_batch_size: Nodes per batch of evaluation. None: 4,096, and for sampled evaluation those of training.
+        eval_memory: Gigabytes (10^9 bytes) that the result of one layer may take in memory in layer-wise evaluation; a
+            larger one lies in a temporary file, in the folder that the environment variable TMPDIR names.
+        eval_every: Epochs from one evaluation to the next.
+        save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
+            None: at the end of the first epoch, and of every other that ends a second or more after the last save.
+        deterministic: Whether two runs on the same backend and device must give the same bits.
+    """
+
+    task: str = NodeClassification.name
+    epochs: Optional[int] = None
+    lr: float = 0.01
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    clip_norm: Optional[float] = None
+    patience: Optional[int] = None
+    precision: str = "float32"
+    batch_size: Optional[int] = None
+    fanouts: Optional[List[int]] = None
+    replace: bool = False
+    weighted: bool = False
+    shuffle: bool = True
+    drop_last: bool = False
+    num_threads: Optional[int] = None
+    prefetch: int = 2
+    fuse_first_layer: str = "auto"
+    walk_length: int = 5
+    num_negatives: int = 100
+    negative_weight: float = 1.0
+    keep_memory: bool = True
+    overflow: str = "carry"
+    overflow_rate: float = 0.0
+    evaluation: str = "auto"
+    eval_fanouts: Optional[List[int]] = None
+    eval_batch_size: Optional[int] = None
+    eval_memory: float = 2.0
+    eval_every: int = 1
+    save_every: Optional[int] = None
+    deterministic: bool = False
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether training is on sampled batches instead of the full graph."""
+        return self.fanouts is not None or self.batch_size is not None
+
+    @property
+    def planned_epochs(self) -> range:
+        """Epochs of a training with these resolved settings that have batches of their own: one on the full graph."""
+        assert self.epochs is not None
+        return range(1, self.epochs + 1 if self.is_sampled else 2)
+
+    def resolved(self, num_layers: int, *, static_shapes: bool = False) -> TrainConfig:
+        """Fill in what depends on other settings, and check everything.
+
+        Args:
+            num_layers: Number of the model's layers.
+            static_shapes: Whether the device has fixed shapes. It then evaluates by one program unless told otherwise.
+
+        Raises:
+            ConfigError: A value cannot be used, or values contradict each other.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.epochs is None:
+            values["epochs"] = 20 if self.is_sampled else 200
+        if self.evaluation == "auto":
+            values["evaluation"] = "layerwise" if self.is_sampled and not static_shapes else "full"
+        if self.is_sampled:
+            values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
+            values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
+        if values["evaluation"] == "sampled" and self.eval_fanouts is None:
+            values["eval_fanouts"] = values["fanouts"] or [-1] * num_layers
+        if self.eval_batch_size is None:
+            values["eval_batch_size"] = (
+                (values["batch_size"] or 1024) if values["evaluation"] == "sampled" else EVAL_BATCH_SIZE
+            )
+        config = TrainConfig(**values)
+        config.check()
+        for name in ("fanouts", "eval_fanouts"):
+            fanouts = getattr(config, name)
+            if fanouts is not None and len(fanouts) != num_layers:
+                raise ConfigError(
+                    f"{name} is {list(fanouts)}: {len(fanouts)} fan-outs for a model of {num_layers} layers. "
+                    "Give one for each layer, seeds first."
+                )
+        return config
+
+    def check(self) -> None:
+        """Check everything that needs no model and no device.
+
+        Raises:
+            ConfigError: A value cannot be used, or values contradict each other.
+        """
+        check_numbers(vars(self), "train.")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
+        if TASKS[self.task].needs_batches and not self.is_sampled:
+            raise ConfigError(
+                f"The task {self.task!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs "
+                "of -1 take all neighbours."
+            )
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ConfigError(f"{name} is {value}, expected at least {smallest}.")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is {value}, expected a positive number{_POSITIVE[name]}.")
+        if not 0 <= self.overflow_rate < 1:
+            raise ConfigError(f"overflow_rate is {self.overflow_rate}, expected a share from 0 up to below 1.")
+
+
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "schedule": ("constant", "cosine", "plateau"),
+    "precision": ("float32", "bfloat16", "float64"),
+    "fuse_first_layer": ("auto", "always", "never"),
+    "overflow": ("carry", "error"),
+    "evaluation": ("auto", "full", "layerwise", "sampled"),
+}
+_POSITIVE: Mapping[str, str] = {"lr": "", "clip_norm": "; null turns clipping off"}
+_SMALLEST: Mapping[str, float] = {
+    "epochs": 1,
+    "weight_decay": 0,
+    "patience": 1,
+    "batch_size": 1,
+    "num_threads": 0,
+    "walk_length": 1,
+    "num_negatives": 1,
+    "negative_weight": 0,
+    "prefetch": 1,
+    "eval_batch_size": 1,
+    "eval_memory": 0,
+    "eval_every": 1,
+    "save_every": 1,
+}
+EVAL_BATCH_SIZE = 4096
+"""Nodes per batch of layer-wise evaluation, unless told otherwise."""
