@@ -50,7 +50,7 @@ def test_two_runs_without_checkpoints_as_json(home: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["three"], "There is no run folder three"),
+        (["three"], "three is no run folder"),
         (["one", "one"], "given twice"),
         (["one", "--output", "one"], "is a folder"),
         (["one", "--output", "new.html", "--map", "mds"], "expected auto, umap, tsne, pca"),

@@ -90,4 +90,5 @@ def test_a_configuration_of_version_0_1_0_reads_the_same(tmp_path) -> None:
 @pytest.mark.parametrize("text, fanouts", [("10,5", [10, 5]), ("[10,5]", [10, 5]), ("-1, 5", [-1, 5]), ("7", [7])])
 def test_fanouts_without_brackets(text: str, fanouts: list) -> None:
     assert load_config(overrides=[f"train.fanouts={text}"]).train.fanouts == fanouts
-    assert load_config(flags={"train": {"eval_fanouts": text}}).train.eval_fanouts == fanouts
+    sampled = {"train": {"evaluation": "sampled", "eval_fanouts": text}}
+    assert load_config(flags=sampled).train.eval_fanouts == fanouts
