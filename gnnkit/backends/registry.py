@@ -124,6 +124,6 @@ def move_model(model: GNN, backend: Backend) -> GNN:
     """A copy of a model with the same weights, of the same type, on another backend or on the same one.
 
     Raises:
-        ConfigError: The model has what cannot move to another backend: a class, a module or a hook of one's own.
+        ConfigError: The model has what cannot move to another backend: a custom class, module or hook.
     """
     return copied(model, backend)

@@ -1,7 +1,7 @@
 """Copies of models: what is trained is a copy of what was given, or it is refused.
 
 Rules: on its own backend a model is copied with all that belongs to it. On another backend it is built anew from its
-specification, which knows of no class of one's own, no other module and no hook.
+specification, which knows no custom class, module or hook.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from gnnkit.nn.message_passing import MessagePassing
 
 
 def check_layers(model: GNN, *, weighted: bool, sampled: bool) -> None:
-    """Refuse layers of one's own that do not give one row for each destination.
+    """Refuse custom layers that do not give one row for each destination.
 
     Args:
         model: With layers of whatever kind.
@@ -65,5 +65,5 @@ def _tried(model: GNN, layer: nn.Module, width: int, num_dst: int, weighted: boo
     with torch.no_grad(), forked_generator():
         try:
             return None, copy.deepcopy(layer).eval()(model.backend.lower(block), h, h[:num_dst])
-        except Exception as error:  # A layer of somebody's own may fail in any way.
+        except Exception as error:  # A custom layer may fail in any way.
             return error, None

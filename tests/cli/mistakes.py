@@ -63,7 +63,7 @@ NODES = "id,label,age,split\n0,cat,1,train\n1,dog,2,train\n2,cat,3,valid\n3,dog,
 
 
 def prepare(folder: Path) -> None:
-    """Make what the rows start from: data of one's own, an empty file, a folder, a link to nothing."""
+    """Make what the rows start from: data in a folder, an empty file, a folder, a link to nothing."""
     write(folder, {"mine/edges.csv": EDGES, "mine/nodes.csv": NODES})
     write(folder, {"file": "", "folder": None, "link": Link("nowhere")})
 
