@@ -94,11 +94,13 @@ def test_a_run_ends_at_once_and_can_be_resumed(case: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_that_end_a_process_end_a_run_like_an_interrupt(number: signal.Signals, tmp_path: Path) -> None:
-    arguments = [*SAMPLED, *SIZES["small batches"], "--device", "cpu"]
+    arguments = [*SAMPLED, *SIZES["small batches"], "--device", "cpu", "train.save_every=1"]
     done = interrupted(*arguments, cwd=tmp_path, environment=environment_with(tmp_path), number=number)
     assert done.returncode == 128 + number, done.stderr
     assert [line for line in done.stderr.splitlines() if "ompil" not in line] == ["interrupted"]
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert (manifest["status"], manifest["error"]) == ("interrupted", f"Ended: {number.name}")
     saved = read_state(tmp_path / "run")
-    assert len(saved.history) == len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    # The signal may come between the line of an epoch and its state.
+    num_written = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert num_written - 1 <= len(saved.history) <= num_written
