@@ -17,8 +17,8 @@ from gnnkit.train import read_state
 from tests.commands import gnnkit_here
 from tests.plugins import environment_with, install
 
-LIMIT = 2.0
-"""Seconds within which the process must have ended."""
+LIMIT = 5.0
+"""Seconds within which the process must have ended: well under one alone, more beside other tests."""
 
 SAMPLED = ["--dataset", "synthetic", "--model", "sage", "--fanouts", "10,10", "train.evaluation=sampled"]
 SIZES = {

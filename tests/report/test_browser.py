@@ -75,7 +75,7 @@ def test_cora(browser: Any, cora: Report, width: int, scheme: str) -> None:
 
 @SIZES
 def test_several_runs_and_names_with_markup(browser: Any, strange: Report, width: int) -> None:
-    check(browser, strange, width, "light", num_figures=2 + 3 * 5)
+    check(browser, strange, width, "light", num_figures=3 * 7)
     with opened(browser, strange.file, width, "light") as view:
         text = view.page.inner_text("body")
         for name in MARKUP:
