@@ -40,7 +40,7 @@ test-long: $(VENV)/ready-test ## run the long tests: whole trainings
 	@$(PYTEST) -m long
 
 test-parity: $(VENV)/ready-test ## run the whole matrix of models, backends and real data: 20 epochs each
-	@$(PYTEST) -m "long or not long" tests/train/test_parity_matrix.py
+	@$(PYTEST) -m "long or not long" tests/parity/test_parity_matrix.py
 
 test-old-stack: $(OLD_VENV)/ready ## run the tests of core, gnnkit-pyg and gnnkit-ipu on torch 2.0.1 (2.5 GB of wheels)
 	@OMP_NUM_THREADS=1 $(OLD_VENV)/bin/python -m pytest -n $(WORKERS) tests plugins/gnnkit-pyg plugins/gnnkit-ipu

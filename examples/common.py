@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from gnnkit.errors import GnnkitError
-from gnnkit.train import Callback, EpochRecord, new_run_dir
+from gnnkit.runs import EpochRecord, new_run_dir
+from gnnkit.train import Callback
 
 
 def options(

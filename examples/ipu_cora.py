@@ -28,9 +28,9 @@ import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.data import Batch, Graph, prepare_graph
 from gnnkit.devices import Device, StepOptions, choose_device
+from gnnkit.engine.inference import make_inference
 from gnnkit.loading import FullGraphLoader, plan_padding
 from gnnkit.tasks import LossModule, NodeClassification
-from gnnkit.train.inference import make_inference
 
 EPOCHS, LR = 100, 0.001
 

@@ -18,7 +18,7 @@ from common import EpochLines, launch, options, out_folder
 
 import gnnkit
 from gnnkit.data import Graph
-from gnnkit.train import Measurement, measure
+from gnnkit.measure import Measurement, measure
 
 FANOUTS, EVAL_FANOUTS = [15, 10, 5], [20, 20, 20]
 BATCH_SIZE = 1024

@@ -26,9 +26,9 @@ _HOME = {
     "from_pandas": "gnnkit.data",
     "from_scipy": "gnnkit.data",
     "load_dataset": "gnnkit.datasets",
-    "load_model": "gnnkit.train",
+    "load_model": "gnnkit.runs",
     "open_run": "gnnkit.inference",
-    "save_weights": "gnnkit.train",
+    "save_weights": "gnnkit.runs",
 }
 
 __all__ = [
@@ -71,4 +71,5 @@ if TYPE_CHECKING:
     from gnnkit.errors import GnnkitError
     from gnnkit.inference import open_run
     from gnnkit.nn import GNN, ModelSpec
-    from gnnkit.train import Trainer, load_model, save_weights
+    from gnnkit.runs import load_model, save_weights
+    from gnnkit.train import Trainer

@@ -16,7 +16,7 @@ import salient_pipeline
 from common import launch
 
 from gnnkit.errors import ConfigError
-from gnnkit.train import read_run
+from gnnkit.runs import read_run
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BACKENDS = ("reference", "pyg", "dgl")

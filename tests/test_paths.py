@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gnnkit.errors import ConfigError, FileError
+from gnnkit.io.files import replacing
 from gnnkit.paths import check_writable, user_path, writing
-from gnnkit.train.files import replacing
 
 
 def test_writing_leaves_no_folder_where_it_fails(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, model_settings
 from gnnkit import GNN, Trainer, build_model
 from gnnkit.loading import NeighborLoader
+from gnnkit.runs import EpochRecord
 from gnnkit.sampling import NeighborSampler
-from gnnkit.train import Callback, EpochRecord
+from gnnkit.train import Callback
 
 _FOREVER = 10**9
 

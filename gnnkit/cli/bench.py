@@ -12,7 +12,7 @@ from gnnkit.cli.output import output_file, print_json, print_table, reports_erro
 from gnnkit.cli.run import make_trainer
 
 if TYPE_CHECKING:
-    from gnnkit.train.benchmark import Measurement
+    from gnnkit.measure.stages import Measurement
 
 EXAMPLE = "Example: gnnkit bench --backend pyg --dataset cora --model sage --fanouts 10,5 --batch-size 64"
 
@@ -32,7 +32,7 @@ def bench(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Measure a configuration of 'gnnkit run': every stage of a batch, speed, memory, distance to the floor."""
-    from gnnkit.train.benchmark import measure, plot_measurement
+    from gnnkit.measure.stages import measure, plot_measurement
 
     picture = output_file(picture)
     found = measure(*make_trainer(run_config(settings, flags)), num_batches=batches)

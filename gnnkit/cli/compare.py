@@ -11,7 +11,7 @@ from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
-    from gnnkit.train.comparison import BackendReport, Comparison
+    from gnnkit.parity.comparison import BackendReport, Comparison
 
 EXAMPLE = "Example: gnnkit compare --backends reference,pyg,dgl --dataset cora --model sage --epochs 20"
 
@@ -52,7 +52,7 @@ def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: 
 
     from gnnkit.backends import build_model, load_backend
     from gnnkit.datasets import load_dataset
-    from gnnkit.train.comparison import compare
+    from gnnkit.parity.comparison import compare
 
     loaded = [load_backend(name) for name in names]  # One that is missing is told before data are loaded.
     spec, train = asdict(config.model), asdict(config.train)
@@ -74,7 +74,7 @@ def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: 
 
 
 def _draw(found: Comparison, picture: Path) -> None:
-    from gnnkit.train.plots import plot_losses
+    from gnnkit.runs.plots import plot_losses
 
     curves = {f"{report.backend} ({report.device})": report.losses for report in found.backends if report.losses}
     plot_losses(curves, f"{found.operation} on {found.dataset}", picture)

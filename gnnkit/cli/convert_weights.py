@@ -11,7 +11,7 @@ import typer
 from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
-    from gnnkit.train.conversion import Conversion
+    from gnnkit.convert.conversion import Conversion
 
 EXAMPLE = "Example: gnnkit convert-weights model.pt --from pyg --to dgl --conv sage --dataset cora --output dgl.pt"
 
@@ -32,9 +32,10 @@ def convert_weights(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Convert weights, and certify them: the largest difference of outputs before and after."""
+    from gnnkit.convert import convert_weights, read_state_dict
+    from gnnkit.convert.conversion import GNNKIT
     from gnnkit.datasets import load_dataset
-    from gnnkit.train import convert_weights, read_state_dict, read_weights
-    from gnnkit.train.conversion import GNNKIT
+    from gnnkit.runs import read_weights
 
     output, spec = output_file(output), None
     if source == GNNKIT:
@@ -66,8 +67,8 @@ def write(done: Conversion, output: Path) -> None:
     import safetensors.torch
     import torch
 
-    from gnnkit.train import save_weights
-    from gnnkit.train.files import replacing
+    from gnnkit.io.files import replacing
+    from gnnkit.runs import save_weights
 
     if done.model is not None:
         save_weights(done.model, output)

@@ -72,7 +72,7 @@ def plot_plan(proposal: PaddingPlan, file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from gnnkit.train.files import replacing
+    from gnnkit.io.files import replacing
 
     spec = proposal.spec
     columns = spec.num_blocks + 1

@@ -12,7 +12,9 @@ from gnnkit.errors import ConfigError
 if TYPE_CHECKING:
     from gnnkit.data import Graph
     from gnnkit.nn import GNN
-    from gnnkit.train import RunConfig, RunRecord, Verdict
+    from gnnkit.parity import Verdict
+    from gnnkit.runs import RunRecord
+    from gnnkit.train import RunConfig
 
 EXAMPLE = "Example: gnnkit reproduce runs/20240101-120000-cora-gcn-pyg --backend dgl"
 
@@ -31,8 +33,9 @@ def reproduce(
     """Make a run again; say whether its curve is identical, within tolerance or different (exit code 1)."""
     from gnnkit.cli.configuring import run_config
     from gnnkit.cli.run import train
-    from gnnkit.train import Learned, compare_curves, read_run, recorded_config
-    from gnnkit.train.reproduce import DIFFERENT, LOSS_TOLERANCE
+    from gnnkit.parity import compare_curves
+    from gnnkit.parity.reproduce import DIFFERENT, LOSS_TOLERANCE
+    from gnnkit.runs import Learned, read_run, recorded_config
 
     if tolerance is not None and not tolerance >= 0:
         raise ConfigError(f"--tolerance is {tolerance}, expected a number of at least 0.")
@@ -73,8 +76,8 @@ def _check_data(record: RunRecord, model: GNN, graph: Graph) -> None:
 def _changes(record: RunRecord, config: RunConfig, device: str) -> List[str]:
     """What is not as it was: versions, backend, device."""
     from gnnkit.backends import load_backend
-    from gnnkit.train.reproduce import environment_differences
-    from gnnkit.train.run_folder import environment
+    from gnnkit.parity.reproduce import environment_differences
+    from gnnkit.runs.run_folder import environment
 
     backend = load_backend(config.backend)
     now: Dict[str, Any] = {**environment(), "backend": {"name": backend.name}, "device": {"name": device}}

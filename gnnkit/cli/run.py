@@ -16,7 +16,8 @@ from gnnkit.paths import user_path
 if TYPE_CHECKING:
     from gnnkit.data import Graph
     from gnnkit.nn import GNN
-    from gnnkit.train import Callback, Learned, RunConfig, RunResult, Trainer
+    from gnnkit.runs import Learned, RunResult
+    from gnnkit.train import Callback, RunConfig, Trainer
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
 
@@ -73,9 +74,9 @@ def train(
     Returns:
         The trained model and what happened; its folder is ``result.run_dir``.
     """
-    from gnnkit.train import read_learned
-    from gnnkit.train.checkpoint import LAST, checkpoint_file
-    from gnnkit.train.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs import read_learned
+    from gnnkit.runs.checkpoint import LAST, checkpoint_file
+    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
 
     if resume is not None:
         learned = read_learned(checkpoint_file(resume, LAST))
@@ -108,10 +109,11 @@ def make_trainer(
     from gnnkit.backends import build_model
     from gnnkit.cli.choosing import choose_hardware
     from gnnkit.datasets import load_dataset
-    from gnnkit.train import Learned, Trainer, read_learned, read_weights
-    from gnnkit.train.checkpoint import BEST, checkpoint_file
-    from gnnkit.train.learned import match_training_graph
-    from gnnkit.train.run_folder import check_free
+    from gnnkit.runs import Learned, read_learned, read_weights
+    from gnnkit.runs.checkpoint import BEST, checkpoint_file
+    from gnnkit.runs.learned import match_training_graph
+    from gnnkit.runs.run_folder import check_free
+    from gnnkit.train import Trainer
 
     # What is not there or cannot be done is told before data are loaded.
     backend, device = choose_hardware(config)
@@ -160,8 +162,8 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     run = resume or init_from
     if run is None:
         return {}
-    from gnnkit.train import read_weights, recorded_config
-    from gnnkit.train.checkpoint import BEST, LAST, checkpoint_file
+    from gnnkit.runs import read_weights, recorded_config
+    from gnnkit.runs.checkpoint import BEST, LAST, checkpoint_file
     from gnnkit.train.config import model_settings
 
     file = checkpoint_file(run, LAST if resume else BEST)  # Says what is wrong with a folder that is none of a run.

@@ -12,8 +12,8 @@ from gnnkit.data import Graph
 from gnnkit.data.check import row_chunks
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN
-from gnnkit.train import Learned
-from gnnkit.train.learned import match_graph
+from gnnkit.runs import Learned
+from gnnkit.runs.learned import match_graph
 
 _LOG = logging.getLogger(__name__)
 

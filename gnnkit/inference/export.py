@@ -25,12 +25,12 @@ from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
 from gnnkit.inference.checks import check_width
 from gnnkit.inference.writing import check_output
+from gnnkit.io.files import replacing
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.paths import PathLike, user_path
+from gnnkit.runs import Learned
+from gnnkit.runs.learned import match_graph
 from gnnkit.strict_json import to_json
-from gnnkit.train import Learned
-from gnnkit.train.files import replacing
-from gnnkit.train.learned import match_graph
 
 FORMATS = {"torch": ".pt2", "onnx": ".onnx"}
 """A ``torch.export`` program, and ONNX, with the ends of their files' names."""

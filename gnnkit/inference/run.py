@@ -21,27 +21,20 @@ from gnnkit.data import Graph, check_graph, data_differences, describe_data, pre
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets import NodeNames, load_dataset, load_node_names
 from gnnkit.devices import Device, StepOptions, choose_device, devices
+from gnnkit.engine import LayerwiseInference
+from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.errors import ConfigError
 from gnnkit.inference.checks import check_values, check_weights, matched
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN
 from gnnkit.paths import user_path
+from gnnkit.runs import Learned, RunRecord, load_model, read_run, recorded_config
+from gnnkit.runs.checkpoint import BEST, checkpoint_file
+from gnnkit.runs.learned import EMBEDDINGS, LABELS, learned_by_run
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification
-from gnnkit.train import (
-    LayerwiseInference,
-    Learned,
-    RunConfig,
-    RunRecord,
-    load_config,
-    load_model,
-    read_run,
-    recorded_config,
-)
+from gnnkit.train import RunConfig, load_config
 from gnnkit.train.capabilities import check_capabilities
-from gnnkit.train.checkpoint import BEST, checkpoint_file
-from gnnkit.train.inference import Inference, JoinedLayers, Report, make_inference, quiet
-from gnnkit.train.learned import EMBEDDINGS, LABELS, learned_by_run
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from gnnkit.errors import ConfigError, NotInstalledError
 from gnnkit.inference.ids import NodeIds
 from gnnkit.inference.predictions import Predictions
+from gnnkit.io.files import replacing
 from gnnkit.paths import PathLike, check_writable, user_path
-from gnnkit.train.files import replacing
 
 Columns = Dict[str, np.ndarray]
 """Columns of some rows by name: shape [rows], or [rows, width]."""

@@ -21,13 +21,15 @@ from gnnkit.datasets import load_dataset
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.inference import TrainedRun, open_run
+from gnnkit.measure import Measurement, measure
 from gnnkit.nn import GNN, ConvKind, ModelSpec
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, score_classes
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
-from gnnkit.train import EpochRecord, Measurement, RunRecord, Trainer, load_config, measure, read_run, recorded_config
-from gnnkit.train.learned import EMBEDDINGS, learned_by_run, match_graph
+from gnnkit.runs import EpochRecord, RunRecord, read_run, recorded_config
+from gnnkit.runs.learned import EMBEDDINGS, learned_by_run, match_graph
+from gnnkit.train import Trainer, load_config
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from gnnkit.report.scores import ClassScores
 from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import WIDTH, Theme, class_label, new_figure, text_width
-from gnnkit.train import EpochRecord
+from gnnkit.runs import EpochRecord
 
 Lines = List[Tuple[Line2D, str]]
 """What a legend explains: lines and their names."""

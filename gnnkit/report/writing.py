@@ -14,6 +14,7 @@ from gnnkit.data import check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import load_device
 from gnnkit.errors import ConfigError, FileError
+from gnnkit.io.files import replacing, write_text
 from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
@@ -21,7 +22,6 @@ from gnnkit.report.maps import check_method
 from gnnkit.report.page import Page, render_page
 from gnnkit.report.sections import Gallery, make_sections
 from gnnkit.report.words import day_and_time
-from gnnkit.train.files import replacing, write_text
 
 _LOG = logging.getLogger(__name__)
 

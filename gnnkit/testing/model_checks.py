@@ -9,6 +9,7 @@ import torch
 
 from gnnkit.backends import load_backend, move_model
 from gnnkit.devices import StepOptions, load_device
+from gnnkit.runs import load_model, save_weights
 from gnnkit.tasks import LossModule
 from gnnkit.testing.backend_base import BackendBase
 from gnnkit.testing.compare import compare, compare_states
@@ -29,7 +30,6 @@ from gnnkit.testing.training import (
     plain_step,
     task,
 )
-from gnnkit.train import load_model, save_weights
 
 _CONV = ["the convolution"]
 _EVERY_WAY = [f"{model}, {how}" for model in MODELS for how in HOW]

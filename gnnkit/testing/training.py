@@ -19,11 +19,12 @@ from gnnkit.data import Batch, Graph, prepare_graph
 from gnnkit.devices import Device, DeviceCapabilities, StepOptions
 from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
 from gnnkit.nn import GNN
+from gnnkit.runs import RunResult
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.testing.compare import compare_states
 from gnnkit.testing.graphs import communities
-from gnnkit.train import RunResult, Trainer
+from gnnkit.train import Trainer
 
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "gcn": {"model": "gcn"},

@@ -1,59 +1,16 @@
-"""What may listen to a training: progress bar, run folder, TensorBoard, a user's own code."""
+"""Listeners that come with gnnkit: the progress bar and TensorBoard."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from gnnkit.errors import NotInstalledError
 from gnnkit.nn import GNN
-from gnnkit.train.history import EpochRecord, RunResult
-
-if TYPE_CHECKING:
-    from gnnkit.train.state import TrainState
-
-
-class Callback:
-    """Base of all listeners: override what you need. Called in the training thread, in the order of the list.
-
-    Example:
-        >>> class Stop(Callback):
-        ...     def on_epoch(self, record):
-        ...         if record.train_loss < 0.1:
-        ...             print("good enough at", record.epoch)
-    """
-
-    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
-        """Training begins; everything has been checked.
-
-        Args:
-            model: The model, on its device.
-            num_epochs: Epochs to come.
-            num_batches: Batches per epoch.
-        """
-
-    def on_resume(self, state: TrainState) -> None:
-        """Right after the start: training goes on from the state of an earlier run, whose history is in it."""
-
-    def on_batch(self, index: int) -> None:
-        """A batch has been trained on; ``index`` counts from 0 in each epoch."""
-
-    def on_evaluation(self, done: int, total: int) -> None:
-        """A batch of an evaluation has been computed, ``done`` of ``total``."""
-
-    def on_epoch(self, record: EpochRecord) -> None:
-        """An epoch has ended, its evaluation included."""
-
-    def on_best(self, model: GNN, record: EpochRecord) -> None:
-        """The epoch that just ended gave the best validation metric so far."""
-
-    def on_end(self, result: RunResult) -> None:
-        """Training has ended well."""
-
-    def on_error(self, error: BaseException) -> None:
-        """Training ends with an error or an interruption, which goes on to the caller."""
-
+from gnnkit.runs.callback import Callback
+from gnnkit.runs.history import EpochRecord, RunResult
+from gnnkit.runs.state import TrainState
 
 _WIDE = 60
 """Columns of a terminal from which on the remaining time is shown."""

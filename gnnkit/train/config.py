@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.io.files import read_yaml, shielded, unshielded
 from gnnkit.nn import PRESETS, ModelSpec, Preset, idle_model_settings
 from gnnkit.options import check_numbers, plain_value, settle_idle, whole_numbers
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import TASKS
 from gnnkit.train.effects import idle_train_settings
-from gnnkit.train.files import read_yaml, shielded, unshielded
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 

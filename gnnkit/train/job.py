@@ -18,20 +18,20 @@ from gnnkit.backends import Backend, as_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph, prepare_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
+from gnnkit.engine.inference import Inference, make_inference
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN, beyond_spec, check_layers, check_parameter_names, has_own_forward
 from gnnkit.nn.message_passing import is_own_layer
+from gnnkit.runs.callback import Callback
 from gnnkit.tasks import LossModule, Task
 from gnnkit.train.allocator import keep_freed_memory
-from gnnkit.train.callbacks import Callback
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.config import train_config
-from gnnkit.train.inference import Inference, make_inference
+from gnnkit.train.keeper import StateKeeper
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
 from gnnkit.train.progress import Progress
 from gnnkit.train.settings import TrainConfig
-from gnnkit.train.state import StateKeeper
 
 if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer

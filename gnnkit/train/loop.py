@@ -17,11 +17,11 @@ from typing import ContextManager, List, Optional, Tuple
 from torch import Tensor
 
 from gnnkit.nn import held_generator
-from gnnkit.train.checkpoint import FOLDER, LAST
+from gnnkit.runs.checkpoint import FOLDER, LAST
+from gnnkit.runs.history import EpochRecord, RunResult
+from gnnkit.runs.state import TrainState
 from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
-from gnnkit.train.history import EpochRecord, RunResult
 from gnnkit.train.job import Job
-from gnnkit.train.state import TrainState
 
 _LOG = logging.getLogger(__name__)
 

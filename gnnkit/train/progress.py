@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from gnnkit.nn import GNN
-from gnnkit.train.history import EpochRecord
+from gnnkit.runs.history import EpochRecord
 from gnnkit.train.settings import TrainConfig
 
 

@@ -20,14 +20,16 @@ from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, frozen_parameters, restored_generator
 from gnnkit.options import whole_number
 from gnnkit.paths import user_path
-from gnnkit.train.callbacks import Callback, ProgressBar
+from gnnkit.runs.callback import Callback
+from gnnkit.runs.history import RunResult
+from gnnkit.runs.learned import learned_from
+from gnnkit.runs.run_folder import RunFolder
+from gnnkit.runs.state import TrainState, read_state
+from gnnkit.train.callbacks import ProgressBar
 from gnnkit.train.config import model_settings, train_config
-from gnnkit.train.history import RunResult
 from gnnkit.train.job import Job, prepare_job
-from gnnkit.train.learned import learned_from
+from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
-from gnnkit.train.run_folder import RunFolder
-from gnnkit.train.state import StateKeeper, TrainState, check_resumable, read_state
 
 TRAINING = threading.RLock()
 """Held by the training that goes on."""

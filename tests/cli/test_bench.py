@@ -87,5 +87,5 @@ def test_measuring_leaves_the_model_as_it_is() -> None:
     graph = gnnkit.load_dataset("karate")
     model = gnnkit.build_model("gcn", graph)
     before = {name: value.clone() for name, value in model.canonical_state().items()}
-    gnnkit.train.measure(gnnkit.Trainer(device="cpu"), model, graph, num_batches=2)
+    gnnkit.measure.measure(gnnkit.Trainer(device="cpu"), model, graph, num_batches=2)
     assert all(torch.equal(value, before[name]) for name, value in model.canonical_state().items())

@@ -13,7 +13,7 @@ from typing import Mapping, Tuple
 
 import pytest
 
-from gnnkit.train import read_state
+from gnnkit.runs import read_state
 from tests.commands import gnnkit_here
 from tests.plugins import environment_with, install
 

@@ -14,7 +14,8 @@ import gnnkit
 from gnnkit.datasets import import_graph, load_graph, save_graph
 from gnnkit.inference import export_program, open_run, write_predictions
 from gnnkit.report import write_report
-from gnnkit.train import load_config, read_run, read_weights, recorded_config, save_weights
+from gnnkit.runs import read_run, read_weights, recorded_config, save_weights
+from gnnkit.train import load_config
 from tests.cli.mistakes import prepare
 from tests.commands import gnnkit_here
 

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 import gnnkit
+from gnnkit.convert import convert_weights
 from gnnkit.data import Graph
 from gnnkit.errors import CheckpointError, ConfigError, DataError
 from gnnkit.inference import export_program, open_run, program_inputs
+from gnnkit.parity import compare
 from gnnkit.report import write_report
-from gnnkit.train import compare, convert_weights, read_weights
-from gnnkit.train.checkpoint import write_weights
+from gnnkit.runs import read_weights
+from gnnkit.runs.checkpoint import write_weights
 from tests.graphs import communities
 
 

@@ -185,7 +185,7 @@ def test_run_and_weights_say_what_was_learned(kind, trained):
     }
     assert json.loads((run / "manifest.json").read_text())["learned"] == expected
     for name in ("best", "last"):
-        assert gnnkit.train.read_learned(run / "checkpoints" / f"{name}.safetensors").to_dict() == expected
+        assert gnnkit.runs.read_learned(run / "checkpoints" / f"{name}.safetensors").to_dict() == expected
 
 
 class TestRunsOf010:

@@ -16,7 +16,7 @@ import gnnkit
 from gnnkit.data import add_nodes, full_block, prepare_graph
 from gnnkit.errors import CheckpointError, ConfigError, DataError
 from gnnkit.inference import open_run
-from gnnkit.train import read_weights
+from gnnkit.runs import read_weights
 from tests.graphs import communities, multi_label
 from tests.inference.conftest import MODELS
 

@@ -14,7 +14,7 @@ import gnnkit
 from gnnkit.backends import load_backend, move_model
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import CONV_KINDS, GNN, MessagePassing, frozen_parameters, model_spec
-from gnnkit.train import compare
+from gnnkit.parity import compare
 from tests.conftest import installed_backends
 from tests.graphs import communities
 

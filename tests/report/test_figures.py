@@ -23,7 +23,7 @@ from gnnkit.report.figures import Curve
 from gnnkit.report.scores import score_classes
 from gnnkit.report.statistics import describe_graph
 from gnnkit.report.style import DARK, LIGHT, as_png, themed
-from gnnkit.train import EpochRecord
+from gnnkit.runs import EpochRecord
 from tests.graphs import communities, multi_label
 
 PLAIN = ["Theory", "Rule Learning", "Genetic Algorithms"]

@@ -15,8 +15,8 @@ from gnnkit.report import write_report
 from gnnkit.report.collect import ReportOptions, collect
 from gnnkit.report.overview import comparison
 from gnnkit.report.sections import Gallery, make_sections
-from gnnkit.train import read_weights
-from gnnkit.train.checkpoint import write_weights
+from gnnkit.runs import read_weights
+from gnnkit.runs.checkpoint import write_weights
 from tests.graphs import communities
 from tests.report.runs import train
 

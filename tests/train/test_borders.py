@@ -12,7 +12,7 @@ import torch
 import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.errors import ConfigError, DataError, GnnkitError, UnknownNameError
-from gnnkit.train import compare
+from gnnkit.parity import compare
 from tests.conftest import installed_backends
 from tests.graphs import communities
 

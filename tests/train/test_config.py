@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.train import load_config, recorded_config
+from gnnkit.runs import recorded_config
+from gnnkit.train import load_config
 
 
 def test_later_layers_win(tmp_path) -> None:

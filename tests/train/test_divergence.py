@@ -11,9 +11,10 @@ import torch
 
 import gnnkit
 from gnnkit.errors import DataError, TrainingError
+from gnnkit.runs import load_model, read_run
+from gnnkit.runs.checkpoint import BEST, FOLDER, LAST
 from gnnkit.tasks import METRICS
-from gnnkit.train import Callback, load_model, read_run
-from gnnkit.train.checkpoint import BEST, FOLDER, LAST
+from gnnkit.train import Callback
 from tests.graphs import communities, multi_label
 
 SAMPLED = {"fanouts": [3, 3], "batch_size": 32}

@@ -6,8 +6,8 @@ import pytest
 
 import gnnkit
 from gnnkit.errors import ConfigError
-from gnnkit.train import read_run
-from gnnkit.train.checkpoint import BEST, FOLDER
+from gnnkit.runs import read_run
+from gnnkit.runs.checkpoint import BEST, FOLDER
 from tests.graphs import communities
 
 

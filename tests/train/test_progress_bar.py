@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gnnkit.train import EpochRecord, ProgressBar
+from gnnkit.runs import EpochRecord
+from gnnkit.train import ProgressBar
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import torch
 
 import gnnkit
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
-from gnnkit.train import Callback, TensorBoard, read_run, read_state, read_weights
+from gnnkit.runs import read_run, read_state, read_weights
+from gnnkit.train import Callback, TensorBoard
 from tests.conftest import installed_backends
 from tests.graphs import communities
 

@@ -16,7 +16,8 @@ from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN, ModelSpec, model_spec
 from gnnkit.nn.effects import EFFECTS as MODEL_EFFECTS
 from gnnkit.options import make_options
-from gnnkit.train import TrainConfig, load_config, recorded_config
+from gnnkit.runs import recorded_config
+from gnnkit.train import TrainConfig, load_config
 from gnnkit.train.effects import EFFECTS as TRAIN_EFFECTS
 from tests.graphs import communities
 

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import gnnkit
+from gnnkit.engine import LayerwiseInference
 from gnnkit.errors import CapabilityError, ConfigError, DataError, PipelineError, UnknownNameError
 from gnnkit.nn import PRESETS
-from gnnkit.train import Callback, LayerwiseInference, load_model
+from gnnkit.runs import load_model
+from gnnkit.train import Callback
 from tests.graphs import communities, multi_label
 
 SAMPLED = {"fanouts": [5, 5], "batch_size": 32}

@@ -8,7 +8,8 @@ import pytest
 
 import gnnkit
 from gnnkit.errors import DataError
-from gnnkit.train import compare, measure
+from gnnkit.measure import measure
+from gnnkit.parity import compare
 from tests.graphs import communities, multi_label
 
 

@@ -10,8 +10,9 @@ import pytest
 import gnnkit
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, UnknownNameError
 from gnnkit.inference import open_run
+from gnnkit.parity import compare
+from gnnkit.runs import read_weights, recorded_config
 from gnnkit.tasks import Unsupervised
-from gnnkit.train import compare, read_weights, recorded_config
 from tests.commands import gnnkit_here
 from tests.graphs import communities
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.errors import ConfigError
-from gnnkit.train import EpochRecord, compare_curves, read_run
-from gnnkit.train.reproduce import environment_differences
+from gnnkit.parity import compare_curves
+from gnnkit.parity.reproduce import environment_differences
+from gnnkit.runs import EpochRecord, read_run
 
 CURVE = [EpochRecord(i, 1.0 / i, 0.1, 100.0, 0.01, 1.2 / i, 0.5 + i / 50) for i in range(1, 8)]
 

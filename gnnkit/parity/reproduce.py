@@ -10,7 +10,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from gnnkit.train.history import EpochRecord
+from gnnkit.runs.history import EpochRecord
 
 IDENTICAL = "identical"
 WITHIN = "within tolerance"

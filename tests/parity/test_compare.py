@@ -18,10 +18,10 @@ from gnnkit.backends import load_backend
 from gnnkit.backends.reference import ReferenceBackend, SAGEConv
 from gnnkit.cli.main import app
 from gnnkit.errors import ConfigError
-from gnnkit.train import compare
-from gnnkit.train.equivalence import equivalence_test
-from gnnkit.train.memory import PeakMemory
-from gnnkit.train.tolerances import TOLERANCES
+from gnnkit.parity import compare
+from gnnkit.parity.equivalence import equivalence_test
+from gnnkit.parity.memory import PeakMemory
+from gnnkit.parity.tolerances import TOLERANCES
 from tests.graphs import communities
 
 HIDDEN = 16

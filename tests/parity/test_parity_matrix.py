@@ -12,7 +12,7 @@ import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.data import Graph
 from gnnkit.devices import choose_device
-from gnnkit.train import compare
+from gnnkit.parity import compare
 from tests.conftest import installed_backends
 
 MODELS = ["gcn", "sage", "gat", "gatv2", "gin"]

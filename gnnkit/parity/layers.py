@@ -16,12 +16,12 @@ from torch.optim import SGD
 from gnnkit.backends import Backend
 from gnnkit.data import Batch
 from gnnkit.devices import Device, StepOptions
+from gnnkit.engine.inference import HeadModule, LayerModule
 from gnnkit.loading import PadSpec, pad_batch
 from gnnkit.loading.padding import batch_sizes
 from gnnkit.nn import GNN, rebuilt
+from gnnkit.parity.tolerances import Tolerance
 from gnnkit.tasks import LossModule, Task
-from gnnkit.train.inference import HeadModule, LayerModule
-from gnnkit.train.tolerances import Tolerance
 
 _RATE = 1024.0
 """Learning rate of the update that gradients are read off: a power of two scales without rounding."""

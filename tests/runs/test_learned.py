@@ -9,7 +9,7 @@ import pytest
 
 import gnnkit
 from gnnkit.errors import OtherDataError
-from gnnkit.train import EpochRecord, Learned, RunFolder, load_model, read_learned, read_run, save_weights
+from gnnkit.runs import EpochRecord, Learned, RunFolder, load_model, read_learned, read_run, save_weights
 from tests.graphs import communities
 
 

@@ -17,9 +17,10 @@ import gnnkit
 import gnnkit.backends
 import gnnkit.data
 from gnnkit.cli.main import app
+from gnnkit.convert import convert_weights, read_state_dict
 from gnnkit.data import add_self_loops, full_block, prepare_graph
 from gnnkit.errors import CheckpointError, ConfigError, DataError, UnknownNameError
-from gnnkit.train import convert_weights, read_state_dict, save_weights
+from gnnkit.runs import save_weights
 from tests.conftest import installed_backends
 from tests.graphs import communities
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import CheckpointError
+from gnnkit.io.files import replacing
 from gnnkit.paths import PathLike, is_file, user_path
-from gnnkit.train.files import replacing
 
 _DIGEST = "sha256"
 

@@ -13,8 +13,9 @@ import torch
 
 import gnnkit
 from gnnkit.devices import StepOptions, load_device
+from gnnkit.engine import LayerwiseInference
 from gnnkit.errors import ConfigError
-from gnnkit.train import Callback, LayerwiseInference, TrainConfig
+from gnnkit.train import Callback, TrainConfig
 from tests.graphs import communities
 
 MAPS = Path("/proc/self/maps")

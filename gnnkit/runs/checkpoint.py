@@ -16,8 +16,8 @@ from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.strict_json import to_json
-from gnnkit.train.learned import Learned
-from gnnkit.train.tensor_files import read_tensors, write_tensors
+from gnnkit.runs.learned import Learned
+from gnnkit.io.tensor_files import read_tensors, write_tensors
 
 FORMAT = "gnnkit-weights-1"
 STATE_FORMAT = "gnnkit-state-1"

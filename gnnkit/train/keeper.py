@@ -1,18 +1,16 @@
-"""The state of a training on disk, from which it goes on: on another backend, too.
+"""Taking the state of a training, and putting one in.
 
-Rules: one file, renamed into place, so that its parts always belong together; weights and the optimiser's tensors are
-under canonical names and in canonical layout; nothing is a pickle.
+Rules: weights and the optimiser's tensors are handed out under canonical names and in canonical layout, so that another
+backend can go on from them.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,71 +20,14 @@ from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, Step
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
 from gnnkit.nn import GNN, ModelSpec, idle_model_settings
-from gnnkit.strict_json import to_json
-from gnnkit.train.checkpoint import (
-    LAST,
-    STATE_FORMAT,
-    TRAINING,
-    WEIGHTS,
-    checkpoint_file,
-    model_header,
-    read_model_header,
-    with_prefix,
-)
-from gnnkit.train.history import EpochRecord
-from gnnkit.train.learned import Learned
+from gnnkit.runs.learned import Learned
+from gnnkit.runs.state import TrainState, save_state
 from gnnkit.train.progress import Progress, is_out_of_patience
 from gnnkit.train.settings import TrainConfig
-from gnnkit.train.tensor_files import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_SAVES = 1.0
 _OTHER_FEATURES = "Go on with features of the same names in the same order, as gnnkit run --resume does by itself."
-_BEST = "best/"
-_OPTIMIZER = "optimizer/"
-
-
-@dataclass(frozen=True)
-class TrainState:
-    """A training after an epoch.
-
-    Attributes:
-        spec: The model's specification.
-        model_seed: Seed of its initial weights.
-        weights: By canonical name.
-        optimizer: The optimiser's tensors by canonical name and by their own; in canonical layout.
-        history: One record per epoch done.
-        best_epoch: The best epoch so far, 0 for none.
-        best_weights: Its weights by canonical name.
-        schedule: What the learning rate needs to go on.
-        facts: What was trained and where: "task", "backend", "device", "seed", "data" as
-            :func:`gnnkit.data.describe_data` gives it, and "learned" as :meth:`gnnkit.train.Learned.to_dict` does.
-    """
-
-    spec: ModelSpec
-    model_seed: int
-    weights: Dict[str, Tensor]
-    optimizer: Dict[str, Dict[str, Tensor]]
-    history: List[EpochRecord]
-    best_epoch: int
-    best_weights: Dict[str, Tensor]
-    schedule: Dict[str, Any]
-    facts: Dict[str, Any]
-
-    @property
-    def epoch(self) -> int:
-        """Number of epochs done."""
-        return len(self.history)
-
-    def origin(self, run: Union[str, Path]) -> Dict[str, Any]:
-        """What the manifest of a run that goes on says about where it comes from.
-
-        Args:
-            run: Where this state was found.
-        """
-        facts = self.facts
-        before = {"run": str(run), "backend": facts["backend"]["name"], "device": facts["device"]["name"]}
-        return {**before, "epoch": self.epoch, "resumed_from": facts.get("resumed_from")}
 
 
 class StateKeeper:
@@ -197,56 +138,6 @@ def _kinds(values: OptimizerState) -> List[str]:
     """Names of the optimiser's tensors that have the shapes of parameters; the others are numbers, such as steps."""
     first = next(iter(values.values()), {})
     return [key for key, value in first.items() if value.dim() > 0]
-
-
-def save_state(state: TrainState, file: Union[str, Path]) -> None:
-    """Write a state.
-
-    Args:
-        state: The state.
-        file: Where to, usually ``last.safetensors``.
-    """
-    tensors = {f"{WEIGHTS}{name}": value for name, value in state.weights.items()}
-    tensors.update({f"{_BEST}{name}": value for name, value in state.best_weights.items()})
-    for name, members in state.optimizer.items():
-        tensors.update({f"{_OPTIMIZER}{name}/{key}": value for key, value in members.items()})
-    training = {
-        "best_epoch": state.best_epoch,
-        "schedule": state.schedule,
-        "facts": state.facts,
-        "history": [record.to_dict() for record in state.history],
-    }
-    header = {**model_header(STATE_FORMAT, state.spec, state.model_seed), TRAINING: to_json(training)}
-    write_tensors(file, tensors, header)
-
-
-def read_state(run: Union[str, Path]) -> TrainState:
-    """Read a state.
-
-    Args:
-        run: A run folder, or the file itself.
-
-    Raises:
-        CheckpointError: It is missing, damaged, or was not written by gnnkit.
-    """
-    tensors, header = read_tensors(checkpoint_file(run, LAST), (STATE_FORMAT,))
-    spec, seed = read_model_header(header)
-    training = json.loads(header[TRAINING])
-    optimizer: Dict[str, Dict[str, Tensor]] = {}
-    for name, value in with_prefix(tensors, _OPTIMIZER).items():
-        parameter, key = name.rsplit("/", 1)
-        optimizer.setdefault(parameter, {})[key] = value
-    return TrainState(
-        spec=spec,
-        model_seed=seed,
-        weights=with_prefix(tensors, WEIGHTS),
-        optimizer=optimizer,
-        history=[EpochRecord(**values) for values in training["history"]],
-        best_epoch=training["best_epoch"],
-        best_weights=with_prefix(tensors, _BEST),
-        schedule=training["schedule"],
-        facts=training["facts"],
-    )
 
 
 def check_resumable(

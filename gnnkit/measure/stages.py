@@ -18,10 +18,10 @@ import torch
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import TimedStep
 from gnnkit.errors import ConfigError
+from gnnkit.io.files import replacing
 from gnnkit.loading import BatchSizes, Loader, NeighborLoader, batch_sizes
+from gnnkit.measure.floor import MEASURABLE, Floor, copy_bandwidth, matrix_rate, step_products
 from gnnkit.nn import GNN, restored_generator
-from gnnkit.train.files import replacing
-from gnnkit.train.floor import MEASURABLE, Floor, copy_bandwidth, matrix_rate, step_products
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.loop import repeating_bits, step_seed
 from gnnkit.train.trainer import TRAINING, Trainer

@@ -18,15 +18,15 @@ from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, TrainingError
 from gnnkit.nn import GNN, ModelSpec, check_rebuildable, freeze_alike
+from gnnkit.parity.equivalence import Equivalence, equivalence_test
+from gnnkit.parity.layers import Difference, Trace, differences, first_outside, trace
+from gnnkit.parity.memory import PeakMemory
+from gnnkit.parity.tolerances import Tolerance, tolerance_for
+from gnnkit.runs.history import RunResult
 from gnnkit.tasks import Task
 from gnnkit.train.config import train_config
-from gnnkit.train.equivalence import Equivalence, equivalence_test
-from gnnkit.train.history import RunResult
 from gnnkit.train.loaders import computed_graph, make_task, training_loader
-from gnnkit.train.memory import PeakMemory
-from gnnkit.train.parity import Difference, Trace, differences, first_outside, trace
 from gnnkit.train.settings import TrainConfig
-from gnnkit.train.tolerances import Tolerance, tolerance_for
 from gnnkit.train.trainer import Trainer
 
 

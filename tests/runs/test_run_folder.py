@@ -9,7 +9,7 @@ import pytest
 
 import gnnkit
 from gnnkit.errors import ConfigError
-from gnnkit.train import new_run_dir, read_run
+from gnnkit.runs import new_run_dir, read_run
 from tests.commands import gnnkit_here
 
 

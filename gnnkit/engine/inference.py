@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, Step, StepOptions
+from gnnkit.io.files import mapped_tensor
 from gnnkit.loading import FullGraphLoader, InputReduction, NeighborLoader, PadSpec, Transfer, plan_padding
 from gnnkit.loading.base import identity
 from gnnkit.nn import GNN
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule
-from gnnkit.train.files import mapped_tensor
 
 Report = Callable[[int, int], None]
 """Told how many batches of an evaluation are done, and how many there are."""

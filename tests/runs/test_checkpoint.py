@@ -11,7 +11,7 @@ import torch
 import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.errors import CheckpointError
-from gnnkit.train import load_model, read_weights, save_weights
+from gnnkit.runs import load_model, read_weights, save_weights
 from tests.graphs import communities
 
 

@@ -7,8 +7,8 @@ import pytest
 from gnnkit.backends import load_backend
 from gnnkit.data import full_block
 from gnnkit.loading import BatchSizes
+from gnnkit.measure.floor import step_products
 from gnnkit.nn import GNN, ModelSpec
-from gnnkit.train.floor import step_products
 from tests.graphs import communities
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Mapping, Sequence
 
-from gnnkit.train.files import replacing
-from gnnkit.train.history import EpochRecord
+from gnnkit.io.files import replacing
+from gnnkit.runs.history import EpochRecord
 
 
 def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: Path) -> None:
