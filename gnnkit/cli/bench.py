@@ -9,7 +9,6 @@ import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
-from gnnkit.cli.run import make_trainer
 
 if TYPE_CHECKING:
     from gnnkit.measure.stages import Measurement
@@ -33,9 +32,10 @@ def bench(
 ) -> None:
     """Measure a configuration of 'gnnkit run': every stage of a batch, speed, memory, distance to the floor."""
     from gnnkit.measure.stages import measure, plot_measurement
+    from gnnkit.train.assembling import assemble
 
     picture = output_file(picture)
-    found = measure(*make_trainer(run_config(settings, flags)), num_batches=batches)
+    found = measure(*assemble(run_config(settings, flags)), num_batches=batches)
     plot_measurement(found, picture)
     if json:
         print_json({**found.to_dict(), "picture": str(picture)})

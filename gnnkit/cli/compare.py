@@ -50,17 +50,16 @@ def compare(
 def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: float) -> Comparison:
     from dataclasses import asdict
 
-    from gnnkit.backends import build_model, load_backend
-    from gnnkit.datasets import load_dataset
+    from gnnkit.backends import load_backend
     from gnnkit.parity.comparison import compare
+    from gnnkit.train.assembling import load_data, make_model
 
     loaded = [load_backend(name) for name in names]  # One that is missing is told before data are loaded.
-    spec, train = asdict(config.model), asdict(config.train)
-    graph = load_dataset(**config.dataset.arguments(config.seed))
-    built = build_model(spec.pop("name"), graph, seed=config.seed, **spec)
+    train = asdict(config.train)
+    graph = load_data(config)
     train.pop("epochs"), train.pop("eval_every")
     return compare(
-        built,
+        make_model(config, graph),
         graph,
         loaded,
         device=config.device,

@@ -34,8 +34,9 @@ def convert_weights(
     """Convert weights, and certify them: the largest difference of outputs before and after."""
     from gnnkit.convert import convert_weights, read_state_dict
     from gnnkit.convert.conversion import GNNKIT
-    from gnnkit.datasets import load_dataset
     from gnnkit.runs import read_weights
+    from gnnkit.train import load_config
+    from gnnkit.train.assembling import load_data
 
     output, spec = output_file(output), None
     if source == GNNKIT:
@@ -44,7 +45,7 @@ def convert_weights(
         state = read_state_dict(file)
     done = convert_weights(
         state,
-        load_dataset(dataset, data_dir=data_dir),
+        load_data(load_config(flags={"dataset": {"name": dataset, "data_dir": data_dir}})),
         source=source,
         target=target,
         conv=conv,

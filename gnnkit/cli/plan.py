@@ -47,22 +47,15 @@ def make_plan(config: Any, num_batches: int) -> Tuple[PaddingPlan, int]:
         config: As :func:`gnnkit.train.load_config` gives it.
         num_batches: How many batches to sample.
     """
-    from dataclasses import asdict
-
-    from gnnkit.data import prepare_graph
-    from gnnkit.datasets import load_dataset
     from gnnkit.loading import plan_padding
-    from gnnkit.nn import model_spec
+    from gnnkit.train.assembling import load_data, make_model
     from gnnkit.train.loaders import make_task, training_loader
 
-    model = asdict(config.model)
     settings = config.train.resolved(config.model.num_layers)
-    graph = load_dataset(**config.dataset.arguments(config.seed))
+    graph = load_data(config)
     task = make_task(graph, settings)  # Says what is missing for a training.
-    width = model.pop("out_channels") or graph.num_classes
-    spec = model_spec(model.pop("name"), graph.num_features, width, **model)
-    graph = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
-    loader = training_loader(graph, spec, task, settings, config.seed)
+    spec = make_model(config, graph).spec
+    loader = training_loader(spec.prepare(graph), spec, task, settings, config.seed)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
     return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs), len(loader)
 

@@ -63,14 +63,10 @@ def reproduce(
 
 
 def _check_data(record: RunRecord, model: GNN, graph: Graph) -> None:
-    import torch
+    from gnnkit.data import check_same_data, describe_data
 
-    from gnnkit.data import check_same_data, describe_data, prepare_graph
-
-    kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
     fix = "Take the data and the seed of that run; --data-dir says where they are."
-    check_same_data(record.manifest["data"], describe_data(prepared), fix)
+    check_same_data(record.manifest["data"], describe_data(model.spec.prepare(graph)), fix)
 
 
 def _changes(record: RunRecord, config: RunConfig, device: str) -> List[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gnnkit.data import Graph
     from gnnkit.nn import GNN
     from gnnkit.runs import Learned, RunResult
-    from gnnkit.train import Callback, RunConfig, Trainer
+    from gnnkit.train import Callback, RunConfig
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
 
@@ -68,7 +68,7 @@ def train(
         config: As :func:`gnnkit.train.load_config` gives it.
         resume: A run to go on with.
         keep: Whether to make a run folder where the configuration names none.
-        learned: As for :func:`make_trainer`. None: what the run to go on with has learned.
+        learned: As for :func:`gnnkit.train.assembling.assemble`. None: what the run to go on with has learned.
         check: Called with the model and the graph before training; raises where they are not what they should be.
 
     Returns:
@@ -77,10 +77,11 @@ def train(
     from gnnkit.runs import read_learned
     from gnnkit.runs.checkpoint import LAST, checkpoint_file
     from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.train.assembling import assemble
 
     if resume is not None:
         learned = read_learned(checkpoint_file(resume, LAST))
-    trainer, net, graph = make_trainer(config, initial=resume is None, learned=learned)
+    trainer, net, graph = assemble(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
     made = None
@@ -92,53 +93,6 @@ def train(
     finally:
         if made is not None:
             drop_run_dir(made)  # Where training has begun it is not empty, and stays.
-
-
-def make_trainer(
-    config: RunConfig, *, initial: bool = True, learned: Optional[Learned] = None
-) -> Tuple[Trainer, GNN, Graph]:
-    """What a configuration says, ready to begin: nothing has been written.
-
-    Args:
-        config: As :func:`gnnkit.train.load_config` gives it.
-        initial: Whether the model gets the weights that the configuration names as initial ones.
-        learned: What the weights know, to which the data are matched by name. None: what the initial ones know.
-    """
-    from dataclasses import asdict
-
-    from gnnkit.backends import build_model
-    from gnnkit.cli.choosing import choose_hardware
-    from gnnkit.datasets import load_dataset
-    from gnnkit.runs import Learned, read_learned, read_weights
-    from gnnkit.runs.checkpoint import BEST, checkpoint_file
-    from gnnkit.runs.learned import match_training_graph
-    from gnnkit.runs.run_folder import check_free
-    from gnnkit.train import Trainer
-
-    # What is not there or cannot be done is told before data are loaded.
-    backend, device = choose_hardware(config)
-    if config.run_dir is not None:
-        check_free(user_path(config.run_dir, "run_dir"))
-    graph = load_dataset(**config.dataset.arguments(config.seed))
-    file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
-    if file is not None and learned is None:
-        learned = read_learned(file) or Learned(None)
-    graph = match_training_graph(graph, learned)
-    model = asdict(config.model)
-    net = build_model(model.pop("name"), graph, backend=backend, seed=config.seed, **model)
-    if file is not None:
-        net.load_canonical(read_weights(file)[1])
-    trainer = Trainer(
-        backend,
-        device,
-        seed=config.seed,
-        run_dir=config.run_dir,
-        facts={"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard},
-        backend_options=config.backend_options,
-        device_options=config.device_options,
-        **asdict(config.train),
-    )
-    return trainer, net, graph
 
 
 def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List[Callback]:

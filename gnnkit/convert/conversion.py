@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.backends.reference import ReferenceBackend
-from gnnkit.data import Graph, check_graph, full_block, prepare_graph
+from gnnkit.data import Graph, check_graph, full_block
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.errors import CheckpointError, ConfigError, DataError, UnknownNameError
 from gnnkit.nn import CONV_KINDS, GNN, ConvSpec, ModelSpec
@@ -315,7 +315,7 @@ def _gnn(spec: ModelSpec, values: Mapping[str, Tensor]) -> GNN:
 
 
 def _gnn_outputs(model: GNN, graph: Graph) -> Tensor:
-    ready = prepare_graph(graph, self_loops=model.spec.kind.self_loops, gcn_norm=model.spec.kind.gcn_norm)
+    ready = model.spec.prepare(graph, None)
     with torch.no_grad():
         outputs: Tensor = model([full_block(ready)] * model.num_layers, _features(graph))
     return outputs

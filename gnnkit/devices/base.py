@@ -20,6 +20,7 @@ from typing import (
     Mapping,
     Optional,
     Protocol,
+    Sequence,
     Tuple,
     Type,
     runtime_checkable,
@@ -131,6 +132,11 @@ class TimedStep(Step, Protocol):
         """
 
 
+Way = Callable[[Tensor, Tensor, Tensor, bool], None]
+"""One way to compute the products of a linear layer: input [n, in], matrix [out, in], the output's gradient [n, out], and
+whether the input needs a gradient as well. Results are thrown away: it is only timed."""
+
+
 class Device(ABC):
     """A place where steps run. Subclass it, give ``name``, ``capabilities``, ``put`` and ``prepare``, register it.
 
@@ -142,6 +148,8 @@ class Device(ABC):
         options_class: A dataclass whose fields, all with defaults, are settings of the device itself: users give them
             under ``device_options`` and read its docstring in ``gnnkit run --help-config``.
         options: Its record for this device, from :meth:`configure`.
+        comparable_options: Settings under which its results differ least from those of devices of other kinds;
+            ``compare`` takes them where devices of several kinds take part.
     """
 
     name: ClassVar[str]
@@ -150,6 +158,7 @@ class Device(ABC):
     capabilities: ClassVar[DeviceCapabilities]
     options_class: ClassVar[Type[Any]] = NoOptions
     options: Any = None
+    comparable_options: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def probe(cls) -> Availability:
@@ -211,6 +220,17 @@ class Device(ABC):
 
     def synchronize(self) -> None:
         """Wait until all work handed to the device is done."""
+
+    def product_ways(self, precision: str) -> Sequence[Way]:
+        """Ways in which it can multiply matrices, on tensors of its ``torch_device``, for measuring the floor of a step.
+
+        Args:
+            precision: "float32", "bfloat16" or "float64".
+
+        Returns:
+            The fastest one counts. None: the floor of a step is not known.
+        """
+        return ()
 
     def compile_seconds(self) -> float:
         """Seconds spent on compiling so far; they do not count as training."""

@@ -7,7 +7,7 @@ import resource
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, ContextManager, Dict, Optional, Type
+from typing import Any, ClassVar, ContextManager, Dict, Mapping, Optional, Type
 
 import torch
 from torch import nn
@@ -47,6 +47,8 @@ class CpuDevice(EagerDevice):
     name: ClassVar[str] = "cpu"
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cpu", tasks=EAGER_TASKS, uses_host=True)
     options_class: ClassVar[Type[Any]] = CpuOptions
+    # Else a comparison of backends would be one of libraries of matrix products, which round in other ways.
+    comparable_options: ClassVar[Mapping[str, Any]] = {"products": "torch"}
 
     @classmethod
     def probe(cls) -> Availability:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from typing import Any, Callable, ClassVar, ContextManager, Dict, Optional, Tuple
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import Batch
-from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult
+from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult, Way
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 
@@ -45,6 +45,10 @@ class EagerDevice(Device):
         # torch.manual_seed would note a stack trace for every kind of accelerator, which takes half a millisecond.
         torch.default_generator.manual_seed(seed)
 
+    def product_ways(self, precision: str) -> Sequence[Way]:
+        """See :class:`Device`."""
+        return (_torch_products,)
+
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """What holds while a step computes its outputs; entered again and again."""
         if options.precision == "bfloat16":
@@ -54,6 +58,13 @@ class EagerDevice(Device):
     def deterministic(self, report: Callable[[str], None]) -> ContextManager[None]:
         """See :class:`Device`; torch says by itself which of its operations cannot repeat their bits."""
         return deterministic_torch(report)
+
+
+def _torch_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
+    torch.mm(x, w.t())
+    torch.mm(y.t(), x)
+    if passes_gradient:
+        torch.mm(y, w)
 
 
 class EagerStep:

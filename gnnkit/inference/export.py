@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, move_model
-from gnnkit.data import BatchLayout, Graph, check_graph, from_edge_index, full_block, prepare_graph
+from gnnkit.data import BatchLayout, Graph, check_graph, from_edge_index, full_block
 from gnnkit.data.batch import BlockLayout
 from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
@@ -115,9 +115,7 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
     check_graph(graph, most_values=MOST_VALUES)
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
-    kind = spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
-    return _inputs(spec, prepared, torch.float32)
+    return _inputs(spec, spec.prepare(graph), torch.float32)
 
 
 def export_program(
@@ -167,7 +165,7 @@ def export_program(
     model = move_model(model, model.backend).eval()
     dtype = next(model.parameters()).dtype
     spec = model.spec
-    prepared = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    prepared = spec.prepare(graph, dtype)
     is_weighted = prepared.edge_weight is not None
     example = _inputs(spec, _random_graph(spec, 13, is_weighted), dtype)
     tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
@@ -231,7 +229,7 @@ def _random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
         x=torch.randn(num_nodes, spec.in_channels, generator=draw),
         edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.kind.gcn_norm else None,
     )
-    return prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    return spec.prepare(graph)
 
 
 def _difference(model: GNN, prepared: Graph, dtype: torch.dtype, run: Run) -> float:

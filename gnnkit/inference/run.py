@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gnnkit.backends import Backend, load_backend
-from gnnkit.data import Graph, check_graph, data_differences, describe_data, prepare_graph
+from gnnkit.data import Graph, check_graph, data_differences, describe_data
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.datasets import NodeNames, load_dataset, load_node_names
+from gnnkit.datasets import NodeNames, load_node_names
 from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.engine import LayerwiseInference
 from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
@@ -34,6 +34,7 @@ from gnnkit.runs.learned import EMBEDDINGS, LABELS, learned_by_run
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train import RunConfig, load_config
+from gnnkit.train.assembling import load_data
 from gnnkit.train.capabilities import check_capabilities
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
@@ -200,8 +201,7 @@ class TrainedRun:
     @cached_property
     def _prepared(self) -> Graph:
         """The graph with what the convolution asks for."""
-        kind = self.model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+        return self.model.spec.prepare(self.graph)
 
     def _ids(self, nodes: Nodes) -> Tensor:
         if nodes is None:
@@ -252,7 +252,7 @@ class TrainedRun:
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
-        graph = computed_graph(self.graph, self._prepared, spec.kind, config.precision)
+        graph = computed_graph(self.graph, self._prepared, spec, config.precision)
         sampler = None
         if is_sampled:
             sampler = make_sampler(graph, spec.kind, config, config.eval_fanouts, self.config.seed)
@@ -334,8 +334,9 @@ def open_run(
         model = model.double()
     names: Callable[[], NodeNames] = NodeNames
     if graph is None:
-        arguments = _data_arguments(path, config, data_dir)
-        graph, names = load_dataset(**arguments), partial(load_node_names, **arguments)
+        _check_dataset(path)
+        graph = load_data(config, data_dir)
+        names = partial(load_node_names, **config.dataset.arguments(config.seed, data_dir))
     else:
         check_graph(graph, most_values=MOST_CHECKED)
     learned = learned_by_run(record.manifest, graph)
@@ -359,11 +360,10 @@ def _device(device: Union[str, Device], backend: Backend, config: RunConfig) -> 
     return chosen
 
 
-def _data_arguments(path: Path, config: RunConfig, data_dir: Union[str, Path, None]) -> Dict[str, Any]:
-    """What loads the run's data."""
+def _check_dataset(path: Path) -> None:
+    """Refuse a run that does not say which data it had."""
     if "dataset" not in recorded_config(path):
         raise ConfigError(
             f"The run {path} was made from a graph in memory and does not say where that came from. Give the graph: "
             "gnnkit.inference.open_run(run, graph=...)."
         )
-    return config.dataset.arguments(config.seed, data_dir)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
+import torch
+
+from gnnkit.data import Graph, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.message_passing import is_own_layer, own_layer
 from gnnkit.options import check_types, plain_value
@@ -256,6 +259,21 @@ class ModelSpec:
     def is_portable(self) -> bool:
         """Whether other backends can run the model too; a library's layer by name exists in that library alone."""
         return ":" not in self.conv or is_own_layer(self.conv)
+
+    def prepare(self, graph: Graph, dtype: Optional[torch.dtype] = torch.float32) -> Graph:
+        """A graph with what this model's convolutions ask for: self-loops, edge weights.
+
+        Args:
+            graph: As loaded.
+            dtype: Of weights that are computed; see :func:`gnnkit.data.prepare_graph`.
+
+        Example:
+            >>> import gnnkit
+            >>> graph = gnnkit.load_dataset("karate")
+            >>> ModelSpec("gat", 34, 4).prepare(graph).num_edges - graph.num_edges
+            34
+        """
+        return prepare_graph(graph, self_loops=self.kind.self_loops, gcn_norm=self.kind.gcn_norm, dtype=dtype)
 
     def conv_spec(self, layer: int) -> ConvSpec:
         """The convolution of one layer, counted from the input."""

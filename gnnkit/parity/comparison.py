@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-import torch
-
 from gnnkit.backends import Backend, as_backend
-from gnnkit.data import Batch, Graph, check_graph, fingerprint, prepare_graph
+from gnnkit.data import Batch, Graph, check_graph, fingerprint
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.devices import choose_device
+from gnnkit.devices import choose_device, devices
 from gnnkit.errors import ConfigError, TrainingError
 from gnnkit.nn import GNN, ModelSpec, check_rebuildable, freeze_alike
 from gnnkit.parity.equivalence import Equivalence, equivalence_test
@@ -170,8 +168,8 @@ def compare(
     task = make_task(graph, config)
     operation, tolerance = tolerance_for(model.spec, config.precision)
     options = dict(device_options or {})
-    devices, is_static = _devices(device, options, loaded)
-    work = _Work(graph, list(zip(loaded, devices)), options, config, seed, task)
+    names, is_static = _devices(device, options, loaded)
+    work = _Work(graph, list(zip(loaded, names)), options, config, seed, task)
     reports = [BackendReport(backend.name, name) for backend, name in work.places]
     reports = _with_differences(reports, work.traces(model), tolerance)
     spec, train_settings, notices = _comparable(model.spec, settings, is_static)
@@ -212,23 +210,19 @@ class _Work:
     task: Task
 
     def options_of(self, device: str) -> Dict[str, Any]:
-        """Settings of a device; beside devices of another kind, the processor multiplies as torch does by itself.
-
-        Else a comparison of backends would be one of libraries of matrix products, which round in other ways.
-        """
+        """Settings of a device; beside devices of another kind, those that it is best compared with."""
         is_mixed = len({name for _, name in self.places}) > 1
-        return {"products": "torch", **self.device_options} if is_mixed and device == "cpu" else self.device_options
+        return {**devices.load(device).comparable_options, **self.device_options} if is_mixed else self.device_options
 
     def prepared(self, model: GNN) -> Graph:
         """The graph as the model's convolution asks for it."""
-        kind = model.spec.kind
-        return prepare_graph(self.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
+        return model.spec.prepare(self.graph)
 
     def first_batch(self, model: GNN) -> Batch:
         """The batch that training would begin with, in host memory."""
         # Fused into loading, the first layer's sum over neighbours would be nobody's, and no fault in it could be seen.
         config = replace(self.config, fuse_first_layer="never")
-        graph = computed_graph(self.graph, self.prepared(model), model.spec.kind, config.precision)
+        graph = computed_graph(self.graph, self.prepared(model), model.spec, config.precision)
         loader = training_loader(graph, model.spec, self.task, config, self.seed)
         return next(iter(loader.epoch(1)))
 
@@ -274,10 +268,10 @@ class _Work:
 
 def _devices(name: str, options: Mapping[str, Any], backends: Sequence[Backend]) -> Tuple[List[str], bool]:
     """Names of the backends' devices, and whether one of them has fixed shapes."""
-    devices = [choose_device(name, backend, options) for backend in backends]
-    for device in devices:
+    chosen = [choose_device(name, backend, options) for backend in backends]
+    for device in chosen:
         device.close()
-    return [device.name for device in devices], any(device.capabilities.static_shapes for device in devices)
+    return [device.name for device in chosen], any(device.capabilities.static_shapes for device in chosen)
 
 
 def _with_differences(

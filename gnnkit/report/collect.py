@@ -16,20 +16,20 @@ import numpy as np
 import torch
 
 from gnnkit.backends import load_backend
-from gnnkit.data import IGNORED_LABEL, Graph, data_differences, describe_data, prepare_graph
-from gnnkit.datasets import load_dataset
+from gnnkit.data import IGNORED_LABEL, Graph, data_differences, describe_data
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.inference import TrainedRun, open_run
 from gnnkit.measure import Measurement, measure
-from gnnkit.nn import GNN, ConvKind, ModelSpec
+from gnnkit.nn import GNN, ModelSpec
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, score_classes
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, RunRecord, read_run, recorded_config
 from gnnkit.runs.learned import EMBEDDINGS, learned_by_run, match_graph
-from gnnkit.train import Trainer, load_config
+from gnnkit.train import load_config
+from gnnkit.train.assembling import load_data, make_trainer
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,7 @@ def _load(config: Dict[str, Any], options: ReportOptions) -> Graph:
     data = config.get("dataset")
     if data is None:
         raise ConfigError("The run does not say which data set it was trained on: its graph was made in a program.")
-    recorded = load_config(base={"dataset": data, "seed": config["seed"]})
-    return load_dataset(**recorded.dataset.arguments(recorded.seed, options.data_dir))
+    return load_data(load_config(base={"dataset": data, "seed": config["seed"]}), options.data_dir)
 
 
 def _how_it_ended(run: RunFacts) -> str:
@@ -275,19 +274,11 @@ def _classes_of(graph: Graph, nodes: torch.Tensor) -> np.ndarray:
 
 def _measure(run: RunFacts, graph: Graph, num_batches: int) -> None:
     """Stages of a batch as the run had it: its own backend, device and settings."""
-    config = run.config
-    backend = load_backend(config["backend"], config.get("backend_options") or {})
-    device = choose_device(config["device"], backend, config.get("device_options") or {})
-    settings = dict(config["train"])
-    trainer = Trainer(
-        backend,
-        device,
-        seed=config["seed"],
-        backend_options=config.get("backend_options") or {},
-        device_options=config.get("device_options") or {},
-        **settings,
-    )
-    model = GNN(ModelSpec.from_dict(run.record.manifest["model"]), backend, config["seed"])
+    config = load_config(base=run.config)
+    backend = load_backend(config.backend, config.backend_options)
+    device = choose_device(config.device, backend, config.device_options)
+    trainer = make_trainer(config, backend, device, run_dir=None)
+    model = GNN(ModelSpec.from_dict(run.record.manifest["model"]), backend, config.seed)
     graph, _ = match_graph(graph, learned_by_run(run.record.manifest, graph), model.spec.out_channels)
     run.measurement = measure(trainer, model, graph, num_batches=num_batches)
     run.measured = datetime.now().astimezone()
@@ -310,27 +301,27 @@ def _compare_data(runs: Sequence[RunFacts], graphs: Sequence[Optional[Graph]]) -
 def _differences(first: RunFacts, other: RunFacts, graph: Optional[Graph]) -> List[str]:
     """In what the data of two runs differ, before their models prepared them."""
     mine, theirs = (run.record.manifest["data"] for run in (first, other))
-    kinds = [_kind(run) for run in (first, other)]
-    if kinds[0] is None or kinds[1] is None:
+    specs = [_spec(run) for run in (first, other)]
+    if specs[0] is None or specs[1] is None:
         return data_differences(mine, theirs)
+    kinds = [spec.kind for spec in specs if spec is not None]
     if (kinds[0].self_loops, kinds[0].gcn_norm) == (kinds[1].self_loops, kinds[1].gcn_norm):
         return data_differences(mine, theirs)
-    if graph is not None and not _changed(graph, mine, kinds[0]):
-        return _changed(graph, theirs, kinds[1])
+    if graph is not None and not _changed(graph, mine, specs[0]):
+        return _changed(graph, theirs, specs[1])
     # Without the data, edges that were prepared in different ways cannot be compared; their ends can be counted.
     different = [part for part in data_differences(mine, theirs) if not part.startswith("edge")]
     return different + (["number of nodes"] if mine["num_nodes"] != theirs["num_nodes"] else [])
 
 
-def _kind(run: RunFacts) -> Optional[ConvKind]:
-    """What the run's convolution asks of the data; None for a layer of the user's that nobody has defined here."""
+def _spec(run: RunFacts) -> Optional[ModelSpec]:
+    """The run's model; None for one with a custom layer that nobody has defined here."""
     try:
-        return ModelSpec.from_dict(run.record.manifest["model"]).kind
+        return ModelSpec.from_dict(run.record.manifest["model"])
     except GnnkitError:
         return None
 
 
-def _changed(graph: Graph, recorded: Dict[str, Any], kind: ConvKind) -> List[str]:
-    """In what a graph, prepared for such a convolution, differs from recorded data."""
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
-    return data_differences(recorded, describe_data(prepared))
+def _changed(graph: Graph, recorded: Dict[str, Any], spec: ModelSpec) -> List[str]:
+    """In what a graph, prepared for a model, differs from recorded data."""
+    return data_differences(recorded, describe_data(spec.prepare(graph)))

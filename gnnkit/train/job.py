@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Adam
 
 from gnnkit.backends import Backend, as_backend, move_model
-from gnnkit.data import Batch, Graph, check_graph, prepare_graph
+from gnnkit.data import Batch, Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
@@ -92,9 +92,8 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
     if config.keep_memory:
         keep_freed_memory()
     _check_fit(model, graph, task, backend, device, config)
-    kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm, dtype=torch.float32)
-    computed = computed_graph(graph, prepared, kind, config.precision)
+    prepared = model.spec.prepare(graph)
+    computed = computed_graph(graph, prepared, model.spec, config.precision)
     if special is not None or is_own_layer(model.spec.conv):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
@@ -112,7 +111,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(computed, kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, model.spec.kind, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)

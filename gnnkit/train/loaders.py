@@ -7,7 +7,7 @@ from typing import List, Optional
 
 import torch
 
-from gnnkit.data import Graph, prepare_graph
+from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
@@ -32,17 +32,17 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     return replace(graph, x=graph.x.float()) if graph.x.dtype == torch.float64 else graph
 
 
-def computed_graph(graph: Graph, prepared: Graph, kind: ConvKind, precision: str) -> Graph:
+def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
     """What a model computes on: the prepared graph, in float64 with a normalisation that is float64 from the start.
 
     Args:
         graph: As loaded.
         prepared: What :func:`gnnkit.data.prepare_graph` made of it, in float32, as the manifest of a run describes it.
-        kind: What is true of the model's convolutions.
+        spec: The model.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
     """
-    if precision == "float64" and kind.gcn_norm:
-        prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=True, dtype=torch.float64)
+    if precision == "float64" and spec.kind.gcn_norm:
+        prepared = spec.prepare(graph, torch.float64)
     return in_precision(prepared, precision)
 
 

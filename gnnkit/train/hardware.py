@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Tuple
+from typing import Any, Mapping, Tuple
 
+from gnnkit.availability import first_excluded
+from gnnkit.backends import Backend, backends, load_backend
+from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import CapabilityError
-
-if TYPE_CHECKING:
-    from gnnkit.backends import Backend
-    from gnnkit.devices import Device
-    from gnnkit.train import RunConfig
+from gnnkit.probing import probe, probe_all
+from gnnkit.train.capabilities import check_capabilities, combination
+from gnnkit.train.config import RunConfig
 
 
 def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
@@ -19,10 +20,6 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
         CapabilityError: They do not; the message lists the installed backends that do.
         GnnkitError: One of them cannot be used.
     """
-    from gnnkit.backends import load_backend
-    from gnnkit.devices import choose_device
-    from gnnkit.train.capabilities import check_capabilities
-
     backend = load_backend(config.backend, config.backend_options)
     try:
         device = choose_device(config.device, backend, config.device_options)
@@ -41,10 +38,6 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
 
 def _who_can(config: RunConfig) -> str:
     """A sentence with the installed backends that declare what the run needs."""
-    from gnnkit.backends import backends
-    from gnnkit.devices import devices
-    from gnnkit.probing import probe, probe_all
-
     candidates = probe_all(devices) if config.device == "auto" else probe(devices, [config.device])
     on = {name: report.capabilities for name, report in candidates.items() if report.availability.is_ready}
     can = [
@@ -62,9 +55,6 @@ def _who_can(config: RunConfig) -> str:
 def _suit(
     name: str, backend: Mapping[str, Any], device_name: str, device: Mapping[str, Any], config: RunConfig
 ) -> bool:
-    from gnnkit.availability import first_excluded
-    from gnnkit.train.capabilities import combination
-
     precision, conv, task = config.train.precision, config.model.name, config.train.task
     wanted = combination(
         name, device_name, conv=conv, aggregation=config.model.aggregation, precision=precision, task=task

@@ -1,0 +1,114 @@
+"""From a configuration to what it says: data, model, backend, device and Trainer.
+
+Rules: every command and everything that opens a run goes through here, so that the same configuration means the same
+everywhere. What is not there or cannot be done is told before data are loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+from gnnkit.backends import Backend, build_model
+from gnnkit.data import Graph
+from gnnkit.datasets import load_dataset
+from gnnkit.devices import Device
+from gnnkit.nn import GNN
+from gnnkit.paths import user_path
+from gnnkit.runs import Learned, read_learned, read_weights
+from gnnkit.runs.checkpoint import BEST, checkpoint_file
+from gnnkit.runs.learned import match_training_graph
+from gnnkit.runs.run_folder import check_free
+from gnnkit.train.config import RunConfig
+from gnnkit.train.hardware import choose_hardware
+from gnnkit.train.trainer import Trainer
+
+
+class Assembly(NamedTuple):
+    """A training as a configuration says it, ready for ``trainer.fit(model, graph)``; nothing has been written.
+
+    Attributes:
+        trainer: With backend, device and settings.
+        model: With its initial weights.
+        graph: The data, not prepared.
+    """
+
+    trainer: Trainer
+    model: GNN
+    graph: Graph
+
+
+def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learned] = None) -> Assembly:
+    """Everything that a configuration says.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        initial: Whether the model gets the weights that the configuration names as initial ones.
+        learned: What the weights know, to which the data are matched by name. None: what the initial ones know.
+
+    Raises:
+        GnnkitError: Something cannot be had or does not fit; see the functions below.
+
+    Example:
+        >>> from gnnkit.train import load_config
+        >>> config = load_config(overrides=["dataset.name=karate", "device=cpu", "train.epochs=2"])
+        >>> trainer, model, graph = assemble(config)
+        >>> len(trainer.fit(model, graph).history)
+        2
+    """
+    backend, device = choose_hardware(config)
+    if config.run_dir is not None:
+        check_free(user_path(config.run_dir, "run_dir"))
+    graph = load_data(config)
+    file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
+    if file is not None and learned is None:
+        learned = read_learned(file) or Learned(None)
+    graph = match_training_graph(graph, learned)
+    model = make_model(config, graph, backend)
+    if file is not None:
+        model.load_canonical(read_weights(file)[1])
+    return Assembly(make_trainer(config, backend, device), model, graph)
+
+
+def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None) -> Graph:
+    """The data that a configuration names.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        data_dir: Where files are looked for first. None: where the configuration says.
+    """
+    return load_dataset(**config.dataset.arguments(config.seed, data_dir))
+
+
+def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "reference") -> GNN:
+    """The model that a configuration names, with initial weights of its seed.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        graph: Gives the widths of input and output.
+        backend: Computes the convolutions.
+    """
+    settings = asdict(config.model)
+    return build_model(settings.pop("name"), graph, backend=backend, seed=config.seed, **settings)
+
+
+def make_trainer(config: RunConfig, backend: Backend, device: Device, **more: Any) -> Trainer:
+    """The Trainer that a configuration describes.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        backend: Computes the convolutions.
+        device: Runs the steps.
+        more: Arguments of :class:`Trainer` that win over the configuration's.
+    """
+    told = {"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard}
+    arguments = {
+        "seed": config.seed,
+        "run_dir": config.run_dir,
+        "facts": told,
+        "backend_options": config.backend_options,
+        "device_options": config.device_options,
+        **asdict(config.train),
+    }
+    return Trainer(backend, device, **{**arguments, **more})
