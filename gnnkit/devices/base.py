@@ -133,8 +133,8 @@ class TimedStep(Step, Protocol):
 
 
 Way = Callable[[Tensor, Tensor, Tensor, bool], None]
-"""One way to compute the products of a linear layer: input [n, in], matrix [out, in], the output's gradient [n, out], and
-whether the input needs a gradient as well. Results are thrown away: it is only timed."""
+"""One way to compute the products of a linear layer, to be timed: of its input [n, in], its matrix [out, in] and its
+output's gradient [n, out], and whether the input needs a gradient as well."""
 
 
 class Device(ABC):
@@ -222,7 +222,9 @@ class Device(ABC):
         """Wait until all work handed to the device is done."""
 
     def product_ways(self, precision: str) -> Sequence[Way]:
-        """Ways in which it can multiply matrices, on tensors of its ``torch_device``, for measuring the floor of a step.
+        """Ways in which it can multiply matrices, for measuring the floor of a step.
+
+        They take tensors of its ``torch_device``.
 
         Args:
             precision: "float32", "bfloat16" or "float64".

@@ -7,16 +7,16 @@ import resource
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, ContextManager, Dict, Mapping, Optional, Type
+from typing import Any, ClassVar, ContextManager, Dict, Mapping, Optional, Sequence, Type
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from gnnkit.availability import READY, Availability
-from gnnkit.devices.base import DeviceCapabilities, StepOptions
+from gnnkit.devices.base import DeviceCapabilities, StepOptions, Way
 from gnnkit.devices.eager import EAGER_TASKS, EagerDevice, EagerStep
-from gnnkit.devices.products import OneDnnProducts, has_onednn, onednn_is_faster
+from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
 from gnnkit.errors import ConfigError
 
 PRODUCTS = ("auto", "torch", "onednn")
@@ -72,6 +72,11 @@ class CpuDevice(EagerDevice):
             return OneDnnProducts()
         return super().forward_mode(options)
 
+    def product_ways(self, precision: str) -> Sequence[Way]:
+        """See :class:`Device`; torch can multiply in two ways here (:mod:`gnnkit.devices.products`)."""
+        ways = super().product_ways(precision)
+        return (*ways, _onednn_products) if precision == "float32" and has_onednn() else ways
+
     def memory(self) -> Dict[str, int]:
         """Peak resident memory of this process, in bytes."""
         unit = 1 if sys.platform == "darwin" else 1024
@@ -80,6 +85,13 @@ class CpuDevice(EagerDevice):
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
         return {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+
+
+def _onednn_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
+    multiply(x, w)
+    parameter_gradients(y, x, w)
+    if passes_gradient:
+        multiply(y, w.t())
 
 
 @lru_cache(maxsize=None)

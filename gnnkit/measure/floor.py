@@ -13,9 +13,8 @@ from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence
 
 import torch
-from torch import Tensor
 
-from gnnkit.devices.products import has_onednn, multiply, parameter_gradients
+from gnnkit.devices import Device
 from gnnkit.loading import BatchSizes
 from gnnkit.nn import ConvSpec, ModelSpec
 from gnnkit.nn.spec import conv_parameters
@@ -23,9 +22,6 @@ from gnnkit.nn.spec import conv_parameters
 _ROUNDS = 5
 _COPIED = 2**26  # Bytes; more than caches hold.
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-
-MEASURABLE = ("cpu", "cuda")
-"""Types of torch device on which rates can be measured from here."""
 
 # All other matrices need to be applied to destinations only: a sum over neighbours can come before them.
 _ON_SOURCES = {("sage", "lin_pool.weight"), ("gat", "lin.weight"), ("gatv2", "lin_src.weight")}
@@ -134,51 +130,30 @@ def _variant(conv: ConvSpec) -> str:
     return f"{conv.kind}-{conv.aggregation}" if (conv.kind, conv.aggregation) == ("sage", "max") else conv.kind
 
 
-def matrix_rate(
-    products: Sequence[Product], precision: str, torch_device: str, synchronize: Callable[[], None]
-) -> float:
+def matrix_rate(products: Sequence[Product], precision: str, device: Device) -> float:
     """Floating point operations per second of these products alone: the best of five rounds for each.
-
-    Where torch can multiply in two ways (:mod:`gnnkit.devices.products`), the faster one counts.
 
     Args:
         products: Their shapes.
         precision: "float32", "bfloat16" or "float64".
-        torch_device: One of ``MEASURABLE``.
-        synchronize: Waits until the device is done.
+        device: Multiplies; where it can in several ways, the fastest one counts.
     """
-    place, dtype = torch.device(torch_device), _DTYPES[precision]
+    place, dtype = torch.device(device.capabilities.torch_device), _DTYPES[precision]
     seconds = 0.0
     for product in products:
         x = torch.ones(product.rows, product.inner, device=place, dtype=dtype)
         w = torch.ones(product.outer, product.inner, device=place, dtype=dtype)
         y = torch.ones(product.rows, product.outer, device=place, dtype=dtype)
-        ways = [_by_torch]
-        if place.type == "cpu" and dtype == torch.float32 and has_onednn():
-            ways.append(_by_onednn)
-        seconds += min(_best(partial(way, x, w, y, product.passes_gradient), synchronize) for way in ways)
+        ways = [partial(way, x, w, y, product.passes_gradient) for way in device.product_ways(precision)]
+        seconds += min(_best(way, device.synchronize) for way in ways)
     return sum(product.flops for product in products) / seconds
-
-
-def _by_torch(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
-    torch.mm(x, w.t())
-    torch.mm(y.t(), x)
-    if passes_gradient:
-        torch.mm(y, w)
-
-
-def _by_onednn(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
-    multiply(x, w)
-    parameter_gradients(y, x, w)
-    if passes_gradient:
-        multiply(y, w.t())
 
 
 def copy_bandwidth(torch_device: str, synchronize: Callable[[], None]) -> float:
     """Bytes read and written per second in a copy that is too large for caches: the best of five.
 
     Args:
-        torch_device: One of ``MEASURABLE``.
+        torch_device: Where the copy is made, "cpu" or "cuda".
         synchronize: Waits until the device is done.
     """
     source = torch.ones(_COPIED, device=torch.device(torch_device), dtype=torch.uint8)

@@ -20,7 +20,7 @@ from gnnkit.devices import TimedStep
 from gnnkit.errors import ConfigError
 from gnnkit.io.files import replacing
 from gnnkit.loading import BatchSizes, Loader, NeighborLoader, batch_sizes
-from gnnkit.measure.floor import MEASURABLE, Floor, copy_bandwidth, matrix_rate, step_products
+from gnnkit.measure.floor import Floor, copy_bandwidth, matrix_rate, step_products
 from gnnkit.nn import GNN, restored_generator
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.loop import repeating_bits, step_seed
@@ -249,8 +249,8 @@ def _one_by_one(job: Job, num_batches: int) -> Dict[str, float]:
 def _floor(job: Job, sizes: List[BatchSizes]) -> Tuple[Optional[Floor], Optional[str]]:
     """The floor, or why there is none."""
     place, spec = job.device.capabilities.torch_device, job.model.spec
-    if place not in MEASURABLE:
-        return None, f"rates of device {job.device.name!r} cannot be measured from here"
+    if not job.device.product_ways(job.config.precision):
+        return None, f"device {job.device.name!r} does not say how it multiplies"
     typical = _mean_sizes(sizes)
     products = step_products(spec, typical)
     if products is None:
@@ -258,7 +258,7 @@ def _floor(job: Job, sizes: List[BatchSizes]) -> Tuple[Optional[Floor], Optional
     features_at = "cpu" if isinstance(job.loader, NeighborLoader) else place
     return Floor(
         flops=sum(product.flops for product in products),
-        matrix_rate=matrix_rate(products, job.config.precision, place, job.device.synchronize),
+        matrix_rate=matrix_rate(products, job.config.precision, job.device),
         feature_bytes=_feature_bytes(job.loader, typical),
         copy_bandwidth=copy_bandwidth(features_at, job.device.synchronize),
     ), None
