@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.data import Graph, check_graph, data_differences, describe_data
@@ -26,9 +26,10 @@ from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_infere
 from gnnkit.errors import ConfigError
 from gnnkit.inference.checks import check_values, check_weights, matched
 from gnnkit.inference.predictions import Predictions
-from gnnkit.nn import GNN
+from gnnkit.nn import GNN, CustomModel
+from gnnkit.nn.custom import like_custom_model
 from gnnkit.paths import user_path
-from gnnkit.runs import Learned, RunRecord, load_model, read_run, recorded_config
+from gnnkit.runs import Learned, RunRecord, load_model, read_run, read_weights, recorded_config
 from gnnkit.runs.checkpoint import BEST, checkpoint_file
 from gnnkit.runs.learned import EMBEDDINGS, LABELS, learned_by_run
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
@@ -181,6 +182,8 @@ class TrainedRun:
             DataError: As :meth:`predict`.
         """
         ids = self._ids(nodes)
+        if isinstance(self.model, CustomModel):
+            raise ConfigError(f"{self.model.spec.conv} is a custom module: only its outputs can be had. Predict.")
         wanted = self._wanted_layers(layers)
         config = self._settings(method, fanouts, batch_size)
         module = JoinedLayers(self.model, wanted)
@@ -277,6 +280,7 @@ def open_run(
     graph: Optional[Graph] = None,
     data_dir: Union[str, Path, None] = None,
     precision: Optional[str] = None,
+    model: Optional[nn.Module] = None,
 ) -> TrainedRun:
     """Open a run folder: the best model, and data to use it on.
 
@@ -289,6 +293,7 @@ def open_run(
             configuration names.
         data_dir: Where their files are looked for first. None: where the run looked.
         precision: "float32", "bfloat16" or "float64". None: the run's.
+        model: For a run that trained a custom module, and no other: a module like it, whose weights do not matter.
 
     Returns:
         The run; ``differences`` says whether the data are the run's own. Close it to release a device that is held.
@@ -320,18 +325,18 @@ def open_run(
         config.train.precision = precision
     loaded = _backend(backend, config)
     chosen = _device(device, loaded, config)
-    model = load_model(weights, loaded).eval()
-    check_weights(model, weights)
+    net = _model(record, weights, loaded, model).eval()
+    check_weights(net, weights)
     check_capabilities(
         loaded,
         chosen,
-        conv=model.spec.conv,
-        aggregation=model.spec.aggregation,
+        conv=None if isinstance(net, CustomModel) else net.spec.conv,
+        aggregation=net.spec.aggregation,
         precision=config.train.precision,
         task=NodeClassification.name,
     )
     if config.train.precision == "float64":
-        model = model.double()
+        net = net.double()
     names: Callable[[], NodeNames] = NodeNames
     if graph is None:
         _check_dataset(path)
@@ -340,8 +345,24 @@ def open_run(
     else:
         check_graph(graph, most_values=MOST_CHECKED)
     learned = learned_by_run(record.manifest, graph)
-    graph, notes = matched(model, graph, learned)
-    return TrainedRun(path, model, graph, record, learned, config, chosen, names, notes)
+    graph, notes = matched(net, graph, learned)
+    return TrainedRun(path, net, graph, record, learned, config, chosen, names, notes)
+
+
+def _model(record: RunRecord, weights: Path, backend: Backend, module: Optional[nn.Module]) -> GNN:
+    """The model of a run with its weights; ``module`` is like the one that was trained, where that was a custom one."""
+    is_custom, name = bool(record.manifest.get("custom_model")), record.manifest["model"]["conv"]
+    if is_custom and module is None:
+        raise ConfigError(
+            f"The run trained a custom module, {name}, of which its folder has the weights alone. Open it in Python: "
+            "gnnkit.open_run(run, model=MODULE) with a module like that one."
+        )
+    if module is None:
+        return load_model(weights, backend)
+    if not is_custom:
+        raise ConfigError(f"model= is for runs that trained a custom module; this one trained {name!r}. Leave it out.")
+    spec, values, _ = read_weights(weights)
+    return like_custom_model(module, spec, values, backend)
 
 
 def _backend(backend: Union[str, Backend, None], config: RunConfig) -> Backend:

@@ -10,6 +10,7 @@ from gnnkit.nn.copying import (
     has_own_forward,
     rebuilt,
 )
+from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.effects import idle_model_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
 from gnnkit.nn.gnn import GNN, ConvLibrary, check_named_layer
@@ -28,6 +29,7 @@ __all__ = [
     "ConvKind",
     "ConvLibrary",
     "ConvSpec",
+    "CustomModel",
     "MessageOps",
     "MessagePassing",
     "ModelSpec",

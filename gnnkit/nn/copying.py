@@ -12,6 +12,7 @@ from typing import Dict, List, Optional
 from torch import nn
 
 from gnnkit.errors import ConfigError
+from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.gnn import GNN, ConvLibrary
 from gnnkit.nn.spec import ModelSpec
 
@@ -32,6 +33,8 @@ def beyond_spec(model: GNN) -> Optional[str]:
         >>> beyond_spec(model)
         'its module convs.0 is of class Identity'
     """
+    if isinstance(model, CustomModel):
+        return "it is a custom module"
     if type(model) is not GNN:
         return f"it is of class {type(model).__qualname__}"
     expected = dict(GNN(model.spec, model.backend, model.seed).named_modules())
@@ -66,7 +69,7 @@ def copied(model: GNN, backend: ConvLibrary) -> GNN:
     Raises:
         ConfigError: The copy would not be what the model is.
     """
-    if _is_same(model.backend, backend):
+    if _is_same(model.backend, backend) or isinstance(model, CustomModel):
         try:
             twin: GNN = copy.deepcopy(model, {id(model.backend): backend})
             return twin.cpu()
@@ -109,6 +112,8 @@ def check_rebuildable(model: GNN, purpose: str) -> None:
     Raises:
         ConfigError: It is refused.
     """
+    if not isinstance(model, GNN):
+        raise ConfigError(f"The model is a {type(model).__qualname__}, expected one of gnnkit.build_model.")
     reason = beyond_spec(model)
     if reason is not None:
         raise ConfigError(

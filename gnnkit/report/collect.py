@@ -274,6 +274,8 @@ def _classes_of(graph: Graph, nodes: torch.Tensor) -> np.ndarray:
 
 def _measure(run: RunFacts, graph: Graph, num_batches: int) -> None:
     """Stages of a batch as the run had it: its own backend, device and settings."""
+    if run.record.manifest.get("custom_model"):
+        raise ConfigError("The run trained a custom module, which its folder does not hold.")
     config = load_config(base=run.config)
     backend = load_backend(config.backend, config.backend_options)
     device = choose_device(config.device, backend, config.device_options)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError, ConfigError
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn import GNN, CustomModel, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.strict_json import to_json
 from gnnkit.runs.learned import Learned
@@ -44,7 +44,7 @@ def save_weights(model: GNN, file: PathLike, learned: Optional[Learned] = None) 
     Raises:
         ConfigError: The model is of a class of your own, of which the file would say nothing.
     """
-    if type(model) is not GNN:
+    if type(model) not in (GNN, CustomModel):
         raise ConfigError(
             f"A {type(model).__qualname__} cannot be written as gnnkit's weights, which are read as a GNN. Keep its "
             "weights with torch.save(model.state_dict(), file)."

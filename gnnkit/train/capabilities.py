@@ -5,7 +5,7 @@ Rules: this is asked before anything is prepared; what is wrong is said with wha
 
 from __future__ import annotations
 
-from typing import FrozenSet
+from typing import FrozenSet, Optional
 
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
@@ -15,14 +15,14 @@ from gnnkit.nn import check_named_layer
 
 
 def check_capabilities(
-    backend: Backend, device: Device, *, conv: str, precision: str, task: str, aggregation: str = "mean"
+    backend: Backend, device: Device, *, conv: Optional[str], precision: str, task: str, aggregation: str = "mean"
 ) -> None:
     """Refuse what is not declared.
 
     Args:
         backend: Computes the convolutions.
         device: Runs the steps; that the backend runs on it is checked where it is chosen.
-        conv: Kind of convolution, or a layer by name.
+        conv: Kind of convolution, or a layer by name. None: a custom module, which needs none of the backend's.
         precision: Computing precision.
         task: Name of the task.
         aggregation: How "sage" reduces its neighbours; of no account to other convolutions.
@@ -33,7 +33,9 @@ def check_capabilities(
     """
     has, on = backend.capabilities, device.capabilities
     note = f" {has.note}" if has.note else ""
-    if ":" in conv:  # A layer of one's own needs primitives besides, which GNN asks for.
+    if conv is None:
+        pass
+    elif ":" in conv:  # A layer of one's own needs primitives besides, which GNN asks for.
         check_named_layer(conv, backend)
     elif conv not in has.convs:
         raise CapabilityError(f"Backend {backend.name!r} has no model {conv!r}; it has {_list(has.convs)}.{note}")
@@ -61,9 +63,13 @@ def check_capabilities(
             raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
 
 
-def combination(backend: str, device: str, *, conv: str, aggregation: str, precision: str, task: str) -> Combination:
+def combination(
+    backend: str, device: str, *, conv: Optional[str], aggregation: str, precision: str, task: str
+) -> Combination:
     """What is wanted, as ``excludes`` of capabilities name it. Only "sage" has an aggregation."""
-    values = {"backend": backend, "device": device, "conv": conv, "precision": precision, "task": task}
+    values = {"backend": backend, "device": device, "precision": precision, "task": task}
+    if conv is not None:
+        values["conv"] = conv
     return {**values, "aggregation": aggregation} if conv == "sage" else values
 
 

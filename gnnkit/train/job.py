@@ -14,14 +14,15 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
-from gnnkit.backends import Backend, as_backend, move_model
+from gnnkit.backends import Backend, as_backend, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
-from gnnkit.nn import GNN, beyond_spec, check_layers, check_parameter_names, has_own_forward
+from gnnkit.nn import GNN, CustomModel, beyond_spec, check_layers, check_parameter_names, has_own_forward
+from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_own_layer
 from gnnkit.runs.callback import Callback
 from gnnkit.tasks import LossModule, Task
@@ -60,7 +61,7 @@ class Job:
     beyond_spec: Optional[str] = None
 
 
-def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
+def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     """Check everything, and bring model, data and device together. The model itself is left as it is.
 
     Args:
@@ -68,7 +69,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
     """
-    if not isinstance(model, GNN):
+    if not isinstance(model, nn.Module):
         problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
         raise ConfigError(f"Received {problem}, expected fit(model, graph) with a model of gnnkit.build_model.")
     dtypes = {str(parameter.dtype) for parameter in model.parameters()} - {"torch.float32"}
@@ -78,15 +79,18 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
             'precision="float64" or "bfloat16" to the Trainer.'
         )
     check_graph(graph, most_values=MOST_CHECKED)
+    backend = _backend(trainer, model)
+    if not isinstance(model, GNN):
+        model = custom_model(model, graph.num_features, backend)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)
-    backend = _backend(trainer, model)
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
     special = beyond_spec(model)
     if special is not None:
-        check_parameter_names(model, special)
+        if not isinstance(model, CustomModel):
+            check_parameter_names(model, special)
         settings = _for_special(settings, model, special)
     config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
     if config.keep_memory:
@@ -94,7 +98,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
     _check_fit(model, graph, task, backend, device, config)
     prepared = model.spec.prepare(graph)
     computed = computed_graph(graph, prepared, model.spec, config.precision)
-    if special is not None or is_own_layer(model.spec.conv):
+    if not isinstance(model, CustomModel) and (special is not None or is_own_layer(model.spec.conv)):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
     model = move_model(model, backend)
@@ -133,7 +137,7 @@ def prepare_job(trainer: Trainer, model: GNN, graph: Graph) -> Job:
         step,
         progress,
         inference,
-        beyond_spec=special,
+        beyond_spec=None if isinstance(model, CustomModel) else special,
     )
 
 
@@ -160,11 +164,12 @@ def _for_special(settings: TrainConfig, model: GNN, special: str) -> TrainConfig
     return replace(settings, evaluation="full")
 
 
-def _backend(trainer: Trainer, model: GNN) -> Backend:
-    if trainer.backend is None:
-        assert isinstance(model.backend, Backend)
-        return model.backend
-    return as_backend(trainer.backend, trainer.backend_options)
+def _backend(trainer: Trainer, model: nn.Module) -> Backend:
+    if trainer.backend is not None:
+        return as_backend(trainer.backend, trainer.backend_options)
+    backend = model.backend if isinstance(model, GNN) else load_backend("reference")
+    assert isinstance(backend, Backend)
+    return backend
 
 
 def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:
@@ -175,7 +180,12 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
             f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
         )
     check_capabilities(
-        backend, device, conv=spec.conv, aggregation=spec.aggregation, precision=config.precision, task=task.name
+        backend,
+        device,
+        conv=None if isinstance(model, CustomModel) else spec.conv,
+        aggregation=spec.aggregation,
+        precision=config.precision,
+        task=task.name,
     )
     _check_metric(graph, task)
 

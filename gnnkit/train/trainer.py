@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import torch
+from torch import nn
 
 from gnnkit.backends import Backend, backends
 from gnnkit.data import Graph, describe_data, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
-from gnnkit.nn import GNN, frozen_parameters, restored_generator
+from gnnkit.nn import CustomModel, frozen_parameters, restored_generator
 from gnnkit.options import whole_number
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback
@@ -89,7 +90,7 @@ class Trainer:
         self.facts = facts or {}
         self.settings = settings
 
-    def fit(self, model: GNN, graph: Graph, *, resume: Union[str, Path, None] = None) -> RunResult:
+    def fit(self, model: nn.Module, graph: Graph, *, resume: Union[str, Path, None] = None) -> RunResult:
         """Train, keep the best weights by validation metric, and test them.
 
         Trainings in several threads take turns: the second one waits until the first has ended. A callback may start
@@ -98,8 +99,11 @@ class Trainer:
 
         Args:
             model: Its weights are where training starts; the model itself is left as it is. A copy is trained, frozen
-                where this one is (``requires_grad``). A class of your own derived from :class:`gnnkit.GNN`, or a model
-                with modules or hooks of your own, can be trained on its own backend and without a run folder.
+                where this one is (``requires_grad``). Besides models of :func:`gnnkit.build_model` any module can be
+                trained whose ``forward(blocks, x)`` gives a row for each destination of the last block, and whose
+                attribute ``num_layers`` says how many blocks it takes; it is not portable, and the trained one is
+                ``result.model.module``. A class derived from :class:`gnnkit.GNN`, or a model with custom modules or
+                hooks, can be trained on its own backend and without a run folder.
             graph: With features, labels and the splits "train", "valid" and "test".
             resume: A run folder, or its ``checkpoints/last.safetensors``: training goes on where that run stopped, with
                 its weights instead of the model's, its optimiser's state, schedule, best model and history. It may have
@@ -182,5 +186,6 @@ def _facts(job: Job) -> Dict[str, Any]:
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
         "seed": job.seed,
+        **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),
     }
