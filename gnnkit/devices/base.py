@@ -51,8 +51,8 @@ class DeviceCapabilities:
             compiles names those whose layers its compiler understands.
         optimizers: Optimisers that it can update with, as ``train.optimizer`` names them. None: any of torch's.
         updates: What it can do about updates besides: "accumulate" (gradients of several batches for one update,
-            ``train.accumulate``), "average" (a moving average of the weights, ``train.average``). Its steps then have
-            ``finish`` and ``averaged``.
+            ``train.accumulate``), "average" (a moving average of the weights, ``train.average``). Its steps are
+            then :class:`UpdatingStep`.
         excludes: Combinations of what is declared that do not work, as in
             :class:`gnnkit.backends.BackendCapabilities`.
     """
@@ -129,11 +129,16 @@ class Step(Protocol):
     def load_state_dict(self, state: OptimizerState) -> None:
         """Go on from a state that a step gave, on whichever device; to be called before the first step."""
 
+
+@runtime_checkable
+class UpdatingStep(Step, Protocol):
+    """A training step of a device that declares :attr:`DeviceCapabilities.updates`."""
+
     def finish(self) -> None:
-        """Update with the gradients that still wait, at the end of an epoch. Of devices that accumulate."""
+        """Update with the gradients that still wait, at the end of an epoch."""
 
     def averaged(self) -> ContextManager[None]:
-        """A context in which the module has the weights' moving average, if there is one. Of devices that average."""
+        """A context in which the module has the weights' moving average, if one is kept."""
 
 
 @runtime_checkable

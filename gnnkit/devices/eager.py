@@ -144,7 +144,7 @@ class EagerStep:
             self.finish()
 
     def finish(self) -> None:
-        """See :class:`gnnkit.devices.Step`."""
+        """See :class:`gnnkit.devices.UpdatingStep`."""
         if not self._num_waiting or self.optimizer is None:
             return
         for group in self.optimizer.param_groups:
@@ -155,7 +155,7 @@ class EagerStep:
         self._change_weights(self.optimizer)
 
     def averaged(self) -> ContextManager[None]:
-        """See :class:`gnnkit.devices.Step`."""
+        """See :class:`gnnkit.devices.UpdatingStep`."""
         return nullcontext() if self._average is None else self._average.applied()
 
     def _change_weights(self, optimizer: Optimizer) -> None:

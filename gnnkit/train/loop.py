@@ -16,6 +16,7 @@ from typing import ContextManager, List, Optional, Tuple
 
 from torch import Tensor
 
+from gnnkit.devices import UpdatingStep
 from gnnkit.nn import held_generator
 from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.history import EpochRecord, RunResult
@@ -111,6 +112,7 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
         for callback in job.callbacks:
             callback.on_batch(batch.index)
     if job.config.accumulate > 1:
+        assert isinstance(job.step, UpdatingStep), "the device declares that it accumulates"
         job.step.finish()
     job.device.synchronize()
     seconds = time.perf_counter() - job.device.compile_seconds() - start
@@ -128,7 +130,10 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
 
 def _as_evaluated(job: Job) -> ContextManager[None]:
     """A context in which the model has the weights that are evaluated and kept: their average, where there is one."""
-    return nullcontext() if job.config.average is None else job.step.averaged()
+    if job.config.average is None:
+        return nullcontext()
+    assert isinstance(job.step, UpdatingStep), "the device declares that it averages"
+    return job.step.averaged()
 
 
 def _evaluate(job: Job, epoch: int) -> Tuple[float, float]:
