@@ -62,7 +62,7 @@ def _in_short(run: RunFacts) -> List[List[str]]:
         ["epochs", f"{setting(train.get('epochs'))}, {_patience(train)}"],
         [
             "optimiser",
-            f"{setting(train.get('optimizer', 'adam'))}, learning rate {train.get('lr', 0):g}, weight decay {train.get('weight_decay', 0):g}",
+            ["optimiser", _optimizer(train)],
         ],
         ["schedule", setting(train.get("schedule"))],
         ["evaluation", setting(train.get("evaluation"))],

@@ -90,8 +90,8 @@ def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
         )
     if config.average is not None and AVERAGE not in on.updates:
         raise CapabilityError(
-            f"Device {device.name!r} keeps no moving average of weights, received train.average={config.average}. Leave "
-            "it out, or take another device."
+            f"Device {device.name!r} keeps no moving average of weights, received train.average={config.average}. "
+            "Leave it out, or take another device."
         )
 
 

@@ -156,7 +156,7 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
         config: Resolved settings.
 
     Raises:
-        CheckpointError: Another task or optimiser, other frozen parameters, or another architecture, whose differences are listed.
+        CheckpointError: Another task, optimiser or architecture, or other frozen parameters; differences are listed.
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
@@ -170,9 +170,7 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
     task = state.facts.get("task", config.task)
     if task != config.task:
         raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
-    optimizer, average = (
-        state.facts.get(name, default) for name, default in (("optimizer", "adam"), ("average", None))
-    )
+    optimizer, average = state.facts.get("optimizer", "adam"), state.facts.get("average")
     if optimizer != facts["optimizer"]:
         raise CheckpointError(
             f"The checkpoint was trained with the optimiser {optimizer!r}, this run is for {facts['optimizer']!r}. Go "
