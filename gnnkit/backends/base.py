@@ -142,7 +142,7 @@ class Backend(ABC):
 
     def ops(self) -> MessageOps:
         """The message-passing primitives, for layers that users write with ``gnnkit.nn.MessagePassing``."""
-        raise CapabilityError(f"Backend {self.name!r} has no message-passing primitives for layers of one's own.")
+        raise CapabilityError(f"Backend {self.name!r} has no message-passing primitives for custom layers.")
 
     def to_native(self, graph: Graph) -> Any:
         """Turn a graph into the library's own whole-graph object, losing nothing."""

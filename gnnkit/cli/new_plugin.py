@@ -1,4 +1,4 @@
-"""``gnnkit new-plugin``: a complete package for a backend, a device or a data set of one's own."""
+"""``gnnkit new-plugin``: a complete package for a new backend, device or data set."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class ConvLibrary(Protocol):
         """Where canonical parameters lie in that layer."""
 
     def ops(self) -> MessageOps:
-        """The primitives that layers of one's own are written on."""
+        """The primitives that custom layers are written on."""
 
     def native_layer(self, spec: ConvSpec) -> nn.Module:
         """Make a layer of the library by its name."""
@@ -62,7 +62,7 @@ class GNN(nn.Module):
         seed: Initial weights depend on it and on canonical names alone.
 
     Raises:
-        CapabilityError: The backend does not have the convolution, or no primitives for a layer of one's own.
+        CapabilityError: The backend does not have the convolution, or no primitives for a custom layer.
         ConfigError: A layer by name is not known here, or cannot be made.
     """
 

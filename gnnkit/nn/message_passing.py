@@ -149,7 +149,7 @@ _LAYERS: Dict[str, Type[MessagePassing]] = {}
 
 
 def layer_path(layer: Type[MessagePassing]) -> str:
-    """The name under which a layer of one's own stands in specifications: ``module:Class``."""
+    """The name under which a custom layer stands in specifications: ``module:Class``."""
     return f"{layer.__module__}:{layer.__qualname__}"
 
 
@@ -164,7 +164,7 @@ def own_layer(path: str) -> Type[MessagePassing]:
 
 
 def make_layer(layer: Type[MessagePassing], ops: MessageOps, in_channels: int, out_channels: int) -> MessagePassing:
-    """Make a layer of one's own.
+    """Make a custom layer.
 
     Raises:
         ConfigError: Its constructor does not take ``(ops, in_channels, out_channels)``.

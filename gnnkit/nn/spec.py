@@ -25,7 +25,7 @@ class ConvSpec:
     """One convolution.
 
     Attributes:
-        kind: "gcn", "sage", "gat", "gatv2" or "gin"; ``module:Class`` for a layer of one's own or of a library.
+        kind: "gcn", "sage", "gat", "gatv2" or "gin"; ``module:Class`` for a custom layer or a layer of a library.
         in_channels: Width of the source and destination features.
         out_channels: Width of the output; for attention, of one head.
         aggregation: How "sage" reduces its neighbours: "mean" or "max" (max-pool with a linear layer before it).
@@ -162,8 +162,8 @@ def conv_kind(conv: str) -> ConvKind:
     """What is true of all convolutions of one kind.
 
     Args:
-        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own or of a library, whose parameters are
-            its own affair. Whether there is such a class is asked when the model is built.
+        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a custom layer or of a layer of a library, whose parameters
+            are its own affair. Whether there is such a class is asked when the model is built.
 
     Raises:
         UnknownNameError: No such convolution.
@@ -193,7 +193,7 @@ class ModelSpec:
     """A whole model: a stack of convolutions with what stands between them.
 
     Attributes:
-        conv: Kind of convolution, a key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own or of a library.
+        conv: Kind of convolution, a key of ``CONV_KINDS``, or ``module:Class`` of a custom layer or one of a library.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         hidden_channels: Width between layers; for attention, of one head.
@@ -252,7 +252,7 @@ class ModelSpec:
 
     @property
     def has_named_layers(self) -> bool:
-        """Whether the convolution is a class by name, of one's own or of a library, that brings its own parameters."""
+        """Whether the convolution is a class by name, custom or of a library, that brings its own parameters."""
         return ":" in self.conv
 
     @property

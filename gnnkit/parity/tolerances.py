@@ -28,7 +28,7 @@ class Tolerance:
 
 
 OWN_LAYERS = "own layers"
-"""The operation under which layers by name, of one's own or of a library, stand in the table."""
+"""The operation under which layers by name, custom or of a library, stand in the table."""
 
 _BY_DTYPE = {
     "float32": Tolerance(1e-5, 1e-4, 1e-3),

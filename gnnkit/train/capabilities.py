@@ -37,7 +37,7 @@ def check_capabilities(
     note = f" {has.note}" if has.note else ""
     if conv is None:
         pass
-    elif ":" in conv:  # A layer of one's own needs primitives besides, which GNN asks for.
+    elif ":" in conv:  # A custom layer needs primitives besides, which GNN asks for.
         check_named_layer(conv, backend)
     elif conv not in has.convs:
         raise CapabilityError(f"Backend {backend.name!r} has no model {conv!r}; it has {_list(has.convs)}.{note}")

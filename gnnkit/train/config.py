@@ -228,7 +228,7 @@ def load_config(
         {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
     ]
     values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers]))
-    import_classes(layers[1:])
+    import_classes(layers[2:])  # A file, whoever names it, may be one that was recorded.
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()

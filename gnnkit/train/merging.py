@@ -62,7 +62,7 @@ def import_classes(given: Sequence[Mapping[str, Any]]) -> None:
     """Import the optimiser and the schedule that the user names by ``module:Class``.
 
     Args:
-        given: Layers that the user gave; those of a recorded configuration are not among them.
+        given: Layers that the user typed; those of files are not among them, because a file must not run code.
 
     Raises:
         ConfigError: A module cannot be imported.

@@ -1,4 +1,4 @@
-"""Layers of one's own: written once, the same on every backend, and safe to load."""
+"""Custom layers: written once, the same on every backend, and safe to load."""
 
 from __future__ import annotations
 

@@ -441,6 +441,8 @@ def test_the_users_own_module_is_imported_and_a_recorded_one_is_not(tmp_path: Pa
     import sys
 
     load_config(base=recorded)
+    (tmp_path / "recorded.yaml").write_text(yaml.safe_dump(recorded))
+    load_config(tmp_path / "recorded.yaml")
     assert "my_optimizers" not in sys.modules
     assert load_config(overrides=["train.optimizer=my_optimizers:Mine"]).train.optimizer == "my_optimizers:Mine"
     assert "my_optimizers" in sys.modules
