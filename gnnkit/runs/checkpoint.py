@@ -13,11 +13,11 @@ from torch import Tensor
 
 from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError, ConfigError
+from gnnkit.io.tensor_files import read_tensors, write_tensors
 from gnnkit.nn import GNN, CustomModel, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
-from gnnkit.strict_json import to_json
 from gnnkit.runs.learned import Learned
-from gnnkit.io.tensor_files import read_tensors, write_tensors
+from gnnkit.strict_json import to_json
 
 FORMAT = "gnnkit-weights-1"
 STATE_FORMAT = "gnnkit-state-1"

@@ -20,16 +20,16 @@ import torch
 
 import gnnkit
 from gnnkit.errors import ConfigError, FileError
+from gnnkit.io.files import read_yaml, write_text, write_yaml
 from gnnkit.nn import GNN
 from gnnkit.paths import PathLike, check_writable, is_file, reading, user_path, writing
-from gnnkit.strict_json import to_json
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.checkpoint import BEST, FOLDER, save_weights, write_weights
-from gnnkit.io.files import read_yaml, write_text, write_yaml
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.plots import plot_curves
 from gnnkit.runs.state import TrainState
+from gnnkit.strict_json import to_json
 
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
