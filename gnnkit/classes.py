@@ -1,8 +1,9 @@
 """Classes that users name as ``module:Class``, and the arguments that they give them.
 
-Rules: nothing is imported because a recorded file names it, since a file must not run code. What a user types on the
-command line is imported when that is read (:func:`import_class`); whoever needs the class later finds it among what has been imported (:func:`find_class`), and nothing is called that is not a class of the
-kind that is expected. Those of ``torch.optim`` are always there.
+Rules: nothing is imported because a file names it, since a file must not run code. What a user types on the command
+line is imported when that is read (:func:`import_class`). Whoever needs the class later finds it among what has been
+imported (:func:`find_class`), and nothing is called that is not a class of the kind that is expected. Classes of
+``torch.optim`` are always there.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gnnkit.errors import ConfigError, LayerError, UnknownNameError
 from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit.nn.failures import OUT_OF_MEMORY
 
 
 class NativeConv(nn.Module):
@@ -95,7 +96,7 @@ class LibraryLayer(nn.Module):
         options = {name: _as_asked(parameters.get(name), value) for name, value in spec.options.items()}
         try:
             self.layer: nn.Module = cls(spec.in_channels, spec.out_channels, **options)
-        except (MemoryError, torch.cuda.OutOfMemoryError):
+        except OUT_OF_MEMORY:
             raise
         # What a constructor of somebody else makes of arguments that it does not like is its own choice.
         except Exception as error:
@@ -118,7 +119,7 @@ class LibraryLayer(nn.Module):
         """Features of the destinations, [num_dst, out_channels]."""
         try:
             out = self.compute(lowered, h_src)
-        except (MemoryError, torch.cuda.OutOfMemoryError):  # Says what is wrong best, and callers look for it.
+        except OUT_OF_MEMORY:
             raise
         except Exception as error:  # The library's own exceptions, assertions among them.
             raise LayerError(

@@ -54,7 +54,7 @@ def make_plan(config: Any, num_batches: int) -> Tuple[PaddingPlan, int]:
     settings = config.train.resolved(config.model.num_layers)
     graph = load_data(config)
     task = make_task(graph, settings)  # Says what is missing for a training.
-    spec = make_model(config, graph).spec
+    spec = make_model(config, graph, config.backend).spec
     loader = training_loader(spec.prepare(graph), spec, task, settings, config.seed)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
     return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs), len(loader)

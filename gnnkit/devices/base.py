@@ -256,7 +256,7 @@ class Device(ABC):
             precision: "float32", "bfloat16" or "float64".
 
         Returns:
-            The fastest one counts. None: the floor of a step is not known.
+            The fastest one counts. Empty: how fast the device can be is not known.
         """
         return ()
 

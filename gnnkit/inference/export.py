@@ -27,6 +27,7 @@ from gnnkit.inference.checks import check_width
 from gnnkit.inference.writing import check_output
 from gnnkit.io.files import replacing
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.paths import PathLike, user_path
 from gnnkit.runs import Learned
 from gnnkit.runs.learned import match_graph
@@ -256,7 +257,7 @@ def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) ->
     traced = _trace(program, example)
     try:
         written = torch.onnx.export(traced, kwargs=example, dynamo=True, verbose=False, output_names=["outputs"])
-    except (MemoryError, torch.cuda.OutOfMemoryError):
+    except OUT_OF_MEMORY:
         raise
     except Exception as error:  # What the exporter raises for an operation that ONNX lacks is not documented.
         raise _failure(program.model, "onnx", error) from error
@@ -278,7 +279,7 @@ def _trace(program: Program, example: Inputs) -> Any:
     try:
         with torch.no_grad():
             return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
-    except (MemoryError, torch.cuda.OutOfMemoryError):
+    except OUT_OF_MEMORY:
         raise
     except Exception as error:  # A layer may do anything that cannot be traced.
         raise _failure(program.model, "torch", error) from error

@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 from typing import Dict, List, Optional
 
-import torch
 from torch import nn
 
 from gnnkit.errors import ConfigError
 from gnnkit.nn.custom import CustomModel
+from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.nn.gnn import GNN, ConvLibrary
 from gnnkit.nn.spec import ModelSpec
 
@@ -74,7 +74,7 @@ def copied(model: GNN, backend: ConvLibrary) -> GNN:
         try:
             twin: GNN = copy.deepcopy(model, {id(model.backend): backend})
             return twin.cpu()
-        except (MemoryError, torch.cuda.OutOfMemoryError):
+        except OUT_OF_MEMORY:
             raise
         except Exception as error:  # What a module of somebody else keeps may be anything.
             reason = beyond_spec(model)

@@ -61,7 +61,7 @@ def model_spec(
     """The specification of a named model.
 
     Args:
-        name: A key of ``PRESETS``; or a custom layer, or a layer of a library as ``module:Class``, which have no preset.
+        name: A key of ``PRESETS``; a custom layer; or a layer of a library as ``module:Class``. Layers have no preset.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         settings: Any field of :class:`ModelSpec`; these win over the preset.

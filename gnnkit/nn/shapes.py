@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
+from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.gnn import GNN
 from gnnkit.nn.message_passing import MessagePassing
@@ -65,7 +66,7 @@ def _tried(model: GNN, layer: nn.Module, width: int, num_dst: int, weighted: boo
     with torch.no_grad(), forked_generator():
         try:
             return None, copy.deepcopy(layer).eval()(model.backend.lower(block), h, h[:num_dst])
-        except (MemoryError, torch.cuda.OutOfMemoryError):
+        except OUT_OF_MEMORY:
             raise
         except Exception as error:  # A custom layer may fail in any way.
             return error, None

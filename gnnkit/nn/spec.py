@@ -162,8 +162,8 @@ def conv_kind(conv: str) -> ConvKind:
     """What is true of all convolutions of one kind.
 
     Args:
-        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a custom layer or of a layer of a library, whose parameters
-            are its own affair. Whether there is such a class is asked when the model is built.
+        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a custom layer or one of a library, whose parameters are
+            its own affair. Whether there is such a class is asked when the model is built.
 
     Raises:
         UnknownNameError: No such convolution.

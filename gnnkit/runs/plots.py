@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Mapping, Sequence
+from typing import TYPE_CHECKING, List, Mapping, Sequence
 
 from gnnkit.io.files import replacing
 from gnnkit.runs.history import EpochRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: Path) -> None:
@@ -18,9 +21,7 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
         best_epoch: Counted from 1.
         file: Where the picture goes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     epochs = [record.epoch for record in history]
     evaluated = [record for record in history if record.valid_metric is not None]
@@ -33,12 +34,7 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
     right.set(xlabel="epoch", ylabel=metric.replace("_", " "))
     for axes in (left, right):
         axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label=f"best: epoch {best_epoch}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    FigureCanvasAgg(figure)
-    with replacing(file) as temporary:
-        figure.savefig(temporary, format="png")
+    _finish(figure, file)
 
 
 def plot_losses(losses: Mapping[str, Sequence[float]], title: str, file: Path) -> None:
@@ -49,9 +45,7 @@ def plot_losses(losses: Mapping[str, Sequence[float]], title: str, file: Path) -
         title: Stands above.
         file: Where the picture goes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -60,9 +54,18 @@ def plot_losses(losses: Mapping[str, Sequence[float]], title: str, file: Path) -
         width = 1 + 2.5 * (len(losses) - 1 - i)
         axes.plot(range(1, len(curve) + 1), curve, label=name, linewidth=width, alpha=0.9)
     axes.set(xlabel="epoch", ylabel="training loss", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    _finish(figure, file)
+
+
+def _finish(figure: Figure, file: Path) -> None:
+    """Axes with whole epochs, a grid and a legend; then the file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.ticker import MaxNLocator
+
+    for axes in figure.axes:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
     FigureCanvasAgg(figure)
     with replacing(file) as temporary:
         figure.savefig(temporary, format="png")

@@ -6,12 +6,12 @@ import inspect
 from dataclasses import replace
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from gnnkit.classes import check_arguments, class_path, find_class
 from gnnkit.errors import ConfigError
+from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.train.settings import OPTIMIZER_NAMES, TrainConfig
 
 OPTIMIZERS: Mapping[str, Type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
@@ -98,7 +98,7 @@ def _from_class(config: TrainConfig, parameters: Sequence[nn.Parameter], cls: An
         raise ConfigError(f"{name} takes no weight_decay. Set train.weight_decay=0.")
     try:
         optimizer: Optimizer = cls(parameters, **arguments)
-    except (MemoryError, torch.cuda.OutOfMemoryError):
+    except OUT_OF_MEMORY:
         raise
     except Exception as error:  # What a constructor makes of arguments that it does not like is its own choice.
         raise ConfigError(f"{name} cannot be made with {arguments}: {error}.") from error

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence
 
-import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from gnnkit.classes import check_arguments, find_class
 from gnnkit.errors import ConfigError
+from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.runs import EpochRecord
 from gnnkit.train.settings import SCHEDULES, TrainConfig
 
@@ -148,7 +148,7 @@ def _from_settings(optimizer: Optimizer, config: TrainConfig, cls: Any) -> Any:
         make = partial(cls, optimizer, **options)
     try:
         return make()
-    except (MemoryError, torch.cuda.OutOfMemoryError):
+    except OUT_OF_MEMORY:
         raise
     except Exception as error:  # What a constructor makes of arguments that it does not like is its own choice.
         raise ConfigError(f"The schedule {name!r} cannot be made with {_words(options)}: {error}.") from error

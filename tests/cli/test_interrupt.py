@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from gnnkit.runs import read_state
 from tests.commands import gnnkit_here
 from tests.plugins import environment_with, install
 
-LIMIT = 5.0
-"""Seconds within which the process must have ended: well under one alone, more beside other tests."""
+LIMIT = 2.0
+"""Seconds within which the process must have ended."""
+ATTEMPTS = 3
+"""How often that is tried, because other tests may take the processor for a while."""
 
 SAMPLED = ["--dataset", "synthetic", "--model", "sage", "--fanouts", "10,10", "train.evaluation=sampled"]
 SIZES = {
@@ -43,21 +46,33 @@ class Plugin(CpuDevice):
 def interrupted(
     *arguments: str, cwd: Path, environment: Mapping[str, str], number: int = signal.SIGINT
 ) -> subprocess.CompletedProcess:
-    """The command, interrupted by a signal once a state has been saved."""
+    """The command, interrupted by a signal once a state has been saved; in time in one of several attempts."""
+    for _ in range(ATTEMPTS):
+        shutil.rmtree(cwd / "run", ignore_errors=True)
+        done, seconds = interrupted_once(*arguments, cwd=cwd, environment=environment, number=number)
+        if seconds < LIMIT:
+            return done
+    pytest.fail(f"it took {seconds:.2f} s to end, at most {LIMIT} are allowed")
+
+
+def interrupted_once(
+    *arguments: str, cwd: Path, environment: Mapping[str, str], number: int
+) -> Tuple[subprocess.CompletedProcess, float]:
+    """The command after a signal, and the seconds that it took to end."""
     command = [sys.executable, "-m", "gnnkit.cli.main", "run", *arguments, "--epochs", "1000", "--run-dir", "run"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # A shell may have had these tests ignore the signal, and that is inherited.
     listening = partial(signal.signal, number, signal.SIG_DFL)
     process = subprocess.Popen(command, cwd=cwd, env=dict(environment), preexec_fn=listening, **pipes)
     try:
-        output, errors = interrupt(process, cwd, number)
+        output, errors, seconds = interrupt(process, cwd, number)
     finally:
         process.kill()  # Where it has ended, as it should, this does nothing.
-    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors), seconds
 
 
-def interrupt(process: subprocess.Popen, cwd: Path, number: int) -> Tuple[str, str]:
-    """Wait until the run has saved a state, interrupt it, and give what it wrote."""
+def interrupt(process: subprocess.Popen, cwd: Path, number: int) -> Tuple[str, str, float]:
+    """Wait until the run has saved a state, interrupt it; what it wrote, and the seconds that it took to end."""
     deadline = time.monotonic() + 60
     while not (cwd / "run" / "checkpoints" / "last.safetensors").exists():
         assert process.poll() is None, process.stderr.read()
@@ -67,8 +82,7 @@ def interrupt(process: subprocess.Popen, cwd: Path, number: int) -> Tuple[str, s
     process.send_signal(number)
     start = time.monotonic()
     output, errors = process.communicate(timeout=30)
-    assert time.monotonic() - start < LIMIT
-    return output, errors
+    return output, errors, time.monotonic() - start
 
 
 @pytest.mark.parametrize("case", [*SIZES, "a batch that takes a minute"])
