@@ -64,3 +64,11 @@ def test_a_mistake_gives_a_line_and_exit_code_2(arguments: list, message: str, t
     done = gnnkit_here("plan", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_layers_of_the_backends_library_are_planned_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch_geometric")
+    layer = ["--dataset", "karate", "--model", "torch_geometric.nn:GraphConv", "--fanouts", "3,3", "backend=pyg"]
+    done = gnnkit_here("plan", *layer, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["num_nodes"]) == 3
