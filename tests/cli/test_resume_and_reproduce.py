@@ -113,7 +113,10 @@ MISTAKES = {
     "no such run": (["run", "--resume", "nowhere"], "There is no run folder nowhere"),
     "nothing left": (["run", "--resume", "{run}"], "All 5 epochs are done"),
     "its own folder": (["run", "--resume", "{run}", "--epochs", "6", "--run-dir", "{run}"], "already exists"),
-    "another model": (["run", "--resume", "{run}", "--epochs", "6", "--model", "gcn"], "convs.0.lin.weight is missing"),
+    "another model": (
+        ["run", "--resume", "{run}", "--epochs", "6", "--model", "gcn"],
+        "conv is 'gcn', in the checkpoint 'sage'",
+    ),
     "another width": (["run", "--init-from", "{run}", "--hidden", "9"], "is [8, 8], expected [9, 8]"),
     "both": (["run", "--resume", "{run}", "--init-from", "{run}"], "Give one of them"),
     "a file": (["run", "--resume", "{run}/checkpoints/last.safetensors"], "Give the run folder"),
