@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 AVERAGE = "average"
-"""What it is called among an optimiser's tensors."""
+"""What :attr:`gnnkit.devices.DeviceCapabilities.updates` calls it."""
+STATE_KEY = "train.average"
+"""Its name among an optimiser's tensors, which no optimiser has for one of its own."""
 
 
 class MovingAverage:

@@ -58,10 +58,13 @@ class CpuDevice(EagerDevice):
         return Availability(READY, f"{torch.get_num_threads()} threads, torch {torch.__version__}")
 
     def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
-        """See :class:`Device`. Adam updates in one pass over each parameter, unless its maker chose another way."""
+        """See :class:`Device`. Adam updates in one pass over each parameter, unless its maker chose another way.
+
+        So does AdamW in releases of torch in which it is derived from Adam.
+        """
         if isinstance(optimizer, Adam) and has_fused_adam():
             for group in optimizer.param_groups:
-                if group["foreach"] is None and group["fused"] is None:
+                if group["foreach"] is None and group["fused"] is None and not group["differentiable"]:
                     group["fused"] = True
         return super().prepare(module, optimizer, options)
 

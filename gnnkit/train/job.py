@@ -55,6 +55,7 @@ class Job:
     step: Step
     progress: Progress
     inference: Inference
+    optimizer: str
     callbacks: Sequence[Callback] = ()
     keeper: Optional[StateKeeper] = None
     facts: Dict[str, Any] = field(default_factory=dict)
@@ -106,7 +107,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.precision == "float64":
         model = model.double()
     module = LossModule(model, task)
-    optimizer = make_optimizer(config, _trained(model), trainer.make_optimizer)
+    optimizer, config = make_optimizer(config, _trained(model), trainer.make_optimizer)
     schedule = Schedule(optimizer, config, trainer.make_schedule)
     check_updates(device, optimizer_name(optimizer), config)
     options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average)
@@ -141,6 +142,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         step,
         progress,
         inference,
+        optimizer_name(optimizer),
         beyond_spec=None if isinstance(model, CustomModel) else special,
     )
 
