@@ -101,7 +101,7 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
     h, results, layers = batch.x, {}, []
     for i, block in enumerate(batch.blocks):
         step = device.prepare(LayerModule(model, i), None, options)
-        part = Batch((block,), h, None, torch.arange(block.num_dst))
+        part = Batch((block,), h, None, torch.arange(block.num_dst), 0)
         h = step(device.put(part)).outputs
         device.synchronize()
         layers.append(h)
@@ -110,7 +110,7 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
     if model.spec.jumping_knowledge != "none":
         joined = torch.stack([layer[: batch.blocks[-1].num_dst] for layer in layers], dim=1)
         step = device.prepare(HeadModule(model), None, options)
-        head = step(device.put(Batch((), joined, None, batch.nodes))).outputs
+        head = step(device.put(Batch((), joined, None, batch.nodes, 0))).outputs
         device.synchronize()
         results["head"] = head.double().cpu()[batch.nodes.cpu() >= 0]
     return results

@@ -128,7 +128,7 @@ def training_loader(
         pad=pad,
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer),
-        draw=task.draw(graph, seed),
+        targets=task.targets(graph, seed),
     )
 
 
