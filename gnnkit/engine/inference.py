@@ -69,7 +69,7 @@ class FullGraphInference(Inference):
 
     def __init__(self, step: Step, batch: Batch) -> None:
         self._step = step
-        self._batch = replace(batch, y=None, num_targets=0)
+        self._batch = replace(batch, targets=None)
 
     def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
@@ -230,7 +230,7 @@ class LayerwiseInference(Inference):
         for begin in range(0, num, size):
             start = min(begin, num - size)  # The last chunk begins earlier rather than being smaller.
             chunk = torch.stack([layer[start : start + size] for layer in layers], dim=1)
-            batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size), 0))
+            batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size)))
             part = _widened(self._head(batch).outputs)
             if begin == 0:
                 result = _room((num, part.shape[1]), part.dtype, self._memory)

@@ -260,6 +260,11 @@ class ModelSpec:
         """Whether other backends can run the model too; a library's layer by name exists in that library alone."""
         return ":" not in self.conv or is_own_layer(self.conv)
 
+    @property
+    def reads_edges(self) -> bool:
+        """Whether a convolution reads edge features, which loaders then gather."""
+        return False
+
     def prepare(self, graph: Graph, dtype: Optional[torch.dtype] = torch.float32) -> Graph:
         """A graph with what this model's convolutions ask for: self-loops, edge weights.
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import List, Optional
 
 import torch
+from torch import Tensor
 
 from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
@@ -17,7 +18,7 @@ from gnnkit.tasks import TASKS, Task
 from gnnkit.train.settings import TrainConfig
 
 
-def in_precision(graph: Graph, precision: str) -> Graph:
+def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -> Graph:
     """The graph with features in a type that a precision computes in; edge weights follow the features.
 
     Half precision stays, because loaders widen it; float64, which NumPy makes of any number, becomes float32.
@@ -25,11 +26,19 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     Args:
         graph: With features.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
+        edge_features: Whether edge features are read, which follow too.
     """
     assert graph.x is not None, "a task has been found for the graph"
+    changed = {"x": _in_precision(graph.x, precision)}
+    if edge_features and graph.edge_attr is not None:
+        changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
+    return replace(graph, **changed)  # type: ignore[arg-type]
+
+
+def _in_precision(features: Tensor, precision: str) -> Tensor:
     if precision == "float64":
-        return replace(graph, x=graph.x.double())
-    return replace(graph, x=graph.x.float()) if graph.x.dtype == torch.float64 else graph
+        return features.double()
+    return features.float() if features.dtype == torch.float64 else features
 
 
 def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
@@ -43,7 +52,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
     """
     if precision == "float64" and spec.kind.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
-    return in_precision(prepared, precision)
+    return in_precision(prepared, precision, edge_features=spec.reads_edges)
 
 
 def make_task(graph: Graph, config: TrainConfig) -> Task:
@@ -111,7 +120,9 @@ def training_loader(
     nodes = task.training_nodes(graph)
     sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
     if sampler is None:
-        return FullGraphLoader(graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad)
+        return FullGraphLoader(
+            graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad, edge_features=spec.reads_edges
+        )
     assert config.batch_size is not None
     return NeighborLoader(
         graph,
@@ -128,7 +139,8 @@ def training_loader(
         pad=pad,
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer),
-        targets=task.targets(graph, seed),
+        draw=task.draw(graph, seed),
+        edge_features=spec.reads_edges,
     )
 
 
@@ -143,7 +155,9 @@ def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
         ConfigError: "always", and the model does not allow it.
     """
     reason = None
-    if spec.input_dropout:
+    if spec.reads_edges:
+        reason = "it reads edge features, which a sum over neighbours would lose"
+    elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
     elif spec.kind.reduces_first is None or (spec.conv == "sage" and spec.aggregation != "mean"):
         reason = f"the convolution {spec.conv!r} does not begin with a sum or mean over neighbours"

@@ -124,7 +124,7 @@ def by_hand(
     average = {name: value.detach().clone() for name, value in model.named_parameters()}
     for step, group in enumerate(groups):
         optimizer.param_groups[0]["lr"] = first * share(step)
-        found = [task.loss(model.train()(batch.blocks, batch.x), batch.y) for batch in group]
+        found = [task.loss(model.train()(batch.blocks, batch.x), batch.targets) for batch in group]
         counts = [batch.num_targets for batch in group]
         optimizer.zero_grad()
         (sum(loss * num for loss, num in zip(found, counts)) / sum(counts)).backward()
