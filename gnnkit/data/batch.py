@@ -26,6 +26,7 @@ class Block:
         indices: Position of each edge's source among the block's source nodes. Shape [E], int64.
         num_src: Number of source nodes. The first ``num_dst`` of them are the destinations.
         edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
+        edge_attr: Features of every edge. Shape [E, D], floating point. None where no layer reads them.
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
         is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
@@ -36,6 +37,7 @@ class Block:
     indices: Tensor
     num_src: int
     edge_weight: Optional[Tensor] = None
+    edge_attr: Optional[Tensor] = None
     dst_mask: Optional[Tensor] = None
     edge_mask: Optional[Tensor] = None
     is_reduced: bool = False
@@ -67,6 +69,7 @@ class Block:
             indptr=function(self.indptr),
             indices=function(self.indices),
             edge_weight=None if self.edge_weight is None else function(self.edge_weight),
+            edge_attr=None if self.edge_attr is None else function(self.edge_attr),
             dst_mask=None if self.dst_mask is None else function(self.dst_mask),
             edge_mask=None if self.edge_mask is None else function(self.edge_mask),
         )
@@ -129,7 +132,8 @@ class Batch:
 
         Returns:
             For every distinct block ``indptr``, ``indices``, ``dst``, and where there are such ``edge_weight``,
-            ``dst_mask`` and ``edge_mask``; then ``x``; then ``y`` if there are targets. Node ids are left out.
+            ``edge_attr``, ``dst_mask`` and ``edge_mask``; then ``x``; then ``y`` if there are targets.
+            Node ids are left out.
 
         Example:
             >>> block = Block(torch.tensor([0, 1]), torch.tensor([1]), num_src=2)
@@ -207,7 +211,9 @@ _NO_NODES = torch.empty(0, dtype=torch.int64)
 
 
 def _block_layout(block: Block) -> BlockLayout:
-    optional = [name for name in ("edge_weight", "dst_mask", "edge_mask") if getattr(block, name) is not None]
+    optional = [
+        name for name in ("edge_weight", "edge_attr", "dst_mask", "edge_mask") if getattr(block, name) is not None
+    ]
     return BlockLayout(block.num_src, ("indptr", "indices", "dst", *optional))
 
 

@@ -192,6 +192,7 @@ def _pad_block(block: Block, num_src: int, num_dst: int, num_edges: int) -> Bloc
         indices=pad_rows(block.indices, num_edges, num_src - 1),
         num_src=num_src,
         edge_weight=None if block.edge_weight is None else pad_rows(block.edge_weight, num_edges, 0),
+        edge_attr=None if block.edge_attr is None else pad_rows(block.edge_attr, num_edges, 0),
         dst_mask=real_mask(block.num_dst, num_dst),
         edge_mask=real_mask(block.num_edges, num_edges),
     )
