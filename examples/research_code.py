@@ -69,8 +69,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     torch.manual_seed(given.seed)
     graph = gnnkit.load_dataset(given.dataset, data_dir=given.data_dir, seed=given.seed)
     net = Net(graph, given.backend, given.seed).to(device)
-    kind = net.encoder.spec.kind  # What the convolution wants of the data: nothing for GraphSAGE.
-    graph = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    spec = net.encoder.spec  # Says what the convolution wants of the data: nothing for GraphSAGE.
+    graph = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
     train = make_loader(graph, "train", FANOUTS, given.seed)
     valid, test = (make_loader(graph, split, [-1, -1], given.seed) for split in ("valid", "test"))
 

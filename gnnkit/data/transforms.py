@@ -166,7 +166,7 @@ def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: 
 
 
 def prepare_graph(graph: Graph, *, self_loops: bool, gcn_norm: bool, dtype: Optional[torch.dtype] = None) -> Graph:
-    """Give a graph what a convolution asks for (see ``ConvKind`` in ``gnnkit.nn``).
+    """Give a graph what a convolution asks for (see ``Convolution`` in ``gnnkit.nn``).
 
     Args:
         graph: The graph as loaded.

@@ -169,7 +169,7 @@ def _measure(job: Job, num_batches: int) -> Measurement:
         backend=job.backend.name,
         device=job.device.name,
         dataset=job.graph.name,
-        model=job.model.spec.conv,
+        model=job.model.spec.name,
         precision=job.config.precision,
         batches=num_batches,
         threads=job.loader.num_threads if isinstance(job.loader, NeighborLoader) else None,

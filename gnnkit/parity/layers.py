@@ -69,8 +69,7 @@ class Difference:
 
 def without_dropout(model: GNN, backend: Backend) -> GNN:
     """A copy of a model on a backend, with the same weights and without dropout."""
-    spec = replace(model.spec, dropout=0.0, input_dropout=0.0, attention_dropout=0.0)
-    copy = rebuilt(model, backend, spec)
+    copy = rebuilt(model, backend, model.spec.without_dropout())
     copy.requires_grad_(True)  # Gradients are compared, of frozen parameters as well.
     return copy
 

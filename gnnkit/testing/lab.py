@@ -17,7 +17,7 @@ from gnnkit.backends import Backend
 from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
-from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.nn import ConvSpec
 from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import dense_conv
 from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, draw
@@ -128,7 +128,7 @@ class Lab:
         native = dict(module.conv.named_parameters())
         found = {"features": -module.shift.detach().cpu()[: block.num_src]}
         for name, place in self.backend.parameter_map(spec).items():
-            after = place.to_canonical(native[place.name].detach().cpu(), conv_parameters(spec)[name].shape)
+            after = place.to_canonical(native[place.name].detach().cpu(), spec.parameters[name].shape)
             found[name] = values[name].to(after.dtype) - after
         return found
 
@@ -170,7 +170,7 @@ def projection(block: Block, spec: ConvSpec) -> Tensor:
 
 def weighted(block: Block, weight: Tensor) -> Block:
     """The same block with other edge weights."""
-    return Block(block.indptr, block.indices, block.num_src, weight)
+    return replace(block, edge_weight=weight)
 
 
 def compare_gradients(

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from gnnkit.backends import Backend, build_model
-from gnnkit.data import Batch, Graph, prepare_graph
+from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, DeviceCapabilities, StepOptions
 from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
-from gnnkit.nn import GNN
+from gnnkit.nn import CONVS, GNN
 from gnnkit.runs import RunResult
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
@@ -48,8 +48,11 @@ HOW: Mapping[str, Mapping[str, Any]] = {"full graph": FULL, "sampled": SAMPLED}
 def model_for(name: str, backend: Backend, graph: Optional[Graph] = None, **settings: Any) -> GNN:
     """A model of ``MODELS`` without dropout on a backend."""
     values = {**_SMALL, **_NO_DROPOUT, **MODELS[name], **settings}
-    if values["model"] not in ("gat", "gatv2"):  # Others have no attention, and refuse a rate for it.
-        del values["attention_dropout"]
+    conv = CONVS[values["model"]]
+    # Settings without effect are refused.
+    idle = [] if conv.has_heads else ["attention_dropout"]
+    idle += ["norm", "dropout"] if conv.is_propagation else []
+    values = {key: value for key, value in values.items() if key not in idle}
     return build_model(graph=communities() if graph is None else graph, backend=backend, seed=3, **values)
 
 
@@ -151,13 +154,12 @@ def batches_of_sizes(model: GNN, device: Device, sizes: Sequence[int]) -> List[B
 
 
 def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
-    kind = model.spec.kind
-    return prepare_graph(communities() if graph is None else graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    return model.spec.prepare(communities() if graph is None else graph)
 
 
 def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:
-    kind = model.spec.kind
-    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=kind.self_loops, rescale=kind.gcn_norm)
+    spec = model.spec
+    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm)
     return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True)
 
 

@@ -100,7 +100,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     _check_fit(model, graph, task, backend, device, config)
     prepared = model.spec.prepare(graph)
     computed = computed_graph(graph, prepared, model.spec, config.precision)
-    if not isinstance(model, CustomModel) and (special is not None or is_own_layer(model.spec.conv)):
+    if not isinstance(model, CustomModel) and (special is not None or any(map(is_own_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
     model = move_model(model, backend)
@@ -120,7 +120,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(computed, model.spec.kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, model.spec, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
@@ -188,8 +188,7 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
     check_capabilities(
         backend,
         device,
-        conv=None if isinstance(model, CustomModel) else spec.conv,
-        aggregation=spec.aggregation,
+        spec=None if isinstance(model, CustomModel) else spec,
         precision=config.precision,
         task=task.name,
     )

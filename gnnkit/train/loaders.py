@@ -12,7 +12,7 @@ from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
-from gnnkit.nn import ConvKind, ModelSpec
+from gnnkit.nn import ModelSpec
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import TASKS, Task
 from gnnkit.train.settings import TrainConfig
@@ -50,7 +50,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
         spec: The model.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
     """
-    if precision == "float64" and spec.kind.gcn_norm:
+    if precision == "float64" and spec.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
     return in_precision(prepared, precision, edge_features=spec.reads_edges)
 
@@ -70,13 +70,13 @@ def make_task(graph: Graph, config: TrainConfig) -> Task:
 
 
 def make_sampler(
-    graph: Graph, kind: ConvKind, config: TrainConfig, fanouts: Optional[List[int]], seed: int
+    graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[List[int]], seed: int
 ) -> Optional[NeighborSampler]:
     """The sampler with these fan-outs; None without fan-outs.
 
     Args:
         graph: The prepared graph.
-        kind: What is true of the model's convolutions.
+        spec: The model.
         config: Resolved settings.
         fanouts: Neighbours per layer, seeds first.
         seed: Seed of the samples.
@@ -89,8 +89,8 @@ def make_sampler(
         seed=seed,
         replace=config.replace,
         weighted=config.weighted,
-        keep_self_loops=kind.self_loops,
-        rescale=kind.gcn_norm,
+        keep_self_loops=spec.self_loops,
+        rescale=spec.gcn_norm,
     )
 
 
@@ -118,7 +118,7 @@ def training_loader(
         overlap: Whether batches are prepared while others are in use.
     """
     nodes = task.training_nodes(graph)
-    sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
+    sampler = make_sampler(graph, spec, config, config.fanouts, seed)
     if sampler is None:
         return FullGraphLoader(
             graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad, edge_features=spec.reads_edges
@@ -159,11 +159,11 @@ def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
         reason = "it reads edge features, which a sum over neighbours would lose"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
-    elif spec.kind.reduces_first is None or (spec.conv == "sage" and spec.aggregation != "mean"):
-        reason = f"the convolution {spec.conv!r} does not begin with a sum or mean over neighbours"
+    elif spec.reduces_first is None:
+        reason = f"the convolution {spec.kinds[0]!r} does not begin with a sum or mean over neighbours"
     if fuse == "always" and reason is not None:
         raise ConfigError(f"fuse_first_layer is 'always', but this model's first layer cannot be fused: {reason}.")
     if fuse == "never" or reason is not None:
         return None
-    assert spec.kind.reduces_first is not None
-    return InputReduction(spec.kind.reduces_first, keep_own=spec.kind.reads_own or spec.residual)
+    assert spec.reduces_first is not None
+    return InputReduction(spec.reduces_first, keep_own=spec.conv_spec(0).convolution.reads_own or spec.residual)

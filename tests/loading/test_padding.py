@@ -32,7 +32,7 @@ MODELS = {
 
 def make_spec(name, **options):
     options = {"hidden_channels": 4, "num_layers": 2, "dropout": 0.0, **options}
-    return ModelSpec(in_channels=3, out_channels=4, **MODELS[name], **options)
+    return ModelSpec.from_dict({"in_channels": 3, "out_channels": 4, **MODELS[name], **options})
 
 
 def make_batch(kind, num_nodes, num_edges, num_seeds, seed, *, full=False, multi_label=False, num_layers=2):
@@ -116,7 +116,7 @@ def assert_well_formed(batch, padded, pad):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_padding_changes_nothing(backend, name):
-    kind = make_spec(name).kind
+    kind = make_spec(name)
 
     @settings(max_examples=12, deadline=None, derandomize=True)
     @given(data=st.data())
@@ -150,7 +150,7 @@ HARD = {
 def test_hard_batches(backend, name, hard):
     num_nodes, num_edges, num_seeds, extra = HARD[hard]
     spec = make_spec(name, norm="batch")
-    batch = make_batch(spec.kind, num_nodes, num_edges, num_seeds, seed=3)
+    batch = make_batch(spec, num_nodes, num_edges, num_seeds, seed=3)
     assert_padding_changes_nothing(backend, spec, batch, roomy(batch, extra))
 
 
@@ -164,7 +164,7 @@ def test_layers_that_shared_a_block_share_it_still():
 
 def test_many_padding_edges_do_not_grow_from_layer_to_layer():
     spec = make_spec("gin", num_layers=6)
-    batch = make_batch(spec.kind, 4, 4, 4, seed=0, full=True, num_layers=6)
+    batch = make_batch(spec, 4, 4, 4, seed=0, full=True, num_layers=6)
     padded = pad_batch(batch, PadSpec((5,) * 7, (10_000,) * 6))
     model = GNN(spec, load_backend("reference"), seed=1).double()
     layers, h = [], padded.x
@@ -252,7 +252,7 @@ def test_masked_batch_norm_of_one_row_is_the_bias():
 @pytest.mark.parametrize("name", ["gcn", "sage"])
 def test_flatten_and_back(name, full):
     spec = make_spec(name, norm="batch")
-    batch = make_batch(spec.kind, 12, 30, 5, seed=2, full=full)
+    batch = make_batch(spec, 12, 30, 5, seed=2, full=full)
     padded = pad_batch(batch, roomy(batch, [3, 2, 1, 4, 4]) if not full else PadSpec((16,) * 3, (80,) * 2))
     for each in (batch, padded):
         tensors = each.flatten()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_numbers_of_a_training_are_finite(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", MODEL_NUMBERS)
 def test_numbers_of_a_model_are_finite(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
-        ModelSpec(**{"conv": "gat", "in_channels": 2, "out_channels": 2, name: value})
+        ModelSpec.from_dict({"conv": "gat", "in_channels": 2, "out_channels": 2, name: value})
 
 
 @pytest.mark.parametrize("value", [*BAD, [1.0, math.nan], {"deep": [math.inf]}])
@@ -113,14 +114,21 @@ MODEL_ALWAYS = {
     "input_dropout",
     "residual",
     "jumping_knowledge",
+    "edge_channels",
     "conv_options",
 }
+
+
+def spec_of(conv: str, graph: gnnkit.Graph, **settings: Any) -> ModelSpec:
+    """A model as records of 0.1 have it: all options among the settings, those without effect, too."""
+    widths = {"in_channels": graph.num_features, "out_channels": 3}
+    return ModelSpec.from_dict({"conv": conv, **widths, **settings})
 
 
 def computed(conv: str, settings: dict) -> list[torch.Tensor]:
     """What a model computes while training, and its gradients, from fixed random numbers."""
     graph = communities()
-    model = GNN(ModelSpec(conv, graph.num_features, 3, **settings), load_backend("reference"))
+    model = GNN(spec_of(conv, graph, **settings), load_backend("reference"))
     block = gnnkit.data.full_block(gnnkit.data.prepare_graph(graph, self_loops=True, gcn_norm=True))
     torch.manual_seed(0)
     out = model([block] * model.num_layers, graph.x)
@@ -247,7 +255,7 @@ def test_what_older_runs_recorded_without_effect_is_left_out() -> None:
 
 def test_a_run_with_a_setting_without_effect_is_resumed(tmp_path) -> None:
     graph = communities(60)
-    old = GNN(ModelSpec("gcn", graph.num_features, 3, heads=3, aggregation="max"), load_backend("reference"))
+    old = GNN(spec_of("gcn", graph, heads=3, aggregation="max"), load_backend("reference"))
     gnnkit.Trainer(run_dir=tmp_path / "run", progress=False, epochs=1).fit(old, graph)
     new = GNN(ModelSpec("gcn", graph.num_features, 3), load_backend("reference"))
     result = gnnkit.Trainer(progress=False, epochs=2).fit(new, graph, resume=tmp_path / "run")
