@@ -208,6 +208,7 @@ class ModelSpec:
         norm: "none", "batch" or "layer", before each activation.
         residual: Whether each layer adds its own input (through a linear layer where widths differ).
         jumping_knowledge: "none", or "cat" or "max" over the outputs of all layers before a linear head.
+        edge_channels: Width of the edge features that layers read. None: none are read.
         conv_options: Arguments of a library's layer besides its widths, plain values; lists where it wants tensors.
     """
 
@@ -226,6 +227,7 @@ class ModelSpec:
     norm: str = "none"
     residual: bool = False
     jumping_knowledge: str = "none"
+    edge_channels: Optional[int] = None
     conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -262,8 +264,8 @@ class ModelSpec:
 
     @property
     def reads_edges(self) -> bool:
-        """Whether a convolution reads edge features, which loaders then gather."""
-        return False
+        """Whether a layer reads edge features."""
+        return self.edge_channels is not None
 
     def prepare(self, graph: Graph, dtype: Optional[torch.dtype] = torch.float32) -> Graph:
         """A graph with what this model's convolutions ask for: self-loops, edge weights.
@@ -278,7 +280,13 @@ class ModelSpec:
             >>> ModelSpec("gat", 34, 4).prepare(graph).num_edges - graph.num_edges
             34
         """
-        return prepare_graph(graph, self_loops=self.kind.self_loops, gcn_norm=self.kind.gcn_norm, dtype=dtype)
+        return prepare_graph(
+            graph,
+            self_loops=self.kind.self_loops,
+            gcn_norm=self.kind.gcn_norm,
+            dtype=dtype,
+            edge_fill="mean" if self.reads_edges else "zeros",
+        )
 
     def conv_spec(self, layer: int) -> ConvSpec:
         """The convolution of one layer, counted from the input."""

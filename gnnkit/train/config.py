@@ -194,7 +194,7 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
         keep_outputs: Whether the number of outputs is a setting, too, because the data do not decide it.
     """
     values = spec.to_dict()
-    del values["in_channels"]
+    del values["in_channels"], values["edge_channels"]
     if not keep_outputs:
         del values["out_channels"]
     return {"name": values.pop("conv"), **values}
