@@ -184,7 +184,13 @@ class ModelSpec:
             >>> ModelSpec("gat", 34, 4).prepare(graph).num_edges - graph.num_edges
             34
         """
-        return prepare_graph(graph, self_loops=self.self_loops, gcn_norm=self.gcn_norm, dtype=dtype)
+        return prepare_graph(
+            graph,
+            self_loops=self.self_loops,
+            gcn_norm=self.gcn_norm,
+            dtype=dtype,
+            edge_fill="mean" if self.reads_edges else "zeros",
+        )
 
     def for_graph(self, graph: Graph) -> ModelSpec:
         """The model with those options that the data decide, where the user left them open.
