@@ -128,6 +128,10 @@ class BatchOverflowError(PipelineError):
         self.excess = dict(excess)
 
 
+class LayerError(GnnkitError):
+    """A layer of a library or of a user's own failed while it computed; its own error is the cause."""
+
+
 class TrainingError(GnnkitError):
     """Training produced numbers that are NaN or infinite; the message says where, and what to do."""
 

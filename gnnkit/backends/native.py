@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Dict, List, Mapping
 import torch
 from torch import Tensor, nn
 
-from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.errors import ConfigError, LayerError, UnknownNameError
 from gnnkit.nn import ConvSpec, NativeParameter
 
 
@@ -95,6 +95,8 @@ class LibraryLayer(nn.Module):
         options = {name: _as_asked(parameters.get(name), value) for name, value in spec.options.items()}
         try:
             self.layer: nn.Module = cls(spec.in_channels, spec.out_channels, **options)
+        except (MemoryError, torch.cuda.OutOfMemoryError):
+            raise
         # What a constructor of somebody else makes of arguments that it does not like is its own choice.
         except Exception as error:
             given = ", ".join([str(spec.in_channels), str(spec.out_channels), *(f"{name}=..." for name in options)])
@@ -116,8 +118,10 @@ class LibraryLayer(nn.Module):
         """Features of the destinations, [num_dst, out_channels]."""
         try:
             out = self.compute(lowered, h_src)
+        except (MemoryError, torch.cuda.OutOfMemoryError):  # Says what is wrong best, and callers look for it.
+            raise
         except Exception as error:  # The library's own exceptions, assertions among them.
-            raise ConfigError(
+            raise LayerError(
                 f"{self.spec.kind} failed on features {list(h_src.shape)} and their edges, which is all that it is "
                 f"given: {type(error).__name__}: {error}"
             ) from error

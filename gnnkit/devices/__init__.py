@@ -1,6 +1,15 @@
 """Devices: where a step runs, and who owns it."""
 
-from gnnkit.devices.base import Device, DeviceCapabilities, OptimizerState, Step, StepOptions, StepResult, TimedStep
+from gnnkit.devices.base import (
+    Device,
+    DeviceCapabilities,
+    OptimizerState,
+    Step,
+    StepOptions,
+    StepResult,
+    TimedStep,
+    UpdatingStep,
+)
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.eager import EagerDevice
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state, parameter_names
@@ -15,6 +24,7 @@ __all__ = [
     "StepOptions",
     "StepResult",
     "TimedStep",
+    "UpdatingStep",
     "choose_device",
     "deterministic_torch",
     "device_name",

@@ -49,6 +49,10 @@ class DeviceCapabilities:
         stands_in_for: Name of the device that this one replaces where that one is missing; None if it is no stand-in.
         backends: Names of the backends that it takes. Empty: all that run on its ``torch_device``. A device that
             compiles names those whose layers its compiler understands.
+        optimizers: Optimisers that it can update with, as ``train.optimizer`` names them. None: any of torch's.
+        updates: What it can do about updates besides: "accumulate" (gradients of several batches for one update,
+            ``train.accumulate``), "average" (a moving average of the weights, ``train.average``). Its steps are
+            then :class:`UpdatingStep`.
         excludes: Combinations of what is declared that do not work, as in
             :class:`gnnkit.backends.BackendCapabilities`.
     """
@@ -61,6 +65,8 @@ class DeviceCapabilities:
     stands_in_for: Optional[str] = None
     backends: FrozenSet[str] = frozenset()
     excludes: Tuple[Combination, ...] = ()
+    optimizers: Optional[FrozenSet[str]] = None
+    updates: FrozenSet[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,15 @@ class StepOptions:
         precision: "float32", "bfloat16" (matrix products in bfloat16, weights in float32) or "float64", for which
             module and batches come in float64 already.
         clip_norm: Gradients are scaled to at most this norm; None leaves them.
+        accumulate: Batches whose gradients are joined to one update, weighted by their targets, so that it is the
+            update of one batch with all of these targets. More than 1 only of devices that declare it.
+        average: Decay of the weights' moving average; None keeps none. Only of devices that declare it.
     """
 
     precision: str = "float32"
     clip_norm: Optional[float] = None
+    accumulate: int = 1
+    average: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,9 @@ class StepResult:
     outputs: Tensor
     num_targets: int
 
+
+ACCUMULATE = "accumulate"
+"""What :attr:`DeviceCapabilities.updates` calls several batches for one update."""
 
 OptimizerState = Mapping[str, Mapping[str, Tensor]]
 """For each parameter, by its name in the module, the optimiser's tensors by theirs ("exp_avg", "step"), in host memory
@@ -114,6 +128,17 @@ class Step(Protocol):
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """Go on from a state that a step gave, on whichever device; to be called before the first step."""
+
+
+@runtime_checkable
+class UpdatingStep(Step, Protocol):
+    """A training step of a device that declares :attr:`DeviceCapabilities.updates`."""
+
+    def finish(self) -> None:
+        """Update with the gradients that still wait, at the end of an epoch."""
+
+    def averaged(self) -> ContextManager[None]:
+        """A context in which the module has the weights' moving average, if one is kept."""
 
 
 @runtime_checkable

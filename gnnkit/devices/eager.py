@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import Batch
-from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult, Way
+from gnnkit.devices.average import AVERAGE, MovingAverage
+from gnnkit.devices.base import ACCUMULATE, Device, OptimizerState, StepOptions, StepResult, Way
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
+
+EAGER_UPDATES = frozenset({ACCUMULATE, AVERAGE})
+"""What a device can do about updates whose weights are the module's own."""
 
 EAGER_TASKS = frozenset({"node_classification", "unsupervised"})
 """Tasks of a device that can run any torch operation on shapes that values decide."""
@@ -84,12 +88,18 @@ class EagerStep:
         self.optimizer = optimizer
         self.options = options
         self.forward_mode = forward_mode
+        self._average: Optional[MovingAverage] = None
+        if optimizer is not None and options.average is not None:
+            self._average = MovingAverage(module, options.average)
+        # Batches whose gradients wait for an update, and their targets.
+        self._num_waiting = 0
+        self._num_targets = 0
 
     def __call__(self, batch: Batch) -> StepResult:
         """See :class:`gnnkit.devices.Step`."""
         loss, outputs = self._forward(batch)
         if self.optimizer is not None:
-            self._backward(loss, self.optimizer)
+            self._backward(loss, self.optimizer, batch.num_targets)
             self._update(self.optimizer)
         return StepResult(loss.detach(), outputs.detach(), batch.num_targets)
 
@@ -104,7 +114,7 @@ class EagerStep:
         loss, _ = self._forward(batch)
         mark()
         if self.optimizer is not None:
-            self._backward(loss, self.optimizer)
+            self._backward(loss, self.optimizer, batch.num_targets)
             mark()
             self._update(self.optimizer)
             mark()
@@ -117,23 +127,62 @@ class EagerStep:
             loss, outputs = self.module(batch)
         return loss, outputs
 
-    def _backward(self, loss: Tensor, optimizer: Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def _backward(self, loss: Tensor, optimizer: Optimizer, num_targets: int) -> None:
+        if not self._num_waiting:
+            optimizer.zero_grad(set_to_none=True)
+        if self.options.accumulate == 1:
+            loss.backward()  # type: ignore[no-untyped-call]
+            return
+        (loss * num_targets).backward()  # type: ignore[no-untyped-call]
+        self._num_waiting += 1
+        self._num_targets += num_targets
 
     def _update(self, optimizer: Optimizer) -> None:
+        if self.options.accumulate == 1:
+            self._change_weights(optimizer)
+        elif self._num_waiting == self.options.accumulate:
+            self.finish()
+
+    def finish(self) -> None:
+        """See :class:`gnnkit.devices.UpdatingStep`."""
+        if not self._num_waiting or self.optimizer is None:
+            return
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.div_(max(self._num_targets, 1))
+        self._num_waiting = self._num_targets = 0
+        self._change_weights(self.optimizer)
+
+    def averaged(self) -> ContextManager[None]:
+        """See :class:`gnnkit.devices.UpdatingStep`."""
+        return nullcontext() if self._average is None else self._average.applied()
+
+    def _change_weights(self, optimizer: Optimizer) -> None:
         if self.options.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
         optimizer.step()
+        if self._average is not None:
+            self._average.update()
 
     def pull(self) -> None:
         """Nothing to do: the module's weights are the device's."""
 
     def state_dict(self) -> Dict[str, Dict[str, Tensor]]:
         """See :class:`gnnkit.devices.Step`."""
-        return {} if self.optimizer is None else optimizer_state(self.module, self.optimizer)
+        state = {} if self.optimizer is None else optimizer_state(self.module, self.optimizer)
+        if self._average is not None:
+            for name, value in self._average.state().items():
+                state.setdefault(name, {})[AVERAGE] = value
+        return state
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """See :class:`gnnkit.devices.Step`."""
         assert self.optimizer is not None, "only a training step has an optimiser"
-        load_optimizer_state(self.module, self.optimizer, state)
+        averages = {name: tensors[AVERAGE] for name, tensors in state.items() if AVERAGE in tensors}
+        if self._average is not None:
+            self._average.load(averages)
+        own = {
+            name: {key: value for key, value in tensors.items() if key != AVERAGE} for name, tensors in state.items()
+        }
+        load_optimizer_state(self.module, self.optimizer, {name: tensors for name, tensors in own.items() if tensors})

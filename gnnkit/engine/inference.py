@@ -69,7 +69,7 @@ class FullGraphInference(Inference):
 
     def __init__(self, step: Step, batch: Batch) -> None:
         self._step = step
-        self._batch = replace(batch, y=None, num_targets=0)
+        self._batch = replace(batch, targets=None)
 
     def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
@@ -110,7 +110,13 @@ class SampledInference(Inference):
         if device.capabilities.static_shapes:
             everyone = torch.arange(graph.num_nodes)
             loader = NeighborLoader(
-                self._graph, everyone, sampler, batch_size=batch_size, shuffle=True, reduction=reduction
+                self._graph,
+                everyone,
+                sampler,
+                batch_size=batch_size,
+                shuffle=True,
+                reduction=reduction,
+                edge_features=sampler.keep_edge_ids,
             )
             self._pad = plan_padding(loader).spec
 
@@ -125,6 +131,7 @@ class SampledInference(Inference):
             transfer=self._device.put,
             pad=self._pad,
             reduction=self._reduction,
+            edge_features=self._sampler.keep_edge_ids,
         )
         return _joined(self._step, loader, nodes.numel(), self._memory, lambda done: report(done, len(loader)))
 
@@ -160,7 +167,7 @@ class LayerwiseInference(Inference):
     ) -> None:
         self._model = model
         self._graph = replace(graph, y=None)
-        self._sampler = NeighborSampler(graph, [-1])
+        self._sampler = NeighborSampler(graph, [-1], keep_edge_ids=model.spec.reads_edges)
         self._device = device
         self._batch_size = batch_size
         self._memory = memory
@@ -230,7 +237,7 @@ class LayerwiseInference(Inference):
         for begin in range(0, num, size):
             start = min(begin, num - size)  # The last chunk begins earlier rather than being smaller.
             chunk = torch.stack([layer[start : start + size] for layer in layers], dim=1)
-            batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size), 0))
+            batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size)))
             part = _widened(self._head(batch).outputs)
             if begin == 0:
                 result = _room((num, part.shape[1]), part.dtype, self._memory)
@@ -241,7 +248,14 @@ class LayerwiseInference(Inference):
         self, graph: Graph, nodes: Tensor, transfer: Transfer = identity, pad: Optional[PadSpec] = None
     ) -> NeighborLoader:
         return NeighborLoader(
-            graph, nodes, self._sampler, batch_size=self._batch_size, shuffle=False, transfer=transfer, pad=pad
+            graph,
+            nodes,
+            self._sampler,
+            batch_size=self._batch_size,
+            shuffle=False,
+            transfer=transfer,
+            pad=pad,
+            edge_features=self._sampler.keep_edge_ids,
         )
 
 
@@ -372,7 +386,15 @@ def make_inference(
     if method == "sampled":
         assert sampler is not None
         return SampledInference(step, graph, sampler, device, batch_size, reduction, memory)
-    loader_for = partial(FullGraphLoader, graph, None, num_layers=module.model.num_layers, transfer=device.put)
+    spec = module.model.spec
+    loader_for = partial(
+        FullGraphLoader,
+        graph,
+        None,
+        num_layers=spec.num_layers,
+        transfer=device.put,
+        edge_features=spec.reads_edges,
+    )
     pad = plan_padding(loader_for()).spec if device.capabilities.static_shapes else None
     loader = loader_for(pad=pad)
     return FullGraphInference(step, next(iter(loader.epoch(0))))

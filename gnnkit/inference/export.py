@@ -84,7 +84,7 @@ class Program(nn.Module):
         names, tensors = ("indptr", "indices", "dst"), (indptr, src, dst)
         if edge_weight is not None:
             names, tensors = (*names, "edge_weight"), (*tensors, edge_weight)  # type: ignore[assignment]
-        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers, has_targets=False)
+        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers)
         batch = layout.unflatten((*tensors, x))
         out: Tensor = self.model(batch.blocks, batch.x)
         return out

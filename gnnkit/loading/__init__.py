@@ -7,20 +7,19 @@ from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graph
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 from gnnkit.loading.reducing import InputReduction
-from gnnkit.loading.targets import MakeTargets, Targets, paired
+from gnnkit.loading.targets import Draw, paired
 
 __all__ = [
     "BatchSizes",
+    "Draw",
     "FullGraphLoader",
     "InputReduction",
     "Loader",
-    "MakeTargets",
     "NeighborLoader",
     "Packing",
     "PadSpec",
     "PaddedGraphs",
     "PaddingPlan",
-    "Targets",
     "Transfer",
     "batch_bytes",
     "batch_sizes",

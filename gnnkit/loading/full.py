@@ -11,7 +11,7 @@ from typing import Iterator, Optional
 import torch
 from torch import Tensor
 
-from gnnkit.data import IGNORED_LABEL, Batch, Graph, full_block
+from gnnkit.data import IGNORED_LABEL, Batch, Graph, Targets, full_block
 from gnnkit.errors import ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Transfer, count_targets, features_of, identity
 from gnnkit.loading.gather import loaded_dtype
@@ -29,6 +29,7 @@ class FullGraphLoader(Loader):
         num_layers: How many layers the model has; the batch repeats its one block so often.
         transfer: What to do with the batch last, for example ``Device.put``.
         pad: Bring the batch to these sizes. None leaves it as large as the graph.
+        edge_features: Whether the model reads features of edges.
 
     Raises:
         ConfigError: No nodes, or ``num_layers`` below 1.
@@ -51,6 +52,7 @@ class FullGraphLoader(Loader):
         num_layers: int,
         transfer: Transfer = identity,
         pad: Optional[PadSpec] = None,
+        edge_features: bool = False,
     ) -> None:
         if num_layers < 1:
             raise ConfigError(f"num_layers is {num_layers}; expected at least 1.")
@@ -60,6 +62,7 @@ class FullGraphLoader(Loader):
         self._nodes = None if nodes is None else torch.from_numpy(check_node_ids(nodes, graph.num_nodes, "nodes"))
         self._transfer = transfer
         self.pad = pad
+        self._edge_features = edge_features
 
     def __len__(self) -> int:
         """One."""
@@ -76,13 +79,11 @@ class FullGraphLoader(Loader):
 
     @cached_property
     def _batch(self) -> Batch:
-        y = self._targets()
         batch = Batch(
-            blocks=(full_block(self.graph),) * self.num_layers,
+            blocks=(full_block(self.graph, edge_features=self._edge_features),) * self.num_layers,
             x=self._x.to(loaded_dtype(self._x.dtype)),
-            y=y,
+            targets=self._targets(),
             nodes=torch.arange(self.graph.num_nodes),
-            num_targets=0 if y is None else count_targets(y),
         )
         if self.pad is not None:
             batch = pad_batch(batch, self.pad)
@@ -91,9 +92,9 @@ class FullGraphLoader(Loader):
         except Exception as error:  # A device's or a backend's own, which may be anything.
             raise PipelineError(f"The full-graph batch failed in transfer: {type(error).__name__}: {error}") from error
 
-    def _targets(self) -> Optional[Tensor]:
+    def _targets(self) -> Optional[Targets]:
         if self._nodes is None or self.graph.y is None:
             return None
         y = torch.full_like(self.graph.y, IGNORED_LABEL)
         y[self._nodes] = self.graph.y[self._nodes]
-        return y
+        return Targets(y, num=count_targets(y))

@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data import Batch, Block, Graph
+from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
 from gnnkit.loading.gather import gather_rows, loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.loading.targets import MakeTargets, Targets
+from gnnkit.loading.targets import Draw
 from gnnkit.sampling import Buffers, NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -60,8 +60,9 @@ class NeighborLoader(Loader):
         overflow: What to do with a batch that is too large for ``pad``: "carry" splits its seeds in halves until they
             fit, each part a batch of its own directly after the other, so that an epoch may have more batches than
             ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
-        targets: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
+        draw: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
             :func:`gnnkit.loading.paired`. None: the nodes themselves with their labels.
+        edge_features: Whether the model reads features of edges; the sampler then keeps their ids.
 
     Raises:
         ConfigError: Settings out of range, no nodes, or not one whole batch with ``drop_last``.
@@ -92,7 +93,8 @@ class NeighborLoader(Loader):
         pad: Optional[PadSpec] = None,
         overflow: str = "carry",
         reduction: Optional[InputReduction] = None,
-        targets: Optional[MakeTargets] = None,
+        draw: Optional[Draw] = None,
+        edge_features: bool = False,
     ) -> None:
         if overflow not in OVERFLOW:
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
@@ -103,6 +105,10 @@ class NeighborLoader(Loader):
         ):
             if value < least:
                 raise ConfigError(f"{name} is {value}; expected at least {least}.")
+        if edge_features and graph.edge_attr is not None and not sampler.keep_edge_ids:
+            raise ConfigError("To gather features of edges, the sampler must keep their ids: give keep_edge_ids=True.")
+        if edge_features and reduction is not None:
+            raise ConfigError("A first layer that reads features of edges cannot be computed while loading.")
         if sampler.graph.num_nodes != graph.num_nodes:
             raise ConfigError(
                 f"The sampler's graph has {sampler.graph.num_nodes} nodes, the loader's {graph.num_nodes}; "
@@ -119,7 +125,8 @@ class NeighborLoader(Loader):
         self.pad = pad
         self.overflow = overflow
         self.reduction = reduction
-        self._make_targets = targets
+        self._draw = draw
+        self._edge_attr = graph.edge_attr if edge_features else None
         self._x = features_of(graph)
         self._buffers = Buffers()
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
@@ -145,15 +152,12 @@ class NeighborLoader(Loader):
         build: Callable[[int], List[Batch]] = partial(self._build, self._order(number), number)
         if self._pace is not None:
             build = self._pace.making(build)
-        position = 0
         num_threads = 1 if self.num_threads is None else self.num_threads
         try:
             made = prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch, overlap=self.overlap)
             with closing(made) as groups:
                 for parts in groups if self._pace is None else self._pace.using(groups):
-                    for batch in parts:
-                        yield batch if batch.index == position else replace(batch, index=position)
-                        position += 1
+                    yield from parts
         finally:
             self._set_pace()
 
@@ -179,7 +183,7 @@ class NeighborLoader(Loader):
         """See :class:`Loader`; neighbours are sampled, features are not read."""
         order = self._order(number)
         for index in spread(len(self), limit):
-            seeds = self._targets(self._nodes_of(order, index), number, index).seeds
+            seeds, _ = self._targets(self._nodes_of(order, index), number, index)
             sampled = self.sampler.sample(seeds, epoch=number, batch=index)
             yield batch_sizes(self._blocks(sampled))
 
@@ -191,8 +195,9 @@ class NeighborLoader(Loader):
     def _nodes_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def _targets(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Targets:
-        return Targets(nodes) if self._make_targets is None else self._make_targets(nodes, epoch, index)
+    def _targets(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Tuple[NDArray[np.int64], Optional[Targets]]:
+        """Seeds, and what is drawn for them; labels are looked up when the batch is made."""
+        return (nodes, None) if self._draw is None else self._draw(nodes, epoch, index)
 
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
         """One batch, or the parts of one that was too large."""
@@ -201,7 +206,7 @@ class NeighborLoader(Loader):
             stages.enter("sampling")
             parts = self._sample(self._nodes_of(order, index), epoch, index)
             stages.enter("gathering features" if self.reduction is None else "reducing features")
-            batches = [self._gather(targets, sampled, index) for targets, sampled in parts]
+            batches = [self._gather(*sample, BatchKey(epoch, index, part)) for part, sample in enumerate(parts)]
             if self.pad is not None:
                 stages.enter("padding")
                 batches = [pad_batch(batch, self.pad) for batch in batches]
@@ -216,20 +221,20 @@ class NeighborLoader(Loader):
             message = f"Batch {index} of epoch {epoch} failed in {stages.name}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
 
-    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[Tuple[Targets, SampledBlocks]]:
+    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[_Sample]:
         """Sample neighbourhoods of the nodes' targets, in as many parts as it takes to fit.
 
         Parts draw what the whole would.
         """
-        targets = self._targets(nodes, epoch, index)
-        sampled = self.sampler.sample(targets.seeds, epoch=epoch, batch=index)
+        seeds, targets = self._targets(nodes, epoch, index)
+        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index)
         if self.pad is None:
-            return [(targets, sampled)]
+            return [(seeds, targets, sampled)]
         sizes = batch_sizes(self._blocks(sampled))
         if self.overflow == "error" or len(nodes) == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
-            return [(targets, sampled)]
+            return [(seeds, targets, sampled)]
         half = (len(nodes) + 1) // 2
         return self._sample(nodes[:half], epoch, index) + self._sample(nodes[half:], epoch, index)
 
@@ -239,15 +244,30 @@ class NeighborLoader(Loader):
             return sampled.blocks
         return (reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
 
-    def _gather(self, targets: Targets, sampled: SampledBlocks, index: int) -> Batch:
+    def _gather(
+        self, seeds: NDArray[np.int64], targets: Optional[Targets], sampled: SampledBlocks, key: BatchKey
+    ) -> Batch:
         if self.reduction is None:
             x = self._buffers.empty((sampled.nodes.numel(), self._x.shape[1]), loaded_dtype(self._x.dtype))
             gather_rows(self._x, sampled.nodes, x)
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
-        nodes = torch.from_numpy(targets.seeds.copy())
-        y, num_targets = targets.y, targets.num_targets
-        if y is None and self.graph.y is not None:
+        nodes = torch.from_numpy(seeds.copy())
+        if targets is None and self.graph.y is not None:
             y = self.graph.y[nodes]
-            num_targets = count_targets(y)
-        return Batch(self._blocks(sampled), x, y, nodes, num_targets, index)
+            targets = Targets(y, num=count_targets(y))
+        blocks = tuple(self._with_edge_features(block) for block in self._blocks(sampled))
+        return Batch(blocks, x, targets, nodes, key)
+
+    def _with_edge_features(self, block: Block) -> Block:
+        if self._edge_attr is None:
+            return block
+        assert block.edge_ids is not None, "the sampler keeps ids of edges"
+        shape = (block.num_edges, self._edge_attr.shape[1])
+        attr = self._buffers.empty(shape, loaded_dtype(self._edge_attr.dtype))
+        gather_rows(self._edge_attr, block.edge_ids, attr)
+        return replace(block, edge_attr=attr)
+
+
+_Sample = Tuple[NDArray[np.int64], Optional[Targets], SampledBlocks]
+"""Seeds, what is drawn for them, and their neighbourhoods."""

@@ -8,13 +8,15 @@ destination slot, which are both padding. Padding changes no loss, no gradient a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import IGNORED_LABEL, Batch, Block
+from gnnkit.data import IGNORED_LABEL, Batch, Block, Targets
+from gnnkit.data.batch import BLOCK_ARRAYS
+from gnnkit.data.targets import is_shared
 from gnnkit.errors import BatchOverflowError, ConfigError
 
 
@@ -145,7 +147,8 @@ class PadSpec:
 def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
     """Bring a batch to fixed sizes.
 
-    Padding has features 0, labels -100, node ids -1, edge weights 0. ``num_targets`` stays the number of real ones.
+    Padding has features 0, labels -100, node ids -1, edge weights and features 0, and rows of targets that point to the
+    last slot. ``num_targets`` stays the number of real ones.
 
     Args:
         batch: An unpadded batch.
@@ -160,8 +163,9 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         ConfigError: It has another number of blocks.
 
     Example:
+        >>> from gnnkit.data import Targets
         >>> block = Block(torch.tensor([0, 2]), torch.tensor([1, 2]), num_src=3)
-        >>> batch = Batch((block,), torch.ones(3, 2), torch.tensor([4]), torch.tensor([9]), num_targets=1)
+        >>> batch = Batch((block,), torch.ones(3, 2), Targets(torch.tensor([4]), num=1), torch.tensor([9]))
         >>> padded = pad_batch(batch, PadSpec(num_nodes=(5, 2), num_edges=(4,)))
         >>> padded.blocks[0].indices.tolist(), padded.blocks[0].dst.tolist(), padded.y.tolist()
         ([1, 2, 4, 4], [0, 0, 1, 1], [4, -100])
@@ -179,7 +183,7 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         batch,
         blocks=tuple(blocks),
         x=pad_rows(batch.x, spec.num_nodes[0], 0),
-        y=None if batch.y is None else pad_rows(batch.y, spec.num_targets, IGNORED_LABEL),
+        targets=None if batch.targets is None else _pad_targets(batch.targets, spec.num_targets),
         nodes=pad_rows(batch.nodes, spec.num_targets, -1),
     )
 
@@ -187,15 +191,26 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
 def _pad_block(block: Block, num_src: int, num_dst: int, num_edges: int) -> Block:
     indptr = pad_rows(block.indptr, num_dst + 1, block.num_edges)
     indptr[-1] = num_edges
-    return Block(
-        indptr=indptr,
-        indices=pad_rows(block.indices, num_edges, num_src - 1),
-        num_src=num_src,
-        edge_weight=None if block.edge_weight is None else pad_rows(block.edge_weight, num_edges, 0),
-        edge_attr=None if block.edge_attr is None else pad_rows(block.edge_attr, num_edges, 0),
-        dst_mask=real_mask(block.num_dst, num_dst),
-        edge_mask=real_mask(block.num_edges, num_edges),
-    )
+    room = {"destination": num_dst, "edge": num_edges}
+    arrays: Dict[str, Any] = {
+        name: pad_rows(value, room[BLOCK_ARRAYS[name]["axis"]], BLOCK_ARRAYS[name]["fill"])
+        for name, value in block.optional_arrays.items()
+        if BLOCK_ARRAYS[name]["fill"] is not None
+    }
+    arrays["dst_mask"] = real_mask(block.num_dst, num_dst)
+    arrays["edge_mask"] = real_mask(block.num_edges, num_edges)
+    return Block(indptr, pad_rows(block.indices, num_edges, num_src - 1), num_src, **arrays)
+
+
+def _pad_targets(targets: Targets, num: int) -> Targets:
+    """As many targets as there are slots for nodes in the last level; rows of padding point to the last slot."""
+    arrays = {
+        name: value if is_shared(name, value) else pad_rows(value, num, IGNORED_LABEL if name == "y" else num - 1)
+        for name, value in targets.arrays.items()
+        if name != "mask"
+    }
+    is_marked = targets.y is not None and not targets.y.is_floating_point()  # By the label -100.
+    return replace(targets.with_arrays(arrays), mask=None if is_marked else real_mask(len(targets), num))
 
 
 def pad_rows(values: Tensor, num: int, fill: int) -> Tensor:

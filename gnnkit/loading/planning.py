@@ -171,6 +171,7 @@ def _slot_bytes(graph: Graph, num_blocks: int) -> NDArray[np.int64]:
         levels[0] += graph.num_features * torch.empty(0, dtype=loaded_dtype(graph.x.dtype)).element_size()
     if graph.y is not None:
         levels[-1] += graph.y.element_size() * (graph.y.shape[1] if graph.y.ndim == 2 else 1)
+        levels[-1] += 1 if graph.y.is_floating_point() else 0  # The mask of targets, where no label tells.
     weight = 0 if graph.edge_weight is None else graph.edge_weight.element_size()
     return np.concatenate([levels, np.full(num_blocks, 8 + 8 + 1 + weight, dtype=np.int64)])
 

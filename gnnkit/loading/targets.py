@@ -1,61 +1,43 @@
 """What the seeds of a sampled batch are, and what is to be learnt at them.
 
-Rules: targets are a function of (nodes, epoch, batch), where nodes are the part of an epoch's order that the batch is
-about. Of nodes in two parts, each draws the same as in the whole.
+Rules: targets are a function of (nodes, epoch, number of the batch), where nodes are the part of an epoch's order that
+the batch is about. Of nodes in two parts, each draws the same as in the whole.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, Tuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from gnnkit.data import Targets
 from gnnkit.sampling import PairSampler
 
-SOURCE, PARTNER, NEGATIVE = 0, 1, 2
-"""What a seed of a batch of pairs is, as ``Batch.y`` has it. Source i and partner i belong together."""
+Draw = Callable[[NDArray[np.int64], int, int], Tuple[NDArray[np.int64], Targets]]
+"""From the nodes of a batch, the epoch and the number of the batch to its seeds, node ids of shape [B] of which one may
+come several times, and its targets, whose rows are positions among the seeds."""
 
 
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """The seeds of a batch with what is to be learnt at them.
-
-    Attributes:
-        seeds: Node ids; one may come several times. Shape [B], int64.
-        y: As ``Batch.y``, [B]. None: the seeds' labels, where the graph has any.
-        num_targets: How many of them are targets; counted in the labels where ``y`` is None.
-    """
-
-    seeds: NDArray[np.int64]
-    y: Optional[Tensor] = None
-    num_targets: int = 0
-
-
-MakeTargets = Callable[[NDArray[np.int64], int, int], Targets]
-"""From the nodes of a batch, the epoch and the number of the batch to its targets."""
-
-
-def paired(sampler: PairSampler) -> MakeTargets:
-    """Targets that are pairs: sources, then their partners in the same order, then negatives, marked so in ``y``.
+def paired(sampler: PairSampler) -> Draw:
+    """Targets that are pairs: seeds are sources, then their partners in the same order, then negatives that all share.
 
     Args:
         sampler: Draws the pairs.
 
     Example:
         >>> import gnnkit
-        >>> make = paired(PairSampler(gnnkit.load_dataset("karate"), num_negatives=3))
-        >>> make(np.array([0, 33]), 1, 0).y.tolist()
-        [0, 0, 1, 1, 2, 2, 2]
+        >>> draw = paired(PairSampler(gnnkit.load_dataset("karate"), num_negatives=3))
+        >>> seeds, targets = draw(np.array([0, 33]), 1, 0)
+        >>> {name: rows.tolist() for name, rows in targets.rows.items()}
+        {'src': [0, 1], 'dst': [2, 3], 'negatives': [4, 5, 6]}
     """
 
-    def make(nodes: NDArray[np.int64], epoch: int, batch: int) -> Targets:
+    def draw(nodes: NDArray[np.int64], epoch: int, batch: int) -> Tuple[NDArray[np.int64], Targets]:
         drawn = sampler.sample(nodes, epoch=epoch, batch=batch)
-        parts = (drawn.sources, drawn.partners, drawn.negatives)
-        y = torch.from_numpy(np.repeat(np.array([SOURCE, PARTNER, NEGATIVE]), [len(part) for part in parts]))
-        return Targets(np.concatenate(parts), y, len(drawn.sources))
+        num, places = len(drawn.sources), torch.arange(2 * len(drawn.sources) + len(drawn.negatives))
+        rows = {"src": places[:num], "dst": places[num : 2 * num], "negatives": places[2 * num :]}
+        return np.concatenate([drawn.sources, drawn.partners, drawn.negatives]), Targets(rows=rows, num=num)
 
-    return make
+    return draw

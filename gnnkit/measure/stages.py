@@ -196,7 +196,7 @@ def _stream(loader: Loader, num: int, *, epoch: int) -> Iterator[Tuple[int, Batc
 
 def _run(job: Job, epoch: int, batch: Batch) -> Dict[str, float]:
     """One step as training does it, with the seconds of its parts if the device tells."""
-    job.device.seed(step_seed(job.seed, epoch, batch.index))
+    job.device.seed(step_seed(job.seed, epoch, batch.key.number))
     if isinstance(job.step, TimedStep):
         return job.step.timed(batch, job.device.synchronize)
     start = time.perf_counter()
@@ -212,9 +212,9 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
     start = asked = time.perf_counter()
     for epoch, batch in _stream(job.loader, num_batches, epoch=2):
         waiting += time.perf_counter() - asked
-        job.device.seed(step_seed(job.seed, epoch, batch.index))
+        job.device.seed(step_seed(job.seed, epoch, batch.key.number))
         targets += job.step(batch).num_targets
-        seen.append((epoch, batch.index, batch.nodes))
+        seen.append((epoch, batch.key.number, batch.nodes))
         if is_waited_for:
             # Else a batch would be asked for, and waited for, while the device still works on the one before.
             job.device.synchronize()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Dict, List, Optional
 
+import torch
 from torch import nn
 
 from gnnkit.errors import ConfigError
@@ -73,6 +74,8 @@ def copied(model: GNN, backend: ConvLibrary) -> GNN:
         try:
             twin: GNN = copy.deepcopy(model, {id(model.backend): backend})
             return twin.cpu()
+        except (MemoryError, torch.cuda.OutOfMemoryError):
+            raise
         except Exception as error:  # What a module of somebody else keeps may be anything.
             reason = beyond_spec(model)
             if reason is not None:

@@ -65,5 +65,7 @@ def _tried(model: GNN, layer: nn.Module, width: int, num_dst: int, weighted: boo
     with torch.no_grad(), forked_generator():
         try:
             return None, copy.deepcopy(layer).eval()(model.backend.lower(block), h, h[:num_dst])
+        except (MemoryError, torch.cuda.OutOfMemoryError):
+            raise
         except Exception as error:  # A custom layer may fail in any way.
             return error, None

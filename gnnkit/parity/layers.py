@@ -100,7 +100,7 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
     h, results, layers = batch.x, {}, []
     for i, block in enumerate(batch.blocks):
         step = device.prepare(LayerModule(model, i), None, options)
-        part = Batch((block,), h, None, torch.arange(block.num_dst), 0)
+        part = Batch((block,), h, None, torch.arange(block.num_dst))
         h = step(device.put(part)).outputs
         device.synchronize()
         layers.append(h)
@@ -109,7 +109,7 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
     if model.spec.jumping_knowledge != "none":
         joined = torch.stack([layer[: batch.blocks[-1].num_dst] for layer in layers], dim=1)
         step = device.prepare(HeadModule(model), None, options)
-        head = step(device.put(Batch((), joined, None, batch.nodes, 0))).outputs
+        head = step(device.put(Batch((), joined, None, batch.nodes))).outputs
         device.synchronize()
         results["head"] = head.double().cpu()[batch.nodes.cpu() >= 0]
     return results

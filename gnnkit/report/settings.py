@@ -65,12 +65,20 @@ def _in_short(run: RunFacts) -> List[List[str]]:
         ["dropout", f"{spec['dropout']:g}, of the input {spec['input_dropout']:g}"],
         ["batch", batches],
         ["epochs", f"{setting(train.get('epochs'))}, {_patience(train)}"],
-        ["Adam", f"learning rate {train.get('lr', 0):g}, weight decay {train.get('weight_decay', 0):g}"],
+        [
+            "optimiser",
+            ["optimiser", _optimizer(train)],
+        ],
         ["schedule", setting(train.get("schedule"))],
         ["evaluation", setting(train.get("evaluation"))],
         ["precision", setting(train.get("precision"))],
         ["seed", setting(run.config.get("seed"))],
     ]
+
+
+def _optimizer(train: Mapping[str, Any]) -> str:
+    name = setting(train.get("optimizer", "adam"))
+    return f"{name}, learning rate {train.get('lr', 0):g}, weight decay {train.get('weight_decay', 0):g}"
 
 
 def _patience(train: Mapping[str, Any]) -> str:

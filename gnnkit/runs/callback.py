@@ -5,7 +5,7 @@ Rules: listeners are called in the training's thread, in the order in which they
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from gnnkit.nn import GNN
 from gnnkit.runs.history import EpochRecord, RunResult
@@ -17,12 +17,28 @@ if TYPE_CHECKING:
 class Callback:
     """Base of all listeners: override what you need. Called in the training thread, in the order of the list.
 
+    Attributes:
+        stopped: Why it has asked the training to stop; None if it has not.
+
     Example:
-        >>> class Stop(Callback):
+        >>> class GoodEnough(Callback):
         ...     def on_epoch(self, record):
         ...         if record.train_loss < 0.1:
-        ...             print("good enough at", record.epoch)
+        ...             self.stop("the loss is below 0.1")
     """
+
+    stopped: Optional[str] = None
+
+    def stop(self, reason: str = "") -> None:
+        """Ask the training to stop, from any of the methods below.
+
+        It ends after the epoch that is going on or has just ended, or if that is not evaluated, after the next one that
+        is. The run counts as finished: its best weights are tested and kept.
+
+        Args:
+            reason: What the manifest of the run says; the class's name if nothing is given.
+        """
+        self.stopped = reason or type(self).__name__
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """Training begins; everything has been checked.

@@ -56,6 +56,7 @@ class RunResult:
         memory: Memory figures of the device in bytes, by name.
         compile_seconds: Wall time that the device compiled; 0 for one that does not.
         nondeterministic: What could not be made deterministic, a sentence each; None if determinism was not asked for.
+        stopped: Why a callback stopped the training; None if none did.
     """
 
     model: GNN
@@ -72,6 +73,7 @@ class RunResult:
     memory: Dict[str, int] = field(default_factory=dict)
     compile_seconds: float = 0.0
     nondeterministic: Optional[List[str]] = None
+    stopped: Optional[str] = None
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -96,5 +98,6 @@ class RunResult:
         values["compile_seconds"] = self.compile_seconds
         values["memory"] = self.memory
         values["nondeterministic"] = self.nondeterministic
+        values["stopped"] = self.stopped
         values["run_dir"] = None if self.run_dir is None else str(self.run_dir)
         return values

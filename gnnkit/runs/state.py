@@ -44,8 +44,7 @@ class TrainState:
         history: One record per epoch done.
         best_epoch: The best epoch so far, 0 for none.
         best_weights: Its weights by canonical name.
-        schedule: What the learning rate needs to go on.
-        facts: What was trained and where: "task", "backend", "device", "seed", "data" as
+        facts: What was trained, how and where: "task", "optimizer", "average", "backend", "device", "seed", "data" as
             :func:`gnnkit.data.describe_data` gives it, and "learned" as :meth:`gnnkit.runs.Learned.to_dict` does.
     """
 
@@ -56,7 +55,6 @@ class TrainState:
     history: List[EpochRecord]
     best_epoch: int
     best_weights: Dict[str, Tensor]
-    schedule: Dict[str, Any]
     facts: Dict[str, Any]
 
     @property
@@ -88,7 +86,6 @@ def save_state(state: TrainState, file: Union[str, Path]) -> None:
         tensors.update({f"{_OPTIMIZER}{name}/{key}": value for key, value in members.items()})
     training = {
         "best_epoch": state.best_epoch,
-        "schedule": state.schedule,
         "facts": state.facts,
         "history": [record.to_dict() for record in state.history],
     }
@@ -120,6 +117,5 @@ def read_state(run: Union[str, Path]) -> TrainState:
         history=[EpochRecord(**values) for values in training["history"]],
         best_epoch=training["best_epoch"],
         best_weights=with_prefix(tensors, _BEST),
-        schedule=training["schedule"],
         facts=training["facts"],
     )

@@ -54,6 +54,7 @@ class NeighborSampler:
         keep_self_loops: Always take a destination's edges to itself, over and above the fan-out.
         rescale: Multiply the weights of sampled edges by (neighbours / neighbours taken), so that the expected weighted
             sum is the whole graph's. Self-loops that are kept count in neither and stay as they are.
+        keep_edge_ids: Whether blocks say which edges of the graph theirs are (``Block.edge_ids``).
 
     Raises:
         ConfigError: Fan-outs that are not integers from 1 or -1, or options that exclude each other.
@@ -78,6 +79,7 @@ class NeighborSampler:
         weighted: bool = False,
         keep_self_loops: bool = False,
         rescale: bool = False,
+        keep_edge_ids: bool = False,
     ) -> None:
         if rescale and weighted:
             raise ConfigError(
@@ -91,6 +93,8 @@ class NeighborSampler:
         self.weighted = weighted
         self.keep_self_loops = keep_self_loops
         self.rescale = rescale
+        self.keep_edge_ids = keep_edge_ids
+        self._edge_ids: Optional[NDArray[np.int64]] = None  # Of the edges that are drawn from; None: all in order.
         self._indptr = np.ascontiguousarray(graph.indptr.numpy())
         self._indices = np.ascontiguousarray(graph.indices.numpy())
         self._weights: NDArray[Any] = np.empty(0, dtype=np.float32)
@@ -147,14 +151,21 @@ class NeighborSampler:
             dst = nodes[:num]
             key = stream_key(self.seed, epoch, batch, hop)
             offsets, edges, weights = self._pick(dst, fanout, key, scratch)
+            ids = self._ids_of(edges) if self.keep_edge_ids else None
             nodes = scratch.room_for(num + len(edges), kept=num)
             num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num)
             weight = None if weights is None else torch.from_numpy(weights)
-            blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight))
+            blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight, edge_ids=ids))
         kernels.forget(nodes[:num], scratch.keys, scratch.local)
-        ids = self._room_for(num)
-        ids[:] = nodes[:num]
-        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(ids))
+        sources = self._room_for(num)
+        sources[:] = nodes[:num]
+        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(sources))
+
+    def _ids_of(self, edges: NDArray[np.int64]) -> Tensor:
+        """Positions in the graph of edges that were picked, before their places are taken by numbers of sources."""
+        ids = self._room_for(len(edges))
+        ids[:] = edges if self._edge_ids is None else self._edge_ids[edges]
+        return torch.from_numpy(ids)
 
     def _pick(
         self, dst: NDArray[np.int64], fanout: int, key: np.uint64, scratch: _Scratch
@@ -195,6 +206,7 @@ class NeighborSampler:
         if self.keep_self_loops:
             wanted |= self._indices == self.graph.dst.numpy()
         if not wanted.all():
+            self._edge_ids = np.flatnonzero(wanted).astype(np.int64)
             self._indptr = np.concatenate([[0], np.cumsum(wanted, dtype=np.int64)])[self._indptr]
             self._indices = self._indices[wanted]
             self._weights = self._weights[wanted]

@@ -32,5 +32,5 @@ class LossModule(nn.Module):
             [num_dst, out_channels].
         """
         outputs = self.model(batch.blocks, batch.x)
-        loss = outputs.new_zeros(()) if batch.y is None else self.task.loss(outputs, batch.y)
+        loss = outputs.new_zeros(()) if batch.targets is None else self.task.loss(outputs, batch.targets)
         return loss, outputs

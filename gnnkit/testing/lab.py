@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend
-from gnnkit.data import IGNORED_LABEL, Batch, Block
+from gnnkit.data import IGNORED_LABEL, Batch, Block, Targets
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
 from gnnkit.nn import ConvSpec
@@ -131,9 +131,8 @@ class Lab:
         return found
 
     def _batch(self, block: Block, x: Tensor, y: Optional[Tensor], spare: Optional[int]) -> Batch:
-        y = None if y is None else y.to(self.dtype)
-        nodes = torch.arange(block.num_dst)
-        batch = Batch((block,), x.to(self.dtype), y, nodes, num_targets=block.num_dst)
+        targets = None if y is None else Targets(y.to(self.dtype), num=block.num_dst)
+        batch = Batch((block,), x.to(self.dtype), targets, torch.arange(block.num_dst))
         batch = batch.map(torch.clone)  # A layer that writes into its inputs must not spoil what comes after it.
         if spare is None and not self.device.capabilities.static_shapes:
             return batch

@@ -133,8 +133,9 @@ def batches(model: GNN, device: Device, how: str, count: int, graph: Optional[Gr
     graph = _prepared(model, graph)
     nodes = graph.splits["train"]
     if how == "full graph":
-        found = list(FullGraphLoader(graph, nodes, num_layers=model.num_layers).epoch(0)) * count
-        pad = plan_padding(FullGraphLoader(graph, nodes, num_layers=model.num_layers)).spec
+        loader = FullGraphLoader(graph, nodes, num_layers=model.num_layers, edge_features=model.spec.reads_edges)
+        found = list(loader.epoch(0)) * count
+        pad = plan_padding(loader).spec
     else:
         loader = _neighbor_loader(model, graph, nodes, 40)
         found = list(loader.epoch(0))[:count]
@@ -159,8 +160,10 @@ def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
 
 def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:
     spec = model.spec
-    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm)
-    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True)
+    sampler = NeighborSampler(
+        graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm, keep_edge_ids=spec.reads_edges
+    )
+    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True, edge_features=spec.reads_edges)
 
 
 def outputs(model: GNN, device: Device) -> Tensor:

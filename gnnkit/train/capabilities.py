@@ -10,8 +10,11 @@ from typing import FrozenSet, List, Optional
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
+from gnnkit.devices.average import AVERAGE
+from gnnkit.devices.base import ACCUMULATE
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import ModelSpec, check_convolutions
+from gnnkit.train.settings import TrainConfig
 
 
 def check_capabilities(
@@ -51,6 +54,35 @@ def check_capabilities(
             if excluded is not None:
                 words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
                 raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
+
+
+def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
+    """Refuse updates of weights that a device does not declare.
+
+    Args:
+        device: Runs the steps.
+        optimizer: Name of the optimiser, or ``module:Class``.
+        config: Settings.
+
+    Raises:
+        CapabilityError: It does not declare them; the message says what it does.
+    """
+    on = device.capabilities
+    if on.optimizers is not None and optimizer not in on.optimizers:
+        raise CapabilityError(
+            f"Device {device.name!r} does not update with optimiser {optimizer!r}, only with {_list(on.optimizers)}."
+        )
+    if config.accumulate > 1 and ACCUMULATE not in on.updates:
+        own = [option.name for option in device.describe_options() if ACCUMULATE[:5] in option.name]
+        instead = f" Its own option is device_options.{own[0]}." if own else ""
+        raise CapabilityError(
+            f"Device {device.name!r} does not take train.accumulate, received {config.accumulate}.{instead}"
+        )
+    if config.average is not None and AVERAGE not in on.updates:
+        raise CapabilityError(
+            f"Device {device.name!r} keeps no moving average of weights, received train.average={config.average}. "
+            "Leave it out, or take another device."
+        )
 
 
 def combinations(

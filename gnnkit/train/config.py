@@ -13,6 +13,7 @@ from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Seq
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gnnkit.classes import import_class
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.io.files import read_yaml, shielded, unshielded
 from gnnkit.nn import (
@@ -252,6 +253,7 @@ def load_config(
         {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
     ]
     values = _values(_merge(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
+    _import_classes(layers[1:])
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
@@ -261,6 +263,15 @@ def load_config(
     trained = {name for layer in told for name in layer.get("train", {})}
     train = settled_training(config.train, defaults.train, trained, owner="train.")
     return replace(config, model=ModelConfig(**model), train=train)
+
+
+def _import_classes(given: Sequence[Mapping[str, Any]]) -> None:
+    """Import the optimiser and the schedule that the user names by ``module:Class``; a recorded one is not imported."""
+    for layer in given:
+        for name in ("optimizer", "schedule"):
+            value = (layer.get("train") or {}).get(name)
+            if isinstance(value, str) and ":" in value:
+                import_class(value, f"train.{name}")
 
 
 def _values(merged: DictConfig) -> Dict[str, Any]:
@@ -313,7 +324,7 @@ def _with_lists(layer: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
 
 def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
     """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix in ("dataset.options.", "model.conv_options.", "backend_options.", "device_options."):
+    if prefix.endswith("options."):  # What these hold is known where it is used.
         return
     known = [str(key) for key in base]
     for key, value in layer.items():

@@ -48,6 +48,7 @@ EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
     "weighted": (_DRAWN, _draws),
     "shuffle": (_SAMPLED, _is_sampled),
     "drop_last": (_SAMPLED, _is_sampled),
+    "accumulate": (_SAMPLED, _is_sampled),
     # 0 is what is true of a whole graph.
     "num_threads": (_SAMPLED, lambda config: config.is_sampled or config.num_threads == 0),
     "prefetch": (f"{_SAMPLED} with threads", lambda config: config.is_sampled and config.num_threads != 0),

@@ -9,7 +9,7 @@ from gnnkit.backends import Backend, backends, load_backend
 from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import CapabilityError
 from gnnkit.probing import probe, probe_all
-from gnnkit.train.capabilities import check_capabilities, combinations
+from gnnkit.train.capabilities import check_capabilities, check_updates, combinations
 from gnnkit.train.config import RunConfig
 
 
@@ -30,6 +30,7 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
             precision=config.train.precision,
             task=config.train.task,
         )
+        check_updates(device, config.train.optimizer, config.train)
     except CapabilityError as error:
         raise CapabilityError(f"{error} {_who_can(config)}") from error
     return backend, device

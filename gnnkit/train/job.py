@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 from torch import nn
-from torch.optim import Adam
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
 from gnnkit.data import Batch, Graph, check_graph
@@ -27,11 +26,13 @@ from gnnkit.nn.message_passing import is_own_layer
 from gnnkit.runs.callback import Callback
 from gnnkit.tasks import LossModule, Task
 from gnnkit.train.allocator import keep_freed_memory
-from gnnkit.train.capabilities import check_capabilities
+from gnnkit.train.capabilities import check_capabilities, check_updates
 from gnnkit.train.config import train_config
 from gnnkit.train.keeper import StateKeeper
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.optimizers import make_optimizer, optimizer_name
 from gnnkit.train.progress import Progress
+from gnnkit.train.schedules import Schedule
 from gnnkit.train.settings import TrainConfig
 
 if TYPE_CHECKING:
@@ -105,8 +106,11 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.precision == "float64":
         model = model.double()
     module = LossModule(model, task)
-    optimizer = Adam(_trained(model), lr=config.lr, weight_decay=config.weight_decay)
-    step = device.prepare(module, optimizer, StepOptions(config.precision, config.clip_norm))
+    optimizer = make_optimizer(config, _trained(model), trainer.make_optimizer)
+    schedule = Schedule(optimizer, config, trainer.make_schedule)
+    check_updates(device, optimizer_name(optimizer), config)
+    options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average)
+    step = device.prepare(module, optimizer, options)
     inference = make_inference(
         config.evaluation,
         module,
@@ -123,7 +127,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
     loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
-    progress = Progress(optimizer, config)
+    progress = Progress(schedule, config.patience)
     return Job(
         model,
         module,

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,6 @@ class StateKeeper:
             history=list(self._progress.history),
             best_epoch=self._progress.best_epoch,
             best_weights=self._progress.best_weights,
-            schedule=self._progress.schedule.state(),
             facts=dict(self._facts),
         )
 
@@ -109,51 +108,55 @@ class StateKeeper:
             raise OtherDataError(["names of features"], _OTHER_FEATURES)
         self._model.load_canonical(state.weights)
         self._step.load_state_dict(self._to_native(state.optimizer))
-        self._progress.go_on(state.history, state.best_epoch, state.best_weights, state.schedule)
+        self._progress.go_on(state.history, state.best_epoch, state.best_weights)
 
     def _to_canonical(self, native: OptimizerState) -> Dict[str, Dict[str, Tensor]]:
         values = {name: dict(native[key]) for name, key in self._names.items() if key in native}
         places = self._mould.parameters_by_name()
-        for kind in _kinds(values):
+        for kind, names in _kinds(values).items():
             with torch.no_grad():
-                for name in values:
+                for name in names:
                     places[name].copy_(values[name][kind])
             laid_out = self._mould.canonical_state()
-            for name in values:
+            for name in names:
                 values[name][kind] = laid_out[name]
         return values
 
     def _to_native(self, canonical: OptimizerState) -> Dict[str, Dict[str, Tensor]]:
         values = {name: dict(tensors) for name, tensors in canonical.items()}
         places = self._mould.parameters_by_name()
-        for kind in _kinds(values):
-            laid_out = {name: tensors[kind] for name, tensors in values.items()}
+        for kind, names in _kinds(values).items():
+            laid_out = {name: values[name][kind] for name in names}
             self._mould.load_canonical({**self._mould.canonical_state(), **laid_out})
-            for name in values:
+            for name in names:
                 values[name][kind] = places[name].detach().clone()
         return {self._names[name]: tensors for name, tensors in values.items()}
 
 
-def _kinds(values: OptimizerState) -> List[str]:
-    """Names of the optimiser's tensors that have the shapes of parameters; the others are numbers, such as steps."""
-    first = next(iter(values.values()), {})
-    return [key for key, value in first.items() if value.dim() > 0]
+def _kinds(values: OptimizerState) -> Dict[str, List[str]]:
+    """The optimiser's tensors that have the shapes of parameters, with the parameters that have them.
+
+    The others are numbers, such as steps.
+    """
+    found: Dict[str, List[str]] = {}
+    for name, tensors in values.items():
+        for kind, value in tensors.items():
+            if value.dim() > 0:
+                found.setdefault(kind, []).append(name)
+    return found
 
 
-def check_resumable(
-    state: TrainState, spec: ModelSpec, data: Mapping[str, Any], config: TrainConfig, frozen: Sequence[str] = ()
-) -> None:
+def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any], config: TrainConfig) -> None:
     """Refuse to go on from a state whose parameters fit but that belongs to something else, or is at its end.
 
     Args:
         state: The state.
         spec: The model that is to go on.
-        data: What :func:`gnnkit.data.describe_data` says about the data.
+        facts: Of the run that is to go on; see :class:`TrainState`.
         config: Resolved settings.
-        frozen: Canonical names of the parameters that are not to be trained.
 
     Raises:
-        CheckpointError: Another task, other frozen parameters, or another architecture, whose differences are listed.
+        CheckpointError: Another task, optimiser or architecture, or other frozen parameters; differences are listed.
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
@@ -167,9 +170,20 @@ def check_resumable(
     task = state.facts.get("task", config.task)
     if task != config.task:
         raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
+    optimizer, average = state.facts.get("optimizer", "adam"), state.facts.get("average")
+    if optimizer != facts["optimizer"]:
+        raise CheckpointError(
+            f"The checkpoint was trained with the optimiser {optimizer!r}, this run is for {facts['optimizer']!r}. Go "
+            f"on with train.optimizer={optimizer}, or start a new run from its weights with --init-from."
+        )
+    if (average is None) != (facts["average"] is None):
+        raise CheckpointError(
+            f"The checkpoint was trained with train.average={average}, this run has {facts['average']}. Both must keep "
+            "an average, or neither."
+        )
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
-    before = state.facts.get("frozen", [])
+    before, frozen = (each.get("frozen", []) for each in (state.facts, facts))
     if set(before) != set(frozen):
         was, now = (", ".join(names) or "none" for names in (before, frozen))
         raise CheckpointError(
@@ -177,7 +191,7 @@ def check_resumable(
             "a new run from its weights."
         )
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
-    check_same_data(state.facts["data"], data, fix)
+    check_same_data(state.facts["data"], facts["data"], fix)
     if state.epoch >= (config.epochs or 0):
         raise ConfigError(f"All {config.epochs} epochs are done: the run is at {state.epoch}. Give more with --epochs.")
     if is_out_of_patience(state.history, state.best_epoch, config.patience):

@@ -27,13 +27,18 @@ def in_precision(graph: Graph, precision: str) -> Graph:
         precision: As :class:`gnnkit.train.TrainConfig` has it.
     """
     assert graph.x is not None, "a task has been found for the graph"
-    if precision == "float64":
-        return replace(graph, x=graph.x.double())
-    return replace(graph, x=graph.x.float()) if graph.x.dtype == torch.float64 else graph
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    if graph.edge_attr is not None:
+        graph = replace(graph, edge_attr=graph.edge_attr.to(dtype))
+    if precision == "float64" or graph.x.dtype == torch.float64:
+        graph = replace(graph, x=graph.x.to(dtype))
+    return graph
 
 
 def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
     """What a model computes on: the prepared graph, in float64 with a normalisation that is float64 from the start.
+
+    Features of edges are there if the model reads them.
 
     Args:
         graph: As loaded.
@@ -43,7 +48,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
     """
     if precision == "float64" and spec.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
-    return in_precision(prepared, precision)
+    return in_precision(prepared if spec.reads_edges else replace(prepared, edge_attr=None), precision)
 
 
 def make_task(graph: Graph, config: TrainConfig) -> Task:
@@ -82,6 +87,7 @@ def make_sampler(
         weighted=config.weighted,
         keep_self_loops=spec.self_loops,
         rescale=spec.gcn_norm,
+        keep_edge_ids=spec.reads_edges,
     )
 
 
@@ -111,7 +117,9 @@ def training_loader(
     nodes = task.training_nodes(graph)
     sampler = make_sampler(graph, spec, config, config.fanouts, seed)
     if sampler is None:
-        return FullGraphLoader(graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad)
+        return FullGraphLoader(
+            graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad, edge_features=spec.reads_edges
+        )
     assert config.batch_size is not None
     return NeighborLoader(
         graph,
@@ -128,7 +136,8 @@ def training_loader(
         pad=pad,
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer),
-        targets=task.targets(graph, seed),
+        edge_features=spec.reads_edges,
+        draw=task.draw(graph, seed),
     )
 
 
@@ -145,6 +154,8 @@ def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
     reason = None
     if spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
+    elif spec.reads_edges:
+        reason = "it reads features of edges"
     elif spec.reduces_first is None:
         reason = f"the convolution {spec.kinds[0]!r} does not begin with a sum or mean over neighbours"
     if fuse == "always" and reason is not None:

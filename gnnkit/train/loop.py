@@ -16,6 +16,7 @@ from typing import ContextManager, List, Optional, Tuple
 
 from torch import Tensor
 
+from gnnkit.devices import UpdatingStep
 from gnnkit.nn import held_generator
 from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.history import EpochRecord, RunResult
@@ -49,18 +50,23 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
     """
     assert job.config.epochs is not None
     start, progress, callbacks = time.perf_counter(), job.progress, job.callbacks
+    reasons: List[str] = []
     for callback in callbacks:
+        callback.stopped = None
         callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
         if earlier is not None:
             callback.on_resume(earlier)
     for epoch in range(progress.epoch + 1, job.config.epochs + 1):
         record = _run_epoch(job, epoch)
-        is_best = progress.update(record, job.model)
-        for callback in callbacks:
-            callback.on_epoch(record)
-            if is_best:
-                callback.on_best(job.model, record)
-        is_last = progress.is_stuck or epoch == job.config.epochs
+        with _as_evaluated(job):
+            is_best = progress.update(record, job.model)
+            for callback in callbacks:
+                callback.on_epoch(record)
+                if is_best:
+                    callback.on_best(job.model, record)
+        reasons = [callback.stopped for callback in callbacks if callback.stopped is not None]
+        is_stopped = bool(reasons) and record.valid_metric is not None
+        is_last = progress.is_stuck or is_stopped or epoch == job.config.epochs
         if job.keeper is not None and run_dir is not None and (is_last or job.keeper.is_due()):
             job.step.pull()
             check_weights(job.model, epoch, progress.schedule.lr)
@@ -88,6 +94,7 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
         memory=job.device.memory(),
         compile_seconds=job.device.compile_seconds(),
         nondeterministic=job.nondeterministic if job.config.deterministic else None,
+        stopped=reasons[0] if reasons else None,
     )
     job.model.float()  # After float64: features that users hold are float32.
     return result
@@ -97,13 +104,16 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     lr = job.progress.schedule.lr
     losses = Losses(epoch, job.model, job.step, lr)
-    for batch in job.loader.epoch(epoch):
+    for index, batch in enumerate(job.loader.epoch(epoch)):
         with held_generator():
-            job.device.seed(step_seed(job.seed, epoch, batch.index))
+            job.device.seed(step_seed(job.seed, epoch, index))
             result = job.step(batch)
-        losses.add(batch.index, result)
+        losses.add(index, result)
         for callback in job.callbacks:
-            callback.on_batch(batch.index)
+            callback.on_batch(index)
+    if job.config.accumulate > 1:
+        assert isinstance(job.step, UpdatingStep), "the device declares that it accumulates"
+        job.step.finish()
     job.device.synchronize()
     seconds = time.perf_counter() - job.device.compile_seconds() - start
     train_loss = losses.mean()
@@ -111,8 +121,19 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     if evaluated:
         job.step.pull()
     check_weights(job.model, epoch, lr)
-    valid_loss, valid_metric = _evaluate(job, epoch) if evaluated else (None, None)
+    valid_loss, valid_metric = None, None
+    if evaluated:
+        with _as_evaluated(job):
+            valid_loss, valid_metric = _evaluate(job, epoch)
     return EpochRecord(epoch, train_loss, seconds, losses.num_targets / seconds, lr, valid_loss, valid_metric)
+
+
+def _as_evaluated(job: Job) -> ContextManager[None]:
+    """A context in which the model has the weights that are evaluated and kept: their average, where there is one."""
+    if job.config.average is None:
+        return nullcontext()
+    assert isinstance(job.step, UpdatingStep), "the device declares that it averages"
+    return job.step.averaged()
 
 
 def _evaluate(job: Job, epoch: int) -> Tuple[float, float]:

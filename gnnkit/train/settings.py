@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import List, Mapping, Optional, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import ConfigError
 from gnnkit.options import check_numbers
@@ -20,10 +20,20 @@ class TrainConfig:
         task: What to learn: "node_classification", or "unsupervised" for embeddings that are learned from the graph
             without labels. A task brings defaults for some settings.
         epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
-        lr: Learning rate of Adam.
-        weight_decay: L2 penalty on all parameters.
-        schedule: Learning rate over time: "constant", "cosine" (to 0 at the last epoch), or "plateau" (halved at the
-            first evaluation that is more than 10 epochs after the best one or after the last halving).
+        optimizer: "adam", "adamw", "sgd", "rmsprop", or ``module:Class`` of an optimiser of torch or of your own.
+        optimizer_options: Its other arguments, such as ``{"momentum": 0.9}``.
+        lr: Learning rate.
+        weight_decay: As the optimiser has it: L2 penalty on all parameters, in "adamw" apart from the gradient.
+        schedule: Learning rate over epochs: "constant", "cosine" (to 0 at the last epoch), "plateau" (halved at the
+            first evaluation that is more than 10 epochs after the best one or after the last halving), "step" (a tenth
+            after each third of the epochs), "onecycle" (up and down again, Smith and Topin 2019), or ``module:Class``
+            of a scheduler of torch or of your own.
+        schedule_options: Arguments of the scheduler: those of torch's ReduceLROnPlateau, StepLR and OneCycleLR.
+        warmup: Epochs over which the learning rate rises evenly to that of the schedule.
+        accumulate: Batches whose gradients are joined to one update, weighted by their targets. The last update of an
+            epoch takes what is left.
+        average: Decay of a moving average of the weights, such as 0.99. The averages are what is evaluated and kept.
+            None: no average.
         clip_norm: Largest norm of the gradients. None: no clipping.
         patience: Stop at the first evaluation that is this many epochs or more after the best one. None: never.
         precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
@@ -64,9 +74,15 @@ class TrainConfig:
 
     task: str = NodeClassification.name
     epochs: Optional[int] = None
+    optimizer: str = "adam"
+    optimizer_options: Dict[str, Any] = field(default_factory=dict)
     lr: float = 0.01
     weight_decay: float = 0.0
     schedule: str = "constant"
+    schedule_options: Dict[str, Any] = field(default_factory=dict)
+    warmup: int = 0
+    accumulate: int = 1
+    average: Optional[float] = None
     clip_norm: Optional[float] = None
     patience: Optional[int] = None
     precision: str = "float32"
@@ -149,6 +165,12 @@ class TrainConfig:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
+        for name, known in _OR_CLASS.items():
+            value = getattr(self, name)
+            if value not in known and ":" not in value:
+                raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}, or module:Class.")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise ConfigError(f"average is {self.average}, expected a decay from 0 up to below 1; null keeps none.")
         if TASKS[self.task].needs_batches and not self.is_sampled:
             raise ConfigError(
                 f"The task {self.task!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs "
@@ -166,8 +188,12 @@ class TrainConfig:
             raise ConfigError(f"overflow_rate is {self.overflow_rate}, expected a share from 0 up to below 1.")
 
 
+OPTIMIZER_NAMES = ("adam", "adamw", "sgd", "rmsprop")
+"""Optimisers that need no module."""
+SCHEDULES = ("constant", "cosine", "plateau", "step", "onecycle")
+"""Schedules that need no module."""
+_OR_CLASS: Mapping[str, Sequence[str]] = {"optimizer": OPTIMIZER_NAMES, "schedule": SCHEDULES}
 _CHOICES: Mapping[str, Sequence[str]] = {
-    "schedule": ("constant", "cosine", "plateau"),
     "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
     "overflow": ("carry", "error"),
@@ -177,6 +203,8 @@ _POSITIVE: Mapping[str, str] = {"lr": "", "clip_norm": "; null turns clipping of
 _SMALLEST: Mapping[str, float] = {
     "epochs": 1,
     "weight_decay": 0,
+    "warmup": 0,
+    "accumulate": 1,
     "patience": 1,
     "batch_size": 1,
     "num_threads": 0,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import nn
 
 from gnnkit.backends import Backend, backends
+from gnnkit.classes import class_path
 from gnnkit.data import Graph, describe_data, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
@@ -31,6 +32,8 @@ from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
+from gnnkit.train.optimizers import OPTIMIZERS, MakeOptimizer
+from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
 """Held by the training that goes on."""
@@ -49,6 +52,10 @@ class Trainer:
         callbacks: Listeners.
         progress: Whether to show a progress bar; None shows it on a terminal only.
         facts: Anything else that the run folder's configuration should record.
+        optimizer: Name of an optimiser, or ``module:Class``; or from the parameters to an optimiser: a class of torch's
+            kind, or a function. None: Adam, or what the settings say.
+        schedule: Name of a schedule, or ``module:Class``; or from the optimiser to a scheduler of torch's kind, which
+            makes a step after each epoch.
         settings: Fields of :class:`gnnkit.train.TrainConfig`; what is not given comes from the model's preset.
 
     Raises:
@@ -76,8 +83,16 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         progress: Optional[bool] = None,
         facts: Optional[Dict[str, Any]] = None,
+        optimizer: Union[str, MakeOptimizer, None] = None,
+        schedule: Union[str, MakeSchedule, None] = None,
         **settings: Any,
     ) -> None:
+        self.make_optimizer: Optional[MakeOptimizer] = None
+        self.make_schedule: Optional[MakeSchedule] = None
+        if optimizer is not None:
+            settings["optimizer"], self.make_optimizer = _named(optimizer)
+        if schedule is not None:
+            settings["schedule"], self.make_schedule = _named(schedule)
         train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
         self.backend = backend
         self.device: Union[str, Device] = device if isinstance(device, Device) else device_name(device)
@@ -144,7 +159,7 @@ class Trainer:
             job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
             job.keeper.put(earlier)
-            check_resumable(earlier, job.model.spec, job.facts["data"], job.config, job.facts.get("frozen", []))
+            check_resumable(earlier, job.model.spec, job.facts, job.config)
             job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
@@ -174,6 +189,13 @@ class Trainer:
         }
 
 
+def _named(made_by: Any) -> Tuple[Any, Any]:
+    """What the configuration calls an optimiser or a schedule, and what makes it, where a name alone does not."""
+    if not callable(made_by):
+        return made_by, None
+    return {cls: name for name, cls in OPTIMIZERS.items()}.get(made_by) or class_path(made_by), made_by
+
+
 def _facts(job: Job) -> Dict[str, Any]:
     """What a manifest says about this training."""
     frozen = frozen_parameters(job.model)
@@ -185,6 +207,8 @@ def _facts(job: Job) -> Dict[str, Any]:
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
+        "optimizer": job.config.optimizer,
+        "average": job.config.average,
         "seed": job.seed,
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),

@@ -45,7 +45,7 @@ def no_thread_is_left():
 
 def flatten(batch):
     blocks = [(block.indptr.tolist(), block.indices.tolist(), block.num_src) for block in batch.blocks]
-    return batch.index, batch.num_targets, batch.nodes.tolist(), batch.x.tolist(), batch.y.tolist(), blocks
+    return batch.key, batch.num_targets, batch.nodes.tolist(), batch.x.tolist(), batch.y.tolist(), blocks
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 4])
@@ -75,7 +75,7 @@ def test_each_node_comes_once_an_epoch(num, batch_size, shuffle, epoch):
     loader = make_loader(nodes=nodes, batch_size=batch_size, shuffle=shuffle)
     batches = list(loader.epoch(epoch))
     assert len(batches) == len(loader) == loader.num_batches == -(-num // batch_size)
-    assert [batch.index for batch in batches] == list(range(len(batches)))
+    assert [batch.key.number for batch in batches] == list(range(len(batches)))
     assert all(len(batch.nodes) == batch_size for batch in batches[:-1])
     seen = torch.cat([batch.nodes for batch in batches])
     assert torch.equal(seen.sort().values, nodes.sort().values)
@@ -95,7 +95,7 @@ def test_batch_holds_the_features_and_labels_of_its_nodes():
     y[::5] = -100
     graph = ring(y=y)
     for batch in make_loader(graph).epoch(0):
-        sampled = NeighborSampler(graph, (2, 2), seed=7).sample(batch.nodes, epoch=0, batch=batch.index)
+        sampled = NeighborSampler(graph, (2, 2), seed=7).sample(batch.nodes, epoch=0, batch=batch.key.number)
         assert torch.equal(batch.x, graph.x[sampled.nodes])
         assert torch.equal(batch.y, y[batch.nodes])
         assert batch.num_targets == int((batch.nodes % 5 != 0).sum())
@@ -145,12 +145,12 @@ def test_memory_mapped_features(tmp_path):
 @pytest.mark.parametrize("num_threads", [0, 1, 3])
 def test_failure_in_transfer_names_batch_stage_and_cause(num_threads):
     def transfer(batch):
-        if batch.index == 3:
+        if batch.key.number == 3:
             raise RuntimeError("out of memory")
         return batch
 
     epoch = make_loader(num_threads=num_threads, transfer=transfer).epoch(2)
-    assert [next(epoch).index for _ in range(3)] == [0, 1, 2]
+    assert [next(epoch).key.number for _ in range(3)] == [0, 1, 2]
     with pytest.raises(
         PipelineError, match="Batch 3 of epoch 2 failed in transfer: RuntimeError: out of memory"
     ) as info:
@@ -172,7 +172,7 @@ def test_abandoned_epoch_stops_threads_and_cancels_work(end):
     started = []
 
     def transfer(batch):
-        started.append(batch.index)
+        started.append(batch.key.number)
         time.sleep(0.01)
         return batch
 
@@ -303,7 +303,9 @@ def test_every_seed_comes_once_for_any_sizes(quantile, batch_size, num_threads, 
     loader = make_loader(batch_size=batch_size, pad=spec, num_threads=num_threads)
     batches = list(loader.epoch(epoch))
     assert len(batches) >= len(loader)
-    assert [batch.index for batch in batches] == list(range(len(batches)))
+    assert [batch.key.epoch for batch in batches] == [epoch] * len(batches)
+    parts = [(batch.key.number, batch.key.part) for batch in batches]
+    assert parts == sorted(set(parts)) and {number for number, _ in parts} == set(range(len(loader)))
     assert all(batch_sizes(batch.blocks).values == spec.values for batch in batches)
     assert all(batch.num_targets == len(real_nodes(batch)) for batch in batches)
     plain = torch.cat([batch.nodes for batch in make_loader(batch_size=batch_size).epoch(epoch)])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.backends import load_backend
-from gnnkit.data import Batch, Block, from_edge_index, full_block, prepare_graph
+from gnnkit.data import Batch, Block, Targets, from_edge_index, full_block, prepare_graph
 from gnnkit.errors import BatchOverflowError, ConfigError
 from gnnkit.loading import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.base import count_targets
@@ -56,7 +58,7 @@ def make_batch(kind, num_nodes, num_edges, num_seeds, seed, *, full=False, multi
         )
         sampled = sampler.sample(nodes, epoch=0, batch=0)
         blocks, sources = sampled.blocks, sampled.nodes
-    batch = Batch(blocks, graph.x[sources], graph.y[nodes], nodes, count_targets(graph.y[nodes]))
+    batch = Batch(blocks, graph.x[sources], Targets(graph.y[nodes], num=count_targets(graph.y[nodes])), nodes)
     return batch.map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
 
 
@@ -174,7 +176,7 @@ def test_many_padding_edges_do_not_grow_from_layer_to_layer():
 
 def test_unlabelled_batch_can_be_padded():
     block = Block(torch.tensor([0, 1]), torch.tensor([0]), 1)
-    padded = pad_batch(Batch((block,), torch.ones(1, 2), None, torch.tensor([5]), 0), PadSpec((4, 3), (2,)))
+    padded = pad_batch(Batch((block,), torch.ones(1, 2), None, torch.tensor([5])), PadSpec((4, 3), (2,)))
     assert padded.y is None and padded.nodes.tolist() == [5, -1, -1]
 
 
@@ -265,7 +267,7 @@ def test_flatten_and_back(name, full):
 
 
 def replace_y(batch, y):
-    return Batch(batch.blocks, batch.x, y, batch.nodes, 0)
+    return dataclasses.replace(batch, targets=None if y is None else Targets(y))
 
 
 def test_every_installed_backend_takes_part():

@@ -7,7 +7,6 @@ import torch
 
 from gnnkit.data import Batch
 from gnnkit.loading import NeighborLoader, PadSpec, paired, plan_padding
-from gnnkit.loading.targets import NEGATIVE, PARTNER, SOURCE
 from gnnkit.sampling import NeighborSampler, PairSampler
 from tests.graphs import communities
 
@@ -17,19 +16,23 @@ GRAPH = communities(60)
 def loader(**settings) -> NeighborLoader:
     make = paired(PairSampler(GRAPH, num_negatives=4, seed=3))
     options = {"batch_size": 16, "shuffle": True, "seed": 3, **settings}
-    return NeighborLoader(GRAPH, torch.arange(60), NeighborSampler(GRAPH, [3, 2], seed=3), targets=make, **options)
+    return NeighborLoader(GRAPH, torch.arange(60), NeighborSampler(GRAPH, [3, 2], seed=3), draw=make, **options)
 
 
 def roles(batch: Batch) -> tuple:
-    return tuple(batch.nodes[batch.y == role].tolist() for role in (SOURCE, PARTNER, NEGATIVE))
+    """Nodes that are sources, partners and negatives; of padding none."""
+    rows, mask = batch.targets.rows, batch.targets.mask
+    own = [rows[name] if mask is None else rows[name][mask] for name in ("src", "dst")]
+    return tuple(batch.nodes[each].tolist() for each in (*own, rows["negatives"]))
 
 
 def test_a_batch_holds_sources_then_partners_then_negatives() -> None:
     batches = list(loader().epoch(1))
     for batch in batches:
         pairs = batch.num_targets
-        assert batch.y.tolist() == [SOURCE] * pairs + [PARTNER] * pairs + [NEGATIVE] * 4
-        assert batch.nodes.shape == batch.y.shape == (batch.blocks[-1].num_dst,)
+        assert [len(part) for part in roles(batch)] == [pairs, pairs, 4]
+        assert torch.cat(list(batch.targets.rows.values())).tolist() == list(range(len(batch.nodes)))
+        assert batch.nodes.shape == (batch.blocks[-1].num_dst,) and batch.y is None
         # The rows of the features are those of the seeds, repeated ones included.
         torch.testing.assert_close(batch.x[: len(batch.nodes)], GRAPH.x[batch.nodes])
     met = [node for batch in batches for node in roles(batch)[0]]

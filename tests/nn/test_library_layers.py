@@ -13,7 +13,7 @@ import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.cli.main import app
 from gnnkit.data import full_block
-from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.errors import ConfigError, LayerError, UnknownNameError
 from tests.conftest import installed_backends
 from tests.graphs import communities
 
@@ -108,8 +108,8 @@ def test_a_model_with_one_cannot_move(layer: Any) -> None:
             ConfigError,
             r"gives \[\d+, 2, 64\], expected \[\d+, 64\]",
         ),
-        ("dgl.nn:GATConv", {"num_heads": 1}, ConfigError, "DGLError: There are 0-in-degree nodes"),
-        ("torch_geometric.nn:CGConv", {}, ConfigError, "which is all that it is given: RuntimeError"),
+        ("dgl.nn:GATConv", {"num_heads": 1}, LayerError, "DGLError: There are 0-in-degree nodes"),
+        ("torch_geometric.nn:CGConv", {}, LayerError, "which is all that it is given: RuntimeError"),
         ("torch_geometric.nn:HypergraphConv", {"heads": "a"}, ConfigError, "cannot be made as HypergraphConv"),
         ("os:system", {}, ConfigError, "imports nothing because a file names it"),
         ("gcn", {"k": 1}, ConfigError, "conv_options are for layers of a library by name"),
@@ -134,3 +134,31 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "portable" in capsys.readouterr().out
     app(["reproduce", str(tmp_path / "run")], standalone_mode=False)
     assert "identical" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, MemoryError])
+@pytest.mark.parametrize("where", ["a library's layer", "a custom layer"])
+def test_no_memory_is_no_mistake_of_the_user(where: str, error: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing layer is never a wrong configuration; callers look for the error by its type."""
+    backend = need("pyg")
+
+    def forward(*arguments: Any, **others: Any) -> None:
+        raise error("CUDA out of memory")
+
+    path = "torch_geometric.nn:GraphConv" if where == "a library's layer" else Custom
+    model = gnnkit.build_model(path, GRAPH, backend=backend)
+    layer = model.convs[0].layer if where == "a library's layer" else model.convs[0]
+    monkeypatch.setattr(type(layer), "forward", forward)
+    with pytest.raises(error, match="CUDA out of memory"):
+        gnnkit.Trainer(device="cpu", progress=False, epochs=1).fit(model, GRAPH)
+
+
+class Custom(gnnkit.nn.MessagePassing):
+    """A layer that fails when it is told to."""
+
+    def __init__(self, ops: Any, in_channels: int, out_channels: int) -> None:
+        super().__init__(ops)
+        self.lin = torch.nn.Linear(in_channels, out_channels)
+
+    def forward(self, lowered: Any, h_src: torch.Tensor, h_dst: torch.Tensor) -> torch.Tensor:
+        return self.lin(self.ops.aggregate(lowered, h_src, "sum"))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from gnnkit.data import Targets
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.tasks import Unsupervised
 from tests.graphs import communities, multi_label
@@ -33,17 +34,21 @@ def by_hand(z: np.ndarray, weight: float) -> float:
 @pytest.mark.parametrize("weight", [1.0, 20.0])
 def test_loss_is_the_formula_written_out(weight: float) -> None:
     outputs = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 5)))
-    y = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
+    rows = {"src": torch.arange(3), "dst": torch.arange(3, 6), "negatives": torch.arange(6, 8)}
     task = Unsupervised(negative_weight=weight)
-    assert float(task.loss(outputs, y)) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
-    # Rows of padding change nothing, and order counts only within a kind.
+    loss = task.loss(outputs, Targets(rows=rows, num=3))
+    assert float(loss) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
+    # Pairs of padding change nothing.
     padded = torch.cat([outputs, torch.zeros(3, 5)])
-    assert torch.equal(task.loss(padded, torch.cat([y, torch.full((3,), -100)])), task.loss(outputs, y))
+    more = {name: torch.cat([value, torch.tensor([10, 10])]) for name, value in rows.items() if name != "negatives"}
+    mask = torch.tensor([True] * 3 + [False] * 2)
+    assert torch.equal(task.loss(padded, Targets(rows={**rows, **more}, mask=mask, num=3)), loss)
 
 
 def test_a_batch_without_pairs_has_loss_0_and_finite_gradients() -> None:
     outputs = torch.zeros(2, 4, requires_grad=True)
-    loss = Unsupervised().loss(outputs, torch.tensor([2, 2]))
+    none = torch.empty(0, dtype=torch.int64)
+    loss = Unsupervised().loss(outputs, Targets(rows={"src": none, "dst": none, "negatives": torch.arange(2)}))
     loss.backward()
     assert float(loss) == 0 and bool(torch.isfinite(outputs.grad).all())
 

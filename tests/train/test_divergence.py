@@ -81,7 +81,7 @@ def test_weights_are_looked_at_when_an_epoch_ends(tmp_path, value: float, eval_e
         fit(run_dir=tmp_path / "run", callbacks=[Breaks(3, value)], **settings)
     record = read_run(tmp_path / "run")
     assert [epoch.epoch for epoch in record.history] == [1, 2]
-    kept = gnnkit.train.state.read_state(tmp_path / "run")
+    kept = gnnkit.runs.read_state(tmp_path / "run")
     assert kept.epoch == 2
     assert all(bool(weight.isfinite().all()) for weight in kept.weights.values())
     if eval_every == 1:

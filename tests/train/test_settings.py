@@ -174,6 +174,7 @@ TRAIN_ROWS = {
     "weighted": (True, [{}, ALL], [SAMPLED, {"evaluation": "sampled", "eval_fanouts": [2, 2]}]),
     "shuffle": (False, [{}], [SAMPLED, ALL]),
     "drop_last": (True, [{}], [SAMPLED]),
+    "accumulate": (2, [{}], [SAMPLED]),
     "num_threads": (2, [{}], [SAMPLED]),
     "prefetch": (5, [{}, {**SAMPLED, "num_threads": 0}], [SAMPLED]),
     "fuse_first_layer": ("never", [{}, {"evaluation": "layerwise"}], [SAMPLED, {"evaluation": "sampled"}]),
@@ -188,6 +189,11 @@ TRAIN_ROWS = {
 }
 TRAIN_ALWAYS = {
     "task",
+    "optimizer",
+    "optimizer_options",
+    "schedule_options",
+    "warmup",
+    "average",
     "epochs",
     "lr",
     "weight_decay",

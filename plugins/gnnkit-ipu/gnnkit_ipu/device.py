@@ -18,6 +18,7 @@ from gnnkit.data import Batch
 from gnnkit.devices import Device, DeviceCapabilities, StepOptions, deterministic_torch
 from gnnkit.errors import DataError
 from gnnkit_ipu import poptorch
+from gnnkit_ipu.optimizer import OPTIMIZERS
 from gnnkit_ipu.options import IpuOptions
 from gnnkit_ipu.program import Program
 
@@ -37,7 +38,7 @@ class IpuDevice(Device):
     api_version: ClassVar[int] = 1
     priority: ClassVar[int] = 20
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities(
-        "ipu", dtypes=frozenset({"float32"}), static_shapes=True
+        "ipu", dtypes=frozenset({"float32"}), static_shapes=True, optimizers=OPTIMIZERS
     )
     options_class: ClassVar[Type[Any]] = IpuOptions
     resolve: ClassVar[Callable[[], Any]] = staticmethod(poptorch.hardware)
@@ -126,7 +127,7 @@ class IpuEmulatorDevice(IpuDevice):
     name: ClassVar[str] = "ipu-emulator"
     priority: ClassVar[int] = 1
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities(
-        "ipu", dtypes=frozenset({"float32"}), static_shapes=True, stands_in_for="ipu"
+        "ipu", dtypes=frozenset({"float32"}), static_shapes=True, stands_in_for="ipu", optimizers=OPTIMIZERS
     )
     resolve: ClassVar[Callable[[], Any]] = staticmethod(poptorch.emulator)
 

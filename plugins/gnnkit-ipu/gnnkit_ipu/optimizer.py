@@ -25,6 +25,8 @@ SETTINGS: Mapping[str, Tuple[str, ...]] = {
 """Settings of each optimiser besides the learning rate that go to the device, under torch's and PopTorch's name."""
 
 _KINDS = {SGD: "SGD", Adam: "Adam", AdamW: "AdamW", RMSprop: "RMSprop"}
+OPTIMIZERS = frozenset({"sgd", "adam", "adamw", "rmsprop"})
+"""What ``train.optimizer`` may be."""
 _CLIPPED = ("SGD", "Adam", "AdamW")
 _REFUSED = ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay")
 

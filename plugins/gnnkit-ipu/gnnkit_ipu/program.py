@@ -8,6 +8,7 @@ another program takes the device.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gnnkit.data import IGNORED_LABEL, Batch, BatchLayout
+from gnnkit.data import Batch, BatchLayout
 from gnnkit.devices import OptimizerState, StepOptions, StepResult
 from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, UnavailableError
 from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
@@ -266,5 +267,5 @@ class Program:
 
 
 def _without_targets(batch: Batch) -> Batch:
-    assert batch.y is not None, "a batch to train on has labels"
-    return Batch(batch.blocks, batch.x, torch.full_like(batch.y, IGNORED_LABEL), batch.nodes, 0, batch.index)
+    assert batch.targets is not None, "a batch to train on has targets"
+    return replace(batch, targets=batch.targets.without())
