@@ -31,8 +31,13 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "sage mean": {"model": "sage"},
     "sage max": {"model": "sage", "aggregation": "max"},
     "gat": {"model": "gat", "heads": 2, "hidden_channels": 4},
-    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4},
+    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4, "edge_channels": None},
     "gin": {"model": "gin"},
+    "gine": {"model": "gine"},
+    "pna": {"model": "pna"},
+    "transformer": {"model": "transformer", "heads": 2, "hidden_channels": 4},
+    "graphconv": {"model": "graphconv"},
+    "appnp": {"model": "appnp", "num_layers": 2},
 }
 """Models of every convolution and reduction, by name."""
 
@@ -133,9 +138,9 @@ def batches(model: GNN, device: Device, how: str, count: int, graph: Optional[Gr
     graph = _prepared(model, graph)
     nodes = graph.splits["train"]
     if how == "full graph":
-        loader = FullGraphLoader(graph, nodes, num_layers=model.num_layers, edge_features=model.spec.reads_edges)
-        found = list(loader.epoch(0)) * count
-        pad = plan_padding(loader).spec
+        whole = FullGraphLoader(graph, nodes, num_layers=model.num_layers, edge_features=model.spec.reads_edges)
+        found = list(whole.epoch(0)) * count
+        pad = plan_padding(whole).spec
     else:
         loader = _neighbor_loader(model, graph, nodes, 40)
         found = list(loader.epoch(0))[:count]

@@ -27,11 +27,11 @@ def in_precision(graph: Graph, precision: str) -> Graph:
         precision: As :class:`gnnkit.train.TrainConfig` has it.
     """
     assert graph.x is not None, "a task has been found for the graph"
-    dtype = torch.float64 if precision == "float64" else torch.float32
+    x, dtype = graph.x, torch.float64 if precision == "float64" else torch.float32
     if graph.edge_attr is not None:
         graph = replace(graph, edge_attr=graph.edge_attr.to(dtype))
-    if precision == "float64" or graph.x.dtype == torch.float64:
-        graph = replace(graph, x=graph.x.to(dtype))
+    if precision == "float64" or x.dtype == torch.float64:
+        graph = replace(graph, x=x.to(dtype))
     return graph
 
 
