@@ -50,6 +50,15 @@ PRESETS: Mapping[str, Preset] = {
     "gat": _ATTENTION,
     "gatv2": _ATTENTION,
     "gin": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "gine": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "pna": Preset({"hidden_channels": 32, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "transformer": Preset({"hidden_channels": 16, "heads": 4, "beta": True, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "graphconv": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    # Gasteiger et al., 2019; each layer is one of ten steps.
+    "appnp": Preset(
+        {"hidden_channels": 64, "num_layers": 10, "input_dropout": 0.5, "mlp_dropout": 0.5},
+        {"lr": 0.01, "weight_decay": 5e-3},
+    ),
 }
 """Models by name. Each is a convolution of the same name with these settings."""
 

@@ -25,6 +25,19 @@ CONV_SPECS: Mapping[str, ConvSpec] = {
     "gatv2, averaged": ConvSpec("gatv2", 6, 4, {"out_heads": 2}, is_output=True),
     "gin": ConvSpec("gin", 6, 4, {"eps": 0.25}),
     "gin, wide inside": ConvSpec("gin", 6, 4, {"mlp_channels": 5}),
+    "sage mean, normalized": ConvSpec("sage", 6, 4, {"normalize": True, "bias": False}),
+    "gatv2, edges": ConvSpec("gatv2", 6, 4, {"heads": 3}, edge_channels=3),
+    "gine": ConvSpec("gine", 6, 4, {"eps": 0.25}, edge_channels=3),
+    "pna": ConvSpec("pna", 6, 4, {"delta": 1.2}),
+    "pna, edges": ConvSpec("pna", 6, 4, {"delta": 1.2, "aggregators": ["std", "max"]}, edge_channels=3),
+    "transformer": ConvSpec("transformer", 6, 4, {"heads": 3}),
+    "transformer, edges": ConvSpec("transformer", 6, 4, {"heads": 2, "beta": True}, edge_channels=3),
+    "transformer, averaged": ConvSpec("transformer", 6, 4, {"out_heads": 2, "beta": True}, is_output=True),
+    "graphconv": ConvSpec("graphconv", 6, 4),
+    "graphconv, widening": ConvSpec("graphconv", 3, 8),
+    "appnp, first": ConvSpec("appnp", 6, 4),
+    "appnp, between": ConvSpec("appnp", 8, 4, {"alpha": 0.3}, is_input=False),
+    "appnp, last": ConvSpec("appnp", 8, 4, is_input=False, is_output=True),
 }
 """Every convolution in every shape that matters, by name."""
 

@@ -134,6 +134,8 @@ class Lab:
 
     def _batch(self, block: Block, x: Tensor, y: Optional[Tensor], spare: Optional[int]) -> Batch:
         targets = None if y is None else Targets(y.to(self.dtype), num=block.num_dst)
+        if block.edge_attr is not None:
+            block = replace(block, edge_attr=block.edge_attr.to(self.dtype))
         batch = Batch((block,), x.to(self.dtype), targets, torch.arange(block.num_dst))
         batch = batch.map(torch.clone)  # A layer that writes into its inputs must not spoil what comes after it.
         if spare is None and not self.device.capabilities.static_shapes:

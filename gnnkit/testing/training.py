@@ -31,8 +31,13 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "sage mean": {"model": "sage"},
     "sage max": {"model": "sage", "aggregation": "max"},
     "gat": {"model": "gat", "heads": 2, "hidden_channels": 4},
-    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4},
+    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4, "edge_channels": None},
     "gin": {"model": "gin"},
+    "gine": {"model": "gine"},
+    "pna": {"model": "pna"},
+    "transformer": {"model": "transformer", "heads": 2, "hidden_channels": 4},
+    "graphconv": {"model": "graphconv"},
+    "appnp": {"model": "appnp", "num_layers": 2},
 }
 """Models of every convolution and reduction, by name."""
 
@@ -133,8 +138,9 @@ def batches(model: GNN, device: Device, how: str, count: int, graph: Optional[Gr
     graph = _prepared(model, graph)
     nodes = graph.splits["train"]
     if how == "full graph":
-        found = list(FullGraphLoader(graph, nodes, num_layers=model.num_layers).epoch(0)) * count
-        pad = plan_padding(FullGraphLoader(graph, nodes, num_layers=model.num_layers)).spec
+        whole = FullGraphLoader(graph, nodes, num_layers=model.num_layers, edge_features=model.spec.reads_edges)
+        found = list(whole.epoch(0)) * count
+        pad = plan_padding(whole).spec
     else:
         loader = _neighbor_loader(model, graph, nodes, 40)
         found = list(loader.epoch(0))[:count]
@@ -160,7 +166,7 @@ def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
 def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:
     spec = model.spec
     sampler = NeighborSampler(graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm)
-    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True)
+    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True, edge_features=spec.reads_edges)
 
 
 def outputs(model: GNN, device: Device) -> Tensor:

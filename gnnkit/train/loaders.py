@@ -44,6 +44,8 @@ def _in_precision(features: Tensor, precision: str) -> Tensor:
 def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
     """What a model computes on: the prepared graph, in float64 with a normalisation that is float64 from the start.
 
+    Features of edges are there if the model reads them.
+
     Args:
         graph: As loaded.
         prepared: What :func:`gnnkit.data.prepare_graph` made of it, in float32, as the manifest of a run describes it.

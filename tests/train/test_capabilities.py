@@ -119,7 +119,7 @@ def test_a_trainer_and_a_model_refuse_by_name() -> None:
     with pytest.raises(CapabilityError, match="'mean-only' has no 'sage' with aggregation 'max'; it has mean"):
         gnnkit.build_model("sage", graph, backend=MeanOnly(), aggregation="max")
     model = gnnkit.build_model("sage", graph, aggregation="max")
-    with pytest.raises(CapabilityError, match="no model 'sage' with aggregation 'max'"):
+    with pytest.raises(CapabilityError, match="no 'sage' with aggregation 'max'"):
         gnnkit.Trainer(MeanOnly(), CpuDevice(), epochs=1).fit(model, graph)
     with pytest.raises(CapabilityError, match="does not take backend"):
         gnnkit.Trainer(MeanOnly(), Particular(), epochs=1).fit(gnnkit.build_model("sage", graph), graph)

@@ -2,6 +2,7 @@
 
 from gnnkit.nn.convs.base import Convolution, ConvSpec, HeadOptions, ParameterSpec, ReferenceConv
 from gnnkit.nn.convs.mlp import make_mlp, mlp_width
+from gnnkit.nn.convs.pna import delta_of
 from gnnkit.nn.convs.sage import AGGREGATIONS
 from gnnkit.nn.convs.table import ALL_OPTIONS, CONVS, convolution, kinds_with, option_defaults
 
@@ -15,6 +16,7 @@ __all__ = [
     "ParameterSpec",
     "ReferenceConv",
     "convolution",
+    "delta_of",
     "kinds_with",
     "make_mlp",
     "mlp_width",

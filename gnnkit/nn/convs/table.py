@@ -6,15 +6,34 @@ from dataclasses import asdict
 from typing import Any, Dict, List, Mapping
 
 from gnnkit.errors import UnknownNameError
+from gnnkit.nn.convs.appnp import APPNP
 from gnnkit.nn.convs.base import Convolution
 from gnnkit.nn.convs.gat import GAT
 from gnnkit.nn.convs.gatv2 import GATv2
 from gnnkit.nn.convs.gcn import GCN
 from gnnkit.nn.convs.gin import GIN
+from gnnkit.nn.convs.gine import GINE
+from gnnkit.nn.convs.graphconv import GraphConvolution
 from gnnkit.nn.convs.named import NamedLayer
+from gnnkit.nn.convs.pna import PNA
 from gnnkit.nn.convs.sage import SAGE
+from gnnkit.nn.convs.transformer import Transformer
 
-CONVS: Mapping[str, Convolution] = {conv.name: conv for conv in (GCN(), SAGE(), GAT(), GATv2(), GIN())}
+CONVS: Mapping[str, Convolution] = {
+    conv.name: conv
+    for conv in (
+        GCN(),
+        SAGE(),
+        GAT(),
+        GATv2(),
+        GIN(),
+        GINE(),
+        PNA(),
+        Transformer(),
+        GraphConvolution(),
+        APPNP(),
+    )
+}
 """The standard convolutions by name. Formulas are in docs/models.md and in each one's ``dense``."""
 
 

@@ -20,7 +20,21 @@ from gnnkit_pyg.layers.gat import GAT
 from gnnkit_pyg.layers.gatv2 import GATv2
 from gnnkit_pyg.layers.gcn import GCN
 from gnnkit_pyg.layers.gin import GIN
+from gnnkit_pyg.layers.gine import GINE
+from gnnkit_pyg.layers.graphconv import GraphConvolution
+from gnnkit_pyg.layers.pna import PNA
 from gnnkit_pyg.layers.sage import SAGE
+from gnnkit_pyg.layers.transformer import Transformer
 
-LAYERS: Mapping[str, Type[NativeConv]] = {"gcn": GCN, "sage": SAGE, "gat": GAT, "gatv2": GATv2, "gin": GIN}
-"""The wrapper of each kind of convolution."""
+LAYERS: Mapping[str, Type[NativeConv]] = {
+    "gcn": GCN,
+    "sage": SAGE,
+    "gat": GAT,
+    "gatv2": GATv2,
+    "gin": GIN,
+    "gine": GINE,
+    "pna": PNA,
+    "transformer": Transformer,
+    "graphconv": GraphConvolution,
+}
+"""The wrapper of each kind of convolution that PyTorch Geometric has a layer for; its APPNP is a whole model."""

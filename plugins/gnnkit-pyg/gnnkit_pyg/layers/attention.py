@@ -26,6 +26,7 @@ class Attention(NativeConv):
             negative_slope=spec.options.negative_slope,
             dropout=spec.options.attention_dropout,
             add_self_loops=False,
+            edge_dim=spec.edge_channels,
         )
 
     @classmethod
@@ -42,5 +43,6 @@ class Attention(NativeConv):
         # Given one tensor instead of two, GATConv transforms it once; on a whole graph that halves the work. Targets
         # come first among the sources, so where there are as many they are the same; no address tells a compiler that.
         is_same = h_src.shape == h_dst.shape
-        out: Tensor = self.conv(h_src if is_same else (h_src, h_dst), lowered.edge_index)
+        edges = None if self.spec.edge_channels is None else lowered.block.edge_attr
+        out: Tensor = self.conv(h_src if is_same else (h_src, h_dst), lowered.edge_index, edges)
         return out

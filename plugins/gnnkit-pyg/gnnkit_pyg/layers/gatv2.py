@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Mapping
+from typing import ClassVar, Dict, Mapping
 
 from torch_geometric import nn as pyg
 
+from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_pyg.layers.attention import Attention
 
 
@@ -21,3 +22,11 @@ class GATv2(Attention):
         "att": "conv.att",
         "bias": "conv.bias",
     }
+
+    @classmethod
+    def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:
+        """Edge features have a matrix of their own."""
+        places = super().parameter_map(spec)
+        if spec.edge_channels is not None:
+            places["lin_edge.weight"] = NativeParameter("conv.lin_edge.weight")
+        return places
