@@ -184,7 +184,13 @@ class ModelSpec:
             >>> ModelSpec("gat", 34, 4).prepare(graph).num_edges - graph.num_edges
             34
         """
-        return prepare_graph(graph, self_loops=self.self_loops, gcn_norm=self.gcn_norm, dtype=dtype)
+        return prepare_graph(
+            graph,
+            self_loops=self.self_loops,
+            gcn_norm=self.gcn_norm,
+            dtype=dtype,
+            edge_fill="mean" if self.reads_edges else "zeros",
+        )
 
     def for_graph(self, graph: Graph) -> ModelSpec:
         """The model with those options that the data decide, where the user left them open.
@@ -348,7 +354,9 @@ def _check_together(spec: ModelSpec) -> None:
                 f"The layers of {names[conv]!r} are steps of one propagation, so the model takes no other "
                 "convolution, no residual connection and no jumping_knowledge."
             )
-    if spec.edge_channels is not None and not any(conv.reads_edges for conv in convs):
+    # What a class by name reads is its own affair.
+    can_read = spec.has_named_layers or any(conv.reads_edges for conv in convs)
+    if spec.edge_channels is not None and not can_read:
         raise ConfigError(f"edge_channels is {spec.edge_channels}, but {spec.name!r} reads no edge features.")
 
 

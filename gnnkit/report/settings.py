@@ -65,10 +65,7 @@ def _in_short(run: RunFacts) -> List[List[str]]:
         ["dropout", f"{spec['dropout']:g}, of the input {spec['input_dropout']:g}"],
         ["batch", batches],
         ["epochs", f"{setting(train.get('epochs'))}, {_patience(train)}"],
-        [
-            "optimiser",
-            ["optimiser", _optimizer(train)],
-        ],
+        ["optimiser", _optimizer(train)],
         ["schedule", setting(train.get("schedule"))],
         ["evaluation", setting(train.get("evaluation"))],
         ["precision", setting(train.get("precision"))],

@@ -57,7 +57,8 @@ class Task(ABC):
 
         Args:
             outputs: Shape [N, out_channels].
-            targets: Those of the batch.
+            targets: ``Batch.targets``; those outside its ``mask`` do not count. ``num`` says nothing here, because
+                compiled steps see tensors alone.
         """
 
     def num_outputs(self, graph: Graph) -> Optional[int]:
@@ -69,7 +70,7 @@ class Task(ABC):
         return graph.splits["train"]
 
     def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
-        """What a sampled batch learns from its nodes; None: their labels.
+        """What draws a sampled batch's seeds and targets from its nodes; None: the nodes with their labels.
 
         Args:
             graph: The prepared graph.

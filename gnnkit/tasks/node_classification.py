@@ -57,13 +57,13 @@ class NodeClassification(Task):
 
         Args:
             outputs: Logits. Shape [N, C].
-            targets: Labels in ``y``, -100 where there is no target. Shape [N] int64, or [N, C] floating point.
+            targets: Their ``y`` are labels, -100 where there is no target: [N] int64, or [N, C] floating point.
 
         Returns:
             A scalar; 0 for a batch without targets.
         """
         y = targets.y
-        assert y is not None, "nodes have labels"
+        assert y is not None, "a graph without labels is refused"
         kept = y != IGNORED_LABEL
         if self.multi_label:
             target = y.clamp(min=0).to(outputs.dtype)

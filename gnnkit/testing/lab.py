@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend
-from gnnkit.data import IGNORED_LABEL, Batch, Block, Targets
+from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
 from gnnkit.nn import ConvSpec
@@ -35,7 +35,7 @@ def load_parameters(backend: Backend, conv: nn.Module, spec: ConvSpec, values: M
 
 
 class ConvModule(nn.Module):
-    """One convolution as a module that a device can prepare; its loss is the sum of its outputs times ``batch.y``.
+    """One convolution as a module that a device can prepare; its loss is the sum of its outputs times the labels.
 
     Args:
         backend: Makes the convolution.
@@ -56,9 +56,11 @@ class ConvModule(nn.Module):
         block = batch.blocks[0]
         h = batch.x + self.shift
         out = self.conv(self.backend.lower(block), h, h[: block.num_dst])
-        if batch.y is None:
+        if batch.targets is None or batch.targets.y is None:
             return out.new_zeros(()), out
-        weights = torch.where(batch.y == IGNORED_LABEL, torch.zeros_like(batch.y), batch.y)
+        weights = batch.targets.y
+        if batch.targets.mask is not None:
+            weights = weights * batch.targets.mask[:, None]
         return (out * weights).sum(), out
 
 

@@ -165,9 +165,7 @@ def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
 
 def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:
     spec = model.spec
-    sampler = NeighborSampler(
-        graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm, keep_edge_ids=spec.reads_edges
-    )
+    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm)
     return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True, edge_features=spec.reads_edges)
 
 

@@ -11,6 +11,7 @@ from gnnkit.errors import CapabilityError
 from gnnkit.probing import probe, probe_all
 from gnnkit.train.capabilities import check_capabilities, check_updates, combinations
 from gnnkit.train.config import RunConfig
+from gnnkit.train.optimizers import short_name
 
 
 def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
@@ -30,9 +31,9 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
             precision=config.train.precision,
             task=config.train.task,
         )
-        check_updates(device, config.train.optimizer, config.train)
     except CapabilityError as error:
         raise CapabilityError(f"{error} {_who_can(config)}") from error
+    check_updates(device, short_name(config.train.optimizer), config.train)  # No other backend would change that.
     return backend, device
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import torch
 from torch import nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
-from gnnkit.data import Batch, Graph, check_graph
+from gnnkit.data import Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
+from gnnkit.engine.loading import transfer_to
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN, CustomModel, beyond_spec, check_layers, check_parameter_names, has_own_forward
@@ -55,6 +56,7 @@ class Job:
     step: Step
     progress: Progress
     inference: Inference
+    optimizer: str
     callbacks: Sequence[Callback] = ()
     keeper: Optional[StateKeeper] = None
     facts: Dict[str, Any] = field(default_factory=dict)
@@ -82,7 +84,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     check_graph(graph, most_values=MOST_CHECKED)
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
-        model = custom_model(model, graph.num_features, backend)
+        edge_channels = None if graph.edge_attr is None else graph.edge_attr.shape[1]
+        model = custom_model(model, graph.num_features, backend, edge_channels)
     settings = train_config(model.spec.conv, trainer.settings)
     task = make_task(graph, settings)
     device = trainer.device
@@ -106,7 +109,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.precision == "float64":
         model = model.double()
     module = LossModule(model, task)
-    optimizer = make_optimizer(config, _trained(model), trainer.make_optimizer)
+    optimizer, config = make_optimizer(config, _trained(model), trainer.make_optimizer)
     schedule = Schedule(optimizer, config, trainer.make_schedule)
     check_updates(device, optimizer_name(optimizer), config)
     options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average)
@@ -126,7 +129,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     pad = None
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
-    loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
+    loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(schedule, config.patience)
     return Job(
         model,
@@ -141,6 +144,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         step,
         progress,
         inference,
+        optimizer_name(optimizer),
         beyond_spec=None if isinstance(model, CustomModel) else special,
     )
 
@@ -206,20 +210,3 @@ def _check_metric(graph: Graph, task: Task) -> None:
             f"the metric {task.metric} cannot be computed from its labels, which are all alike.",
             fix="Add nodes with other labels, or choose another metric.",
         )
-
-
-def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
-    """Bring a batch to the device and lower its blocks, so that neither happens between two steps.
-
-    A device with fixed shapes takes tensors alone and lowers blocks inside of its program.
-    """
-    if device.capabilities.static_shapes:
-        return device.put
-
-    def transfer(batch: Batch) -> Batch:
-        batch = device.put(batch)
-        for block in batch.blocks:
-            model.lower(block)
-        return batch
-
-    return transfer

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import List, Optional
 
 import torch
+from torch import Tensor
 
 from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
@@ -17,7 +18,7 @@ from gnnkit.tasks import TASKS, Task
 from gnnkit.train.settings import TrainConfig
 
 
-def in_precision(graph: Graph, precision: str) -> Graph:
+def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -> Graph:
     """The graph with features in a type that a precision computes in; edge weights follow the features.
 
     Half precision stays, because loaders widen it; float64, which NumPy makes of any number, becomes float32.
@@ -25,14 +26,19 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     Args:
         graph: With features.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
+        edge_features: Whether edge features are read, which follow too.
     """
     assert graph.x is not None, "a task has been found for the graph"
-    x, dtype = graph.x, torch.float64 if precision == "float64" else torch.float32
-    if graph.edge_attr is not None:
-        graph = replace(graph, edge_attr=graph.edge_attr.to(dtype))
-    if precision == "float64" or x.dtype == torch.float64:
-        graph = replace(graph, x=x.to(dtype))
-    return graph
+    changed = {"x": _in_precision(graph.x, precision)}
+    if edge_features and graph.edge_attr is not None:
+        changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
+    return replace(graph, **changed)  # type: ignore[arg-type]
+
+
+def _in_precision(features: Tensor, precision: str) -> Tensor:
+    if precision == "float64":
+        return features.double()
+    return features.float() if features.dtype == torch.float64 else features
 
 
 def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
@@ -48,7 +54,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
     """
     if precision == "float64" and spec.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
-    return in_precision(prepared if spec.reads_edges else replace(prepared, edge_attr=None), precision)
+    return in_precision(prepared, precision, edge_features=spec.reads_edges)
 
 
 def make_task(graph: Graph, config: TrainConfig) -> Task:
@@ -87,7 +93,6 @@ def make_sampler(
         weighted=config.weighted,
         keep_self_loops=spec.self_loops,
         rescale=spec.gcn_norm,
-        keep_edge_ids=spec.reads_edges,
     )
 
 
@@ -136,8 +141,8 @@ def training_loader(
         pad=pad,
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer),
-        edge_features=spec.reads_edges,
         draw=task.draw(graph, seed),
+        edge_features=spec.reads_edges,
     )
 
 
@@ -152,10 +157,10 @@ def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
         ConfigError: "always", and the model does not allow it.
     """
     reason = None
-    if spec.input_dropout:
+    if spec.reads_edges:
+        reason = "it reads edge features, which a sum over neighbours would lose"
+    elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
-    elif spec.reads_edges:
-        reason = "it reads features of edges"
     elif spec.reduces_first is None:
         reason = f"the convolution {spec.kinds[0]!r} does not begin with a sum or mean over neighbours"
     if fuse == "always" and reason is not None:

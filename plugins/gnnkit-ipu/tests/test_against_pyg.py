@@ -63,9 +63,7 @@ def full_batch(graph, module_name):
     kind = gnnkit.nn.CONVS[module_name.split(",")[0] if module_name != "residual" else "sage"]
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
     block = full_block(prepared)
-    return Batch(
-        (block, block), prepared.x, Targets(prepared.y, num=prepared.num_nodes), torch.arange(prepared.num_nodes)
-    )
+    return Batch((block, block), prepared.x, Targets.of_labels(prepared.y), torch.arange(prepared.num_nodes))
 
 
 def assert_same(first, second):
