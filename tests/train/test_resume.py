@@ -280,15 +280,15 @@ OTHER_DATA = {
     "features": lambda g: replace(g, x=g.x + 1),
     "labels": lambda g: replace(g, y=(g.y + 1) % 3),
     "splits": lambda g: replace(g, splits={**g.splits, "train": g.splits["train"][1:]}),
-    r"edges \(\d,\d+ with 240 self-loops, directed; \d,\d+ with 240 self-loops, directed\)": lambda g: without_an_edge(
-        g
+    r"edges \(\d,\d+ with 240 self-loops, directed; \d,\d+ with 240 self-loops, directed\), other arrays": (
+        lambda g: without_an_edge(g)  # And so without its features.
     ),
 }
 
 
 def without_an_edge(graph):
     fewer = gnnkit.from_edge_index(graph.edge_index[:, 1:], graph.num_nodes)
-    return replace(graph, indptr=fewer.indptr, indices=fewer.indices)
+    return replace(graph, indptr=fewer.indptr, indices=fewer.indices, edge_attr=graph.edge_attr[1:])
 
 
 @pytest.mark.parametrize("what", OTHER_DATA)
