@@ -41,7 +41,7 @@ class ReluOutputs(LossModule):
     def forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
         """Loss and outputs of a batch."""
         outputs = self.model(batch.blocks, batch.x).relu()
-        loss = outputs.new_zeros(()) if batch.y is None else self.task.loss(outputs, batch.y)
+        loss = outputs.new_zeros(()) if batch.targets is None else self.task.loss(outputs, batch.targets)
         return loss, outputs
 
 

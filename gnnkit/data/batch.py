@@ -3,18 +3,43 @@
 Rules: both are frozen and hold torch tensors only, all on one device. In a block, destination nodes come first among
 the source nodes, so ``h_src[:num_dst]`` are the destinations' own features. In a padded batch, real nodes and edges
 come first and padding last; the masks say which is which.
+
+Arrays of a block are declared once, with the axis that they run along and what padding is filled with. Moving, padding,
+flattening and planning go by ``BLOCK_ARRAYS``, so that one more array is one more field.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from gnnkit.data.graph import Graph, expand_indptr
+from gnnkit.data.targets import BatchKey, Targets, named_targets
+
+SOURCE, DESTINATION, EDGE = "source", "destination", "edge"
+"""What the first dimension of a block's array runs along."""
+
+
+@dataclass(frozen=True)
+class BlockArray:
+    """How an array of a block is treated.
+
+    Attributes:
+        axis: What its first dimension runs along: ``SOURCE``, ``DESTINATION`` or ``EDGE``.
+        fill: What padding is filled with.
+    """
+
+    axis: str
+    fill: float
+
+
+def _array(axis: str, fill: float) -> Any:
+    """An array that a block may have; None where it has not."""
+    return field(default=None, metadata={"array": BlockArray(axis, fill)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +51,10 @@ class Block:
         indices: Position of each edge's source among the block's source nodes. Shape [E], int64.
         num_src: Number of source nodes. The first ``num_dst`` of them are the destinations.
         edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
+        edge_attr: Edge features. Shape [E, D], floating point, 0 for padding. None if there are none, or if the model
+            does not read them.
+        edge_ids: Position of each edge in the graph's ``indices``. Shape [E], int64, -1 for padding. None unless asked
+            for.
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
         is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
@@ -35,9 +64,11 @@ class Block:
     indptr: Tensor
     indices: Tensor
     num_src: int
-    edge_weight: Optional[Tensor] = None
-    dst_mask: Optional[Tensor] = None
-    edge_mask: Optional[Tensor] = None
+    edge_weight: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
+    edge_attr: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
+    edge_ids: Optional[Tensor] = _array(EDGE, -1)  # noqa: RUF009
+    dst_mask: Optional[Tensor] = _array(DESTINATION, False)  # noqa: RUF009
+    edge_mask: Optional[Tensor] = _array(EDGE, False)  # noqa: RUF009
     is_reduced: bool = False
 
     @property
@@ -60,16 +91,25 @@ class Block:
         """Native graph objects made from this block, by backend name, so that each is made once."""
         return {}
 
+    @property
+    def arrays(self) -> Dict[str, Tensor]:
+        """The arrays of ``BLOCK_ARRAYS`` that this block has, by name."""
+        found = {name: getattr(self, name) for name in BLOCK_ARRAYS}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Block:
         """Apply ``function`` to every tensor; used to move a block to a device."""
-        return replace(
-            self,
-            indptr=function(self.indptr),
-            indices=function(self.indices),
-            edge_weight=None if self.edge_weight is None else function(self.edge_weight),
-            dst_mask=None if self.dst_mask is None else function(self.dst_mask),
-            edge_mask=None if self.edge_mask is None else function(self.edge_mask),
-        )
+        arrays: Dict[str, Any] = {name: function(tensor) for name, tensor in self.arrays.items()}
+        return replace(self, indptr=function(self.indptr), indices=function(self.indices), **arrays)
+
+
+BLOCK_ARRAYS: Mapping[str, BlockArray] = {
+    each.name: each.metadata["array"] for each in fields(Block) if "array" in each.metadata
+}
+"""The arrays that a block may have besides its structure, by name."""
+
+
+_FIRST = BatchKey(0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,19 +120,21 @@ class Batch:
         blocks: One block per layer, from the input layer to the output layer. The destinations of one block are the
             sources of the next. A full-graph batch repeats one block.
         x: Features of the first block's source nodes. Shape [blocks[0].num_src, F], floating point.
-        y: Targets of the last block's destinations, like ``Graph.y``; -100 where there is no target. Shape [num_dst]
-            int64 or [num_dst, C] floating point. None when only outputs are wanted.
+        targets: What is to be predicted. None when only outputs are wanted.
         nodes: Node id in the graph of each of the last block's destinations, -1 for padding. Shape [num_dst], int64.
-        num_targets: How many destinations are targets.
-        index: Position of this batch in its epoch, for messages and for random numbers.
+        key: Which batch this is.
     """
 
     blocks: Tuple[Block, ...]
     x: Tensor
-    y: Optional[Tensor]
+    targets: Optional[Targets]
     nodes: Tensor
-    num_targets: int
-    index: int = 0
+    key: BatchKey = _FIRST
+
+    @property
+    def num_targets(self) -> int:
+        """How many targets there are to learn from; 0 when only outputs are wanted."""
+        return 0 if self.targets is None else self.targets.num
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply ``function`` to every tensor; a block that stands for several layers stays one block."""
@@ -104,7 +146,7 @@ class Batch:
             self,
             blocks=tuple(done[id(block)] for block in self.blocks),
             x=function(self.x),
-            y=None if self.y is None else function(self.y),
+            targets=None if self.targets is None else self.targets.map(function),
             nodes=function(self.nodes),
         )
 
@@ -121,19 +163,19 @@ class Batch:
         return BatchLayout(
             blocks=tuple(_block_layout(block) for block in distinct),
             order=tuple(next(i for i, other in enumerate(distinct) if other is block) for block in self.blocks),
-            has_targets=self.y is not None,
+            targets=None if self.targets is None else self.targets.names,
         )
 
     def flatten(self) -> Tuple[Tensor, ...]:
         """All tensors that a model needs, in a fixed order, for devices whose compiled programs take tensors only.
 
         Returns:
-            For every distinct block ``indptr``, ``indices``, ``dst``, and where there are such ``edge_weight``,
-            ``dst_mask`` and ``edge_mask``; then ``x``; then ``y`` if there are targets. Node ids are left out.
+            For every distinct block ``indptr``, ``indices``, ``dst``, and those of ``BLOCK_ARRAYS`` that it has; then
+            ``x``; then ``Targets.tensors`` if there are targets. Node ids are left out.
 
         Example:
             >>> block = Block(torch.tensor([0, 1]), torch.tensor([1]), num_src=2)
-            >>> batch = Batch((block, block), torch.ones(2, 3), None, torch.tensor([7]), 0)
+            >>> batch = Batch((block, block), torch.ones(2, 3), None, torch.tensor([7]))
             >>> again = batch.layout.unflatten(batch.flatten())
             >>> again.blocks[0] is again.blocks[1], again.x is batch.x
             (True, True)
@@ -141,7 +183,7 @@ class Batch:
         tensors: List[Tensor] = []
         for block in self._distinct_blocks():
             tensors += [getattr(block, name) for name in _block_layout(block).names]
-        return (*tensors, self.x) if self.y is None else (*tensors, self.x, self.y)
+        return (*tensors, self.x, *(() if self.targets is None else self.targets.tensors))
 
     def _distinct_blocks(self) -> List[Block]:
         return list({id(block): block for block in self.blocks}.values())
@@ -167,12 +209,12 @@ class BatchLayout:
     Attributes:
         blocks: Layout of every distinct block.
         order: Which of them each layer uses.
-        has_targets: Whether ``y`` comes last.
+        targets: Names of the targets' tensors, which come last; None if there are no targets.
     """
 
     blocks: Tuple[BlockLayout, ...]
     order: Tuple[int, ...]
-    has_targets: bool
+    targets: Optional[Tuple[str, ...]] = None
 
     def unflatten(self, tensors: Sequence[Tensor]) -> Batch:
         """The inverse of :meth:`Batch.flatten`, by reference: nothing is computed.
@@ -181,7 +223,7 @@ class BatchLayout:
             tensors: As ``flatten`` gave them, of a batch with this layout.
 
         Returns:
-            A batch for a model's ``forward``: it has no node ids, and ``num_targets`` is 0.
+            A batch for a model's ``forward``: it has no node ids and no key, and ``num_targets`` is 0.
         """
         rest = list(tensors)
         assert len(rest) == self.num_tensors, "the tensors are of another layout"
@@ -194,23 +236,28 @@ class BatchLayout:
             # compilers cannot look into the lock under which Python before 3.12 computes such a property.
             vars(block).update(dst=dst, lowered={})
             blocks.append(block)
-        y = rest[1] if self.has_targets else None
-        return Batch(tuple(blocks[i] for i in self.order), rest[0], y, _NO_NODES, num_targets=0)
+        targets = None if self.targets is None else named_targets(self.targets, rest[1:])
+        return Batch(tuple(blocks[i] for i in self.order), rest[0], targets, _NO_NODES)
 
     @property
     def num_tensors(self) -> int:
         """How many tensors a flattened batch has."""
-        return sum(len(block.names) for block in self.blocks) + (2 if self.has_targets else 1)
+        return sum(len(block.names) for block in self.blocks) + 1 + len(self.targets or ())
 
 
 _NO_NODES = torch.empty(0, dtype=torch.int64)
 
 
 def _block_layout(block: Block) -> BlockLayout:
-    optional = [name for name in ("edge_weight", "dst_mask", "edge_mask") if getattr(block, name) is not None]
-    return BlockLayout(block.num_src, ("indptr", "indices", "dst", *optional))
+    return BlockLayout(block.num_src, ("indptr", "indices", "dst", *block.arrays))
 
 
-def full_block(graph: Graph) -> Block:
-    """The block of a layer over the whole graph: every node is source and destination."""
-    return Block(graph.indptr, graph.indices, graph.num_nodes, graph.edge_weight)
+def full_block(graph: Graph, *, edge_features: bool = False) -> Block:
+    """The block of a layer over the whole graph: every node is source and destination.
+
+    Args:
+        graph: The graph.
+        edge_features: Whether the block gets the graph's edge features.
+    """
+    edge_attr = graph.edge_attr if edge_features else None
+    return Block(graph.indptr, graph.indices, graph.num_nodes, graph.edge_weight, edge_attr)

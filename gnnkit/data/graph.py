@@ -7,9 +7,9 @@ column (CSC) form: the in-neighbours of node ``v`` are ``indices[indptr[v]:indpt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ IGNORED_LABEL = -100
 
 SPLITS = ("train", "valid", "test")
 """Names of the splits that training and evaluation use."""
+
+
+_OF_NODES, _OF_EDGES = {"axis": "node"}, {"axis": "edge"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +57,13 @@ class Graph:
 
     indptr: Tensor
     indices: Tensor
-    x: Optional[Tensor] = None
-    y: Optional[Tensor] = None
-    edge_weight: Optional[Tensor] = None
-    edge_attr: Optional[Tensor] = None
+    x: Optional[Tensor] = field(default=None, metadata=_OF_NODES)
+    y: Optional[Tensor] = field(default=None, metadata=_OF_NODES)
+    edge_weight: Optional[Tensor] = field(default=None, metadata=_OF_EDGES)
+    edge_attr: Optional[Tensor] = field(default=None, metadata=_OF_EDGES)
     splits: Mapping[str, Tensor] = field(default_factory=dict)
-    node_data: Mapping[str, Tensor] = field(default_factory=dict)
-    edge_data: Mapping[str, Tensor] = field(default_factory=dict)
+    node_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_NODES)
+    edge_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_EDGES)
     graph_ptr: Optional[Tensor] = None
     graph_y: Optional[Tensor] = None
     class_names: Tuple[str, ...] = ()
@@ -127,6 +130,32 @@ class Graph:
             parts.append(f"num_graphs={self.num_graphs}")
         parts.extend(f"{split}={ids.numel()}" for split, ids in self.splits.items())
         return f"Graph({self.name!r}, {', '.join(parts)})"
+
+
+def map_arrays(
+    graph: Graph,
+    *,
+    nodes: Optional[Callable[[Tensor], Tensor]] = None,
+    edges: Optional[Callable[[Tensor], Tensor]] = None,
+) -> Graph:
+    """Apply functions to every array of nodes and of edges but the graph's structure.
+
+    Args:
+        graph: The graph.
+        nodes: For arrays of nodes. None leaves them as they are.
+        edges: For arrays of edges, likewise.
+    """
+    functions = {"node": nodes, "edge": edges}
+    changed: Dict[str, Any] = {}
+    for each in fields(graph):
+        function, values = functions.get(each.metadata.get("axis", "")), getattr(graph, each.name)
+        if function is None or values is None:
+            continue
+        if isinstance(values, Tensor):
+            changed[each.name] = function(values)
+        else:
+            changed[each.name] = {name: function(rows) for name, rows in values.items()}
+    return replace(graph, **changed)
 
 
 def expand_indptr(indptr: Tensor, num_edges: int) -> Tensor:

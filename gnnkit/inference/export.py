@@ -85,7 +85,7 @@ class Program(nn.Module):
         names, tensors = ("indptr", "indices", "dst"), (indptr, src, dst)
         if edge_weight is not None:
             names, tensors = (*names, "edge_weight"), (*tensors, edge_weight)  # type: ignore[assignment]
-        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers, has_targets=False)
+        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers)
         batch = layout.unflatten((*tensors, x))
         out: Tensor = self.model(batch.blocks, batch.x)
         return out
@@ -214,8 +214,7 @@ def _check_possible(model: GNN, format: str) -> None:
 def _inputs(spec: ModelSpec, prepared: Graph, dtype: torch.dtype) -> Inputs:
     assert prepared.x is not None
     inputs = {"x": prepared.x.to(dtype), "edge_index": prepared.edge_index}
-    # Of the standard convolutions, GCN alone reads weights; what others do with them is not known.
-    if prepared.edge_weight is not None and (spec.kind.gcn_norm or spec.has_named_layers):
+    if prepared.edge_weight is not None and spec.reads_weights:
         inputs["edge_weight"] = prepared.edge_weight.to(dtype)
     return inputs
 
@@ -228,7 +227,7 @@ def _random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
     graph = from_edge_index(
         ends,
         x=torch.randn(num_nodes, spec.in_channels, generator=draw),
-        edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.kind.gcn_norm else None,
+        edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.gcn_norm else None,
     )
     return spec.prepare(graph)
 
@@ -288,19 +287,18 @@ def _trace(program: Program, example: Inputs) -> Any:
 def _failure(model: GNN, format: str, error: Exception) -> CapabilityError:
     cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return CapabilityError(
-        f"Model {model.spec.conv!r} on backend {model.backend.name!r} cannot be exported in format {format!r}: {cause} "
+        f"Model {model.spec.name!r} on backend {model.backend.name!r} cannot be exported in format {format!r}: {cause} "
         "Standard models on backend reference can."
     )
 
 
 def _metadata(model: GNN, example: Inputs, learned: Optional[Learned]) -> str:
-    kind = model.spec.kind
     return to_json(
         {
             "spec": model.spec.to_dict(),
             "inputs": list(example),
-            "self_loops": kind.self_loops,
-            "gcn_norm": kind.gcn_norm,
+            "self_loops": model.spec.self_loops,
+            "gcn_norm": model.spec.gcn_norm,
             **(Learned(None) if learned is None else learned).to_dict(),
         }
     )

@@ -18,14 +18,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data import Batch, Block, Graph
+from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
+from gnnkit.loading.base import (
+    Loader,
+    Observer,
+    Stages,
+    Transfer,
+    edge_features_of,
+    features_of,
+    identity,
+    spread,
+)
+from gnnkit.loading.drawing import Draw
 from gnnkit.loading.gather import gather_rows, loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.loading.targets import MakeTargets, Targets
 from gnnkit.sampling import Buffers, NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -60,12 +69,15 @@ class NeighborLoader(Loader):
         overflow: What to do with a batch that is too large for ``pad``: "carry" splits its seeds in halves until they
             fit, each part a batch of its own directly after the other, so that an epoch may have more batches than
             ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
-        targets: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
+        draw: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
             :func:`gnnkit.loading.paired`. None: the nodes themselves with their labels.
+        edge_features: Whether the model reads edge features: blocks get those of the sampler's graph. Nothing is spent
+            on them otherwise.
 
     Raises:
-        ConfigError: Settings out of range, no nodes, or not one whole batch with ``drop_last``.
-        DataError: No features, or nodes that the graph does not have.
+        ConfigError: Settings out of range, no nodes, not one whole batch with ``drop_last``, or ``reduction`` with
+            ``edge_features``, which a sum over neighbours would lose.
+        DataError: No features, or none of edges with ``edge_features``, or nodes that the graph does not have.
 
     Example:
         >>> from gnnkit.data import Graph
@@ -92,7 +104,8 @@ class NeighborLoader(Loader):
         pad: Optional[PadSpec] = None,
         overflow: str = "carry",
         reduction: Optional[InputReduction] = None,
-        targets: Optional[MakeTargets] = None,
+        draw: Optional[Draw] = None,
+        edge_features: bool = False,
     ) -> None:
         if overflow not in OVERFLOW:
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
@@ -108,6 +121,11 @@ class NeighborLoader(Loader):
                 f"The sampler's graph has {sampler.graph.num_nodes} nodes, the loader's {graph.num_nodes}; "
                 "give both the same graph."
             )
+        if edge_features and reduction is not None:
+            raise ConfigError(
+                "reduction and edge_features exclude each other: neighbours that are added up while loading have no "
+                "edges left. Leave reduction out."
+            )
         self.graph = graph
         self.sampler = sampler
         self.batch_size = batch_size
@@ -119,8 +137,10 @@ class NeighborLoader(Loader):
         self.pad = pad
         self.overflow = overflow
         self.reduction = reduction
-        self._make_targets = targets
+        self.edge_features = edge_features
+        self._draw = draw
         self._x = features_of(graph)
+        self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
         self._buffers = Buffers()
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
@@ -145,15 +165,12 @@ class NeighborLoader(Loader):
         build: Callable[[int], List[Batch]] = partial(self._build, self._order(number), number)
         if self._pace is not None:
             build = self._pace.making(build)
-        position = 0
         num_threads = 1 if self.num_threads is None else self.num_threads
         try:
             made = prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch, overlap=self.overlap)
             with closing(made) as groups:
                 for parts in groups if self._pace is None else self._pace.using(groups):
-                    for batch in parts:
-                        yield batch if batch.index == position else replace(batch, index=position)
-                        position += 1
+                    yield from parts
         finally:
             self._set_pace()
 
@@ -179,9 +196,9 @@ class NeighborLoader(Loader):
         """See :class:`Loader`; neighbours are sampled, features are not read."""
         order = self._order(number)
         for index in spread(len(self), limit):
-            seeds = self._targets(self._nodes_of(order, index), number, index).seeds
+            seeds, targets = self._drawn(self._nodes_of(order, index), number, index)
             sampled = self.sampler.sample(seeds, epoch=number, batch=index)
-            yield batch_sizes(self._blocks(sampled))
+            yield batch_sizes(self._blocks(sampled), targets)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
@@ -191,8 +208,9 @@ class NeighborLoader(Loader):
     def _nodes_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def _targets(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Targets:
-        return Targets(nodes) if self._make_targets is None else self._make_targets(nodes, epoch, index)
+    def _drawn(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Tuple[NDArray[np.int64], Optional[Targets]]:
+        """Seeds of a batch, and targets if they are not just the seeds with their labels."""
+        return (nodes, None) if self._draw is None else self._draw(nodes, epoch, index)
 
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
         """One batch, or the parts of one that was too large."""
@@ -201,7 +219,7 @@ class NeighborLoader(Loader):
             stages.enter("sampling")
             parts = self._sample(self._nodes_of(order, index), epoch, index)
             stages.enter("gathering features" if self.reduction is None else "reducing features")
-            batches = [self._gather(targets, sampled, index) for targets, sampled in parts]
+            batches = [self._gather(*each, BatchKey(epoch, index, part)) for part, each in enumerate(parts)]
             if self.pad is not None:
                 stages.enter("padding")
                 batches = [pad_batch(batch, self.pad) for batch in batches]
@@ -216,20 +234,21 @@ class NeighborLoader(Loader):
             message = f"Batch {index} of epoch {epoch} failed in {stages.name}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
 
-    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[Tuple[Targets, SampledBlocks]]:
-        """Sample neighbourhoods of the nodes' targets, in as many parts as it takes to fit.
+    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[_Sampled]:
+        """Draw targets of nodes and sample their neighbourhoods, in as many parts as it takes to fit.
 
         Parts draw what the whole would.
         """
-        targets = self._targets(nodes, epoch, index)
-        sampled = self.sampler.sample(targets.seeds, epoch=epoch, batch=index)
+        seeds, targets = self._drawn(nodes, epoch, index)
+        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index, edge_ids=self.edge_features)
+        whole = [(seeds, targets, sampled)]
         if self.pad is None:
-            return [(targets, sampled)]
-        sizes = batch_sizes(self._blocks(sampled))
+            return whole
+        sizes = batch_sizes(self._blocks(sampled), targets)
         if self.overflow == "error" or len(nodes) == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
-            return [(targets, sampled)]
+            return whole
         half = (len(nodes) + 1) // 2
         return self._sample(nodes[:half], epoch, index) + self._sample(nodes[half:], epoch, index)
 
@@ -239,15 +258,30 @@ class NeighborLoader(Loader):
             return sampled.blocks
         return (reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
 
-    def _gather(self, targets: Targets, sampled: SampledBlocks, index: int) -> Batch:
+    def _gather(
+        self, seeds: NDArray[np.int64], targets: Optional[Targets], sampled: SampledBlocks, key: BatchKey
+    ) -> Batch:
         if self.reduction is None:
-            x = self._buffers.empty((sampled.nodes.numel(), self._x.shape[1]), loaded_dtype(self._x.dtype))
-            gather_rows(self._x, sampled.nodes, x)
+            x = self._rows(self._x, sampled.nodes)
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
-        nodes = torch.from_numpy(targets.seeds.copy())
-        y, num_targets = targets.y, targets.num_targets
-        if y is None and self.graph.y is not None:
-            y = self.graph.y[nodes]
-            num_targets = count_targets(y)
-        return Batch(self._blocks(sampled), x, y, nodes, num_targets, index)
+        nodes = torch.from_numpy(seeds.copy())
+        if targets is None and self.graph.y is not None:
+            targets = Targets.of_labels(self.graph.y[nodes])
+        blocks = self._blocks(sampled)
+        if self._edge_attr is not None:
+            blocks = tuple(self._with_edge_features(block, self._edge_attr) for block in blocks)
+        return Batch(blocks, x, targets, nodes, key)
+
+    def _with_edge_features(self, block: Block, edge_attr: Tensor) -> Block:
+        assert block.edge_ids is not None, "the sampler was asked for them"
+        return replace(block, edge_attr=self._rows(edge_attr, block.edge_ids), edge_ids=None)
+
+    def _rows(self, table: Tensor, rows: Tensor) -> Tensor:
+        out = self._buffers.empty((rows.numel(), table.shape[1]), loaded_dtype(table.dtype))
+        gather_rows(table, rows, out)
+        return out
+
+
+_Sampled = Tuple[NDArray[np.int64], Optional[Targets], SampledBlocks]
+"""Seeds, targets and neighbourhoods of a batch or of a part of one."""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -159,8 +159,8 @@ def measure(trainer: Trainer, model: GNN, graph: Graph, *, num_batches: int = 20
 
 
 def _measure(job: Job, num_batches: int) -> Measurement:
-    for epoch, batch in _stream(job.loader, WARM_UP, epoch=1):
-        _run(job, epoch, batch)
+    for which in _stream(job.loader, WARM_UP, epoch=1):
+        _run(job, *which)
     job.device.synchronize()
     seconds, waiting, sizes, targets = _side_by_side(job, num_batches)
     stages = _one_by_one(job, num_batches)
@@ -169,7 +169,7 @@ def _measure(job: Job, num_batches: int) -> Measurement:
         backend=job.backend.name,
         device=job.device.name,
         dataset=job.graph.name,
-        model=job.model.spec.conv,
+        model=job.model.spec.name,
         precision=job.config.precision,
         batches=num_batches,
         threads=job.loader.num_threads if isinstance(job.loader, NeighborLoader) else None,
@@ -185,18 +185,18 @@ def _measure(job: Job, num_batches: int) -> Measurement:
     )
 
 
-def _stream(loader: Loader, num: int, *, epoch: int) -> Iterator[Tuple[int, Batch]]:
-    """So many batches, with their epochs, from as many epochs as it takes."""
+def _stream(loader: Loader, num: int, *, epoch: int) -> Iterator[Tuple[int, int, Batch]]:
+    """So many batches, with their epochs and positions in them, from as many epochs as it takes."""
     while num > 0:
-        for batch in islice(loader.epoch(epoch), num):
-            yield epoch, batch
+        for index, batch in enumerate(islice(loader.epoch(epoch), num)):
+            yield epoch, index, batch
             num -= 1
         epoch += 1
 
 
-def _run(job: Job, epoch: int, batch: Batch) -> Dict[str, float]:
+def _run(job: Job, epoch: int, index: int, batch: Batch) -> Dict[str, float]:
     """One step as training does it, with the seconds of its parts if the device tells."""
-    job.device.seed(step_seed(job.seed, epoch, batch.index))
+    job.device.seed(step_seed(job.seed, epoch, index))
     if isinstance(job.step, TimedStep):
         return job.step.timed(batch, job.device.synchronize)
     start = time.perf_counter()
@@ -210,11 +210,11 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
     waiting, targets, seen = 0.0, 0, []
     is_waited_for = isinstance(job.step, TimedStep)
     start = asked = time.perf_counter()
-    for epoch, batch in _stream(job.loader, num_batches, epoch=2):
+    for epoch, index, batch in _stream(job.loader, num_batches, epoch=2):
         waiting += time.perf_counter() - asked
-        job.device.seed(step_seed(job.seed, epoch, batch.index))
+        job.device.seed(step_seed(job.seed, epoch, index))
         targets += job.step(batch).num_targets
-        seen.append((epoch, batch.index, batch.nodes))
+        seen.append((epoch, batch.key.number, batch.nodes))
         if is_waited_for:
             # Else a batch would be asked for, and waited for, while the device still works on the one before.
             job.device.synchronize()
@@ -224,12 +224,12 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
     return seconds, waiting, [_sampled_sizes(job.loader, *which) for which in seen], targets
 
 
-def _sampled_sizes(loader: Loader, epoch: int, index: int, nodes: torch.Tensor) -> BatchSizes:
+def _sampled_sizes(loader: Loader, epoch: int, number: int, nodes: torch.Tensor) -> BatchSizes:
     """Sizes of a batch before padding and reducing, which its blocks do not tell."""
     if not isinstance(loader, NeighborLoader):
         return next(iter(loader.sizes(epoch)))
     nodes = nodes.cpu()
-    return batch_sizes(loader.sampler.sample(nodes[nodes >= 0], epoch=epoch, batch=index).blocks)
+    return batch_sizes(loader.sampler.sample(nodes[nodes >= 0], epoch=epoch, batch=number).blocks)
 
 
 def _one_by_one(job: Job, num_batches: int) -> Dict[str, float]:
@@ -240,8 +240,8 @@ def _one_by_one(job: Job, num_batches: int) -> Dict[str, float]:
         seen.setdefault(_SHORT[stage], []).append(seconds)
 
     loader = job.loader.observed(observe) if isinstance(job.loader, NeighborLoader) else job.loader
-    for epoch, batch in _stream(loader, num_batches, epoch=2):
-        for part, seconds in _run(job, epoch, batch).items():
+    for which in _stream(loader, num_batches, epoch=2):
+        for part, seconds in _run(job, *which).items():
             seen.setdefault(part, []).append(seconds)
     return {stage: statistics.median(times) for stage, times in seen.items()}
 
@@ -265,22 +265,32 @@ def _floor(job: Job, sizes: List[BatchSizes]) -> Tuple[Optional[Floor], Optional
 
 
 def _mean_sizes(sizes: List[BatchSizes]) -> BatchSizes:
-    nodes = zip(*(size.num_nodes for size in sizes))
-    edges = zip(*(size.num_edges for size in sizes))
-    return BatchSizes(*(tuple(round(statistics.fmean(values)) for values in part) for part in (nodes, edges)))
+    def mean(parts: Iterable[Tuple[int, ...]]) -> Tuple[int, ...]:
+        return tuple(round(statistics.fmean(values)) for values in zip(*parts))
+
+    return BatchSizes(mean(size.num_nodes for size in sizes), mean(size.num_edges for size in sizes))
 
 
 def _feature_bytes(loader: Loader, sizes: BatchSizes) -> float:
     """Bytes of feature rows that are read and written once in loading a batch; of a whole graph, read alone."""
     x = loader.graph.x
     assert x is not None, "a loader has features"
-    read = sizes.num_nodes[0] * x.shape[1] * x.element_size()
-    if not isinstance(loader, NeighborLoader):
-        return read
-    written = sizes.num_nodes[0]
-    if loader.reduction is not None:
+    is_sampled = isinstance(loader, NeighborLoader)
+    written = sizes.num_nodes[0] if is_sampled else 0
+    if isinstance(loader, NeighborLoader) and loader.reduction is not None:
         written = sizes.num_nodes[1] * (2 if loader.reduction.keep_own else 1)
-    return read + written * x.shape[1] * max(x.element_size(), 4)
+    total = _row_traffic(x, sizes.num_nodes[0], written)
+    edge_attr = loader.graph.edge_attr
+    if loader.edge_features and edge_attr is not None:
+        for num in sizes.num_edges if is_sampled else sizes.num_edges[:1]:
+            total += _row_traffic(edge_attr, num, num if is_sampled else 0)
+    return total
+
+
+def _row_traffic(table: torch.Tensor, read: float, written: float) -> float:
+    """Bytes of so many rows as they are stored, and of so many as they are loaded."""
+    size = table.element_size()
+    return table.shape[1] * (read * size + written * max(size, 4))
 
 
 def plot_measurement(found: Measurement, file: Path) -> None:

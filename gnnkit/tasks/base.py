@@ -11,9 +11,9 @@ from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 
-from gnnkit.data import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.data import IGNORED_LABEL, SPLITS, Graph, Targets
 from gnnkit.errors import DataError
-from gnnkit.loading import MakeTargets
+from gnnkit.loading import Draw
 
 Readout = Callable[[Tensor], Tensor]
 """From outputs [N, out_channels] to scores [N, C], both in host memory."""
@@ -52,12 +52,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Mean loss over the targets of a batch; 0 for a batch without targets.
 
         Args:
             outputs: Shape [N, out_channels].
-            y: ``Batch.y``, -100 where there is no target. Shape [N] or [N, C].
+            targets: ``Batch.targets``; those outside its ``mask`` do not count. ``num`` says nothing here, because
+                compiled steps see tensors alone.
         """
 
     def num_outputs(self, graph: Graph) -> Optional[int]:
@@ -68,8 +69,8 @@ class Task(ABC):
         """The nodes that an epoch goes through. Shape [n], int64."""
         return graph.splits["train"]
 
-    def targets(self, graph: Graph, seed: int) -> Optional[MakeTargets]:
-        """What a sampled batch learns from its nodes; None: their labels.
+    def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
+        """What draws a sampled batch's seeds and targets from its nodes; None: the nodes with their labels.
 
         Args:
             graph: The prepared graph.

@@ -28,9 +28,9 @@ class LossModule(nn.Module):
         """Compute the loss and the outputs of a batch.
 
         Returns:
-            The mean loss over the batch's targets (scalar; 0 where the batch has no labels) and the outputs,
+            The mean loss over the batch's targets (scalar; 0 where the batch has no targets) and the outputs,
             [num_dst, out_channels].
         """
         outputs = self.model(batch.blocks, batch.x)
-        loss = outputs.new_zeros(()) if batch.y is None else self.task.loss(outputs, batch.y)
+        loss = outputs.new_zeros(()) if batch.targets is None else self.task.loss(outputs, batch.targets)
         return loss, outputs

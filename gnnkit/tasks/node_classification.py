@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import IGNORED_LABEL, Graph
+from gnnkit.data import IGNORED_LABEL, Graph, Targets
 from gnnkit.errors import UnknownNameError
 from gnnkit.tasks.base import Task, check_learnable
 from gnnkit.tasks.metrics import METRICS, Metric, ogb_metric
@@ -52,16 +52,18 @@ class NodeClassification(Task):
         default = "rocauc" if graph.is_multi_label else "accuracy"
         return cls(multi_label=graph.is_multi_label, metric=graph.metric or default, metrics=metrics)
 
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Mean cross-entropy over the targets; for multi-label data mean binary cross-entropy over their entries.
 
         Args:
             outputs: Logits. Shape [N, C].
-            y: Labels, -100 where there is no target. Shape [N] int64, or [N, C] floating point.
+            targets: Their ``y`` are labels, -100 where there is no target: [N] int64, or [N, C] floating point.
 
         Returns:
             A scalar; 0 for a batch without targets.
         """
+        y = targets.y
+        assert y is not None, "a graph without labels is refused"
         kept = y != IGNORED_LABEL
         if self.multi_label:
             target = y.clamp(min=0).to(outputs.dtype)
@@ -77,7 +79,7 @@ class NodeClassification(Task):
 
     def validation_loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """The loss of training."""
-        return self.loss(scores, y)
+        return self.loss(scores, Targets(y))
 
     def evaluate(self, scores: Tensor, y: Tensor) -> float:
         """See :class:`Task`."""

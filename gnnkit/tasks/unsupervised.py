@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import IGNORED_LABEL, Graph
+from gnnkit.data import IGNORED_LABEL, Graph, Targets
 from gnnkit.errors import ConfigError, DataError
-from gnnkit.loading import MakeTargets, paired
-from gnnkit.loading.targets import NEGATIVE, PARTNER, SOURCE
+from gnnkit.loading import Draw, paired
 from gnnkit.sampling import PairSampler
 from gnnkit.tasks.base import Readout, Task, check_learnable
 from gnnkit.tasks.node_classification import NodeClassification
@@ -88,26 +87,30 @@ class Unsupervised(Task):
             raise DataError("y", "the training nodes are all of one class, the linear probe needs two at least.")
         return cls(judge=NodeClassification.for_graph(graph), **settings)
 
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Mean over pairs (u, v) of ``-log s(z_u . z_v) - Q mean over negatives n of log s(-z_u . z_n)``.
 
         s is the sigmoid, and z are the embeddings brought to unit length, as in algorithm 1 of the paper.
 
         Args:
             outputs: Embeddings of any length. Shape [N, D].
-            y: 0 for u, 1 for v, 2 for n, as :func:`gnnkit.loading.paired` marks them. Shape [N], int64.
+            targets: Their rows "src", "dst" and "negatives" are those of u, v and n among the outputs; the negatives
+                are shared by all pairs.
         """
         z = functional.normalize(outputs, dim=1)
-        sources, partners, negatives = (z[y == role] for role in (SOURCE, PARTNER, NEGATIVE))
+        sources, partners, negatives = (z[targets.rows[name]] for name in ("src", "dst", "negatives"))
         near = functional.softplus(-(sources * partners).sum(dim=1))
         far = functional.softplus(sources @ negatives.T).mean(dim=1)
-        return (near + self.negative_weight * far).sum() / max(len(sources), 1)
+        losses = near + self.negative_weight * far
+        if targets.mask is None:
+            return losses.sum() / max(len(losses), 1)
+        return (losses * targets.mask).sum() / targets.mask.sum().clamp(min=1)
 
     def training_nodes(self, graph: Graph) -> Tensor:
         """All nodes: nothing of their labels is used."""
         return torch.arange(graph.num_nodes)
 
-    def targets(self, graph: Graph, seed: int) -> Optional[MakeTargets]:
+    def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
         """Pairs and negatives; see :func:`gnnkit.loading.paired`."""
         sampler = PairSampler(graph, walk_length=self.walk_length, num_negatives=self.num_negatives, seed=seed)
         return paired(sampler)
@@ -140,7 +143,7 @@ class Unsupervised(Task):
 
     def validation_loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Mean cross-entropy of the probe."""
-        return self._judge.loss(scores, y)
+        return self._judge.validation_loss(scores, y)
 
     def evaluate(self, scores: Tensor, y: Tensor) -> float:
         """See :class:`Task`."""

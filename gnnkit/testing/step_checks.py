@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
 from gnnkit.backends import load_backend, move_model
-from gnnkit.data import Batch
+from gnnkit.data import Batch, BatchKey
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule
@@ -42,12 +42,12 @@ class StepChecks(DeviceBase):
         """A batch arrives as it was sent.
 
         ``put`` changes no value, no dtype, no shape and not the order of blocks, wherever in memory features lie; the
-        number of targets and the batch's index, from which random numbers come, arrive too; layers that share a block
+        number of targets and the batch's key arrive too; layers that share a block
         share one still; the host's batch stays as it was and can be put again.
         """
         with self.device() as device:
             (batch,) = batches(self.model(), device, case, 1)
-            batch = replace(batch, index=7)
+            batch = replace(batch, key=BatchKey(3, 7, 1))
             before = [tensor.clone() for tensor in batch.flatten()]
             for given in (batch, batch, replace(batch, x=batch.x.T.contiguous().T)):
                 arrived = device.put(given)
@@ -55,7 +55,7 @@ class StepChecks(DeviceBase):
                 for name, ours, theirs in zip(_names(batch), arrived.flatten(), before):
                     assert ours.dtype == theirs.dtype, f"{name} arrives as {ours.dtype}, it was sent as {theirs.dtype}."
                     compare(name, ours, theirs, 0.0)
-                for name in ("num_targets", "index"):
+                for name in ("num_targets", "key"):
                     ours, theirs = getattr(arrived, name), getattr(given, name)
                     assert ours == theirs, f"{name} arrives as {ours!r}, it was sent as {theirs!r}."
                 compare("a node id", arrived.nodes, batch.nodes, 0.0)
@@ -289,4 +289,4 @@ class StepChecks(DeviceBase):
 def _names(batch: Batch) -> List[str]:
     """What the tensors of ``batch.flatten()`` are, in their order."""
     blocks = [f"{name} of block {i}" for i, block in enumerate(batch.layout.blocks) for name in block.names]
-    return [*blocks, "x", "y"]
+    return [*blocks, "x", *(batch.layout.targets or ())]

@@ -90,6 +90,8 @@ def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "
         backend: Computes the convolutions.
     """
     settings = asdict(config.model)
+    if not settings.pop("edge_features"):
+        settings["edge_channels"] = None
     return build_model(settings.pop("name"), graph, backend=backend, seed=config.seed, **settings)
 
 

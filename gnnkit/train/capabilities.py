@@ -5,29 +5,28 @@ Rules: this is asked before anything is prepared; what is wrong is said with wha
 
 from __future__ import annotations
 
-from typing import FrozenSet, Optional
+from typing import FrozenSet, List, Optional
 
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
 from gnnkit.devices.base import ACCUMULATE, AVERAGE
 from gnnkit.errors import CapabilityError
-from gnnkit.nn import check_named_layer
+from gnnkit.nn import ModelSpec, check_convolutions
 from gnnkit.train.settings import TrainConfig
 
 
 def check_capabilities(
-    backend: Backend, device: Device, *, conv: Optional[str], precision: str, task: str, aggregation: str = "mean"
+    backend: Backend, device: Device, *, spec: Optional[ModelSpec], precision: str, task: str
 ) -> None:
     """Refuse what is not declared.
 
     Args:
         backend: Computes the convolutions.
         device: Runs the steps; that the backend runs on it is checked where it is chosen.
-        conv: Kind of convolution, or a layer by name. None: a custom module, which needs none of the backend's.
+        spec: The model. None: a custom module, which needs none of the backend's convolutions.
         precision: Computing precision.
         task: Name of the task.
-        aggregation: How "sage" reduces its neighbours; of no account to other convolutions.
 
     Raises:
         CapabilityError: Something is not declared; the message says what is.
@@ -35,17 +34,8 @@ def check_capabilities(
     """
     has, on = backend.capabilities, device.capabilities
     note = f" {has.note}" if has.note else ""
-    if conv is None:
-        pass
-    elif ":" in conv:  # A custom layer needs primitives besides, which GNN asks for.
-        check_named_layer(conv, backend)
-    elif conv not in has.convs:
-        raise CapabilityError(f"Backend {backend.name!r} has no model {conv!r}; it has {_list(has.convs)}.{note}")
-    if conv == "sage" and aggregation not in has.aggregations:
-        raise CapabilityError(
-            f"Backend {backend.name!r} has no model 'sage' with aggregation {aggregation!r}; it has "
-            f"{_list(has.aggregations)}.{note}"
-        )
+    if spec is not None:
+        check_convolutions(spec, backend)
     if task not in on.tasks:
         raise CapabilityError(f"Device {device.name!r} does not do {task!r}; it does {_list(on.tasks)}.")
     if on.backends and backend.name not in on.backends:
@@ -57,12 +47,12 @@ def check_capabilities(
             f"Precision {precision!r} is not offered by backend {backend.name!r} on device {device.name!r}, "
             f"which offer {_list(has.dtypes & on.dtypes)}.{note}"
         )
-    wanted = combination(backend.name, device.name, conv=conv, aggregation=aggregation, precision=precision, task=task)
-    for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
-        excluded = first_excluded(excludes, wanted)
-        if excluded is not None:
-            words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
-            raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
+    for wanted in combinations(backend.name, device.name, spec=spec, precision=precision, task=task):
+        for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
+            excluded = first_excluded(excludes, wanted)
+            if excluded is not None:
+                words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
+                raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
 
 
 def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
@@ -94,14 +84,21 @@ def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
         )
 
 
-def combination(
-    backend: str, device: str, *, conv: Optional[str], aggregation: str, precision: str, task: str
-) -> Combination:
-    """What is wanted, as ``excludes`` of capabilities name it. Only "sage" has an aggregation."""
+def combinations(
+    backend: str, device: str, *, spec: Optional[ModelSpec], precision: str, task: str
+) -> List[Combination]:
+    """What is wanted, as ``excludes`` of capabilities name it: one for each kind of convolution.
+
+    Only "sage" has an aggregation.
+    """
     values = {"backend": backend, "device": device, "precision": precision, "task": task}
-    if conv is not None:
-        values["conv"] = conv
-    return {**values, "aggregation": aggregation} if conv == "sage" else values
+    if spec is None:
+        return [values]
+    found: List[Combination] = []
+    for kind in dict.fromkeys(spec.kinds):
+        more = {"aggregation": spec.conv_options["aggregation"]} if kind == "sage" else {}
+        found.append({**values, "conv": kind, **more})
+    return found
 
 
 def _list(names: FrozenSet[str]) -> str:

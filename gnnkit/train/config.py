@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from omegaconf import OmegaConf
 
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.io.files import read_yaml, unshielded
-from gnnkit.nn import PRESETS, ModelSpec, Preset, idle_model_settings
+from gnnkit.nn import (
+    Kinds,
+    ModelSpec,
+    conv_kinds,
+    convolution,
+    model_kinds,
+    preset_of,
+    settled_settings,
+)
 from gnnkit.options import check_numbers, plain_value, settle_idle
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import TASKS
@@ -62,27 +70,30 @@ class ModelConfig:
     """Which model; what is not described here is described at :class:`gnnkit.nn.ModelSpec`.
 
     Attributes:
-        name: "gcn", "sage", "gat", "gatv2" or "gin", which bring defaults of their own for the settings below and for
-            training; or a layer of the backend's library, such as "torch_geometric.nn:PNAConv".
+        name: A standard convolution, which brings defaults of its own for the settings below and for training; a layer
+            of the backend's library, such as "torch_geometric.nn:ResGatedGraphConv"; or one of these for each layer:
+            "gat,gcn" or [gat, gcn].
         out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
             one for each class.
+        edge_features: Whether convolutions that can read edge features do so where the data have them.
     """
 
-    name: str = "gcn"
+    name: Any = "gcn"
     out_channels: Optional[int] = None
     hidden_channels: int = 64
     num_layers: int = 2
-    aggregation: str = "mean"
-    heads: int = 1
-    out_heads: int = 1
     dropout: float = 0.5
     input_dropout: float = 0.0
-    attention_dropout: float = 0.0
     activation: str = "relu"
     norm: str = "none"
     residual: bool = False
     jumping_knowledge: str = "none"
+    edge_features: bool = True
     conv_options: Dict[str, Any] = field(default_factory=dict)
+
+    def sketch(self) -> ModelSpec:
+        """The specification as far as it is known without data, widths of which are 1."""
+        return ModelSpec.from_dict({**sketched_settings(asdict(self)), "in_channels": 1})
 
 
 @dataclass
@@ -117,24 +128,21 @@ class RunConfig:
     tensorboard: bool = False
 
 
-_SETTLED = ("model", "train")
-"""Sections with settings that have no effect on some models and trainings."""
-
 _SECTIONS: Mapping[str, Type[Any]] = {"dataset": DatasetConfig, "model": ModelConfig, "train": TrainConfig}
 
 
-def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
+def train_config(model: Kinds, settings: Mapping[str, Any]) -> TrainConfig:
     """Training settings: defaults, then the presets of the model and of the task, then what was given.
 
     Args:
-        model: Name of a model.
+        model: Its convolutions.
         settings: Fields of :class:`TrainConfig`.
 
     Raises:
         UnknownNameError: A setting or a task that does not exist.
         ConfigError: A value that cannot be used, or that has no effect.
     """
-    preset = PRESETS[model].train if model in PRESETS else {}
+    preset = preset_of(model).train
     given = {name: plain_value(value) for name, value in settings.items()}
     layered = merged(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
     config = TrainConfig(**plain_values(layered))
@@ -163,21 +171,28 @@ def settled_training(
     return TrainConfig(**settle_idle(values, defaults, idle, given, owner))
 
 
-def settled_model(values: Mapping[str, Any], preset: Mapping[str, Any], given: Collection[str]) -> Dict[str, Any]:
+def settled_model(values: Mapping[str, Any], preset: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
     """The section "model" with its defaults in place of settings without effect.
 
     Args:
-        values: The section.
+        values: The section, options of convolutions under ``conv_options``.
         preset: Defaults of the model.
-        given: Names of the settings that the user gave.
+        given: What the user gave, in which options may stand among the settings.
 
     Raises:
         ConfigError: A value cannot be used, or the user gave one without effect.
     """
+    settled = settled_settings({**sketched_settings(values), "in_channels": 1}, preset, given, owner="model.")
+    return {**values, **{name: settled[name] for name in values if name in settled and name != "out_channels"}}
+
+
+def sketched_settings(values: Mapping[str, Any]) -> Dict[str, Any]:
+    """The section "model" as fields of :class:`ModelSpec`, where there are no data yet: widths of theirs are 1."""
     settings = {**values, "out_channels": values["out_channels"] or 1}
-    spec = ModelSpec.from_dict({"conv": settings.pop("name"), "in_channels": 1, **settings})
-    defaults, idle = {**asdict(ModelConfig()), **preset}, idle_model_settings(spec)
-    return settle_idle(values, defaults, idle, given, "model.", f"on this model of {values['name']!r}")
+    kinds = conv_kinds(settings.pop("name"))
+    del settings["edge_features"]
+    needs_edges = any(convolution(kind).needs_edges for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    return {"conv": kinds, "edge_channels": 1 if needs_edges else None, **settings}
 
 
 def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, Any]:
@@ -189,6 +204,8 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
     """
     values = spec.to_dict()
     del values["in_channels"]
+    could_read = any(conv.reads_edges for conv in spec.convolutions)
+    values["edge_features"] = values.pop("edge_channels") is not None or not could_read
     if not keep_outputs:
         del values["out_channels"]
     return {"name": values.pop("conv"), **values}
@@ -214,28 +231,29 @@ def load_config(
         ConfigError: The file cannot be read, or a value has the wrong type, or has no effect.
 
     Example:
-        >>> load_config(overrides=["model.name=gat"]).model.heads
+        >>> load_config(overrides=["model.name=gat"]).model.conv_options["heads"]
         8
     """
     layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), parsed(overrides)]
     user = merged(OmegaConf.structured(RunConfig), layers)
-    name = unshielded(user.model.name)
-    if name not in PRESETS and ":" not in name:
-        raise UnknownNameError("model", name, PRESETS)
-    defaults = PRESETS.get(name, Preset())
+    kinds = model_kinds(plain_values(user)["model"]["name"])
+    defaults = preset_of(kinds)
+    if not isinstance(kinds, str):
+        layers.insert(0, {"model": {"num_layers": len(kinds)}})
     presets = [
         {"model": dict(defaults.model), "train": dict(defaults.train)},
         {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
     ]
-    values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers]))
-    import_classes(layers[2:])  # A file, whoever names it, may be one that was recorded.
+    values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
+    import_classes(layers[-2:])  # A file, whoever names it, may be one that was recorded.
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
     # Recorded configurations may hold what has no effect, and so may a preset beside what the user gave.
-    given = {section: {name for layer in layers[1:] for name in layer.get(section, {})} for section in _SETTLED}
-    model = settled_model(asdict(config.model), defaults.model, given["model"])
-    train = settled_training(config.train, defaults.train, given["train"], owner="train.")
+    told = layers[-3:]
+    model = settled_model(asdict(config.model), defaults.model, _joined(layer.get("model", {}) for layer in told))
+    trained = {name for layer in told for name in layer.get("train", {})}
+    train = settled_training(config.train, defaults.train, trained, owner="train.")
     return replace(config, model=ModelConfig(**model), train=train)
 
 
@@ -246,3 +264,12 @@ def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
     if task not in TASKS:
         raise UnknownNameError("task", task, TASKS)
     return dict(TASKS[task].preset.get(section, {}))
+
+
+def _joined(sections: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Sections as one; of what stands under the same name, the last counts."""
+    joined: Dict[str, Any] = {}
+    for section in sections:
+        options = {**joined.get("conv_options", {}), **section.get("conv_options", {})}
+        joined.update({**section, "conv_options": options})
+    return joined

@@ -183,8 +183,8 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
-    mine, theirs = spec.to_dict(), state.spec.to_dict()
-    free = {"dropout", "input_dropout", "attention_dropout", *idle_model_settings(spec)}
+    mine, theirs = spec.flat(), state.spec.flat()
+    free = {"dropout", "input_dropout", *spec.dropouts, *idle_model_settings(spec)}
     differences = [
         f"{name} is {mine[name]!r}, in the checkpoint {theirs.get(name)!r}"
         for name in mine

@@ -104,13 +104,13 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     lr = job.progress.schedule.lr
     losses = Losses(epoch, job.model, job.step, lr)
-    for batch in job.loader.epoch(epoch):
+    for index, batch in enumerate(job.loader.epoch(epoch)):
         with held_generator():
-            job.device.seed(step_seed(job.seed, epoch, batch.index))
+            job.device.seed(step_seed(job.seed, epoch, index))
             result = job.step(batch)
-        losses.add(batch.index, result)
+        losses.add(index, result)
         for callback in job.callbacks:
-            callback.on_batch(batch.index)
+            callback.on_batch(index)
     if job.config.accumulate > 1:
         assert isinstance(job.step, UpdatingStep), "the device declares that it accumulates"
         job.step.finish()

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gnnkit.classes import import_class
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.io.files import shielded, unshielded
+from gnnkit.nn import ALL_OPTIONS, Kinds, place_options
 from gnnkit.options import whole_numbers
 
 _FANOUTS = ("fanouts", "eval_fanouts")
@@ -17,12 +18,13 @@ _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
 
 
-def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
+def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]], kinds: Kinds = ()) -> DictConfig:
     """A structured configuration with layers over it; later ones win.
 
     Args:
         base: Has every key that there is.
         layers: Nested values.
+        kinds: Of convolution; options in the section "model" find their place if these have them.
 
     Raises:
         UnknownNameError: A key that does not exist; the message has the nearest ones.
@@ -30,6 +32,8 @@ def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
     """
     for layer in layers:
         _check_keys(base, base, layer)
+        if "model" in layer:
+            layer = {**layer, "model": place_options(layer["model"], kinds)}
         try:
             base = OmegaConf.merge(base, OmegaConf.create(shielded(_with_lists(layer))))  # type: ignore[assignment]
         except OmegaConfBaseException as error:
@@ -92,11 +96,14 @@ def _check_keys(root: DictConfig, base: DictConfig, layer: Mapping[str, Any], pr
         return
     known = [str(key) for key in base]
     for key, value in layer.items():
+        if prefix == "model." and key in ALL_OPTIONS:
+            continue
         if key not in known:
             sections = [str(name) for name in root if isinstance(root[name], DictConfig)]
             own = [name for name in sections if not name.endswith(_OPTIONS)]
             elsewhere = [f"{name}.{key}" for name in own if key in root[name]]
-            raise UnknownNameError("setting", f"{prefix}{key}", elsewhere or [f"{prefix}{name}" for name in known])
+            names = [*known, *ALL_OPTIONS] if prefix == "model." else known
+            raise UnknownNameError("setting", f"{prefix}{key}", elsewhere or [f"{prefix}{name}" for name in names])
         if isinstance(base[key], DictConfig):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")

@@ -11,7 +11,7 @@ from torch import nn
 from gnnkit.availability import NO_HARDWARE
 from gnnkit.backends import load_backend
 from gnnkit.backends.reference import ReferenceBackend
-from gnnkit.data import Batch, Block
+from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import StepOptions, TimedStep, choose_device, devices, load_device
 from gnnkit.errors import CapabilityError, UnavailableError, UnknownNameError
 
@@ -27,12 +27,12 @@ class Regression(nn.Module):
 
     def forward(self, batch: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
         outputs = self.linear(batch.x)
-        return ((outputs - batch.y) ** 2).mean(), outputs
+        return ((outputs - batch.targets.y) ** 2).mean(), outputs
 
 
 def batch() -> Batch:
     block = Block(torch.tensor([0, 1]), torch.tensor([0]), 1)
-    return Batch((block, block), torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0]]), torch.tensor([0]), 1)
+    return Batch((block, block), torch.tensor([[1.0, 2.0]]), Targets(torch.tensor([[3.0]]), num=1), torch.tensor([0]))
 
 
 def test_auto_takes_the_best_that_is_ready() -> None:

@@ -101,7 +101,7 @@ def test_observed_batches_are_the_same_and_every_stage_is_reported():
 )
 def test_an_exception_in_any_stage_names_batch_and_stage(stage, number, reduction, num_threads):
     def transfer(batch):
-        if batch.index == 5:
+        if batch.key.number == 5:
             raise OSError("bus gone")
         return batch
 
@@ -119,7 +119,7 @@ def test_an_exception_in_any_stage_names_batch_and_stage(stage, number, reductio
         options["pad"] = PadSpec((64, 64, 64), (256, 256))
     loader = NeighborLoader(graph, torch.arange(50), sampler, batch_size=8, shuffle=False, **options)
     epoch = loader.epoch(4)
-    assert [next(epoch).index for _ in range(number)] == list(range(number))
+    assert [next(epoch).key.number for _ in range(number)] == list(range(number))
     with pytest.raises(PipelineError, match=rf"Batch {number} of epoch 4 failed in {stage}: ") as info:
         next(epoch)
     assert info.value.__cause__ is not None

@@ -10,14 +10,29 @@ import torch
 from gnnkit.backends import load_backend, move_model
 from gnnkit.data import Block
 from gnnkit.errors import CheckpointError, ConfigError, UnknownNameError
-from gnnkit.nn import CONV_KINDS, GNN, ModelSpec, model_spec
+from gnnkit.nn import CONVS, GNN, ModelSpec, model_spec
 from gnnkit.testing import HARD_BLOCKS
+from gnnkit.testing.graphs import EDGE_CHANNELS
 
 SPECS = [
-    ModelSpec(conv, 6, 3, hidden_channels=4, heads=2, norm=norm, residual=residual, jumping_knowledge=jumping)
-    for conv, norm, residual, jumping in itertools.product(
-        CONV_KINDS, ("none", "batch", "layer"), (False, True), ("none", "cat", "max")
+    ModelSpec.from_dict(
+        {
+            "conv": conv,
+            "in_channels": 6,
+            "out_channels": 3,
+            "hidden_channels": 4,
+            "heads": 2,
+            "norm": norm,
+            "residual": residual,
+            "jumping_knowledge": jumping,
+            "edge_channels": EDGE_CHANNELS if CONVS[conv].reads_edges else None,
+            "delta": 1.2,
+        }
     )
+    for conv, norm, residual, jumping in itertools.product(
+        CONVS, ("none", "batch", "layer"), (False, True), ("none", "cat", "max")
+    )
+    if not CONVS[conv].is_propagation or (norm, residual, jumping) == ("none", False, "none")
 ]
 
 
@@ -45,7 +60,7 @@ def test_every_backend_starts_alike_and_computes_alike(backend, spec: ModelSpec)
 
 
 def test_weights_move_between_backends(backend) -> None:
-    spec = ModelSpec("gatv2", 6, 3, hidden_channels=4, heads=2, norm="batch", residual=True)
+    spec = ModelSpec("gatv2", 6, 3, hidden_channels=4, norm="batch", residual=True, conv_options={"heads": 2})
     model = GNN(spec, load_backend("reference"), seed=1)
     with torch.no_grad():
         for parameter in model.parameters():

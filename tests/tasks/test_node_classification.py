@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, Targets
 from gnnkit.errors import DataError, UnknownNameError
 from gnnkit.tasks import METRICS, NodeClassification
 
@@ -20,7 +20,7 @@ def test_loss_is_the_mean_over_targets() -> None:
     y = torch.tensor([0, -100, 2, 1, -100])
     kept = y != -100
     expected = functional.cross_entropy(outputs[kept], y[kept])
-    torch.testing.assert_close(NodeClassification().loss(outputs, y), expected)
+    torch.testing.assert_close(NodeClassification().loss(outputs, Targets(y)), expected)
 
 
 def test_multi_label_loss_is_the_mean_over_labelled_entries() -> None:
@@ -28,13 +28,15 @@ def test_multi_label_loss_is_the_mean_over_labelled_entries() -> None:
     y = torch.tensor([[0.0, 1, -100], [1, 1, 0], [-100, -100, -100], [0, 0, 1]])
     kept = y != -100
     expected = functional.binary_cross_entropy_with_logits(outputs[kept], y[kept])
-    torch.testing.assert_close(NodeClassification(multi_label=True, metric="rocauc").loss(outputs, y), expected)
+    torch.testing.assert_close(
+        NodeClassification(multi_label=True, metric="rocauc").loss(outputs, Targets(y)), expected
+    )
 
 
 @pytest.mark.parametrize("y", [torch.full((3,), -100), torch.full((3, 2), -100.0)])
 def test_no_targets_give_no_loss_and_no_gradient(y: torch.Tensor) -> None:
     outputs = torch.randn(3, 2, requires_grad=True)
-    loss = NodeClassification(multi_label=y.ndim == 2).loss(outputs, y)
+    loss = NodeClassification(multi_label=y.ndim == 2).loss(outputs, Targets(y))
     loss.backward()
     assert float(loss) == 0.0
     assert float(outputs.grad.abs().max()) == 0.0

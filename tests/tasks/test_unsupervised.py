@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Optional
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from gnnkit.data import Targets
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.tasks import Unsupervised
 from tests.graphs import communities, multi_label
+
+PAIRS = Targets(
+    rows={"src": torch.tensor([0, 1, 2]), "dst": torch.tensor([3, 4, 5]), "negatives": torch.tensor([6, 7])}, num=3
+)
 
 
 def by_hand(z: np.ndarray, weight: float) -> float:
@@ -33,17 +39,21 @@ def by_hand(z: np.ndarray, weight: float) -> float:
 @pytest.mark.parametrize("weight", [1.0, 20.0])
 def test_loss_is_the_formula_written_out(weight: float) -> None:
     outputs = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 5)))
-    y = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
     task = Unsupervised(negative_weight=weight)
-    assert float(task.loss(outputs, y)) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
-    # Rows of padding change nothing, and order counts only within a kind.
-    padded = torch.cat([outputs, torch.zeros(3, 5)])
-    assert torch.equal(task.loss(padded, torch.cat([y, torch.full((3,), -100)])), task.loss(outputs, y))
+    assert float(task.loss(outputs, PAIRS)) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
+    # Pairs of padding, which point at the last row, change nothing.
+    rows = {"src": torch.tensor([0, 1, 2, 8]), "dst": torch.tensor([3, 4, 5, 8]), "negatives": torch.tensor([6, 7])}
+    padded = Targets(rows=rows, mask=torch.tensor([True, True, True, False]))
+    other = task.loss(torch.cat([outputs, torch.zeros(1, 5)]), padded)
+    torch.testing.assert_close(other, task.loss(outputs, PAIRS), rtol=1e-12, atol=0)
 
 
-def test_a_batch_without_pairs_has_loss_0_and_finite_gradients() -> None:
+@pytest.mark.parametrize("mask", [None, torch.zeros(0, dtype=torch.bool)])
+def test_a_batch_without_pairs_has_loss_0_and_finite_gradients(mask: Optional[torch.Tensor]) -> None:
     outputs = torch.zeros(2, 4, requires_grad=True)
-    loss = Unsupervised().loss(outputs, torch.tensor([2, 2]))
+    nobody = torch.zeros(0, dtype=torch.int64)
+    rows = {"src": nobody, "dst": nobody, "negatives": torch.tensor([0, 1])}
+    loss = Unsupervised().loss(outputs, Targets(rows=rows, mask=mask))
     loss.backward()
     assert float(loss) == 0 and bool(torch.isfinite(outputs.grad).all())
 

@@ -10,6 +10,7 @@ from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.devices import DeviceCapabilities
 from gnnkit.devices.cpu import CpuDevice
 from gnnkit.errors import CapabilityError
+from gnnkit.nn import ModelSpec
 from gnnkit.testing import communities
 from gnnkit.train.capabilities import check_capabilities
 
@@ -44,24 +45,26 @@ class Small(CpuDevice):
     capabilities = DeviceCapabilities("cpu", dtypes=frozenset({"float32"}), tasks=frozenset({"sorting"}))
 
 
-WANTED = {"conv": "gcn", "precision": "float32", "task": "node_classification"}
+def check(backend, device, conv="gcn", precision="float32", task="node_classification", **settings):
+    spec = ModelSpec.from_dict({"conv": conv, "in_channels": 2, "out_channels": 2, **settings})
+    check_capabilities(backend, device, spec=spec, precision=precision, task=task)
 
 
 def test_what_is_declared_passes() -> None:
-    check_capabilities(Narrow(), CpuDevice(), **WANTED)
+    check(Narrow(), CpuDevice())
 
 
 @pytest.mark.parametrize(
     "device, wanted, words",
     [
-        (CpuDevice, {"conv": "gat"}, r"'narrow' has no model 'gat'; it has gcn\. It is young\."),
+        (CpuDevice, {"conv": "gat"}, r"'narrow' has no convolution 'gat'; it has gcn\. It is young\."),
         (CpuDevice, {"precision": "bfloat16"}, r"'bfloat16' .* 'narrow' on device 'cpu', which offer float32\. It is"),
         (Small, {}, r"Device 'small' does not do 'node_classification'; it does sorting\."),
     ],
 )
 def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str) -> None:
     with pytest.raises(CapabilityError, match=words):
-        check_capabilities(Narrow(), device(), **{**WANTED, **wanted})
+        check(Narrow(), device(), **wanted)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str)
 )
 def test_combinations_and_aggregations_are_refused(backend: type, device: type, wanted: dict, words: str) -> None:
     with pytest.raises(CapabilityError, match=words):
-        check_capabilities(backend(), device(), **{**WANTED, **wanted})
+        check(backend(), device(), **wanted)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_combinations_and_aggregations_are_refused(backend: type, device: type, 
     ],
 )
 def test_what_falls_under_no_exclusion_passes(backend: type, device: type, wanted: dict) -> None:
-    check_capabilities(backend(), device(), **{**WANTED, **wanted})
+    check(backend(), device(), **wanted)
 
 
 def test_a_trainer_and_a_model_refuse_by_name() -> None:
@@ -116,7 +119,7 @@ def test_a_trainer_and_a_model_refuse_by_name() -> None:
     with pytest.raises(CapabilityError, match="'mean-only' has no 'sage' with aggregation 'max'; it has mean"):
         gnnkit.build_model("sage", graph, backend=MeanOnly(), aggregation="max")
     model = gnnkit.build_model("sage", graph, aggregation="max")
-    with pytest.raises(CapabilityError, match="no model 'sage' with aggregation 'max'"):
+    with pytest.raises(CapabilityError, match="no 'sage' with aggregation 'max'"):
         gnnkit.Trainer(MeanOnly(), CpuDevice(), epochs=1).fit(model, graph)
     with pytest.raises(CapabilityError, match="does not take backend"):
         gnnkit.Trainer(MeanOnly(), Particular(), epochs=1).fit(gnnkit.build_model("sage", graph), graph)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
@@ -124,7 +125,7 @@ def by_hand(
     average = {name: value.detach().clone() for name, value in model.named_parameters()}
     for step, group in enumerate(groups):
         optimizer.param_groups[0]["lr"] = first * share(step)
-        found = [task.loss(model.train()(batch.blocks, batch.x), batch.y) for batch in group]
+        found = [task.loss(model.train()(batch.blocks, batch.x), batch.targets) for batch in group]
         counts = [batch.num_targets for batch in group]
         optimizer.zero_grad()
         (sum(loss * num for loss, num in zip(found, counts)) / sum(counts)).backward()
@@ -437,12 +438,11 @@ def test_the_users_own_module_is_imported_and_a_recorded_one_is_not(tmp_path: Pa
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="'no_such_module' cannot be imported"):
         load_config(overrides=["train.optimizer=no_such_module:Mine"])
-    recorded = {"train": {"optimizer": "my_optimizers:Mine"}}
-    import sys
-
-    load_config(base=recorded)
+    recorded = {"train": {"optimizer": "my_optimizers:Mine", "schedule": "my_optimizers:Mine"}}
     (tmp_path / "recorded.yaml").write_text(yaml.safe_dump(recorded))
     load_config(tmp_path / "recorded.yaml")
-    assert "my_optimizers" not in sys.modules
+    for model in ({}, {"name": ["sage", "gin"]}):
+        load_config(base={**recorded, "model": model})
+        assert "my_optimizers" not in sys.modules
     assert load_config(overrides=["train.optimizer=my_optimizers:Mine"]).train.optimizer == "my_optimizers:Mine"
     assert "my_optimizers" in sys.modules

@@ -8,6 +8,7 @@ another program takes the device.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -266,5 +267,12 @@ class Program:
 
 
 def _without_targets(batch: Batch) -> Batch:
-    assert batch.y is not None, "a batch to train on has labels"
-    return Batch(batch.blocks, batch.x, torch.full_like(batch.y, IGNORED_LABEL), batch.nodes, 0, batch.index)
+    assert batch.targets is not None, "a batch to train on has targets"
+    y, mask = batch.targets.y, batch.targets.mask
+    none = replace(
+        batch.targets,
+        y=None if y is None else torch.full_like(y, IGNORED_LABEL),
+        mask=None if mask is None else torch.zeros_like(mask),
+        num=0,
+    )
+    return replace(batch, targets=none)

@@ -7,7 +7,7 @@ import torch
 
 import gnnkit
 from gnnkit.backends import build_model
-from gnnkit.data import Batch, full_block, prepare_graph
+from gnnkit.data import Batch, Targets, full_block, prepare_graph
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.loading import NeighborLoader, plan_padding
 from gnnkit.sampling import NeighborSampler
@@ -52,7 +52,7 @@ def train(backend, device_name, graph, batches, *, name="sage", settings=None, o
                 torch_optimizer.param_groups[0]["lr"] *= 0.5  # As a schedule does.
             losses.append(float(step(device.put(batch)).loss))
         step.pull()
-        unlabelled = Batch(batches[0].blocks, batches[0].x, None, batches[0].nodes, 0)
+        unlabelled = Batch(batches[0].blocks, batches[0].x, None, batches[0].nodes)
         outputs = evaluate(device.put(unlabelled)).outputs
     finally:
         device.close()
@@ -60,10 +60,10 @@ def train(backend, device_name, graph, batches, *, name="sage", settings=None, o
 
 
 def full_batch(graph, module_name):
-    kind = gnnkit.nn.CONV_KINDS[module_name.split(",")[0] if module_name != "residual" else "sage"]
+    kind = gnnkit.nn.CONVS[module_name.split(",")[0] if module_name != "residual" else "sage"]
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
     block = full_block(prepared)
-    return Batch((block, block), prepared.x, prepared.y, torch.arange(prepared.num_nodes), prepared.num_nodes)
+    return Batch((block, block), prepared.x, Targets.of_labels(prepared.y), torch.arange(prepared.num_nodes))
 
 
 def assert_same(first, second):

@@ -10,7 +10,7 @@ from torch import nn
 
 import gnnkit
 from gnnkit.backends import build_model
-from gnnkit.data import Batch, Block
+from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.errors import CapabilityError, ConfigError, DataError, GnnkitError, UnavailableError, UnknownNameError
 from gnnkit_ipu.backend import IpuBackend
@@ -31,16 +31,17 @@ class Regression(nn.Module):
 
     def forward(self, batch):
         outputs = self.linear(batch.x)
-        if batch.y is None:
+        if batch.targets is None:
             return outputs.new_zeros(()), outputs
-        kept = (batch.y != -100).to(outputs.dtype)
-        return ((outputs - batch.y) ** 2 * kept).sum() / kept.sum().clamp(min=1), outputs
+        y = batch.targets.y
+        kept = (y != -100).to(outputs.dtype)
+        return ((outputs - y) ** 2 * kept).sum() / kept.sum().clamp(min=1), outputs
 
 
 def make_batch(value, y=True):
     block = Block(torch.tensor([0, 1, 2]), torch.tensor([0, 1]), 2)
     x = torch.tensor([[value, 1.0], [0.5, value]])
-    return Batch((block, block), x, torch.tensor([[1.0], [-1.0]]) if y else None, torch.tensor([0, 1]), 2)
+    return Batch((block, block), x, Targets(torch.tensor([[1.0], [-1.0]]), num=2) if y else None, torch.tensor([0, 1]))
 
 
 def make_step(options=None, lr=0.1, module=None):
@@ -279,7 +280,7 @@ def test_precision_that_the_ipu_lacks():
 
 def test_labels_that_do_not_fit():
     block = Block(torch.tensor([0, 1]), torch.tensor([0]), 1)
-    batch = Batch((block,), torch.ones(1, 2), torch.tensor([2**40]), torch.tensor([0]), 1)
+    batch = Batch((block,), torch.ones(1, 2), Targets(torch.tensor([2**40]), num=1), torch.tensor([0]))
     with pytest.raises(DataError, match=r"y, row 0: the label 1099511627776 does not fit into 32 bits"):
         IpuEmulatorDevice().put(batch)
 
@@ -289,7 +290,7 @@ def test_a_batch_of_another_shape():
     step(make_batch(1.0))
     block = Block(torch.tensor([0, 1]), torch.tensor([0]), 1)
     with pytest.raises(CapabilityError, match="another layout"):
-        step(Batch((block, block), torch.ones(1, 2), torch.ones(1, 1), torch.tensor([0]), 1))
+        step(Batch((block, block), torch.ones(1, 2), Targets(torch.ones(1, 1), num=1), torch.tensor([0])))
     device.close()
 
 
@@ -304,7 +305,7 @@ class Shared(Regression):
 
     def forward(self, batch):
         out = self.linear(batch.x) + 0.5 * self.again(batch.x) + self.tied(batch.x)
-        return (out - batch.y).square().mean(), out
+        return (out - batch.targets.y).square().mean(), out
 
 
 def test_shared_layers_and_weights_stay_shared():

@@ -10,6 +10,7 @@ from typing import Any, Tuple, Type
 
 import torch
 
+from gnnkit.data import BatchKey
 from gnnkit.devices import DeviceCapabilities, StepResult
 from gnnkit.devices.cpu import CpuDevice
 from gnnkit.devices.eager import EAGER_TASKS, EagerStep
@@ -172,9 +173,9 @@ class ShortIntegers(CpuDevice):
         return batch.map(lambda tensor: tensor.int() if tensor.dtype == torch.int64 else tensor)
 
 
-class LosesIndex(CpuDevice):
+class LosesKey(CpuDevice):
     def put(self, batch):
-        return replace(super().put(batch), index=0)
+        return replace(super().put(batch), key=BatchKey(0, 0))
 
 
 class MisreadsMemory(CpuDevice):
@@ -282,7 +283,7 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("float64 computed in float32", with_step(SinglePrecision), ("float64",), "expected"),
     ("features in half precision", HalvesFeatures, ("put",), "x is"),
     ("integers of 32 bits", ShortIntegers, ("put",), "arrives as torch.int32"),
-    ("batch index lost", LosesIndex, ("put",), "index arrives as 0"),
+    ("batch key lost", LosesKey, ("put",), "key arrives as BatchKey(epoch=0"),
     ("memory misread", MisreadsMemory, ("put",), "x is"),
     ("bfloat16 ignored", IgnoresBfloat16, ("bfloat16",), "declared and not computed in"),
     ("unknown task declared", UnknownTask, ("declaration",), "tasks ['sorting'] are declared"),

@@ -49,7 +49,7 @@ class Noise(torch.nn.Module):
 
 def one_batch(width=3):
     graph = gnnkit.from_edge_index([[0, 1], [1, 0]])
-    return gnnkit.Batch((full_block(graph),), torch.ones(2, width), None, torch.arange(2), 2)
+    return gnnkit.Batch((full_block(graph),), torch.ones(2, width), None, torch.arange(2))
 
 
 def prepared(device):
