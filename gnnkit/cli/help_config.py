@@ -40,7 +40,7 @@ def settings_by_section() -> Dict[str, List[Option]]:
     sections = {
         "Run": describe_options(RunConfig, leave_out=[*_SECTIONS, *plugins]),
         "Data": _keyed("dataset", describe_options(DatasetConfig, leave_out=["options"])),
-        "Model": _keyed("model", [Option(o.name, o.type, o.default, meanings.get(o.name, o.meaning)) for o in model]),
+        "Model": _keyed("model", [Option(o.name, o.type.replace("Any", "str or list"), o.default, meanings.get(o.name, o.meaning)) for o in model]),
         **{
             f"Convolution {kind}": _keyed("model", options)
             for kind, conv in CONVS.items()
