@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gnnkit
-from gnnkit.backends import load_backend
+from gnnkit.backends import Backend, build_model, load_backend
 from gnnkit.data import Batch, Block, Graph, from_edge_index, full_block
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.engine.inference import JoinedLayers, make_inference
@@ -30,6 +30,7 @@ from gnnkit.loading import (
 )
 from gnnkit.nn import CustomModel, ModelSpec
 from gnnkit.sampling import NeighborSampler
+from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.loaders import input_reduction
 from tests.graphs import communities
 
@@ -194,6 +195,25 @@ def test_every_evaluation_reads_them(method: str, graph: Graph) -> None:
     nodes = torch.tensor([5, 0, 59, 5])
     out = inference.layers(nodes)[2] if method == "layerwise" else inference.outputs(nodes)[:, -3:]
     torch.testing.assert_close(out, expected(module, graph)[nodes])
+
+
+@pytest.mark.parametrize("conv", ["gine", "gatv2"])
+def test_evaluations_of_convolutions_agree(backend: Backend, conv: str, graph: Graph) -> None:
+    if conv not in backend.capabilities.edge_convs:
+        pytest.skip(f"backend {backend.name} declares no edge features of {conv}")
+    model = build_model(conv, graph, backend=backend).eval()
+    prepared, nodes = model.spec.prepare(graph), torch.arange(60)
+    sampler = NeighborSampler(prepared, [-1, -1])
+    device, module = load_device("cpu"), LossModule(model, NodeClassification())
+    full, *others = (
+        make_inference(method, module, prepared, device, StepOptions(), batch_size=16, sampler=sampler).outputs(nodes)
+        for method in ("full", "layerwise", "sampled")
+    )
+    for other in others:
+        torch.testing.assert_close(other, full, rtol=1e-5, atol=1e-5)
+    shuffled = replace(prepared, edge_attr=prepared.edge_attr.flip(0))
+    moved = make_inference("full", module, shuffled, device, StepOptions(), batch_size=16).outputs(nodes)
+    assert not torch.allclose(moved, full, atol=1e-3)
 
 
 @pytest.mark.parametrize("how", [{}, {"fanouts": [-1, -1], "batch_size": 16}], ids=["full", "sampled"])

@@ -21,6 +21,7 @@ MODELS = ["gcn", "sage", "gat", "gatv2", "gin"]
 EDGES = ["gatv2", "gine", "pna", "transformer"]
 OTHERS = ["pna", "transformer", "graphconv", "appnp"]
 SAMPLED: Dict[str, Any] = {"fanouts": [10, 10], "batch_size": 1024}
+SMALL: Dict[str, Any] = {"fanouts": [5, 5], "batch_size": 256}
 
 
 def groups() -> Dict[str, List[str]]:
@@ -81,8 +82,8 @@ def test_edge_features(model: str, how: Dict[str, Any], group: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_sampled(model: str, group: str, data_dir: Path) -> None:
     graph = gnnkit.load_dataset("facebook_large", data_dir=data_dir)
-    small = replace(graph, splits={name: nodes[:1024] for name, nodes in graph.splits.items()})
-    check(small, model, group, epochs=2, evaluation="sampled", **SAMPLED)
+    small = replace(graph, splits={name: nodes[:512] for name, nodes in graph.splits.items()})
+    check(small, model, group, epochs=2, evaluation="sampled", **SMALL)
 
 
 @pytest.mark.long
