@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from gnnkit.cli.output import print_json, print_table
 from gnnkit.options import Option, describe_options
@@ -40,7 +40,13 @@ def settings_by_section() -> Dict[str, List[Option]]:
     sections = {
         "Run": describe_options(RunConfig, leave_out=[*_SECTIONS, *plugins]),
         "Data": _keyed("dataset", describe_options(DatasetConfig, leave_out=["options"])),
-        "Model": _keyed("model", [Option(o.name, o.type, o.default, meanings.get(o.name, o.meaning)) for o in model]),
+        "Model": _keyed(
+            "model",
+            [
+                Option(o.name, o.type.replace("Any", "str or list"), o.default, meanings.get(o.name, o.meaning))
+                for o in model
+            ],
+        ),
         **{
             f"Convolution {kind}": _keyed("model", options)
             for kind, conv in CONVS.items()
@@ -52,6 +58,12 @@ def settings_by_section() -> Dict[str, List[Option]]:
     for registry, key in ((datasets, "dataset.options"), (backends, plugins[0]), (devices, plugins[1])):
         sections.update(_of_plugins(registry, key))
     return sections
+
+
+def _described(option: Option, meanings: Mapping[str, str]) -> Option:
+    """An option of a model in the words of its specification."""
+    kind = "str or list" if option.name == "name" else option.type
+    return Option(option.name, kind, option.default, meanings.get(option.name, option.meaning))
 
 
 def _of_plugins(registry: Any, key: str) -> Dict[str, List[Option]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from gnnkit.data import Graph
 from gnnkit.data.check import row_chunks
 from gnnkit.errors import CheckpointError, ConfigError
-from gnnkit.nn import GNN
+from gnnkit.nn import GNN, check_edge_features
 from gnnkit.runs import Learned
 from gnnkit.runs.learned import match_graph
 
@@ -27,10 +27,11 @@ def matched(model: GNN, graph: Graph, learned: Learned) -> Tuple[Graph, Tuple[st
         learned: What the model has learned.
 
     Raises:
-        ConfigError: Features are missing, or have another width.
+        ConfigError: Features of nodes or edges are missing, or have another width.
     """
     found, notes = match_graph(graph, learned, model.spec.out_channels)
     check_width(model, found)
+    check_edge_features(model.spec, found)
     for note in notes:
         _LOG.warning("%s: %s.", graph.name, note)
     return found, notes

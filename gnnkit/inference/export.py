@@ -196,6 +196,11 @@ def _format(path: Path, format: Optional[str]) -> str:
 
 
 def _check_possible(model: GNN, format: str) -> None:
+    if model.spec.reads_edges:
+        raise CapabilityError(
+            f"Model {model.spec.name!r} reads edge features, which an exported program has no input for. Train one "
+            "without them (edge_channels=None, model.edge_features=false)."
+        )
     if format not in model.backend.capabilities.exports:
         raise CapabilityError(
             f"Backend {model.backend.name!r} cannot export a program in format {format!r}. Open the run on one that "

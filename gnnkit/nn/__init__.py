@@ -34,7 +34,16 @@ from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePas
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
 from gnnkit.nn.shapes import check_layers
-from gnnkit.nn.spec import Kinds, ModelSpec, can_read_edges, conv_kinds, conv_name, is_library_layer, place_options
+from gnnkit.nn.spec import (
+    Kinds,
+    ModelSpec,
+    can_read_edges,
+    check_edge_features,
+    conv_kinds,
+    conv_name,
+    is_library_layer,
+    place_options,
+)
 
 __all__ = [
     "AGGREGATIONS",
@@ -61,6 +70,7 @@ __all__ = [
     "can_read_edges",
     "check_choice",
     "check_convolutions",
+    "check_edge_features",
     "check_layers",
     "check_named_layer",
     "check_parameter_names",

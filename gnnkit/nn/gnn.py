@@ -138,7 +138,15 @@ class GNN(nn.Module):
 
         Returns:
             Features of the block's destinations. Shape [block.num_dst, width of layer i].
+
+        Raises:
+            ConfigError: The model reads edge features, and the block has none.
         """
+        if self.spec.reads_edges and block.edge_attr is None:
+            raise ConfigError(
+                f"The model reads {self.spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
+                "graph that has them; by hand, full_block(graph, edge_features=True)."
+            )
         h_dst = h[: block.num_dst]
         between = 0.0 if self.spec.is_propagation else self.spec.dropout
         dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)

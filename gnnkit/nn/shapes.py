@@ -61,7 +61,10 @@ def _tried(model: GNN, layer: nn.Module, width: int, num_dst: int, weighted: boo
     indptr = torch.tensor([0, 3, 5, 6], device=first.device)[: num_dst + 1]
     edges = torch.tensor([0, 1, 2, 1, 2, 2], device=first.device)[: int(indptr[-1])]
     weight = torch.ones(len(edges), dtype=first.dtype, device=first.device) if weighted else None
-    block = Block(indptr, edges, 3, weight)
+    attr = None
+    if model.spec.edge_channels is not None:
+        attr = torch.ones(len(edges), model.spec.edge_channels, dtype=first.dtype, device=first.device)
+    block = Block(indptr, edges, 3, weight, edge_attr=attr)
     h = torch.linspace(0.5, 1.5, 3 * width, dtype=first.dtype, device=first.device).reshape(3, width)
     with torch.no_grad(), forked_generator():
         try:

@@ -325,6 +325,25 @@ def is_library_layer(kind: str) -> bool:
     return ":" in kind and not is_own_layer(kind)
 
 
+def check_edge_features(spec: ModelSpec, graph: Graph) -> None:
+    """Refuse a graph whose edges have not the features that a model reads.
+
+    Args:
+        spec: The model.
+        graph: What it is to compute on.
+
+    Raises:
+        ConfigError: They have others, or none.
+    """
+    found = None if graph.edge_attr is None else graph.edge_attr.shape[1]
+    if spec.edge_channels is not None and found != spec.edge_channels:
+        has = "no edge_attr" if found is None else f"edge_attr with {found}"
+        raise ConfigError(
+            f"The model reads {spec.edge_channels} features of every edge, the graph has {has}. Give a graph that has "
+            "them, or build the model for this graph."
+        )
+
+
 def _check_together(spec: ModelSpec) -> None:
     """Refuse kinds of convolution that cannot stand in one model, and what a kind cannot stand with."""
     convs = spec.convolutions

@@ -21,7 +21,15 @@ from gnnkit.engine.inference import Inference, make_inference
 from gnnkit.engine.loading import transfer_to
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
-from gnnkit.nn import GNN, CustomModel, beyond_spec, check_layers, check_parameter_names, has_own_forward
+from gnnkit.nn import (
+    GNN,
+    CustomModel,
+    beyond_spec,
+    check_edge_features,
+    check_layers,
+    check_parameter_names,
+    has_own_forward,
+)
 from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_own_layer
 from gnnkit.runs.callback import Callback
@@ -187,6 +195,7 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
             f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
             f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
         )
+    check_edge_features(spec, graph)
     check_capabilities(
         backend,
         device,

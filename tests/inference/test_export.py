@@ -26,7 +26,9 @@ BACKENDS = [name for name in ("reference", "pyg") if name in backends.names()]
 
 def make(name="gcn", backend="reference"):
     conv = name.split("-")[0]
-    return gnnkit.build_model(conv, communities(), backend=backend, hidden_channels=8, **MODELS[name]).eval()
+    return gnnkit.build_model(
+        conv, communities(), backend=backend, hidden_channels=8, edge_channels=None, **MODELS[name]
+    ).eval()
 
 
 def other_graph(width):
@@ -204,3 +206,9 @@ def test_an_old_torch_is_told(tmp_path, monkeypatch):
     with pytest.raises(CapabilityError, match="torch .* cannot export such programs. Use torch 2.7 or newer"):
         export_program(make(), communities(), tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_reads_edge_features_is_not_exported(tmp_path):
+    model = gnnkit.build_model("gatv2", communities(), hidden_channels=4)
+    with pytest.raises(CapabilityError, match="'gatv2' reads edge features.*edge_channels=None"):
+        export_program(model, communities(), tmp_path / "model.pt2")
