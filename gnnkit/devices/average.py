@@ -8,10 +8,8 @@ from typing import Dict, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-AVERAGE = "average"
-"""What :attr:`gnnkit.devices.DeviceCapabilities.updates` calls it."""
 STATE_KEY = "train.average"
-"""Its name among an optimiser's tensors, which no optimiser has for one of its own."""
+"""What it is called among an optimiser's tensors; no optimiser has such a name for one of its own."""
 
 
 class MovingAverage:

@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import Batch
-from gnnkit.devices.average import AVERAGE, STATE_KEY, MovingAverage
-from gnnkit.devices.base import ACCUMULATE, Device, OptimizerState, StepOptions, StepResult, Way
+from gnnkit.devices.average import STATE_KEY, MovingAverage
+from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult, Way
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
-
-EAGER_UPDATES = frozenset({ACCUMULATE, AVERAGE})
-"""What a device can do about updates whose weights are the module's own."""
 
 EAGER_TASKS = frozenset({"node_classification", "unsupervised"})
 """Tasks of a device that can run any torch operation on shapes that values decide."""

@@ -255,6 +255,8 @@ def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) ->
     traced = _trace(program, example)
     try:
         written = torch.onnx.export(traced, kwargs=example, dynamo=True, verbose=False, output_names=["outputs"])
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
     except Exception as error:  # What the exporter raises for an operation that ONNX lacks is not documented.
         raise _failure(program.model, "onnx", error) from error
     assert written is not None
@@ -275,6 +277,8 @@ def _trace(program: Program, example: Inputs) -> Any:
     try:
         with torch.no_grad():
             return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
     except Exception as error:  # A layer may do anything that cannot be traced.
         raise _failure(program.model, "torch", error) from error
 

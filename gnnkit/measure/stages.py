@@ -275,13 +275,22 @@ def _feature_bytes(loader: Loader, sizes: BatchSizes) -> float:
     """Bytes of feature rows that are read and written once in loading a batch; of a whole graph, read alone."""
     x = loader.graph.x
     assert x is not None, "a loader has features"
-    read = sizes.num_nodes[0] * x.shape[1] * x.element_size()
-    if not isinstance(loader, NeighborLoader):
-        return read
-    written = sizes.num_nodes[0]
-    if loader.reduction is not None:
+    is_sampled = isinstance(loader, NeighborLoader)
+    written = sizes.num_nodes[0] if is_sampled else 0
+    if isinstance(loader, NeighborLoader) and loader.reduction is not None:
         written = sizes.num_nodes[1] * (2 if loader.reduction.keep_own else 1)
-    return read + written * x.shape[1] * max(x.element_size(), 4)
+    total = _row_traffic(x, sizes.num_nodes[0], written)
+    edge_attr = loader.graph.edge_attr
+    if loader.edge_features and edge_attr is not None:
+        for num in sizes.num_edges if is_sampled else sizes.num_edges[:1]:
+            total += _row_traffic(edge_attr, num, num if is_sampled else 0)
+    return total
+
+
+def _row_traffic(table: torch.Tensor, read: float, written: float) -> float:
+    """Bytes of so many rows as they are stored, and of so many as they are loaded."""
+    size = table.element_size()
+    return table.shape[1] * (read * size + written * max(size, 4))
 
 
 def plot_measurement(found: Measurement, file: Path) -> None:

@@ -354,7 +354,9 @@ def _check_together(spec: ModelSpec) -> None:
                 f"The layers of {names[conv]!r} are steps of one propagation, so the model takes no other "
                 "convolution, no residual connection and no jumping_knowledge."
             )
-    if spec.edge_channels is not None and not any(conv.reads_edges for conv in convs):
+    # What a class by name reads is its own affair.
+    can_read = spec.has_named_layers or any(conv.reads_edges for conv in convs)
+    if spec.edge_channels is not None and not can_read:
         raise ConfigError(f"edge_channels is {spec.edge_channels}, but {spec.name!r} reads no edge features.")
 
 

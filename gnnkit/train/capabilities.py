@@ -10,8 +10,7 @@ from typing import FrozenSet, List, Optional
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
-from gnnkit.devices.average import AVERAGE
-from gnnkit.devices.base import ACCUMULATE
+from gnnkit.devices.base import ACCUMULATE, AVERAGE
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import ModelSpec, check_convolutions
 from gnnkit.train.settings import TrainConfig

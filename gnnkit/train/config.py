@@ -6,31 +6,28 @@ ones. Later layers win: defaults, the model's preset, the file, flags, ``key=val
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from gnnkit.classes import import_class
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.io.files import read_yaml, shielded, unshielded
+from gnnkit.io.files import read_yaml, unshielded
 from gnnkit.nn import (
-    ALL_OPTIONS,
     Kinds,
     ModelSpec,
     conv_kinds,
     convolution,
     model_kinds,
-    place_options,
     preset_of,
     settled_settings,
 )
-from gnnkit.options import check_numbers, plain_value, settle_idle, whole_numbers
+from gnnkit.options import check_numbers, plain_value, settle_idle
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import TASKS
 from gnnkit.train.effects import idle_train_settings
+from gnnkit.train.merging import import_classes, merged, parsed, plain_values
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 
@@ -132,11 +129,6 @@ class RunConfig:
 
 
 _SECTIONS: Mapping[str, Type[Any]] = {"dataset": DatasetConfig, "model": ModelConfig, "train": TrainConfig}
-_FANOUTS = ("fanouts", "eval_fanouts")
-
-
-def _names(section: Type[Any]) -> List[str]:
-    return [item.name for item in fields(section)]
 
 
 def train_config(model: Kinds, settings: Mapping[str, Any]) -> TrainConfig:
@@ -152,8 +144,8 @@ def train_config(model: Kinds, settings: Mapping[str, Any]) -> TrainConfig:
     """
     preset = preset_of(model).train
     given = {name: plain_value(value) for name, value in settings.items()}
-    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
-    config = TrainConfig(**_values(merged))
+    layered = merged(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
+    config = TrainConfig(**plain_values(layered))
     config.check()
     return settled_training(config, preset, given)
 
@@ -242,9 +234,9 @@ def load_config(
         >>> load_config(overrides=["model.name=gat"]).model.conv_options["heads"]
         8
     """
-    layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), _parse(overrides)]
-    user = _merge(OmegaConf.structured(RunConfig), layers)
-    kinds = model_kinds(_values(user)["model"]["name"])
+    layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), parsed(overrides)]
+    user = merged(OmegaConf.structured(RunConfig), layers)
+    kinds = model_kinds(plain_values(user)["model"]["name"])
     defaults = preset_of(kinds)
     if not isinstance(kinds, str):
         layers.insert(0, {"model": {"num_layers": len(kinds)}})
@@ -252,8 +244,8 @@ def load_config(
         {"model": dict(defaults.model), "train": dict(defaults.train)},
         {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
     ]
-    values = _values(_merge(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
-    _import_classes(layers[1:])
+    values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
+    import_classes(layers[-3:])
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
@@ -263,20 +255,6 @@ def load_config(
     trained = {name for layer in told for name in layer.get("train", {})}
     train = settled_training(config.train, defaults.train, trained, owner="train.")
     return replace(config, model=ModelConfig(**model), train=train)
-
-
-def _import_classes(given: Sequence[Mapping[str, Any]]) -> None:
-    """Import the optimiser and the schedule that the user names by ``module:Class``; a recorded one is not imported."""
-    for layer in given:
-        for name in ("optimizer", "schedule"):
-            value = (layer.get("train") or {}).get(name)
-            if isinstance(value, str) and ":" in value:
-                import_class(value, f"train.{name}")
-
-
-def _values(merged: DictConfig) -> Dict[str, Any]:
-    """Merged settings as plain values."""
-    return unshielded(OmegaConf.to_container(merged))  # type: ignore[no-any-return]
 
 
 def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
@@ -295,58 +273,3 @@ def _joined(sections: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
         options = {**joined.get("conv_options", {}), **section.get("conv_options", {})}
         joined.update({**section, "conv_options": options})
     return joined
-
-
-def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]], kinds: Kinds = ()) -> DictConfig:
-    """Merge layers, later ones winning; options of convolutions find their place if they are of these kinds."""
-    for layer in layers:
-        _check_keys(base, layer)
-        if "model" in layer:
-            layer = {**layer, "model": place_options(layer["model"], kinds)}
-        try:
-            base = OmegaConf.merge(base, OmegaConf.create(shielded(_with_lists(layer))))  # type: ignore[assignment]
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
-    return base
-
-
-def _with_lists(layer: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
-    """A layer in which fan-outs that were given as ``"10,5"`` or ``10`` are lists."""
-    found = {}
-    for key, value in layer.items():
-        if key == "train" and isinstance(value, Mapping):
-            value = _with_lists(value, "train.")
-        elif key in _FANOUTS and isinstance(value, (str, int)):
-            value = whole_numbers(str(value), f"Setting '{prefix}{key}'")
-        found[key] = value
-    return found
-
-
-def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix.endswith("options."):  # What these hold is known where it is used.
-        return
-    known = [str(key) for key in base]
-    for key, value in layer.items():
-        if prefix == "model." and key in ALL_OPTIONS:
-            continue
-        if key not in known:
-            elsewhere = [f"{name}.{key}" for name, section in _SECTIONS.items() if key in _names(section)]
-            options = list(ALL_OPTIONS) if prefix == "model." else []
-            names = elsewhere or [f"{prefix}{name}" for name in [*known, *options]]
-            raise UnknownNameError("setting", f"{prefix}{key}", names)
-        if isinstance(base[key], DictConfig):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
-            _check_keys(base[key], value, f"{prefix}{key}.")
-
-
-def _parse(overrides: Sequence[str]) -> Dict[str, Any]:
-    for item in overrides:
-        if "=" not in item or item.startswith("="):
-            raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
-    try:
-        return unshielded(OmegaConf.to_container(OmegaConf.from_dotlist(shielded(overrides))))  # type: ignore[no-any-return]
-    except Exception as error:  # As above; and OmegaConf reads values as YAML here.
-        problem = unshielded(" ".join(str(error).split()))
-        raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {problem}") from error

@@ -254,8 +254,14 @@ class Plugin(CpuDevice):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--device", "cpu", "--model", "sage", "model.aggregation=max"), "has no 'sage' with aggregation 'max'; it has mean."),
-        (("--device", "cpu", "--model", "gat", "train.precision=bfloat16"), "does not do conv 'gat' with precision 'bfloat16'"),
+        (
+            ("--device", "cpu", "--model", "sage", "model.aggregation=max"),
+            "has no 'sage' with aggregation 'max'; it has mean.",
+        ),
+        (
+            ("--device", "cpu", "--model", "gat", "train.precision=bfloat16"),
+            "does not do conv 'gat' with precision 'bfloat16'",
+        ),
         (("--device", "particular"), "Device 'particular' does not take backend 'mean-only'; it takes reference."),
     ],
 )

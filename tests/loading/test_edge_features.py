@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gnnkit
-from gnnkit.backends import load_backend
+from gnnkit.backends import Backend, build_model, load_backend
 from gnnkit.data import Batch, Block, Graph, from_edge_index, full_block
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.engine.inference import JoinedLayers, make_inference
@@ -30,6 +30,7 @@ from gnnkit.loading import (
 )
 from gnnkit.nn import CustomModel, ModelSpec
 from gnnkit.sampling import NeighborSampler
+from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.loaders import input_reduction
 from tests.graphs import communities
 
@@ -196,6 +197,25 @@ def test_every_evaluation_reads_them(method: str, graph: Graph) -> None:
     torch.testing.assert_close(out, expected(module, graph)[nodes])
 
 
+@pytest.mark.parametrize("conv", ["gine", "gatv2"])
+def test_evaluations_of_convolutions_agree(backend: Backend, conv: str, graph: Graph) -> None:
+    if conv not in backend.capabilities.edge_convs:
+        pytest.skip(f"backend {backend.name} declares no edge features of {conv}")
+    model = build_model(conv, graph, backend=backend).eval()
+    prepared, nodes = model.spec.prepare(graph), torch.arange(60)
+    sampler = NeighborSampler(prepared, [-1, -1])
+    device, module = load_device("cpu"), LossModule(model, NodeClassification())
+    full, *others = (
+        make_inference(method, module, prepared, device, StepOptions(), batch_size=16, sampler=sampler).outputs(nodes)
+        for method in ("full", "layerwise", "sampled")
+    )
+    for other in others:
+        torch.testing.assert_close(other, full, rtol=1e-5, atol=1e-5)
+    shuffled = replace(prepared, edge_attr=prepared.edge_attr.flip(0))
+    moved = make_inference("full", module, shuffled, device, StepOptions(), batch_size=16).outputs(nodes)
+    assert not torch.allclose(moved, full, atol=1e-3)
+
+
 @pytest.mark.parametrize("how", [{}, {"fanouts": [-1, -1], "batch_size": 16}], ids=["full", "sampled"])
 def test_a_custom_module_that_reads_them_is_trained(how: dict, graph: Graph, tmp_path) -> None:
     torch.manual_seed(0)
@@ -229,7 +249,7 @@ def test_what_cannot_be_is_refused(graph: Graph) -> None:
         FullGraphLoader(plain, nodes, num_layers=1, edge_features=True)
     with pytest.raises(ConfigError, match="exclude each other"):
         NeighborLoader(graph, nodes, NeighborSampler(graph, [2]), reduction=InputReduction("mean"), **options)
-    spec = ModelSpec("sage", 8, 3, edge_channels=2)
-    assert input_reduction(spec, "auto") is None and input_reduction(replace(spec, edge_channels=None), "auto")
+    spec = ModelSpec("gine", 8, 3, edge_channels=2)
+    assert input_reduction(spec, "auto") is None
     with pytest.raises(ConfigError, match="reads edge features"):
         input_reduction(spec, "always")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gnnkit.backends import build_model
+from gnnkit.backends import Backend, build_model
 from gnnkit.data import Batch
 from gnnkit.errors import BatchOverflowError, ConfigError
 from gnnkit.loading import NeighborLoader, PadSpec, batch_sizes, pad_batch, paired, plan_padding
@@ -88,11 +88,12 @@ def test_sizes_for_nodes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("extra", [0, 5])
-def test_padding_changes_no_loss_and_no_gradient(backend: str, extra: int) -> None:
+def test_padding_changes_no_loss_and_no_gradient(backend: Backend, extra: int) -> None:
     batch = next(loader().epoch(0)).map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
     least = PadSpec.least(batch_sizes(batch.blocks, batch.targets))
     nodes, edges = (tuple(size + extra for size in part) for part in (least.num_nodes, least.num_edges))
     padded = pad_batch(batch, PadSpec(nodes, edges, num_pairs=least.num_pairs + extra))
+    assert set(padded.targets.rows["dst"][len(batch.targets.rows["dst"]) :].tolist()) == {nodes[-1] - 1}
     found = []
     for each in (batch, padded, padded.layout.unflatten(padded.flatten())):
         model = build_model("sage", GRAPH, backend=backend, dropout=0.0).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
@@ -13,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
 import gnnkit
 from gnnkit.data import Batch, Graph
@@ -185,6 +186,33 @@ def test_a_function_decides_and_its_settings_are_recorded(graph: Graph, tmp_path
     assert max(record.lr for record in result.history) == pytest.approx(0.03, rel=0.2)
     train = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]
     assert (train["lr"], train["weight_decay"]) == (0.03, 0.2)
+
+
+OF_TORCH: Dict[str, Tuple[Dict[str, Any], Callable[[Optimizer], Any]]] = {
+    "onecycle": (
+        {"schedule_options": {"pct_start": 0.4}},
+        lambda optimizer: OneCycleLR(optimizer, max_lr=LR, total_steps=STEPS, pct_start=0.4, cycle_momentum=False),
+    ),
+    "plateau": (
+        {"schedule_options": {"patience": 1, "factor": 0.3}},
+        lambda optimizer: ReduceLROnPlateau(optimizer, mode="max", patience=1, factor=0.3),
+    ),
+    "step": ({}, lambda optimizer: StepLR(optimizer, step_size=STEPS // 3, gamma=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_rates_are_those_of_torch(name: str, graph: Graph) -> None:
+    settings, make = OF_TORCH[name]
+    history = fit(graph, schedule=name, **settings).history
+    optimizer = SGD([torch.zeros(1)], lr=LR)
+    scheduler, expected = make(optimizer), []
+    for record in history:
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(*([record.valid_metric] if name == "plateau" else []))
+    assert [record.lr for record in history] == expected
+    assert len(set(expected)) > 2
 
 
 def test_one_cycle_goes_up_and_down(graph: Graph) -> None:
@@ -410,10 +438,9 @@ def test_the_users_own_module_is_imported_and_a_recorded_one_is_not(tmp_path: Pa
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="'no_such_module' cannot be imported"):
         load_config(overrides=["train.optimizer=no_such_module:Mine"])
-    recorded = {"train": {"optimizer": "my_optimizers:Mine"}}
-    import sys
-
-    load_config(base=recorded)
-    assert "my_optimizers" not in sys.modules
+    recorded = {"train": {"optimizer": "my_optimizers:Mine", "schedule": "my_optimizers:Mine"}}
+    for model in ({}, {"name": ["sage", "gin"]}):
+        load_config(base={**recorded, "model": model})
+        assert "my_optimizers" not in sys.modules
     assert load_config(overrides=["train.optimizer=my_optimizers:Mine"]).train.optimizer == "my_optimizers:Mine"
     assert "my_optimizers" in sys.modules
