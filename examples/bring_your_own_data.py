@@ -1,4 +1,4 @@
-"""From tables of one's own to predictions: two CSV files in, one out.
+"""From your own tables to predictions: two CSV files in, one out.
 
 Without a folder of yours, one is written first: 1,797 handwritten digits, each linked to those that look like it, of
 which three in ten are unlabelled. Then a model learns from the labelled ones and names the others.

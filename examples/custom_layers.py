@@ -1,6 +1,6 @@
-"""Three layers of one's own, each written once and trained on every backend.
+"""Three custom layers, each written once and trained on every backend.
 
-They are the layers of DGL's tutorial on writing one's own message passing: GraphSAGE, GraphSAGE with edge weights, and
+They are the layers of DGL's tutorial on writing custom message passing: GraphSAGE, GraphSAGE with edge weights, and
 the same with messages and their reduction spelt out. Settings are the tutorial's: two layers of width 16, Adam at 0.01,
 200 epochs on the full graph of Cora, without dropout and weight decay.
 
@@ -53,7 +53,7 @@ class WeightedSAGEConv(SAGEConv):
 
 
 class MessageSAGEConv(SAGEConv):
-    """The same with a message function and a reduce function of one's own: gather to edges, scatter back."""
+    """The same with a custom message function and a custom reduce function: gather to edges, scatter back."""
 
     def message(self, src: Tensor, weight: Tensor) -> Tensor:
         """One message per edge: [E, in_channels] and [E] to [E, in_channels]."""

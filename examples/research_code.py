@@ -1,4 +1,4 @@
-"""gnnkit inside a loop of one's own: no Trainer, no run folder, an ordinary PyTorch module and optimiser.
+"""gnnkit inside a custom loop: no Trainer, no run folder, an ordinary PyTorch module and optimiser.
 
 The loop belongs to the reader. gnnkit gives the data, the sampler, the loader and the convolutions of any backend; what
 is around them here is free: a head of its own, label smoothing, AdamW with a one-cycle schedule.

@@ -85,7 +85,5 @@ def test_their_settings_are_read() -> None:
         config = load_config(base=recorded_config(RUNS / name))
         kept[name] = (config.model.name, config.train.epochs, read_run(RUNS / name).is_complete)
     assert kept == {"gcn": ("gcn", 6, True), "gat": ("gat", 6, True), "unsupervised": ("sage", 2, True)}
-    model = gnnkit.load_model(
-        RUNS / "gat" / "checkpoints" / "best.safetensors", gnnkit.backends.load_backend("reference")
-    )
+    model = gnnkit.load_model(RUNS / "gat" / "checkpoints" / "best.safetensors", load_backend("reference"))
     assert [model.spec.conv_spec(layer).out_width for layer in range(2)] == [8, 4]
