@@ -79,7 +79,7 @@ format: $(VENV)/ready-check ## bring imports and layout into the project's form
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/ready-docs ## run the code in the documentation and build it into site/
-	@OMP_NUM_THREADS=2 $(BIN)/python docs/snippets.py
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/snippets.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
 

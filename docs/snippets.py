@@ -1,7 +1,8 @@
 """Runs the code blocks of the documentation; ``make docs`` does so before it builds.
 
 Run as ``python docs/snippets.py [PAGE.md ...]``. The blocks of a page run in order, in an empty folder of their own:
-Python blocks in one namespace, bash blocks with ``set -e``. A comment on the line above a block says what is special:
+Python blocks in one namespace, bash blocks with ``set -e``. Two pages run side by side. A bash block that an earlier
+page has to the letter is not run again. A comment on the line above a block says what is special:
 
 ``<!-- fragment -->``    the block is not run: something around it is missing, or it is tried elsewhere
 ``<!-- data -->``        it needs real data, and runs where GNNKIT_DATA names their folder
@@ -19,9 +20,11 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NoReturn, Optional
+from typing import Any, Dict, FrozenSet, Iterator, List, NoReturn, Optional
 
 DOCS = Path(__file__).parent
 LANGUAGES = ("python", "bash")
@@ -71,13 +74,21 @@ def blocks(page: Path) -> Iterator[Block]:
             mark = ""
 
 
-def run_page(page: Path) -> Dict[str, int]:
-    """Run a page's blocks; how many ran, were fragments, and lacked data.
+def run_page(page: Path, tried: FrozenSet[str] = frozenset()) -> Dict[str, float]:
+    """Run a page's blocks.
+
+    Args:
+        page: The page's file.
+        tried: Code of bash blocks that another page runs.
+
+    Returns:
+        How many blocks ran, stand on an earlier page, were fragments, and lacked data; and the seconds that it took.
 
     Raises:
         SystemExit: A block failed; where and why has been printed.
     """
-    counts = {"run": 0, "fragments": 0, "without data": 0}
+    began = time.perf_counter()
+    counts: Dict[str, float] = {"run": 0, "on an earlier page": 0, "fragments": 0, "without data": 0}
     names: Dict[str, Any] = {"__name__": "__main__"}
     start = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -93,12 +104,14 @@ def run_page(page: Path) -> Dict[str, int]:
                     counts["fragments"] += 1
                 elif block.mark == "data" and not os.environ.get("GNNKIT_DATA"):
                     counts["without data"] += 1
+                elif block.code in tried:
+                    counts["on an earlier page"] += 1
                 else:
                     _run(block, names)
                     counts["run"] += 1
         finally:
             os.chdir(start)
-    return counts
+    return {**counts, "s": round(time.perf_counter() - began)}
 
 
 def check_source(block: Block) -> None:
@@ -140,14 +153,23 @@ def _run_bash(block: Block) -> Optional[str]:
     return f"{done.stdout}{done.stderr}\nexit code {done.returncode}"
 
 
+def repeated(pages: List[Path]) -> List[FrozenSet[str]]:
+    """For each page the bash blocks that an earlier one runs."""
+    seen: FrozenSet[str] = frozenset()
+    found = []
+    for page in pages:
+        found.append(seen)
+        seen |= {block.code for block in blocks(page) if block.language == "bash" and block.mark in ("", "data")}
+    return found
+
+
 def main(arguments: List[str]) -> None:
     """Run the blocks of some pages, or of all."""
     pages = [Path(name).resolve() for name in arguments] or sorted([*DOCS.rglob("*.md"), DOCS.parent / "README.md"])
-    for page in pages:
-        start = time.perf_counter()
-        counts = ", ".join(f"{number} {what}" for what, number in run_page(page).items() if number)
-        if counts:
-            print(f"{page.name}: {counts} ({time.perf_counter() - start:.0f} s)", flush=True)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for page, counts in zip(pages, pool.map(run_page, pages, repeated(pages))):
+            if any(number for what, number in counts.items() if what != "s"):
+                print(f"{page.name}: {', '.join(f'{n:g} {what}' for what, n in counts.items() if n)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,21 @@ import inspect
 import math
 import re
 from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
 from typing import Any, Collection, Dict, List, Mapping, Sequence, Type, TypeVar, Union, get_type_hints
 
 from gnnkit.errors import ConfigError, UnknownNameError
 
 T = TypeVar("T")
+
+
+# Annotations are text, which is compiled each time that it is asked for.
+_compiled_hints = lru_cache(maxsize=256)(get_type_hints)
+
+
+def _hints(cls: Any) -> Dict[str, Any]:
+    """The types of a class's fields by name."""
+    return _compiled_hints(cls)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ def make_options(cls: Type[T], values: Mapping[str, Any], owner: str, **fixed: A
         >>> make_options(Speed, {"limit": 2}, "device 'car'")
         Speed(limit=2)
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     known = [item.name for item in fields(cls) if item.name not in fixed]  # type: ignore[arg-type]
     for name, value in values.items():
         if name not in known:
@@ -104,7 +114,7 @@ def check_types(record: Any) -> None:
     Raises:
         ConfigError: One is not.
     """
-    hints = get_type_hints(type(record))
+    hints = _hints(type(record))
     for item in fields(record):
         value = getattr(record, item.name)
         if not _fits(value, hints[item.name]):
@@ -209,7 +219,7 @@ def describe_options(cls: Type[Any], leave_out: Sequence[str] = ()) -> List[Opti
         cls: A dataclass.
         leave_out: Fields that are no options.
     """
-    hints, meanings = get_type_hints(cls), _meanings(cls)
+    hints, meanings = _hints(cls), _meanings(cls)
     described = []
     for item in fields(cls):
         if item.name not in leave_out:

@@ -8,9 +8,11 @@ registered through the same entry points as anyone else's, but nobody else can t
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from gnnkit.errors import BrokenPluginError, NotInstalledError, UnknownNameError
@@ -68,15 +70,8 @@ class Registry(Generic[T]):
         self.official = official or {}
 
     def plugins(self) -> List[Plugin]:
-        """All plugins of the group by name and distribution, straight from the metadata of what is installed now."""
-        found: Dict[Any, Plugin] = {}
-        for distribution in importlib.metadata.distributions():
-            for point in distribution.entry_points:
-                if point.group == self.group:
-                    # A distribution that is on the path twice counts once, as the first of them is imported.
-                    plugin = Plugin(point.name, _normalized(distribution.metadata["Name"]), point)
-                    found.setdefault((plugin.name, plugin.distribution), plugin)
-        return [found[key] for key in sorted(found)]
+        """All plugins of the group by name and distribution, from the metadata of what is installed now."""
+        return list(_installed(self.group, tuple(_state(folder) for folder in sys.path)))
 
     def claims(self, name: str) -> List[Plugin]:
         """Who provides a name: one plugin, none, or several that share it.
@@ -195,6 +190,29 @@ class Registry(Generic[T]):
                 f"{loaded.__name__}.name must be the name of the entry point.",
             )
         return loaded
+
+
+def _state(folder: str) -> Tuple[int, ...]:
+    """What changes when something is installed into a folder of the path, or removed from it."""
+    try:
+        found = os.stat(folder or os.curdir)
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_nlink)
+
+
+# The metadata of everything that is installed are hundreds of files, and a training asks for its plugins several times.
+@lru_cache(maxsize=32)
+def _installed(group: str, _path: Tuple[Tuple[int, ...], ...]) -> Tuple[Plugin, ...]:
+    """The plugins of a group, for a path in one state."""
+    found: Dict[Any, Plugin] = {}
+    for distribution in importlib.metadata.distributions():
+        for point in distribution.entry_points:
+            if point.group == group:
+                # A distribution that is on the path twice counts once, as the first of them is imported.
+                plugin = Plugin(point.name, _normalized(distribution.metadata["Name"]), point)
+                found.setdefault((plugin.name, plugin.distribution), plugin)
+    return tuple(found[key] for key in sorted(found))
 
 
 def name_is_taken(plugin: Plugin) -> Tuple[str, str]:

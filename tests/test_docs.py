@@ -34,6 +34,23 @@ def test_code_that_pages_take_from_the_examples_is_what_stands_there(monkeypatch
     assert len(taken) > 5
 
 
+def test_pages_are_run_and_a_command_that_an_earlier_one_has_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    snippets = importlib.import_module("snippets")
+    command = f"```bash\necho it ran >> {tmp_path}/log\n```\n"
+    pages = {"a": command, "b": command + "```python\nnumber = 1\n```\n", "c": "```python\nassert 1 == 2\n```\n"}
+    for name, text in pages.items():
+        (tmp_path / f"{name}.md").write_text(text)
+    with pytest.raises(SystemExit):
+        snippets.main([str(tmp_path / f"{name}.md") for name in pages])
+    assert (tmp_path / "log").read_text() == "it ran\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2  # The third page failed.
+    assert lines[0].startswith("a.md: 1 run") and lines[1].startswith("b.md: 1 run, 1 on an earlier page")
+
+
 def public_packages() -> list[str]:
     """Packages of gnnkit that say what is public."""
     names = [f"gnnkit.{module.name}" for module in pkgutil.iter_modules(gnnkit.__path__)]

@@ -25,7 +25,9 @@ def plot_curves(history: List[EpochRecord], metric: str, best_epoch: int, file: 
 
     epochs = [record.epoch for record in history]
     evaluated = [record for record in history if record.valid_metric is not None]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6))
+    # Fixed margins: to find them, everything would be drawn twice.
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.95, wspace=0.22)
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [record.train_loss for record in history], label="train")
     left.plot([r.epoch for r in evaluated], [r.valid_loss for r in evaluated], label="valid")
