@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import gnnkit
+from tests.commands import gnnkit_here
 from tests.conftest import need
 
 CORA = {"gcn": 0.805, "sage": 0.770, "gat": 0.815}
 
 
 def run(tmp_path: Path, *arguments: str) -> dict:
-    command = [sys.executable, "-m", "gnnkit.cli.main", "run", *arguments, "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = gnnkit_here("run", *arguments, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -84,8 +84,15 @@ def cut_runs(tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("first, second", list(itertools.product(installed_backends(), repeat=2)))
+def pairs():
+    """Every pair of backends on a small graph; on real data every backend once as the first and once as the second."""
+    names = installed_backends()
+    for how, (first, second) in itertools.product(HOW, itertools.product(names, repeat=2)):
+        is_next = names.index(second) == (names.index(first) + 1) % len(names)
+        yield pytest.param(first, second, how, marks=() if is_next or how != "cora" else pytest.mark.long)
+
+
+@pytest.mark.parametrize("first, second, how", pairs())
 def test_every_pair_of_backends(first, second, how, cut_runs, tmp_path, request):
     graph = None
     if how == "cora":
@@ -255,9 +262,11 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
 
 
 def test_another_architecture_lists_what_differs(run):
-    with pytest.raises(CheckpointError, match=r"convs\.0\.lin_src\.weight is \[\d+, 8\], expected \[32, 8\]"):
+    with pytest.raises(
+        CheckpointError, match=r"hidden_channels is 32, in the checkpoint 16;.* heads is 1, in the checkpoint 8"
+    ):
         fit(resume=run, spec={"hidden_channels": 32, "heads": 1})
-    with pytest.raises(CheckpointError, match=r"convs\.0\.att is not part of this model"):
+    with pytest.raises(CheckpointError, match="conv is 'gcn', in the checkpoint 'gatv2'"):
         fit(resume=run, model="gcn")
     with pytest.raises(CheckpointError, match="activation is 'relu', in the checkpoint 'elu'"):
         fit(resume=run, spec={"activation": "relu"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,20 @@ def fake_poptorch(tmp_path: Path):
         return {**environment, "POPLAR_SDK_ENABLED": "/opt/sdk"} if sdk else environment
 
     return make
+
+
+@pytest.fixture
+def poptorch_here(fake_poptorch, monkeypatch: pytest.MonkeyPatch):
+    """The same for this process, which forgets the package when the test ends."""
+
+    def make(*arguments, **settings) -> None:
+        environment = fake_poptorch(*arguments, **settings)
+        monkeypatch.delitem(sys.modules, "poptorch", raising=False)
+        monkeypatch.delenv("POPLAR_SDK_ENABLED", raising=False)
+        for name in ("PYTHONPATH", "POPLAR_SDK_ENABLED"):
+            if name in environment:
+                monkeypatch.setenv(name, environment[name])
+        monkeypatch.syspath_prepend(environment["PYTHONPATH"].split(os.pathsep)[0])
+
+    yield make
+    sys.modules.pop("poptorch", None)

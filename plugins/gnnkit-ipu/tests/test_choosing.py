@@ -12,28 +12,18 @@ import torch
 from gnnkit.backends import load_backend
 from gnnkit.devices import choose_device
 from gnnkit.errors import CapabilityError
+from gnnkit_ipu.device import IpuDevice
+from tests.commands import gnnkit_command, gnnkit_here
 
 RUN = ["run", "--backend", "ipu", "--dataset", "karate", "--epochs", "2", "--json"]
 HERE = torch.__version__.split("+")[0]
-
-
-def gnnkit_command(environment, *arguments, cwd):
-    command = [sys.executable, "-m", "gnnkit.cli.main", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
-
-
-def probe(environment):
-    code = "from gnnkit_ipu.device import IpuDevice; a = IpuDevice.probe(); print(a.status, a.detail, a.fix, sep='|')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().split("|")
 
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory):
     """A run on a machine without the SDK, and its folder."""
     folder = tmp_path_factory.mktemp("emulated")
-    return gnnkit_command(None, *RUN, cwd=folder), folder
+    return gnnkit_command(*RUN, cwd=folder), folder
 
 
 def test_without_the_sdk_auto_takes_the_emulator_and_says_so(emulated):
@@ -49,7 +39,7 @@ def test_without_the_sdk_auto_takes_the_emulator_and_says_so(emulated):
 
 
 def test_without_hardware_device_ipu_says_what_is_missing(tmp_path):
-    done = gnnkit_command(None, *RUN, "--device", "ipu", cwd=tmp_path)
+    done = gnnkit_here(*RUN, "--device", "ipu", cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     for words in ("PopTorch is not installed", "POPLAR_SDK_ENABLED", "Poplar SDK 3.4", "torch 2.0.1"):
         assert words in " ".join(done.stderr.split())
@@ -64,38 +54,41 @@ def test_other_backends_never_meet_the_devices(caplog):
 
 
 def test_with_hardware_auto_takes_it_and_the_code_is_the_same(fake_poptorch, emulated, tmp_path):
-    done = gnnkit_command(fake_poptorch(), *RUN, cwd=tmp_path)
+    done = gnnkit_command(*RUN, cwd=tmp_path, environment=fake_poptorch())
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout.splitlines()[-1])
     assert values["device"] == "ipu" and "stand-in" not in done.stderr
     assert values["train_loss"] == json.loads(emulated[0].stdout.splitlines()[-1])["train_loss"]
 
 
-def test_the_software_model_needs_no_hardware(fake_poptorch, tmp_path):
-    environment = fake_poptorch(hardware=False)
-    done = gnnkit_command(environment, *RUN, "--device", "ipu", "device_options.ipu_model=true", cwd=tmp_path)
+def test_the_software_model_needs_no_hardware(poptorch_here, tmp_path):
+    poptorch_here(hardware=False)
+    done = gnnkit_here(*RUN, "--device", "ipu", "device_options.ipu_model=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["device"] == "ipu"
 
 
-def test_an_error_of_poptorch_itself_is_a_clear_one(fake_poptorch, tmp_path):
+def test_an_error_of_poptorch_itself_is_a_clear_one(poptorch_here, tmp_path):
     code = "def trainingModel(*a, **k):\n    raise Error('In poptorch/foo.cpp:12: no lowering for aten::magic')\n"
-    done = gnnkit_command(fake_poptorch(add=code), *RUN, cwd=tmp_path)
+    poptorch_here(add=code)
+    done = gnnkit_here(*RUN, "--device", "ipu", cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "PopTorch refuses the program" in done.stderr and "aten::magic" in done.stderr
     assert json.loads(next(tmp_path.glob("runs/*/manifest.json")).read_text())["status"] == "failed"
 
 
-def test_probe_ready(fake_poptorch):
-    status, detail, fix = probe(fake_poptorch())
-    assert status == "ready" and "PopTorch 3.4.0" in detail and not fix
+def test_probe_ready(poptorch_here):
+    poptorch_here()
+    found = IpuDevice.probe()
+    assert found.status == "ready" and "PopTorch 3.4.0" in found.detail and not found.fix
 
 
-def test_probe_no_hardware(fake_poptorch):
-    environment = fake_poptorch(hardware=False)
-    status, detail, fix = probe(environment)
-    assert status == "no hardware" and "no IPU was found" in detail and "ipu_model" in fix
-    assert probe({**environment, "POPTORCH_IPU_MODEL": "1"})[0] == "ready"
+def test_probe_no_hardware(poptorch_here, monkeypatch):
+    poptorch_here(hardware=False)
+    found = IpuDevice.probe()
+    assert found.status == "no hardware" and "no IPU was found" in found.detail and "ipu_model" in found.fix
+    monkeypatch.setenv("POPTORCH_IPU_MODEL", "1")
+    assert IpuDevice.probe().status == "ready"
 
 
 @pytest.mark.parametrize(
@@ -114,9 +107,10 @@ def test_probe_no_hardware(fake_poptorch):
     ],
     ids=["asserts", "metadata", "no SDK", "another SDK", "anything"],
 )
-def test_probe_broken(fake_poptorch, code, how, detail, fix):
-    found = probe(fake_poptorch(code, **how))
-    assert found[0] == "broken" and detail in found[1] and fix in found[2]
+def test_probe_broken(poptorch_here, code, how, detail, fix):
+    poptorch_here(code, **how)
+    found = IpuDevice.probe()
+    assert found.status == "broken" and detail in found.detail and fix in found.fix
 
 
 def test_importing_the_plugin_is_light():

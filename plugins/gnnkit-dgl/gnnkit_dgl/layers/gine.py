@@ -32,6 +32,10 @@ class GINE(NativeConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.num_edges() == 0:
+            # DGL warns of messages over no edges, whose sum is 0.
+            own: Tensor = self.conv.apply_func((1 + self.conv.eps) * h_dst)
+            return own
         edges = self.lin_edge(lowered.edata["attr"])
         # DGL takes one dtype at a time, and under autocast the product has another than the features.
         out: Tensor = self.conv(lowered, (h_src.to(edges.dtype), h_dst), edges)
