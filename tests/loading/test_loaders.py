@@ -309,6 +309,10 @@ def test_every_seed_comes_once_for_any_sizes(quantile, batch_size, num_threads, 
     assert keys == [(epoch, number, part) for number in range(len(loader)) for part in range(parts[number])]
     assert all(batch_sizes(batch.blocks).values == spec.values for batch in batches)
     assert all(batch.num_targets == len(real_nodes(batch)) for batch in batches)
+    for batch in batches:  # Drawn again by its key, a part is what it was.
+        again = loader.sampler.sample(real_nodes(batch), epoch=batch.key.epoch, batch=batch.key.number)
+        ours, theirs = batch.blocks[0], again.blocks[0]
+        assert torch.equal(ours.indices[ours.edge_mask], theirs.indices)
     plain = torch.cat([batch.nodes for batch in make_loader(batch_size=batch_size).epoch(epoch)])
     assert torch.equal(torch.cat([real_nodes(batch) for batch in batches]), plain), "in the order of the unpadded run"
 

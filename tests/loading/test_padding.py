@@ -155,7 +155,7 @@ def test_hard_batches(backend, name, hard):
 
 
 def test_layers_that_shared_a_block_share_it_still():
-    batch = make_batch(make_spec("gcn").kind, 7, 12, 0, seed=0, full=True)
+    batch = make_batch(make_spec("gcn"), 7, 12, 0, seed=0, full=True)
     same = pad_batch(batch, PadSpec((9, 9, 9), (40, 40)))
     assert same.blocks[0] is same.blocks[1]
     other = pad_batch(batch, PadSpec((10, 9, 8), (40, 40)))
@@ -181,7 +181,7 @@ def test_unlabelled_batch_can_be_padded():
 
 
 def test_what_does_not_fit_is_refused_with_margins():
-    batch = make_batch(make_spec("sage").kind, 10, 30, 4, seed=3)
+    batch = make_batch(make_spec("sage"), 10, 30, 4, seed=3)
     sizes = batch_sizes(batch.blocks)
     exact = roomy(batch, [0] * 5)
     assert exact.fits(sizes)
@@ -215,7 +215,7 @@ def test_bad_sizes(nodes, edges, text):
 
 
 def test_sizes_for_another_number_of_layers():
-    batch = make_batch(make_spec("sage").kind, 10, 30, 4, seed=3)
+    batch = make_batch(make_spec("sage"), 10, 30, 4, seed=3)
     with pytest.raises(ConfigError, match="for 1 blocks, the batch has 2"):
         pad_batch(batch, PadSpec((40, 20), (50,)))
 
