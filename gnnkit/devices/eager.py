@@ -19,7 +19,7 @@ from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 EAGER_UPDATES = frozenset({ACCUMULATE, AVERAGE})
 """What a device can do about updates whose weights are the module's own."""
 
-EAGER_TASKS = frozenset({"node_classification", "unsupervised"})
+EAGER_OFFERS = frozenset({"free_shapes"})
 """Tasks of a device that can run any torch operation on shapes that values decide."""
 
 

@@ -13,7 +13,8 @@ from typing import Callable, Iterator, List, Optional
 import torch
 from torch import Tensor
 
-from gnnkit.data import IGNORED_LABEL, Batch, Graph
+from gnnkit.data import Batch, Graph
+from gnnkit.data.graph import known_labels
 from gnnkit.errors import DataError
 from gnnkit.loading.padding import BatchSizes, batch_sizes
 
@@ -118,7 +119,6 @@ def features_of(graph: Graph) -> Tensor:
     return graph.x
 
 
-def count_targets(y: Tensor) -> int:
-    """Number of nodes with a label: not -100, for multi-label data not -100 in every column."""
-    labelled = y != IGNORED_LABEL
-    return int(torch.count_nonzero(labelled if y.ndim == 1 else labelled.any(dim=1)))
+def count_targets(y: Tensor, are_numbers: bool = False) -> int:
+    """Number of nodes with a label or a number, one at least where they may have several."""
+    return int(torch.count_nonzero(known_labels(y, are_numbers)))

@@ -95,6 +95,6 @@ class FullGraphLoader(Loader):
     def _targets(self) -> Optional[Targets]:
         if self._nodes is None or self.graph.y is None:
             return None
-        y = torch.full_like(self.graph.y, IGNORED_LABEL)
+        y = torch.full_like(self.graph.y, float("nan") if self.graph.has_numbers else IGNORED_LABEL)
         y[self._nodes] = self.graph.y[self._nodes]
-        return Targets(y, num=count_targets(y))
+        return Targets(y, num=count_targets(y, self.graph.has_numbers))

@@ -255,7 +255,7 @@ class NeighborLoader(Loader):
         nodes = torch.from_numpy(seeds.copy())
         if targets is None and self.graph.y is not None:
             y = self.graph.y[nodes]
-            targets = Targets(y, num=count_targets(y))
+            targets = Targets(y, num=count_targets(y, self.graph.has_numbers))
         blocks = tuple(self._with_edge_features(block) for block in self._blocks(sampled))
         return Batch(blocks, x, targets, nodes, key)
 

@@ -27,7 +27,8 @@ from gnnkit.report.scores import ClassScores, score_classes
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, RunRecord, read_run, recorded_config
-from gnnkit.runs.learned import EMBEDDINGS, learned_by_run, match_graph
+from gnnkit.runs.learned import learned_by_run, match_graph
+from gnnkit.tasks.base import EMBEDDINGS
 from gnnkit.train import load_config
 from gnnkit.train.assembling import load_data, make_trainer
 

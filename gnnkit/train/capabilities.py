@@ -5,7 +5,7 @@ Rules: this is asked before anything is prepared; what is wrong is said with wha
 
 from __future__ import annotations
 
-from typing import FrozenSet, Optional
+from typing import FrozenSet, Optional, Type
 
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
@@ -14,11 +14,18 @@ from gnnkit.devices.average import AVERAGE
 from gnnkit.devices.base import ACCUMULATE
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import check_named_layer
+from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
 
 def check_capabilities(
-    backend: Backend, device: Device, *, conv: Optional[str], precision: str, task: str, aggregation: str = "mean"
+    backend: Backend,
+    device: Device,
+    *,
+    conv: Optional[str],
+    precision: str,
+    task: Optional[Type[Task]] = None,
+    aggregation: str = "mean",
 ) -> None:
     """Refuse what is not declared.
 
@@ -27,7 +34,7 @@ def check_capabilities(
         device: Runs the steps; that the backend runs on it is checked where it is chosen.
         conv: Kind of convolution, or a layer by name. None: a custom module, which needs none of the backend's.
         precision: Computing precision.
-        task: Name of the task.
+        task: What is learned. None: nothing, the model is only used.
         aggregation: How "sage" reduces its neighbours; of no account to other convolutions.
 
     Raises:
@@ -47,8 +54,12 @@ def check_capabilities(
             f"Backend {backend.name!r} has no model 'sage' with aggregation {aggregation!r}; it has "
             f"{_list(has.aggregations)}.{note}"
         )
-    if task not in on.tasks:
-        raise CapabilityError(f"Device {device.name!r} does not do {task!r}; it does {_list(on.tasks)}.")
+    lacking = frozenset() if task is None else task.needs - on.offers
+    if task is not None and lacking:
+        raise CapabilityError(
+            f"Device {device.name!r} does not do task {task.name!r}, whose loss needs {_list(lacking)}; it offers "
+            f"{_list(on.offers)}."
+        )
     if on.backends and backend.name not in on.backends:
         raise CapabilityError(
             f"Device {device.name!r} does not take backend {backend.name!r}; it takes {_list(on.backends)}."
@@ -58,7 +69,8 @@ def check_capabilities(
             f"Precision {precision!r} is not offered by backend {backend.name!r} on device {device.name!r}, "
             f"which offer {_list(has.dtypes & on.dtypes)}.{note}"
         )
-    wanted = combination(backend.name, device.name, conv=conv, aggregation=aggregation, precision=precision, task=task)
+    name = None if task is None else task.name
+    wanted = combination(backend.name, device.name, conv=conv, aggregation=aggregation, precision=precision, task=name)
     for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
         excluded = first_excluded(excludes, wanted)
         if excluded is not None:
@@ -96,12 +108,11 @@ def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
 
 
 def combination(
-    backend: str, device: str, *, conv: Optional[str], aggregation: str, precision: str, task: str
+    backend: str, device: str, *, conv: Optional[str], aggregation: str, precision: str, task: Optional[str]
 ) -> Combination:
     """What is wanted, as ``excludes`` of capabilities name it. Only "sage" has an aggregation."""
-    values = {"backend": backend, "device": device, "precision": precision, "task": task}
-    if conv is not None:
-        values["conv"] = conv
+    values = {"backend": backend, "device": device, "precision": precision}
+    values.update({key: value for key, value in (("task", task), ("conv", conv)) if value is not None})
     return {**values, "aggregation": aggregation} if conv == "sage" else values
 
 

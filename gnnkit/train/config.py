@@ -19,7 +19,7 @@ from gnnkit.io.files import read_yaml, shielded, unshielded
 from gnnkit.nn import PRESETS, ModelSpec, Preset, idle_model_settings
 from gnnkit.options import check_numbers, plain_value, settle_idle, whole_numbers
 from gnnkit.paths import PathLike, user_path
-from gnnkit.tasks import TASKS
+from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
 from gnnkit.train.effects import idle_train_settings
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
@@ -94,6 +94,9 @@ class RunConfig:
         dataset: Which data.
         model: Which model.
         train: How to train.
+        task: What to learn: "node_classification", "node_regression", "unsupervised" for embeddings that are learned
+            from the graph without labels, or a plugin's. A task brings defaults for some settings.
+        task_options: Settings of the task itself.
         backend: Which graph library computes the convolutions.
         backend_options: Settings of the backend itself.
         device: Where steps run; "auto" takes the best that is ready.
@@ -108,6 +111,8 @@ class RunConfig:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    task: str = DEFAULT_TASK
+    task_options: Dict[str, Any] = field(default_factory=dict)
     backend: str = "reference"
     backend_options: Dict[str, Any] = field(default_factory=dict)
     device: str = "auto"
@@ -129,12 +134,13 @@ def _names(section: Type[Any]) -> List[str]:
     return [item.name for item in fields(section)]
 
 
-def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
+def train_config(model: str, settings: Mapping[str, Any], task: Union[str, Type[Task]] = DEFAULT_TASK) -> TrainConfig:
     """Training settings: defaults, then the presets of the model and of the task, then what was given.
 
     Args:
         model: Name of a model.
         settings: Fields of :class:`TrainConfig`.
+        task: What is learned.
 
     Raises:
         UnknownNameError: A setting or a task that does not exist.
@@ -142,10 +148,25 @@ def train_config(model: str, settings: Mapping[str, Any]) -> TrainConfig:
     """
     preset = PRESETS[model].train if model in PRESETS else {}
     given = {name: plain_value(value) for name, value in settings.items()}
-    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
+    learned = task_class(task)
+    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), dict(learned.preset.get("train", {})), given])
     config = TrainConfig(**_values(merged))
     config.check()
+    check_batches(config, learned)
     return settled_training(config, preset, given)
+
+
+def check_batches(config: TrainConfig, task: Type[Task]) -> None:
+    """Refuse a training on the full graph of a task that learns from batches.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if task.needs_batches and not config.is_sampled:
+        raise ConfigError(
+            f"The task {task.name!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs of "
+            "-1 take all neighbours."
+        )
 
 
 def settled_training(
@@ -223,21 +244,25 @@ def load_config(
         >>> load_config(overrides=["model.name=gat"]).model.heads
         8
     """
-    layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), _parse(overrides)]
+    written = read_yaml(user_path(file)) if file else {}
+    layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), _parse(overrides)]
     user = _merge(OmegaConf.structured(RunConfig), layers)
     name = unshielded(user.model.name)
     if name not in PRESETS and ":" not in name:
         raise UnknownNameError("model", name, PRESETS)
     defaults = PRESETS.get(name, Preset())
+    task = task_class(unshielded(user.task))
     presets = [
         {"model": dict(defaults.model), "train": dict(defaults.train)},
-        {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
+        {section: dict(task.preset.get(section, {})) for section in ("model", "train")},
     ]
     values = _values(_merge(OmegaConf.structured(RunConfig), [*presets, *layers]))
     _import_classes(layers[1:])
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
+    check_batches(config.train, task)
+    task_options(task, config.task_options)
     # Recorded configurations may hold what has no effect, and so may a preset beside what the user gave.
     given = {section: {name for layer in layers[1:] for name in layer.get(section, {})} for section in _SETTLED}
     model = settled_model(asdict(config.model), defaults.model, given["model"])
@@ -259,13 +284,25 @@ def _values(merged: DictConfig) -> Dict[str, Any]:
     return unshielded(OmegaConf.to_container(merged))  # type: ignore[no-any-return]
 
 
-def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
-    """What a task, if one is given, presets in a section."""
-    if task is None:
-        return {}
-    if task not in TASKS:
-        raise UnknownNameError("task", task, TASKS)
-    return dict(TASKS[task].preset.get(section, {}))
+_MOVED = ("walk_length", "num_negatives", "negative_weight")
+"""Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
+
+
+def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """A configuration as it is written now, from one that gnnkit 0.1.0 may have written.
+
+    Example:
+        >>> upgraded({"train": {"task": "unsupervised", "walk_length": 3, "num_negatives": 100}})
+        {'train': {}, 'task': 'unsupervised', 'task_options': {'walk_length': 3, 'num_negatives': 100}}
+    """
+    train = config.get("train")
+    if not isinstance(train, Mapping) or not {"task", *_MOVED} & set(train):
+        return dict(config)
+    task = train.get("task", config.get("task", DEFAULT_TASK))
+    moved = {name: train[name] for name in _MOVED if name in train} if task == "unsupervised" else {}
+    kept = {name: value for name, value in train.items() if name not in ("task", *_MOVED)}
+    options = {**moved, **(config.get("task_options") or {})}
+    return {**config, "train": kept, "task": task, "task_options": options}
 
 
 def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
@@ -298,6 +335,8 @@ def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") ->
     for key, value in layer.items():
         if key not in known:
             elsewhere = [f"{name}.{key}" for name, section in _SECTIONS.items() if key in _names(section)]
+            elsewhere += [key] if prefix and key in _names(RunConfig) else []
+            elsewhere += [f"task_options.{key}"] if key in _MOVED else []
             names = elsewhere or [f"{prefix}{name}" for name in known]
             raise UnknownNameError("setting", f"{prefix}{key}", names)
         if isinstance(base[key], DictConfig):

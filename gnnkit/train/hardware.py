@@ -9,6 +9,7 @@ from gnnkit.backends import Backend, backends, load_backend
 from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import CapabilityError
 from gnnkit.probing import probe, probe_all
+from gnnkit.tasks import task_class
 from gnnkit.train.capabilities import check_capabilities, check_updates, combination
 from gnnkit.train.config import RunConfig
 
@@ -29,7 +30,7 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
             conv=config.model.name,
             aggregation=config.model.aggregation,
             precision=config.train.precision,
-            task=config.train.task,
+            task=task_class(config.task),
         )
         check_updates(device, config.train.optimizer, config.train)
     except CapabilityError as error:
@@ -56,9 +57,9 @@ def _who_can(config: RunConfig) -> str:
 def _suit(
     name: str, backend: Mapping[str, Any], device_name: str, device: Mapping[str, Any], config: RunConfig
 ) -> bool:
-    precision, conv, task = config.train.precision, config.model.name, config.train.task
+    precision, conv, task = config.train.precision, config.model.name, task_class(config.task)
     wanted = combination(
-        name, device_name, conv=conv, aggregation=config.model.aggregation, precision=precision, task=task
+        name, device_name, conv=conv, aggregation=config.model.aggregation, precision=precision, task=task.name
     )
     return (
         (":" in conv or conv in backend["convs"])
@@ -67,6 +68,6 @@ def _suit(
         and precision in device["dtypes"]
         and device["torch_device"] in backend["devices"]
         and (not device["backends"] or name in device["backends"])
-        and task in device["tasks"]
+        and task.needs <= set(device["offers"])
         and first_excluded([*backend["excludes"], *device["excludes"]], wanted) is None
     )

@@ -13,7 +13,7 @@ from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoad
 from gnnkit.loading.base import identity
 from gnnkit.nn import ConvKind, ModelSpec
 from gnnkit.sampling import NeighborSampler
-from gnnkit.tasks import TASKS, Task
+from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
 
@@ -44,20 +44,6 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
     if precision == "float64" and spec.kind.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
     return in_precision(prepared, precision)
-
-
-def make_task(graph: Graph, config: TrainConfig) -> Task:
-    """The task that a configuration names, on a graph.
-
-    Args:
-        graph: With features, labels and splits.
-        config: Settings.
-
-    Raises:
-        DataError: The graph lacks something that the task needs.
-    """
-    task = TASKS[config.task]
-    return task.for_graph(graph, **{name: getattr(config, name) for name in task.settings})
 
 
 def make_sampler(
@@ -99,7 +85,7 @@ def training_loader(
     """The loader of the training nodes: the full graph, or sampled batches.
 
     Args:
-        graph: The prepared graph.
+        graph: The prepared graph, from :meth:`gnnkit.tasks.Task.labelled`.
         spec: The model.
         task: Says which nodes these are, and what is learned at them.
         config: Resolved settings.
@@ -108,7 +94,7 @@ def training_loader(
         pad: Sizes to bring batches to.
         overlap: Whether batches are prepared while others are in use.
     """
-    nodes = task.training_nodes(graph)
+    nodes = task.items(graph, "train").ids
     sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
     if sampler is None:
         return FullGraphLoader(graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad)
@@ -127,23 +113,26 @@ def training_loader(
         transfer=transfer,
         pad=pad,
         overflow=config.overflow,
-        reduction=input_reduction(spec, config.fuse_first_layer),
+        reduction=input_reduction(spec, config.fuse_first_layer, task),
         draw=task.draw(graph, seed),
     )
 
 
-def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
+def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> Optional[InputReduction]:
     """What of the first layer can be done while loading, if it is to be.
 
     Args:
         spec: The model.
         fuse: "auto" (where it can be), "always" (it must be possible) or "never".
+        task: What is trained. None: nothing.
 
     Raises:
         ConfigError: "always", and the model does not allow it.
     """
     reason = None
-    if spec.input_dropout:
+    if task is not None and task.changes_inputs:
+        reason = f"the task {task.name!r} changes features before the encoder reads them"
+    elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
     elif spec.kind.reduces_first is None or (spec.conv == "sage" and spec.aggregation != "mean"):
         reason = f"the convolution {spec.conv!r} does not begin with a sum or mean over neighbours"

@@ -31,6 +31,7 @@ class Schedule:
         optimizer: Its learning rate is set here.
         config: Resolved settings.
         given: Makes the scheduler; None makes what the settings name.
+        higher_is_better: Whether a larger validation metric is a better one, for "plateau".
 
     Raises:
         ConfigError: The scheduler is not known here, or does not take its options.
@@ -43,10 +44,17 @@ class Schedule:
         0.5
     """
 
-    def __init__(self, optimizer: Optimizer, config: TrainConfig, given: Optional[MakeSchedule] = None) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        config: TrainConfig,
+        given: Optional[MakeSchedule] = None,
+        *,
+        higher_is_better: bool = True,
+    ) -> None:
         self._optimizer = optimizer
         self._warmup = config.warmup
-        self._scheduler = given(optimizer) if given is not None else _named(optimizer, config)
+        self._scheduler = given(optimizer) if given is not None else _named(optimizer, config, higher_is_better)
         if not hasattr(self._scheduler, "step"):
             problem = f"schedule gives a {type(self._scheduler).__qualname__}"
             raise ConfigError(f"{problem}, expected a scheduler of torch.optim.lr_scheduler.")
@@ -102,7 +110,7 @@ def _cosine(optimizer: Optimizer, config: TrainConfig) -> Any:
 
 
 def _plateau(optimizer: Optimizer, config: TrainConfig, **options: Any) -> Any:
-    return ReduceLROnPlateau(optimizer, mode="max", **{"factor": 0.5, "patience": 10, **options})
+    return ReduceLROnPlateau(optimizer, **{"factor": 0.5, "patience": 10, **options})
 
 
 def _step(optimizer: Optimizer, config: TrainConfig, **options: Any) -> Any:
@@ -126,11 +134,12 @@ _TAKEN = ("self", "optimizer", "mode", "max_lr", "total_steps", "epochs", "steps
 assert set(_MAKERS) == set(SCHEDULES)
 
 
-def _named(optimizer: Optimizer, config: TrainConfig) -> Any:
+def _named(optimizer: Optimizer, config: TrainConfig, higher_is_better: bool) -> Any:
     name, options = config.schedule, dict(config.schedule_options)
     if name in _MAKERS:
         if name in _CLASSES:
             check_arguments(_CLASSES[name], options, _WHAT, _TAKEN)
+            options.update({"mode": "max" if higher_is_better else "min"} if name == "plateau" else {})
         elif options:
             raise ConfigError(f"The schedule {name!r} takes no options, received {', '.join(options)}.")
         make: Callable[[], Any] = lambda: _MAKERS[name](optimizer, config, **options)  # noqa: E731
