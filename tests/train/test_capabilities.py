@@ -10,6 +10,7 @@ from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.devices import DeviceCapabilities
 from gnnkit.devices.cpu import CpuDevice
 from gnnkit.errors import CapabilityError
+from gnnkit.tasks import NodeClassification, Unsupervised
 from gnnkit.testing import communities
 from gnnkit.train.capabilities import check_capabilities
 
@@ -33,7 +34,6 @@ class Particular(CpuDevice):
     name = "particular"
     capabilities = DeviceCapabilities(
         "cpu",
-        tasks=frozenset({"node_classification", "unsupervised"}),
         backends=frozenset({"reference"}),
         excludes=({"conv": "sage", "aggregation": "max", "task": "unsupervised"},),
     )
@@ -41,14 +41,21 @@ class Particular(CpuDevice):
 
 class Small(CpuDevice):
     name = "small"
-    capabilities = DeviceCapabilities("cpu", dtypes=frozenset({"float32"}), tasks=frozenset({"sorting"}))
+    capabilities = DeviceCapabilities("cpu", dtypes=frozenset({"float32"}))
 
 
-WANTED = {"conv": "gcn", "precision": "float32", "task": "node_classification"}
+class Ragged(NodeClassification):
+    name = "ragged"
+    needs = frozenset({"free_shapes"})
+
+
+WANTED = {"conv": "gcn", "precision": "float32", "task": NodeClassification}
 
 
 def test_what_is_declared_passes() -> None:
     check_capabilities(Narrow(), CpuDevice(), **WANTED)
+    check_capabilities(Narrow(), CpuDevice(), **{**WANTED, "task": Ragged})
+    check_capabilities(Narrow(), Small(), **{**WANTED, "task": Unsupervised})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +63,7 @@ def test_what_is_declared_passes() -> None:
     [
         (CpuDevice, {"conv": "gat"}, r"'narrow' has no model 'gat'; it has gcn\. It is young\."),
         (CpuDevice, {"precision": "bfloat16"}, r"'bfloat16' .* 'narrow' on device 'cpu', which offer float32\. It is"),
-        (Small, {}, r"Device 'small' does not do 'node_classification'; it does sorting\."),
+        (Small, {"task": Ragged}, r"Device 'small' does not do task 'ragged', whose loss needs free_shapes; it offers no"),
     ],
 )
 def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str) -> None:
@@ -88,7 +95,7 @@ def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str)
         (
             ReferenceBackend,
             Particular,
-            {"conv": "sage", "aggregation": "max", "task": "unsupervised"},
+            {"conv": "sage", "aggregation": "max", "task": Unsupervised},
             "'particular' does not do conv 'sage' with aggregation 'max' with task 'unsupervised', though",
         ),
     ],
@@ -104,7 +111,7 @@ def test_combinations_and_aggregations_are_refused(backend: type, device: type, 
         (MeanOnly, CpuDevice, {"conv": "sage"}),
         (MeanOnly, CpuDevice, {"conv": "gat", "aggregation": "max"}),  # Of no account to attention.
         (ReferenceBackend, Particular, {"conv": "sage", "aggregation": "max"}),
-        (ReferenceBackend, Particular, {"conv": "gin", "aggregation": "max", "task": "unsupervised"}),
+        (ReferenceBackend, Particular, {"conv": "gin", "aggregation": "max", "task": Unsupervised}),
     ],
 )
 def test_what_falls_under_no_exclusion_passes(backend: type, device: type, wanted: dict) -> None:
