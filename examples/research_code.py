@@ -56,8 +56,8 @@ def accuracy(net: Net, loader: NeighborLoader, device: torch.device) -> float:
     hits = total = 0
     for batch in loader.epoch(0):
         batch = batch.to(device)
-        assert batch.y is not None
-        hits += int((net(batch).argmax(dim=1) == batch.y).sum())
+        assert batch.targets is not None and batch.targets.y is not None
+        hits += int((net(batch).argmax(dim=1) == batch.targets.y).sum())
         total += batch.num_targets
     return hits / total
 
@@ -69,8 +69,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     torch.manual_seed(given.seed)
     graph = gnnkit.load_dataset(given.dataset, data_dir=given.data_dir, seed=given.seed)
     net = Net(graph, given.backend, given.seed).to(device)
-    kind = net.encoder.spec.kind  # What the convolution wants of the data: nothing for GraphSAGE.
-    graph = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    spec = net.encoder.spec  # Says what the convolution wants of the data: nothing for GraphSAGE.
+    graph = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
     train = make_loader(graph, "train", FANOUTS, given.seed)
     valid, test = (make_loader(graph, split, [-1, -1], given.seed) for split in ("valid", "test"))
 
@@ -83,8 +83,8 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
         losses = []
         for batch in train.epoch(epoch):
             batch = batch.to(device)
-            assert batch.y is not None
-            loss = functional.cross_entropy(net(batch), batch.y, label_smoothing=0.1)
+            assert batch.targets is not None and batch.targets.y is not None
+            loss = functional.cross_entropy(net(batch), batch.targets.y, label_smoothing=0.1)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

@@ -1,8 +1,9 @@
 """Classes that users name as ``module:Class``, and the arguments that they give them.
 
-Rules: nothing is imported because a file names it, since a file must not run code. What a user names on the command
-line or in a configuration of their own is imported when that is read (:func:`import_class`); whoever needs the class
-later finds it among what has been imported (:func:`find_class`). Classes of torch are always there.
+Rules: nothing is imported because a recorded file names it, since a file must not run code. What a user names on the
+command line or in a configuration of their own is imported when that is read (:func:`import_class`); whoever needs the
+class later finds it among what has been imported (:func:`find_class`), and nothing is called that is not a class of the
+kind that is expected. Those of ``torch.optim`` are always there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 from gnnkit.errors import ConfigError, UnknownNameError
 
@@ -26,15 +27,15 @@ def class_path(made_by: Callable[..., Any]) -> str:
     return f"{made_by.__module__}:{getattr(made_by, '__qualname__', type(made_by).__qualname__)}"
 
 
-def import_class(path: str, what: str) -> Any:
-    """Import a class that a user names.
+def import_class(path: str, what: str) -> None:
+    """Import the module of a class that a user names, for :func:`find_class`.
 
     Args:
         path: ``module:Class``.
         what: What it is for, in messages: ``"train.optimizer"``.
 
     Raises:
-        ConfigError: There is no such module, it cannot be imported, or it has no such class.
+        ConfigError: There is no such module, or it cannot be imported.
     """
     module = path.partition(":")[0]
     try:
@@ -44,26 +45,27 @@ def import_class(path: str, what: str) -> Any:
             f"{what} is {path!r}, but module {module!r} cannot be imported: {type(error).__name__}: {error}. Install "
             "it, or add its folder to PYTHONPATH."
         ) from error
-    return find_class(path, what)
 
 
-def find_class(path: str, what: str) -> Any:
+def find_class(path: str, what: str, kinds: Tuple[type, ...]) -> Any:
     """A class by name, among what has been imported.
 
     Args:
         path: ``module:Class``.
         what: What it is for, in messages.
+        kinds: Classes, one of which it must be derived from.
 
     Raises:
-        ConfigError: Its module has not been imported, or has no such class.
+        ConfigError: Its module has not been imported, or has no such class, or the class is of another kind.
 
     Example:
-        >>> find_class("torch.optim:SGD", "train.optimizer").__name__
+        >>> import torch
+        >>> find_class("torch.optim:SGD", "train.optimizer", (torch.optim.Optimizer,)).__name__
         'SGD'
     """
     module, _, name = path.partition(":")
-    if module.split(".")[0] == "torch":
-        importlib.import_module(module)
+    if module == "torch.optim" or module.startswith("torch.optim."):
+        import_class(path, what)
     if module not in sys.modules:
         raise ConfigError(
             f"{what} is {path!r}, and module {module!r} has not been imported; gnnkit imports nothing because a file "
@@ -72,8 +74,12 @@ def find_class(path: str, what: str) -> Any:
     found: Any = sys.modules[module]
     for part in name.split("."):
         found = getattr(found, part, None)
-    if not callable(found):
-        raise ConfigError(f"{what} is {path!r}, but module {module!r} has no class {name!r}.")
+    if not isinstance(found, type) or not issubclass(found, kinds):
+        expected = " or ".join(class_path(kind) for kind in kinds)
+        raise ConfigError(
+            f"{what} is {path!r}, but module {module!r} has no class {name!r} derived from {expected}. A function "
+            "can be given to the Trainer in Python."
+        )
     return found
 
 

@@ -40,12 +40,11 @@ def installed_backends(*needs: str) -> list[str]:
 def undeclared(name: str) -> set[str]:
     """Convolutions, aggregations, precisions and types of devices that a backend leaves out of its declaration."""
     from gnnkit.backends import load_backend
-    from gnnkit.nn import CONV_KINDS
-    from gnnkit.nn.spec import AGGREGATIONS
+    from gnnkit.nn import AGGREGATIONS, CONVS
     from gnnkit.testing.backend_base import DTYPES
 
     has = load_backend(name).capabilities
-    known = {*CONV_KINDS, *AGGREGATIONS, *DTYPES, "cpu", "cuda"}
+    known = {*CONVS, *AGGREGATIONS, *DTYPES, "cpu", "cuda"}
     return known - has.convs - has.aggregations - has.dtypes - has.devices
 
 

@@ -1,7 +1,7 @@
 """Backends: graph libraries behind one interface, and the reference backend in plain torch."""
 
 from gnnkit.backends.base import Backend, BackendCapabilities
-from gnnkit.backends.layer_state import LayerState, read_gin
+from gnnkit.backends.layer_state import LayerState, attention_spec, read_gin
 from gnnkit.backends.native import LibraryLayer, NativeConv, aggregates
 from gnnkit.backends.registry import as_backend, backends, build_model, load_backend, move_model
 
@@ -13,6 +13,7 @@ __all__ = [
     "NativeConv",
     "aggregates",
     "as_backend",
+    "attention_spec",
     "backends",
     "build_model",
     "load_backend",

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from gnnkit.availability import READY, Availability, Combination
 from gnnkit.data import Block, Graph
 from gnnkit.errors import CapabilityError
+from gnnkit.nn.convs import AGGREGATIONS, ConvSpec
 from gnnkit.nn.message_passing import MessageOps
 from gnnkit.nn.parameters import NativeParameter
-from gnnkit.nn.spec import AGGREGATIONS, CONV_KINDS, ConvSpec, conv_parameters
 from gnnkit.options import NoOptions, Option, describe_options, make_options
 
 
@@ -26,23 +26,25 @@ class BackendCapabilities:
     """What a backend declares that it can do.
 
     Attributes:
-        convs: Kinds of convolution, keys of ``gnnkit.nn.CONV_KINDS``.
+        convs: Kinds of convolution, keys of ``gnnkit.nn.CONVS``.
         devices: Names of torch device types that its layers run on.
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
         exports: Formats in which models can be written as programs of their own: "torch", "onnx".
         note: Why something is missing and what would bring it; said to whoever asks for it.
         aggregations: How its "sage" can reduce the neighbours: "mean", "max".
+        edge_convs: Those of ``convs`` that read edge features, where the data have them.
         excludes: Combinations of what is declared that do not work, such as
             ``({"conv": "gat", "precision": "bfloat16"},)``. Keys are ``gnnkit.availability.COMBINED``; what one does
             not name may be anything.
     """
 
-    convs: FrozenSet[str] = frozenset(CONV_KINDS)
+    convs: FrozenSet[str] = frozenset({"gcn", "sage", "gat", "gatv2", "gin"})
     devices: FrozenSet[str] = frozenset({"cpu", "cuda"})
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
     exports: FrozenSet[str] = frozenset()
     note: str = ""
     aggregations: FrozenSet[str] = frozenset(AGGREGATIONS)
+    edge_convs: FrozenSet[str] = frozenset()
     excludes: Tuple[Combination, ...] = ()
 
 
@@ -118,6 +120,13 @@ class Backend(ABC):
             the block already carries both. Its initial weights do not matter; gnnkit sets them.
         """
 
+    def on_primitives(self, spec: ConvSpec) -> nn.Module:
+        """A convolution in its reference form on this backend's primitives.
+
+        For :meth:`conv` of a library that has no layer for a kind. Its parameters have the canonical names.
+        """
+        return spec.convolution.reference(spec, self.ops())
+
     def native_layer(self, spec: ConvSpec) -> nn.Module:
         """Make any layer of the library by its name, for models that need not run elsewhere.
 
@@ -138,7 +147,7 @@ class Backend(ABC):
 
         The default says that the native names are the canonical ones.
         """
-        return {name: NativeParameter(name) for name in conv_parameters(spec)}
+        return {name: NativeParameter(name) for name in spec.parameters}
 
     def ops(self) -> MessageOps:
         """The message-passing primitives, for layers that users write with ``gnnkit.nn.MessagePassing``."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from gnnkit.errors import CheckpointError
-from gnnkit.nn.spec import ConvSpec
+from gnnkit.nn.convs import ConvSpec
 
 
 class LayerState:
@@ -87,6 +87,12 @@ class LayerState:
         return CheckpointError(f"This is not {self.layer} that can be converted: {reason}.")
 
 
+def attention_spec(kind: str, in_channels: int, out_channels: int, heads: int, concat: bool) -> ConvSpec:
+    """A convolution with so many attention heads, concatenated or averaged."""
+    name = "heads" if concat else "out_heads"
+    return ConvSpec(kind, in_channels, out_channels, {name: heads}, is_output=not concat)
+
+
 def read_gin(layer: LayerState, mlp: str) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     """Read a GIN layer, which libraries keep alike but for what they call its MLP.
 
@@ -99,9 +105,8 @@ def read_gin(layer: LayerState, mlp: str) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     """
     first, last = layer.take(f"{mlp}.0.weight", 2), layer.take(f"{mlp}.2.weight", 2)
     eps = layer.take_if_there("eps")
-    spec = ConvSpec(
-        "gin", first.shape[1], last.shape[0], eps=0.0 if eps is None else float(eps), mlp_channels=first.shape[0]
-    )
+    options = {"eps": 0.0 if eps is None else float(eps), "mlp_channels": first.shape[0]}
+    spec = ConvSpec("gin", first.shape[1], last.shape[0], options)
     return spec, {
         "mlp.0.weight": first,
         "mlp.0.bias": layer.take_or_zeros(f"{mlp}.0.bias", first.shape[0]),

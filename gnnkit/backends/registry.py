@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Type, Union
+from typing import Any, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
 from gnnkit.data import Graph, expect_graph
 from gnnkit.errors import BrokenPluginError, ConfigError, DataError, NotInstalledError
-from gnnkit.nn import GNN, PRESETS, MessagePassing, ModelSpec, copied, model_spec
+from gnnkit.nn import GNN, PRESETS, MessagePassing, ModelSpec, can_read_edges, copied, model_kinds, model_spec
 from gnnkit.options import whole_number
 from gnnkit.registry import Registry
 
@@ -50,7 +50,7 @@ def load_backend(name: str, options: Optional[Mapping[str, Any]] = None) -> Back
 
 
 def build_model(
-    model: Union[str, ModelSpec, Type[MessagePassing]],
+    model: Union[str, ModelSpec, Type[MessagePassing], Sequence[Union[str, Type[MessagePassing]]]],
     graph: Graph,
     *,
     backend: Union[str, Backend] = "reference",
@@ -61,14 +61,17 @@ def build_model(
     """Build a model that fits a graph.
 
     Args:
-        model: Name of a model ("gcn", "sage", "gat", "gatv2", "gin"), a layer of your own (a class derived from
+        model: Name of a model ("gcn", see :data:`gnnkit.nn.PRESETS`), a custom layer (a class derived from
             :class:`gnnkit.nn.MessagePassing`), a layer of the backend's library by name
-            ("torch_geometric.nn:PNAConv"), or a whole specification.
-        graph: Gives the widths of input and output.
+            ("torch_geometric.nn:ResGatedGraphConv"), a sequence with one of these for each layer, or a whole
+            specification.
+        graph: Gives the widths of input, output and edge features.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
         out_channels: Number of outputs per node. None: one for each class, or for each number to regress.
-        settings: Any other field of :class:`gnnkit.nn.ModelSpec`, unless ``model`` is one.
+        settings: Any other field of :class:`gnnkit.nn.ModelSpec`, and any option of the convolution such as ``heads``,
+            unless ``model`` is a specification. Edge features are read where the convolution can and the graph has
+            them, unless ``edge_channels`` is None here.
 
     Returns:
         A module ``forward(blocks, x)``.
@@ -82,10 +85,11 @@ def build_model(
         >>> model = gnnkit.build_model("sage", gnnkit.load_dataset("karate"), hidden_channels=8)
     """
     expect_graph(graph)
-    if not isinstance(model, (str, ModelSpec)) and not (isinstance(model, type) and issubclass(model, MessagePassing)):
+    names = list(model) if isinstance(model, (list, tuple)) else [model]
+    if not isinstance(model, ModelSpec) and not (names and all(map(_is_name, names))):
         raise ConfigError(
             f"The model is {model!r}, expected the name of one ({', '.join(PRESETS)}), a class derived from "
-            "gnnkit.nn.MessagePassing, or a ModelSpec."
+            "gnnkit.nn.MessagePassing, one of these for each layer, or a ModelSpec."
         )
     if not isinstance(model, ModelSpec):
         if graph.x is None:
@@ -100,8 +104,14 @@ def build_model(
                 out_channels = graph.y.shape[1] if graph.y.ndim == 2 else 1
             if out_channels == 0:
                 raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
+        if graph.edge_attr is not None and can_read_edges(model_kinds(model)):
+            settings.setdefault("edge_channels", graph.edge_attr.shape[1])
         model = model_spec(model, graph.num_features, out_channels, **settings)
-    return GNN(model, as_backend(backend), whole_number("seed", seed))
+    return GNN(model.for_graph(graph), as_backend(backend), whole_number("seed", seed))
+
+
+def _is_name(model: object) -> bool:
+    return isinstance(model, str) or (isinstance(model, type) and issubclass(model, MessagePassing))
 
 
 def as_backend(backend: Union[str, Backend], options: Optional[Mapping[str, Any]] = None) -> Backend:

@@ -98,7 +98,7 @@ def summary(done: Conversion, output: Path) -> Dict[str, Any]:
 
 def _layer(spec: Any) -> Dict[str, Any]:
     values = {"kind": spec.kind, "in_channels": spec.in_channels, "out_channels": spec.out_channels}
-    if spec.is_attention:
+    if spec.has_heads:
         values.update(heads=spec.heads, concat=spec.concat)
     return values
 
@@ -106,7 +106,7 @@ def _layer(spec: Any) -> Dict[str, Any]:
 def _show(done: Conversion, output: Path) -> None:
     rows = []
     for name, spec in zip(done.layers, done.convs):
-        heads = f"{spec.heads} {'concatenated' if spec.concat else 'averaged'}" if spec.is_attention else ""
+        heads = f"{spec.heads} {'concatenated' if spec.concat else 'averaged'}" if spec.has_heads else ""
         rows.append([name, spec.kind, str(spec.in_channels), str(spec.out_channels), heads])
     print_table("Layers", ["layer", "kind", "in", "out", "heads"], rows)
     verdict = "rounding" if done.is_within else "NOT rounding: the models compute different things"

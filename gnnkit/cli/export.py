@@ -39,7 +39,7 @@ def export(
     done = export_program(opened.model, opened.graph, output, format, learned=opened.learned, force=force)
     rows = [
         ["format", done.format],
-        ["model", f"{opened.model.spec.conv} on backend {opened.model.backend.name}"],
+        ["model", f"{opened.model.spec.name} on backend {opened.model.backend.name}"],
         ["inputs", ", ".join(done.inputs)],
         ["largest difference", f"{done.difference:.1e} from the model, on {' and '.join(done.checked)}"],
     ]

@@ -30,18 +30,24 @@ def settings_by_section() -> Dict[str, List[Option]]:
     from gnnkit.backends import backends
     from gnnkit.datasets import datasets
     from gnnkit.devices import devices
-    from gnnkit.nn import ModelSpec
+    from gnnkit.nn import CONVS, ModelSpec
     from gnnkit.tasks import tasks
     from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig
     from gnnkit.train.settings import TrainConfig
 
     meanings = {option.name: option.meaning for option in describe_options(ModelSpec, leave_out=())}
-    model = describe_options(ModelConfig)
+    model = describe_options(ModelConfig, leave_out=["conv_options"])
     plugins = ("task_options", "backend_options", "device_options")
     sections = {
         "Run": describe_options(RunConfig, leave_out=[*_SECTIONS, *plugins]),
         "Data": _keyed("dataset", describe_options(DatasetConfig, leave_out=["options"])),
         "Model": _keyed("model", [Option(o.name, o.type, o.default, meanings.get(o.name, o.meaning)) for o in model]),
+        **{
+            f"Convolution {kind}": _keyed("model", options)
+            for kind, conv in CONVS.items()
+            for options in [describe_options(conv.options_class)]
+            if options
+        },
         "Training": _keyed("train", describe_options(TrainConfig)),
     }
     for registry, key in zip((datasets, tasks, backends, devices), ("dataset.options", *plugins)):

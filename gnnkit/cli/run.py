@@ -86,7 +86,9 @@ def train(
         check(net, graph)
     made = None
     if trainer.run_dir is None and keep:
-        trainer.run_dir = made = new_run_dir(Path("runs"), graph.name, config.model.name, net.backend.name)
+        trainer.run_dir = made = new_run_dir(
+            Path("runs"), graph.name, net.spec.name.replace(",", "-"), net.backend.name
+        )
     try:
         trainer.callbacks = _callbacks(config, graph, trainer.run_dir)
         return trainer.fit(net, graph, resume=resume)
@@ -132,7 +134,7 @@ def _show(result: RunResult) -> None:
     rows = [
         ["backend / device", f"{result.backend} / {result.device}"],
         ["data set", result.dataset],
-        ["model", f"{result.model.spec.conv}, {sum(p.numel() for p in result.model.parameters()):,} parameters"],
+        ["model", f"{result.model.spec.name}, {sum(p.numel() for p in result.model.parameters()):,} parameters"],
         ["epochs", f"{len(result.history)}, best {result.best_epoch}"],
         ["train loss", f"{result.history[-1].train_loss:.4f}"],
     ]

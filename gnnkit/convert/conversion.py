@@ -20,7 +20,7 @@ from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.data import Graph, check_graph, full_block
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.errors import CheckpointError, ConfigError, DataError, UnknownNameError
-from gnnkit.nn import CONV_KINDS, GNN, ConvSpec, ModelSpec
+from gnnkit.nn import GNN, ConvSpec, ModelSpec
 
 GNNKIT = "gnnkit"
 """The word for gnnkit's own checkpoints where a library is named."""
@@ -180,8 +180,8 @@ def _read(
     aggregation: Optional[str],
 ) -> Tuple[List[_Part], List[str]]:
     """The layers, and the names of everything else."""
-    if conv is None or conv not in CONV_KINDS:
-        raise UnknownNameError("convolution", str(conv), CONV_KINDS)
+    if conv is None or conv not in library.layer_marks:
+        raise UnknownNameError(f"convolution that backend {library.name!r} converts:", str(conv), library.layer_marks)
     prefixes = find_layers(state, library.layer_marks[conv]) if layers is None else list(layers)
     if not prefixes:
         raise CheckpointError(
@@ -260,16 +260,20 @@ def _model_spec(parts: Sequence[_Part], activation: str) -> ModelSpec:
     """
     first, last = parts[0].spec, parts[-1].spec
     is_deep = len(parts) > 1
+    inner = getattr(first.options, "mlp_channels", None) or first.out_channels
+    options = {}
+    if first.has_heads:
+        options = {"heads": first.heads if is_deep else 1, "out_heads": last.heads}
+    elif first.kind == "sage":
+        options = {"aggregation": first.options.aggregation}
     spec = ModelSpec(
         conv=first.kind,
         in_channels=first.in_channels,
         out_channels=last.out_channels,
-        hidden_channels=first.out_channels if is_deep else first.mlp_width,
+        hidden_channels=first.out_channels if is_deep else inner,
         num_layers=len(parts),
-        aggregation=first.aggregation,
-        heads=first.heads if is_deep else 1,
-        out_heads=last.heads,
         activation=activation,
+        conv_options=options,
     )
     for i, part in enumerate(parts):
         wanted, have = _essence(spec.conv_spec(i)), _essence(part.spec)
@@ -285,19 +289,19 @@ def _model_spec(parts: Sequence[_Part], activation: str) -> ModelSpec:
 def _essence(spec: ConvSpec) -> Dict[str, Any]:
     """What matters for a convolution of this kind."""
     values: Dict[str, Any] = {"input": spec.in_channels, "output": spec.out_width}
-    if spec.is_attention:
+    if spec.has_heads:
         values.update(heads=spec.heads, concat=spec.concat if spec.heads > 1 else True)
     if spec.kind == "sage":
-        values["aggregation"] = spec.aggregation
+        values["aggregation"] = spec.options.aggregation
     if spec.kind == "gin":
-        values.update({"width inside the MLP": spec.mlp_width, "eps": spec.eps})
+        values.update({"width inside the MLP": spec.options.mlp_channels, "eps": spec.options.eps})
     return values
 
 
 def _from_gnnkit(spec: ModelSpec, state: Mapping[str, Tensor], layers: Optional[Sequence[str]]) -> List[_Part]:
     extras = {"norm": spec.norm != "none", "residual": spec.residual, "head": spec.jumping_knowledge != "none"}
     if spec.has_named_layers or any(extras.values()):
-        found = [name for name, is_there in extras.items() if is_there] or [f"layer {spec.conv}"]
+        found = [name for name, is_there in extras.items() if is_there] or [f"layer {spec.name}"]
         raise CheckpointError(
             f"A model with {', '.join(found)} is not one of standard layers with an activation between them; "
             "only those are converted."

@@ -1,7 +1,7 @@
 """Records for graphs and batches, checks, conversions and transforms."""
 
 from gnnkit.data.adding import add_nodes
-from gnnkit.data.batch import Batch, BatchKey, BatchLayout, Block, full_block
+from gnnkit.data.batch import BLOCK_ARRAYS, Batch, BatchLayout, Block, full_block
 from gnnkit.data.build import from_csc, from_edge_index
 from gnnkit.data.check import METRICS, check_graph
 from gnnkit.data.convert import from_scipy, to_scipy
@@ -20,7 +20,7 @@ from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.splits import pick_masks, pick_split
-from gnnkit.data.targets import Items, Targets
+from gnnkit.data.targets import BatchKey, Items, Targets
 from gnnkit.data.transforms import (
     add_self_loops,
     gcn_norm,
@@ -32,6 +32,7 @@ from gnnkit.data.transforms import (
 )
 
 __all__ = [
+    "BLOCK_ARRAYS",
     "IGNORED_LABEL",
     "METRICS",
     "SPLITS",

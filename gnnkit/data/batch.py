@@ -3,51 +3,73 @@
 Rules: both are frozen and hold torch tensors only, all on one device. In a block, destination nodes come first among
 the source nodes, so ``h_src[:num_dst]`` are the destinations' own features. In a padded batch, real nodes and edges
 come first and padding last; the masks say which is which.
+
+Arrays of a block are declared once, with the axis that they run along and what padding is filled with. Moving, padding,
+flattening and planning go by ``BLOCK_ARRAYS``, so that one more array is one more field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from gnnkit.data.graph import Graph, expand_indptr
-from gnnkit.data.targets import Targets
+from gnnkit.data.targets import BatchKey, Targets, named_targets
+
+SOURCE, DESTINATION, EDGE = "source", "destination", "edge"
+"""What the first dimension of a block's array runs along."""
+
+
+@dataclass(frozen=True)
+class BlockArray:
+    """How an array of a block is treated.
+
+    Attributes:
+        axis: What its first dimension runs along: ``SOURCE``, ``DESTINATION`` or ``EDGE``.
+        fill: What padding is filled with.
+    """
+
+    axis: str
+    fill: float
+
+
+def _array(axis: str, fill: float) -> Any:
+    """An array that a block may have; None where it has not."""
+    return field(default=None, metadata={"array": BlockArray(axis, fill)})
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
     """The message flow of one layer, from source nodes to destination nodes.
 
-    Every array is declared here once, with its axis and what padding is filled with (None for masks, which padding
-    makes): moving, padding and flattening go by that.
-
     Attributes:
         indptr: Edge offsets by destination. Shape [num_dst + 1], int64.
         indices: Position of each edge's source among the block's source nodes. Shape [E], int64.
         num_src: Number of source nodes. The first ``num_dst`` of them are the destinations.
         edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
+        edge_attr: Edge features. Shape [E, D], floating point, 0 for padding. None if there are none, or if the model
+            does not read them.
+        edge_ids: Position of each edge in the graph's ``indices``. Shape [E], int64, -1 for padding. None unless asked
+            for.
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
         is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
             its finished aggregate. See :func:`gnnkit.backends.aggregates`.
-        edge_attr: Features of the edges. Shape [E, D], floating point. None if the graph has none, or no layer reads
-            them.
-        edge_ids: Position of each edge in the graph, -1 for padding. Shape [E], int64. None unless asked for.
     """
 
     indptr: Tensor
     indices: Tensor
     num_src: int
-    edge_weight: Optional[Tensor] = field(default=None, metadata={"axis": "edge", "fill": 0})
-    dst_mask: Optional[Tensor] = field(default=None, metadata={"axis": "destination", "fill": None})
-    edge_mask: Optional[Tensor] = field(default=None, metadata={"axis": "edge", "fill": None})
+    edge_weight: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
+    edge_attr: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
+    edge_ids: Optional[Tensor] = _array(EDGE, -1)  # noqa: RUF009
+    dst_mask: Optional[Tensor] = _array(DESTINATION, False)  # noqa: RUF009
+    edge_mask: Optional[Tensor] = _array(EDGE, False)  # noqa: RUF009
     is_reduced: bool = False
-    edge_attr: Optional[Tensor] = field(default=None, metadata={"axis": "edge", "fill": 0})
-    edge_ids: Optional[Tensor] = field(default=None, metadata={"axis": "edge", "fill": -1})
 
     @property
     def num_dst(self) -> int:
@@ -70,33 +92,24 @@ class Block:
         return {}
 
     @property
-    def optional_arrays(self) -> Dict[str, Tensor]:
-        """Arrays besides ``indptr`` and ``indices``, as far as they are there, by name in the order of the fields."""
+    def arrays(self) -> Dict[str, Tensor]:
+        """The arrays of ``BLOCK_ARRAYS`` that this block has, by name."""
         found = {name: getattr(self, name) for name in BLOCK_ARRAYS}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Block:
         """Apply ``function`` to every tensor; used to move a block to a device."""
-        optional: Dict[str, Any] = {name: function(value) for name, value in self.optional_arrays.items()}
-        return replace(self, indptr=function(self.indptr), indices=function(self.indices), **optional)
+        arrays: Dict[str, Any] = {name: function(tensor) for name, tensor in self.arrays.items()}
+        return replace(self, indptr=function(self.indptr), indices=function(self.indices), **arrays)
 
 
-BLOCK_ARRAYS: Mapping[str, Mapping[str, Any]] = {item.name: item.metadata for item in fields(Block) if item.metadata}
-"""Arrays that a block may have, with "axis" and "fill"."""
+BLOCK_ARRAYS: Mapping[str, BlockArray] = {
+    each.name: each.metadata["array"] for each in fields(Block) if "array" in each.metadata
+}
+"""The arrays that a block may have besides its structure, by name."""
 
 
-class BatchKey(NamedTuple):
-    """What a batch depends on, besides the seed.
-
-    Attributes:
-        epoch: Number of the epoch.
-        number: Number of the batch in its epoch.
-        part: Which part of that, where it was too large for fixed sizes and has been split.
-    """
-
-    epoch: int = 0
-    number: int = 0
-    part: int = 0
+_FIRST = BatchKey(0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +120,7 @@ class Batch:
         blocks: One block per layer, from the input layer to the output layer. The destinations of one block are the
             sources of the next. A full-graph batch repeats one block.
         x: Features of the first block's source nodes. Shape [blocks[0].num_src, F], floating point.
-        targets: What is to be predicted from the outputs for the last block's destinations. None when only outputs are
-            wanted.
+        targets: What is to be predicted. None when only outputs are wanted.
         nodes: Node id in the graph of each of the last block's destinations, -1 for padding. Shape [num_dst], int64.
         key: Which batch this is.
     """
@@ -117,16 +129,11 @@ class Batch:
     x: Tensor
     targets: Optional[Targets]
     nodes: Tensor
-    key: BatchKey = field(default_factory=BatchKey)
-
-    @property
-    def y(self) -> Optional[Tensor]:
-        """What is true of the targets, ``targets.y``. None if nothing is known, or without targets."""
-        return None if self.targets is None else self.targets.y
+    key: BatchKey = _FIRST
 
     @property
     def num_targets(self) -> int:
-        """How many targets are known, ``targets.num``; 0 without targets."""
+        """How many targets there are to learn from; 0 when only outputs are wanted."""
         return 0 if self.targets is None else self.targets.num
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
@@ -156,15 +163,15 @@ class Batch:
         return BatchLayout(
             blocks=tuple(_block_layout(block) for block in distinct),
             order=tuple(next(i for i, other in enumerate(distinct) if other is block) for block in self.blocks),
-            targets=None if self.targets is None else tuple(self.targets.arrays),
+            targets=None if self.targets is None else self.targets.names,
         )
 
     def flatten(self) -> Tuple[Tensor, ...]:
         """All tensors that a model needs, in a fixed order, for devices whose compiled programs take tensors only.
 
         Returns:
-            For every distinct block ``indptr``, ``indices``, ``dst``, and those of its other arrays that are there;
-            then ``x``; then the arrays of the targets if there are any. Ids of nodes and edges are left out.
+            For every distinct block ``indptr``, ``indices``, ``dst``, and those of ``BLOCK_ARRAYS`` that it has; then
+            ``x``; then ``Targets.tensors`` if there are targets. Node ids are left out.
 
         Example:
             >>> block = Block(torch.tensor([0, 1]), torch.tensor([1]), num_src=2)
@@ -176,7 +183,7 @@ class Batch:
         tensors: List[Tensor] = []
         for block in self._distinct_blocks():
             tensors += [getattr(block, name) for name in _block_layout(block).names]
-        return (*tensors, self.x, *([] if self.targets is None else self.targets.arrays.values()))
+        return (*tensors, self.x, *(() if self.targets is None else self.targets.tensors))
 
     def _distinct_blocks(self) -> List[Block]:
         return list({id(block): block for block in self.blocks}.values())
@@ -202,7 +209,7 @@ class BatchLayout:
     Attributes:
         blocks: Layout of every distinct block.
         order: Which of them each layer uses.
-        targets: Names of the arrays of the targets, which come last. None: the batch has no targets.
+        targets: Names of the targets' tensors, which come last; None if there are no targets.
     """
 
     blocks: Tuple[BlockLayout, ...]
@@ -216,7 +223,7 @@ class BatchLayout:
             tensors: As ``flatten`` gave them, of a batch with this layout.
 
         Returns:
-            A batch for a model's ``forward``: it has no node ids, and its number of targets is not known.
+            A batch for a model's ``forward``: it has no node ids and no key, and ``num_targets`` is 0.
         """
         rest = list(tensors)
         assert len(rest) == self.num_tensors, "the tensors are of another layout"
@@ -229,7 +236,7 @@ class BatchLayout:
             # compilers cannot look into the lock under which Python before 3.12 computes such a property.
             vars(block).update(dst=dst, lowered={})
             blocks.append(block)
-        targets = None if self.targets is None else Targets().with_arrays(dict(zip(self.targets, rest[1:])))
+        targets = None if self.targets is None else named_targets(self.targets, rest[1:])
         return Batch(tuple(blocks[i] for i in self.order), rest[0], targets, _NO_NODES)
 
     @property
@@ -242,8 +249,7 @@ _NO_NODES = torch.empty(0, dtype=torch.int64)
 
 
 def _block_layout(block: Block) -> BlockLayout:
-    optional = [name for name in block.optional_arrays if name != "edge_ids"]
-    return BlockLayout(block.num_src, ("indptr", "indices", "dst", *optional))
+    return BlockLayout(block.num_src, ("indptr", "indices", "dst", *block.arrays))
 
 
 def full_block(graph: Graph, *, edge_features: bool = False) -> Block:
@@ -251,7 +257,7 @@ def full_block(graph: Graph, *, edge_features: bool = False) -> Block:
 
     Args:
         graph: The graph.
-        edge_features: Whether the layer reads features of edges.
+        edge_features: Whether the block gets the graph's edge features.
     """
-    attr = graph.edge_attr if edge_features else None
-    return Block(graph.indptr, graph.indices, graph.num_nodes, graph.edge_weight, edge_attr=attr)
+    edge_attr = graph.edge_attr if edge_features else None
+    return Block(graph.indptr, graph.indices, graph.num_nodes, graph.edge_weight, edge_attr)

@@ -7,9 +7,9 @@ column (CSC) form: the in-neighbours of node ``v`` are ``indices[indptr[v]:indpt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ IGNORED_LABEL = -100
 
 SPLITS = ("train", "valid", "test")
 """Names of the splits that training and evaluation use."""
+
+
+_OF_NODES, _OF_EDGES = {"axis": "node"}, {"axis": "edge"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +59,13 @@ class Graph:
 
     indptr: Tensor
     indices: Tensor
-    x: Optional[Tensor] = None
-    y: Optional[Tensor] = None
-    edge_weight: Optional[Tensor] = None
-    edge_attr: Optional[Tensor] = None
+    x: Optional[Tensor] = field(default=None, metadata=_OF_NODES)
+    y: Optional[Tensor] = field(default=None, metadata=_OF_NODES)
+    edge_weight: Optional[Tensor] = field(default=None, metadata=_OF_EDGES)
+    edge_attr: Optional[Tensor] = field(default=None, metadata=_OF_EDGES)
     splits: Mapping[str, Tensor] = field(default_factory=dict)
-    node_data: Mapping[str, Tensor] = field(default_factory=dict)
-    edge_data: Mapping[str, Tensor] = field(default_factory=dict)
+    node_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_NODES)
+    edge_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_EDGES)
     graph_ptr: Optional[Tensor] = None
     graph_y: Optional[Tensor] = None
     class_names: Tuple[str, ...] = ()
@@ -105,9 +108,12 @@ class Graph:
         return self.y is not None and self.y.ndim == 2 and not self.has_numbers
 
     @property
-    def is_labelled(self) -> Optional[Tensor]:
+    def has_label(self) -> Optional[Tensor]:
         """Which nodes have a label, or a number, one at least where they may have several. Shape [N], bool."""
-        return None if self.y is None else known_labels(self.y, self.has_numbers)
+        if self.y is None:
+            return None
+        known = ~self.y.isnan() if self.has_numbers else self.y != IGNORED_LABEL
+        return known if known.ndim == 1 else known.any(dim=1)
 
     @cached_property
     def num_classes(self) -> int:
@@ -149,18 +155,30 @@ class Graph:
         return f"Graph({self.name!r}, {', '.join(parts)})"
 
 
-def known_labels(y: Tensor, are_numbers: bool) -> Tensor:
-    """Which nodes have a label, or a number.
+def map_arrays(
+    graph: Graph,
+    *,
+    nodes: Optional[Callable[[Tensor], Tensor]] = None,
+    edges: Optional[Callable[[Tensor], Tensor]] = None,
+) -> Graph:
+    """Apply functions to every array of nodes and of edges but the graph's structure.
 
     Args:
-        y: As :attr:`Graph.y`, of all nodes or of some. Shape [N] or [N, C].
-        are_numbers: Whether these are numbers to regress.
-
-    Returns:
-        Shape [N], bool.
+        graph: The graph.
+        nodes: For arrays of nodes. None leaves them as they are.
+        edges: For arrays of edges, likewise.
     """
-    known = ~y.isnan() if are_numbers else y != IGNORED_LABEL
-    return known if known.ndim == 1 else known.any(dim=1)
+    functions = {"node": nodes, "edge": edges}
+    changed: Dict[str, Any] = {}
+    for each in fields(graph):
+        function, values = functions.get(each.metadata.get("axis", "")), getattr(graph, each.name)
+        if function is None or values is None:
+            continue
+        if isinstance(values, Tensor):
+            changed[each.name] = function(values)
+        else:
+            changed[each.name] = {name: function(rows) for name, rows in values.items()}
+    return replace(graph, **changed)
 
 
 _CHUNK_ROWS = 1 << 16

@@ -155,7 +155,7 @@ def _labels(graph: Graph) -> str:
     if graph.is_multi_label:
         return f"{graph.num_classes} labels, several a node"
     if graph.has_numbers:
-        known = graph.is_labelled
+        known = graph.has_label
         missing = 0 if known is None else int((~known).sum())
         return "numbers to regress" + (f", {missing:,} nodes without" if missing else "")
     labels = graph.y.numpy()

@@ -7,34 +7,44 @@ source) again and every edge array moves with them; random choices come from a s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gnnkit.data.build import sort_edges
-from gnnkit.data.graph import Graph
+from gnnkit.data.graph import Graph, map_arrays
 from gnnkit.errors import ConfigError, DataError
 
+EDGE_FILLS = ("zeros", "mean")
+"""What can be the edge features of new self-loops."""
 
-def add_self_loops(graph: Graph) -> Graph:
+
+def add_self_loops(graph: Graph, *, edge_fill: str = "zeros") -> Graph:
     """Add a self-loop to every node that has none (A + I).
 
-    An existing self-loop stays as it is, with its own weight. New ones have weight 1 if the graph carries weights, and
-    zeros in all other edge arrays.
+    An existing self-loop stays as it is, with its own weight and features. New ones have weight 1 if the graph carries
+    weights, and zeros in all other edge arrays but the edge features, for which there is a choice.
 
     Args:
         graph: The graph.
+        edge_fill: Edge features of new self-loops: "zeros", or "mean" over the features of the node's incoming edges, 0
+            where there are none, as PyTorch Geometric's attention layers have it by default.
 
     Returns:
         A graph in which every node has a self-loop; the same graph if that was so already.
+
+    Raises:
+        ConfigError: No such filling.
 
     Example:
         >>> from gnnkit.data import from_edge_index
         >>> add_self_loops(from_edge_index([[0, 1], [1, 1]])).edge_index.tolist()
         [[0, 0, 1], [0, 1, 1]]
     """
+    if edge_fill not in EDGE_FILLS:
+        raise ConfigError(f"edge_fill is {edge_fill!r}, expected one of {', '.join(EDGE_FILLS)}.")
     has_loop = torch.zeros(graph.num_nodes, dtype=torch.bool)
     has_loop[graph.indices[graph.indices == graph.dst]] = True
     missing = (~has_loop).nonzero()[:, 0]
@@ -45,8 +55,18 @@ def add_self_loops(graph: Graph) -> Graph:
         return torch.cat([tensor, tensor.new_full((missing.numel(), *tensor.shape[1:]), value)])
 
     weight = None if graph.edge_weight is None else extend(graph.edge_weight, 1.0)
-    longer = replace(_map_edges(graph, lambda tensor: extend(tensor, 0)), edge_weight=weight)
+    longer = replace(map_arrays(graph, edges=lambda tensor: extend(tensor, 0)), edge_weight=weight)
+    if edge_fill == "mean" and longer.edge_attr is not None:
+        longer.edge_attr[graph.num_edges :] = _mean_in_edges(graph)[missing]
     return _sorted(longer, torch.cat([graph.indices, missing]), torch.cat([graph.dst, missing]))
+
+
+def _mean_in_edges(graph: Graph) -> Tensor:
+    """Mean features of every node's incoming edges, 0 without any. Shape [N, D], at least float32."""
+    assert graph.edge_attr is not None
+    rows = graph.edge_attr.to(torch.promote_types(graph.edge_attr.dtype, torch.float32))
+    sums = rows.new_zeros(graph.num_nodes, rows.shape[1]).index_add_(0, graph.dst, rows)
+    return sums / graph.in_degrees.clamp(min=1)[:, None]
 
 
 def remove_self_loops(graph: Graph) -> Graph:
@@ -59,7 +79,7 @@ def remove_self_loops(graph: Graph) -> Graph:
         A graph without self-loops.
     """
     keep = graph.indices != graph.dst
-    return _sorted(_map_edges(graph, lambda tensor: tensor[keep]), graph.indices[keep], graph.dst[keep])
+    return _sorted(map_arrays(graph, edges=lambda tensor: tensor[keep]), graph.indices[keep], graph.dst[keep])
 
 
 def to_undirected(graph: Graph) -> Graph:
@@ -87,7 +107,7 @@ def to_undirected(graph: Graph) -> Graph:
     is_first[1:] = keys[1:] != keys[:-1]
     lone = ((keys[place] != wanted) & is_first).nonzero()[:, 0]
     take = torch.cat([torch.arange(graph.num_edges), lone])
-    both = _map_edges(graph, lambda tensor: tensor[take])
+    both = map_arrays(graph, edges=lambda tensor: tensor[take])
     return _sorted(both, torch.cat([src, dst[lone]]), torch.cat([dst, src[lone]]))
 
 
@@ -165,20 +185,28 @@ def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: 
     return replace(graph, splits=splits)
 
 
-def prepare_graph(graph: Graph, *, self_loops: bool, gcn_norm: bool, dtype: Optional[torch.dtype] = None) -> Graph:
-    """Give a graph what a convolution asks for (see ``ConvKind`` in ``gnnkit.nn``).
+def prepare_graph(
+    graph: Graph,
+    *,
+    self_loops: bool,
+    gcn_norm: bool,
+    dtype: Optional[torch.dtype] = None,
+    edge_fill: str = "zeros",
+) -> Graph:
+    """Give a graph what a convolution asks for (see ``Convolution`` in ``gnnkit.nn``).
 
     Args:
         graph: The graph as loaded.
         self_loops: Whether every node gets a self-loop.
         gcn_norm: Whether the edges get the symmetric normalisation of GCN as weights, after the self-loops.
         dtype: Of these weights, float32 or float64. None takes float64 where the features or the weights are.
+        edge_fill: Edge features of new self-loops; see :func:`add_self_loops`.
 
     Returns:
         The prepared graph, edges sorted as ever.
     """
     if self_loops:
-        graph = add_self_loops(graph)
+        graph = add_self_loops(graph, edge_fill=edge_fill)
     return replace(graph, edge_weight=_gcn_weights(graph, dtype)) if gcn_norm else graph
 
 
@@ -197,23 +225,13 @@ def _gcn_weights(graph: Graph, dtype: Optional[torch.dtype]) -> Tensor:
 
 
 def _labelled_nodes(graph: Graph) -> Tensor:
-    labelled = graph.is_labelled
+    labelled = graph.has_label
     return torch.arange(graph.num_nodes) if labelled is None else labelled.nonzero()[:, 0]
-
-
-def _map_edges(graph: Graph, function: Callable[[Tensor], Tensor]) -> Graph:
-    """Apply a function to every edge array except the edges themselves."""
-    return replace(
-        graph,
-        edge_weight=None if graph.edge_weight is None else function(graph.edge_weight),
-        edge_attr=None if graph.edge_attr is None else function(graph.edge_attr),
-        edge_data={name: function(tensor) for name, tensor in graph.edge_data.items()},
-    )
 
 
 def _sorted(graph: Graph, src: Tensor, dst: Tensor) -> Graph:
     """Give a graph new edges, which its edge arrays already belong to, and sort all of them."""
     indptr, indices, order = sort_edges(src, dst, graph.num_nodes)
     if order is not None:
-        graph = _map_edges(graph, lambda tensor: tensor[order])
+        graph = map_arrays(graph, edges=lambda tensor: tensor[order])
     return replace(graph, indptr=indptr, indices=indices)

@@ -8,8 +8,8 @@ from typing import Dict, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-AVERAGE = "average"
-"""What it is called among an optimiser's tensors."""
+STATE_KEY = "train.average"
+"""What it is called among an optimiser's tensors; no optimiser has such a name for one of its own."""
 
 
 class MovingAverage:

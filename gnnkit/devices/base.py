@@ -104,8 +104,9 @@ class StepResult:
     num_targets: int
 
 
-ACCUMULATE = "accumulate"
-"""What :attr:`DeviceCapabilities.updates` calls several batches for one update."""
+ACCUMULATE, AVERAGE = "accumulate", "average"
+UPDATES = frozenset({ACCUMULATE, AVERAGE})
+"""All that :attr:`DeviceCapabilities.updates` may hold."""
 
 OptimizerState = Mapping[str, Mapping[str, Tensor]]
 """For each parameter, by its name in the module, the optimiser's tensors by theirs ("exp_avg", "step"), in host memory

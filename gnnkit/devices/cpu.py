@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from gnnkit.availability import READY, Availability
-from gnnkit.devices.base import DeviceCapabilities, StepOptions, Way
-from gnnkit.devices.eager import EAGER_OFFERS, EAGER_UPDATES, EagerDevice, EagerStep
+from gnnkit.devices.base import UPDATES, DeviceCapabilities, StepOptions, Way
+from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
 from gnnkit.errors import ConfigError
 
@@ -46,7 +46,7 @@ class CpuDevice(EagerDevice):
 
     name: ClassVar[str] = "cpu"
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities(
-        "cpu", offers=EAGER_OFFERS, uses_host=True, updates=EAGER_UPDATES
+        "cpu", offers=EAGER_OFFERS, uses_host=True, updates=UPDATES
     )
     options_class: ClassVar[Type[Any]] = CpuOptions
     # Else a comparison of backends would be one of libraries of matrix products, which round in other ways.
@@ -58,10 +58,13 @@ class CpuDevice(EagerDevice):
         return Availability(READY, f"{torch.get_num_threads()} threads, torch {torch.__version__}")
 
     def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
-        """See :class:`Device`. Adam updates in one pass over each parameter, unless its maker chose another way."""
+        """See :class:`Device`. Adam updates in one pass over each parameter, unless its maker chose another way.
+
+        So does AdamW in releases of torch in which it is derived from Adam.
+        """
         if isinstance(optimizer, Adam) and has_fused_adam():
             for group in optimizer.param_groups:
-                if group["foreach"] is None and group["fused"] is None:
+                if group["foreach"] is None and group["fused"] is None and not group["differentiable"]:
                     group["fused"] = True
         return super().prepare(module, optimizer, options)
 

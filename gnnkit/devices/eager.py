@@ -11,16 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import Batch
-from gnnkit.devices.average import AVERAGE, MovingAverage
-from gnnkit.devices.base import ACCUMULATE, Device, OptimizerState, StepOptions, StepResult, Way
+from gnnkit.devices.average import STATE_KEY, MovingAverage
+from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult, Way
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 
-EAGER_UPDATES = frozenset({ACCUMULATE, AVERAGE})
-"""What a device can do about updates whose weights are the module's own."""
-
 EAGER_OFFERS = frozenset({"free_shapes"})
-"""Tasks of a device that can run any torch operation on shapes that values decide."""
+"""What a device offers that can run any torch operation."""
 
 
 class EagerDevice(Device):
@@ -173,16 +170,16 @@ class EagerStep:
         state = {} if self.optimizer is None else optimizer_state(self.module, self.optimizer)
         if self._average is not None:
             for name, value in self._average.state().items():
-                state.setdefault(name, {})[AVERAGE] = value
+                state.setdefault(name, {})[STATE_KEY] = value
         return state
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """See :class:`gnnkit.devices.Step`."""
         assert self.optimizer is not None, "only a training step has an optimiser"
-        averages = {name: tensors[AVERAGE] for name, tensors in state.items() if AVERAGE in tensors}
+        averages = {name: tensors[STATE_KEY] for name, tensors in state.items() if STATE_KEY in tensors}
         if self._average is not None:
             self._average.load(averages)
         own = {
-            name: {key: value for key, value in tensors.items() if key != AVERAGE} for name, tensors in state.items()
+            name: {key: value for key, value in tensors.items() if key != STATE_KEY} for name, tensors in state.items()
         }
         load_optimizer_state(self.module, self.optimizer, {name: tensors for name, tensors in own.items() if tensors})

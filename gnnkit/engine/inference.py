@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, Step, StepOptions
+from gnnkit.engine.loading import evaluation_loader, transfer_to
 from gnnkit.io.files import mapped_tensor
-from gnnkit.loading import FullGraphLoader, InputReduction, NeighborLoader, PadSpec, Transfer, plan_padding
-from gnnkit.loading.base import identity
+from gnnkit.loading import FullGraphLoader, InputReduction, NeighborLoader, PadSpec, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule
@@ -81,6 +81,7 @@ class SampledInference(Inference):
 
     Args:
         step: An evaluating step of the model.
+        model: The model, on the device.
         graph: The prepared graph.
         sampler: Picks the blocks.
         device: Where the step runs.
@@ -92,6 +93,7 @@ class SampledInference(Inference):
     def __init__(
         self,
         step: Step,
+        model: GNN,
         graph: Graph,
         sampler: NeighborSampler,
         device: Device,
@@ -100,32 +102,25 @@ class SampledInference(Inference):
         memory: float = float("inf"),
     ) -> None:
         self._step = step
-        self._graph = replace(graph, y=None)
-        self._sampler = sampler
-        self._device = device
-        self._batch_size = batch_size
-        self._reduction = reduction
         self._memory = memory
+        self._loader_for = partial(
+            evaluation_loader,
+            device,
+            replace(graph, y=None),
+            sampler=sampler,
+            batch_size=batch_size,
+            transfer=transfer_to(device, model),
+            reduction=reduction,
+            edge_features=model.spec.reads_edges,
+        )
         self._pad: Optional[PadSpec] = None
         if device.capabilities.static_shapes:
-            everyone = torch.arange(graph.num_nodes)
-            loader = NeighborLoader(
-                self._graph, everyone, sampler, batch_size=batch_size, shuffle=True, reduction=reduction
-            )
+            loader = self._loader_for(torch.arange(graph.num_nodes), shuffle=True)
             self._pad = plan_padding(loader).spec
 
     def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
-        loader = NeighborLoader(
-            self._graph,
-            nodes,
-            self._sampler,
-            batch_size=self._batch_size,
-            shuffle=False,
-            transfer=self._device.put,
-            pad=self._pad,
-            reduction=self._reduction,
-        )
+        loader = self._loader_for(nodes, pad=self._pad)
         return _joined(self._step, loader, nodes.numel(), self._memory, lambda done: report(done, len(loader)))
 
     def outputs_of_each(self, lists: Sequence[Tensor], report: Report = quiet) -> List[Tensor]:
@@ -162,6 +157,7 @@ class LayerwiseInference(Inference):
         self._graph = replace(graph, y=None)
         self._sampler = NeighborSampler(graph, [-1])
         self._device = device
+        self._transfer = transfer_to(device, model)
         self._batch_size = batch_size
         self._memory = memory
         self._steps = [device.prepare(LayerModule(model, i), None, options) for i in range(model.num_layers)]
@@ -209,7 +205,7 @@ class LayerwiseInference(Inference):
         done = 0
         h, found = self._graph.x, {}
         for layer, some in enumerate(asked, start=1):
-            loader = self._loader(replace(self._graph, x=h), some, self._device.put, self._pad)
+            loader = self._loader(replace(self._graph, x=h), some)
             h = _joined(
                 self._steps[layer - 1],
                 loader,
@@ -237,11 +233,16 @@ class LayerwiseInference(Inference):
             result[start : start + size] = part
         return result
 
-    def _loader(
-        self, graph: Graph, nodes: Tensor, transfer: Transfer = identity, pad: Optional[PadSpec] = None
-    ) -> NeighborLoader:
-        return NeighborLoader(
-            graph, nodes, self._sampler, batch_size=self._batch_size, shuffle=False, transfer=transfer, pad=pad
+    def _loader(self, graph: Graph, nodes: Tensor) -> NeighborLoader:
+        return evaluation_loader(
+            self._device,
+            graph,
+            nodes,
+            self._sampler,
+            batch_size=self._batch_size,
+            transfer=self._transfer,
+            pad=self._pad,
+            edge_features=self._model.spec.reads_edges,
         )
 
 
@@ -371,8 +372,16 @@ def make_inference(
     step = device.prepare(module, None, options)
     if method == "sampled":
         assert sampler is not None
-        return SampledInference(step, graph, sampler, device, batch_size, reduction, memory)
-    loader_for = partial(FullGraphLoader, graph, None, num_layers=module.model.num_layers, transfer=device.put)
+        return SampledInference(step, module.model, graph, sampler, device, batch_size, reduction, memory)
+    spec = module.model.spec
+    loader_for = partial(
+        FullGraphLoader,
+        graph,
+        None,
+        num_layers=spec.num_layers,
+        transfer=device.put,
+        edge_features=spec.reads_edges,
+    )
     pad = plan_padding(loader_for()).spec if device.capabilities.static_shapes else None
     loader = loader_for(pad=pad)
     return FullGraphInference(step, next(iter(loader.epoch(0))))

@@ -213,8 +213,7 @@ def _check_possible(model: GNN, format: str) -> None:
 def _inputs(spec: ModelSpec, prepared: Graph, dtype: torch.dtype) -> Inputs:
     assert prepared.x is not None
     inputs = {"x": prepared.x.to(dtype), "edge_index": prepared.edge_index}
-    # Of the standard convolutions, GCN alone reads weights; what others do with them is not known.
-    if prepared.edge_weight is not None and (spec.kind.gcn_norm or spec.has_named_layers):
+    if prepared.edge_weight is not None and spec.reads_weights:
         inputs["edge_weight"] = prepared.edge_weight.to(dtype)
     return inputs
 
@@ -227,7 +226,7 @@ def _random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
     graph = from_edge_index(
         ends,
         x=torch.randn(num_nodes, spec.in_channels, generator=draw),
-        edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.kind.gcn_norm else None,
+        edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.gcn_norm else None,
     )
     return spec.prepare(graph)
 
@@ -256,6 +255,8 @@ def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) ->
     traced = _trace(program, example)
     try:
         written = torch.onnx.export(traced, kwargs=example, dynamo=True, verbose=False, output_names=["outputs"])
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
     except Exception as error:  # What the exporter raises for an operation that ONNX lacks is not documented.
         raise _failure(program.model, "onnx", error) from error
     assert written is not None
@@ -276,6 +277,8 @@ def _trace(program: Program, example: Inputs) -> Any:
     try:
         with torch.no_grad():
             return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
     except Exception as error:  # A layer may do anything that cannot be traced.
         raise _failure(program.model, "torch", error) from error
 
@@ -283,19 +286,18 @@ def _trace(program: Program, example: Inputs) -> Any:
 def _failure(model: GNN, format: str, error: Exception) -> CapabilityError:
     cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return CapabilityError(
-        f"Model {model.spec.conv!r} on backend {model.backend.name!r} cannot be exported in format {format!r}: {cause} "
+        f"Model {model.spec.name!r} on backend {model.backend.name!r} cannot be exported in format {format!r}: {cause} "
         "Standard models on backend reference can."
     )
 
 
 def _metadata(model: GNN, example: Inputs, learned: Optional[Learned]) -> str:
-    kind = model.spec.kind
     return to_json(
         {
             "spec": model.spec.to_dict(),
             "inputs": list(example),
-            "self_loops": kind.self_loops,
-            "gcn_norm": kind.gcn_norm,
+            "self_loops": model.spec.self_loops,
+            "gcn_norm": model.spec.gcn_norm,
             **(Learned(None) if learned is None else learned).to_dict(),
         }
     )

@@ -26,7 +26,7 @@ from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_infere
 from gnnkit.errors import ConfigError
 from gnnkit.inference.checks import check_values, check_weights, matched
 from gnnkit.inference.predictions import Predictions
-from gnnkit.nn import GNN, CustomModel
+from gnnkit.nn import GNN, CustomModel, conv_name
 from gnnkit.nn.custom import like_custom_model
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, RunRecord, load_model, read_run, read_weights, recorded_config
@@ -274,7 +274,7 @@ class TrainedRun:
         graph = computed_graph(self.graph, self._prepared, spec, config.precision)
         sampler = None
         if is_sampled:
-            sampler = make_sampler(graph, spec.kind, config, config.eval_fanouts, self.config.seed)
+            sampler = make_sampler(graph, spec, config, config.eval_fanouts, self.config.seed)
         return make_inference(
             config.evaluation,
             module,
@@ -346,8 +346,7 @@ def open_run(
     check_capabilities(
         loaded,
         chosen,
-        conv=None if isinstance(net, CustomModel) else net.spec.conv,
-        aggregation=net.spec.aggregation,
+        spec=None if isinstance(net, CustomModel) else net.spec,
         precision=config.train.precision,
     )
     if config.train.precision == "float64":
@@ -366,7 +365,7 @@ def open_run(
 
 def _model(record: RunRecord, weights: Path, backend: Backend, module: Optional[nn.Module]) -> GNN:
     """The model of a run with its weights; ``module`` is like the one that was trained, where that was a custom one."""
-    is_custom, name = bool(record.manifest.get("custom_model")), record.manifest["model"]["conv"]
+    is_custom, name = bool(record.manifest.get("custom_model")), conv_name(record.manifest["model"]["conv"])
     if is_custom and module is None:
         raise ConfigError(
             f"The run trained a custom module, {name}, of which its folder has the weights alone. Open it in Python: "

@@ -1,13 +1,13 @@
 """Loaders: a split of a graph as a stream of batches, whole or neighbour-sampled, prepared in threads, padded."""
 
 from gnnkit.loading.base import Loader, Transfer
+from gnnkit.loading.drawing import Draw, paired
 from gnnkit.loading.full import FullGraphLoader
 from gnnkit.loading.neighbor import NeighborLoader
 from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
-from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
+from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch, pad_targets
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 from gnnkit.loading.reducing import InputReduction
-from gnnkit.loading.targets import Draw, paired
 
 __all__ = [
     "BatchSizes",
@@ -26,6 +26,7 @@ __all__ = [
     "pack_graphs",
     "pad_batch",
     "pad_graphs",
+    "pad_targets",
     "pad_to_maximum",
     "paired",
     "plan_padding",

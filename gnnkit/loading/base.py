@@ -10,11 +10,9 @@ import time
 from abc import ABC, abstractmethod
 from typing import Callable, Iterator, List, Optional
 
-import torch
 from torch import Tensor
 
 from gnnkit.data import Batch, Graph
-from gnnkit.data.graph import known_labels
 from gnnkit.errors import DataError
 from gnnkit.loading.padding import BatchSizes, batch_sizes
 
@@ -65,6 +63,7 @@ class Loader(ABC):
 
     Attributes:
         graph: Where features and labels come from.
+        edge_features: Whether blocks have the graph's edge features.
 
     Example:
         >>> for batch in loader.epoch(0):  # doctest: +SKIP
@@ -72,6 +71,7 @@ class Loader(ABC):
     """
 
     graph: Graph
+    edge_features: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Loader(ABC):
         wanted = set(spread(len(self), limit))
         for position, batch in enumerate(self.epoch(number)):
             if position in wanted:
-                yield batch_sizes(batch.blocks)
+                yield batch_sizes(batch.blocks, batch.targets)
 
     @property
     def num_batches(self) -> int:
@@ -119,6 +119,16 @@ def features_of(graph: Graph) -> Tensor:
     return graph.x
 
 
-def count_targets(y: Tensor, are_numbers: bool = False) -> int:
-    """Number of nodes with a label or a number, one at least where they may have several."""
-    return int(torch.count_nonzero(known_labels(y, are_numbers)))
+def edge_features_of(graph: Graph) -> Tensor:
+    """The edge features of a graph whose model reads them.
+
+    Raises:
+        DataError: It has none.
+    """
+    if graph.edge_attr is None:
+        raise DataError(
+            "edge_attr",
+            f"graph {graph.name!r} has no edge features, and the model reads them.",
+            fix="Build the graph with edge_attr=, or take a model that reads none.",
+        )
+    return graph.edge_attr

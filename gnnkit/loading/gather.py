@@ -1,4 +1,4 @@
-"""Gathering feature rows, by Numba.
+"""Gathering rows of features, of nodes or of edges, by Numba.
 
 Rules: half precision and bfloat16 are stored forms and leave here as float32; other types stay. Kernels run in the
 calling thread and release the interpreter lock; torch's own indexing would start threads for every loader thread.
@@ -81,12 +81,12 @@ def _gather(table: Any, rows: Any, out: Any) -> None:
             out[row, column] = widened(table[source, column])
 
 
-def gather_rows(x: Tensor, nodes: Tensor, out: Tensor) -> None:
+def gather_rows(x: Tensor, rows: Tensor, out: Tensor) -> None:
     """Take rows of a table of features, widening half precision.
 
     Args:
         x: Features in host memory, possibly memory-mapped. Shape [N, F], floating point.
-        nodes: Rows to take. Shape [n], int64, each in [0, N).
+        rows: Rows to take. Shape [n], int64, each in [0, N).
         out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``.
     """
-    _gather(stored_array(x), nodes.numpy(), out.numpy())
+    _gather(stored_array(x), rows.numpy(), out.numpy())

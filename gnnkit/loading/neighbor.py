@@ -20,12 +20,21 @@ from torch import Tensor
 
 from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Observer, Stages, Transfer, count_targets, features_of, identity, spread
+from gnnkit.loading.base import (
+    Loader,
+    Observer,
+    Stages,
+    Transfer,
+    edge_features_of,
+    features_of,
+    identity,
+    spread,
+)
+from gnnkit.loading.drawing import Draw
 from gnnkit.loading.gather import gather_rows, loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.loading.targets import Draw
 from gnnkit.sampling import Buffers, NeighborSampler, SampledBlocks, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -62,11 +71,13 @@ class NeighborLoader(Loader):
             ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
         draw: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
             :func:`gnnkit.loading.paired`. None: the nodes themselves with their labels.
-        edge_features: Whether the model reads features of edges; the sampler then keeps their ids.
+        edge_features: Whether the model reads edge features: blocks get those of the sampler's graph. Nothing is spent
+            on them otherwise.
 
     Raises:
-        ConfigError: Settings out of range, no nodes, or not one whole batch with ``drop_last``.
-        DataError: No features, or nodes that the graph does not have.
+        ConfigError: Settings out of range, no nodes, not one whole batch with ``drop_last``, or ``reduction`` with
+            ``edge_features``, which a sum over neighbours would lose.
+        DataError: No features, or none of edges with ``edge_features``, or nodes that the graph does not have.
 
     Example:
         >>> from gnnkit.data import Graph
@@ -105,14 +116,15 @@ class NeighborLoader(Loader):
         ):
             if value < least:
                 raise ConfigError(f"{name} is {value}; expected at least {least}.")
-        if edge_features and graph.edge_attr is not None and not sampler.keep_edge_ids:
-            raise ConfigError("To gather features of edges, the sampler must keep their ids: give keep_edge_ids=True.")
-        if edge_features and reduction is not None:
-            raise ConfigError("A first layer that reads features of edges cannot be computed while loading.")
         if sampler.graph.num_nodes != graph.num_nodes:
             raise ConfigError(
                 f"The sampler's graph has {sampler.graph.num_nodes} nodes, the loader's {graph.num_nodes}; "
                 "give both the same graph."
+            )
+        if edge_features and reduction is not None:
+            raise ConfigError(
+                "reduction and edge_features exclude each other: neighbours that are added up while loading have no "
+                "edges left. Leave reduction out."
             )
         self.graph = graph
         self.sampler = sampler
@@ -125,9 +137,10 @@ class NeighborLoader(Loader):
         self.pad = pad
         self.overflow = overflow
         self.reduction = reduction
+        self.edge_features = edge_features
         self._draw = draw
-        self._edge_attr = graph.edge_attr if edge_features else None
         self._x = features_of(graph)
+        self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
         self._buffers = Buffers()
         self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
@@ -183,9 +196,9 @@ class NeighborLoader(Loader):
         """See :class:`Loader`; neighbours are sampled, features are not read."""
         order = self._order(number)
         for index in spread(len(self), limit):
-            seeds, _ = self._targets(self._nodes_of(order, index), number, index)
+            seeds, targets = self._drawn(self._nodes_of(order, index), number, index)
             sampled = self.sampler.sample(seeds, epoch=number, batch=index)
-            yield batch_sizes(self._blocks(sampled))
+            yield batch_sizes(self._blocks(sampled), targets)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
@@ -195,8 +208,8 @@ class NeighborLoader(Loader):
     def _nodes_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def _targets(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Tuple[NDArray[np.int64], Optional[Targets]]:
-        """Seeds, and what is drawn for them; labels are looked up when the batch is made."""
+    def _drawn(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Tuple[NDArray[np.int64], Optional[Targets]]:
+        """Seeds of a batch, and targets if they are not just the seeds with their labels."""
         return (nodes, None) if self._draw is None else self._draw(nodes, epoch, index)
 
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
@@ -206,7 +219,7 @@ class NeighborLoader(Loader):
             stages.enter("sampling")
             parts = self._sample(self._nodes_of(order, index), epoch, index)
             stages.enter("gathering features" if self.reduction is None else "reducing features")
-            batches = [self._gather(*sample, BatchKey(epoch, index, part)) for part, sample in enumerate(parts)]
+            batches = [self._gather(*each, BatchKey(epoch, index, part)) for part, each in enumerate(parts)]
             if self.pad is not None:
                 stages.enter("padding")
                 batches = [pad_batch(batch, self.pad) for batch in batches]
@@ -221,20 +234,21 @@ class NeighborLoader(Loader):
             message = f"Batch {index} of epoch {epoch} failed in {stages.name}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
 
-    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[_Sample]:
-        """Sample neighbourhoods of the nodes' targets, in as many parts as it takes to fit.
+    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[_Sampled]:
+        """Draw targets of nodes and sample their neighbourhoods, in as many parts as it takes to fit.
 
         Parts draw what the whole would.
         """
-        seeds, targets = self._targets(nodes, epoch, index)
-        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index)
+        seeds, targets = self._drawn(nodes, epoch, index)
+        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index, edge_ids=self.edge_features)
+        whole = [(seeds, targets, sampled)]
         if self.pad is None:
-            return [(seeds, targets, sampled)]
-        sizes = batch_sizes(self._blocks(sampled))
+            return whole
+        sizes = batch_sizes(self._blocks(sampled), targets)
         if self.overflow == "error" or len(nodes) == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
-            return [(seeds, targets, sampled)]
+            return whole
         half = (len(nodes) + 1) // 2
         return self._sample(nodes[:half], epoch, index) + self._sample(nodes[half:], epoch, index)
 
@@ -248,26 +262,26 @@ class NeighborLoader(Loader):
         self, seeds: NDArray[np.int64], targets: Optional[Targets], sampled: SampledBlocks, key: BatchKey
     ) -> Batch:
         if self.reduction is None:
-            x = self._buffers.empty((sampled.nodes.numel(), self._x.shape[1]), loaded_dtype(self._x.dtype))
-            gather_rows(self._x, sampled.nodes, x)
+            x = self._rows(self._x, sampled.nodes)
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
         nodes = torch.from_numpy(seeds.copy())
         if targets is None and self.graph.y is not None:
-            y = self.graph.y[nodes]
-            targets = Targets(y, num=count_targets(y, self.graph.has_numbers))
-        blocks = tuple(self._with_edge_features(block) for block in self._blocks(sampled))
+            targets = Targets.of_labels(self.graph.y[nodes])
+        blocks = self._blocks(sampled)
+        if self._edge_attr is not None:
+            blocks = tuple(self._with_edge_features(block, self._edge_attr) for block in blocks)
         return Batch(blocks, x, targets, nodes, key)
 
-    def _with_edge_features(self, block: Block) -> Block:
-        if self._edge_attr is None:
-            return block
-        assert block.edge_ids is not None, "the sampler keeps ids of edges"
-        shape = (block.num_edges, self._edge_attr.shape[1])
-        attr = self._buffers.empty(shape, loaded_dtype(self._edge_attr.dtype))
-        gather_rows(self._edge_attr, block.edge_ids, attr)
-        return replace(block, edge_attr=attr)
+    def _with_edge_features(self, block: Block, edge_attr: Tensor) -> Block:
+        assert block.edge_ids is not None, "the sampler was asked for them"
+        return replace(block, edge_attr=self._rows(edge_attr, block.edge_ids), edge_ids=None)
+
+    def _rows(self, table: Tensor, rows: Tensor) -> Tensor:
+        out = self._buffers.empty((rows.numel(), table.shape[1]), loaded_dtype(table.dtype))
+        gather_rows(table, rows, out)
+        return out
 
 
-_Sample = Tuple[NDArray[np.int64], Optional[Targets], SampledBlocks]
-"""Seeds, what is drawn for them, and their neighbourhoods."""
+_Sampled = Tuple[NDArray[np.int64], Optional[Targets], SampledBlocks]
+"""Seeds, targets and neighbourhoods of a batch or of a part of one."""

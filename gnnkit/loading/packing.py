@@ -7,7 +7,7 @@ spare. The spare nodes and edges of a padded record belong to one padding graph 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable, List, Sequence, Tuple, Union
+from typing import List, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Graph
+from gnnkit.data.graph import map_arrays
 from gnnkit.errors import BatchOverflowError, ConfigError
 from gnnkit.loading.padding import BatchSizes, PadSpec, pad_rows, real_mask
 
@@ -134,7 +135,7 @@ def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
     edges = _ranges(graph.indptr[starts], graph.indptr[ends])
     shift = torch.repeat_interleave(new_pointer[:-1] - starts, graph.indptr[ends] - graph.indptr[starts])
     return replace(
-        _map_arrays(graph, lambda rows: rows[nodes], lambda rows: rows[edges]),
+        map_arrays(graph, nodes=lambda rows: rows[nodes], edges=lambda rows: rows[edges]),
         indptr=_offsets(graph.in_degrees[nodes]),
         indices=graph.indices[edges] + shift,
         splits={},
@@ -186,7 +187,11 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
     indptr = pad_rows(graph.indptr, num_nodes + 1, graph.num_edges)
     indptr[-1] = num_edges
     padded = replace(
-        _map_arrays(graph, lambda rows: pad_rows(rows, num_nodes, 0), lambda rows: pad_rows(rows, num_edges, 0)),
+        map_arrays(
+            graph,
+            nodes=lambda rows: pad_rows(rows, num_nodes, 0),
+            edges=lambda rows: pad_rows(rows, num_edges, 0),
+        ),
         indptr=indptr,
         indices=pad_rows(graph.indices, num_edges, num_nodes - 1),
         y=None if graph.y is None else pad_rows(graph.y, num_nodes, IGNORED_LABEL),
@@ -228,16 +233,3 @@ def _ranges(starts: Tensor, ends: Tensor) -> Tensor:
     counts = ends - starts
     shift = starts - _offsets(counts)[:-1]
     return torch.arange(int(counts.sum())) + torch.repeat_interleave(shift, counts)
-
-
-def _map_arrays(graph: Graph, of_nodes: Callable[[Tensor], Tensor], of_edges: Callable[[Tensor], Tensor]) -> Graph:
-    """Apply functions to every array of nodes and of edges but the graph's structure."""
-    return replace(
-        graph,
-        x=None if graph.x is None else of_nodes(graph.x),
-        y=None if graph.y is None else of_nodes(graph.y),
-        node_data={name: of_nodes(rows) for name, rows in graph.node_data.items()},
-        edge_weight=None if graph.edge_weight is None else of_edges(graph.edge_weight),
-        edge_attr=None if graph.edge_attr is None else of_edges(graph.edge_attr),
-        edge_data={name: of_edges(rows) for name, rows in graph.edge_data.items()},
-    )

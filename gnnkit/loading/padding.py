@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import IGNORED_LABEL, Batch, Block, Targets
-from gnnkit.data.batch import BLOCK_ARRAYS
-from gnnkit.data.targets import is_shared
+from gnnkit.data import BLOCK_ARRAYS, IGNORED_LABEL, Batch, Block, Targets
+from gnnkit.data.batch import DESTINATION, EDGE, SOURCE
 from gnnkit.errors import BatchOverflowError, ConfigError
 
 
@@ -27,21 +26,28 @@ class BatchSizes:
     Attributes:
         num_nodes: Nodes at every level, from the sources of the first block to the targets: one more than blocks.
         num_edges: Edges of every block.
+        num_pairs: Pairs to learn from. None where targets are nodes, which are the last level.
     """
 
     num_nodes: Tuple[int, ...]
     num_edges: Tuple[int, ...]
+    num_pairs: Optional[int] = None
 
     @property
     def values(self) -> Tuple[int, ...]:
-        """All sizes, nodes before edges."""
-        return self.num_nodes + self.num_edges
+        """All sizes: nodes, edges, and pairs if there are any."""
+        return _values(self.num_nodes, self.num_edges, self.num_pairs)
 
 
-def batch_sizes(blocks: Sequence[Block]) -> BatchSizes:
-    """The sizes of a batch with these blocks, from input to output layer."""
+def batch_sizes(blocks: Sequence[Block], targets: Optional[Targets] = None) -> BatchSizes:
+    """The sizes of a batch with these blocks, from input to output layer, and these targets."""
     levels = (*(block.num_src for block in blocks), blocks[-1].num_dst)
-    return BatchSizes(levels, tuple(block.num_edges for block in blocks))
+    num_pairs = None if targets is None else targets.num_pairs
+    return BatchSizes(levels, tuple(block.num_edges for block in blocks), num_pairs)
+
+
+def _values(num_nodes: Tuple[int, ...], num_edges: Tuple[int, ...], num_pairs: Optional[int]) -> Tuple[int, ...]:
+    return num_nodes + num_edges + (() if num_pairs is None else (num_pairs,))
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class PadSpec:
             before it.
         num_edges: Edge slots of every block. L numbers.
         num_graphs: Graph slots, for records of many graphs only; see :func:`gnnkit.loading.pad_graphs`.
+        num_pairs: Slots for pairs to learn from. None where targets are nodes.
 
     Raises:
         ConfigError: Sizes that no batch can have.
@@ -67,6 +74,7 @@ class PadSpec:
     num_nodes: Tuple[int, ...]
     num_edges: Tuple[int, ...]
     num_graphs: Optional[int] = None
+    num_pairs: Optional[int] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_nodes", tuple(self.num_nodes))
@@ -82,6 +90,8 @@ class PadSpec:
                 f"Padded sizes are nodes {list(nodes)}, edges {list(edges)}, graphs {self.num_graphs}; expected at "
                 "least 2 nodes, 1 edge and 2 graphs, because one of each is always left spare."
             )
+        if self.num_pairs is not None and self.num_pairs < 1:
+            raise ConfigError(f"Padded sizes have {self.num_pairs} pairs; expected at least 1, which is left spare.")
         if any(after > before for before, after in zip(nodes, nodes[1:])):
             raise ConfigError(
                 f"Padded node counts are {list(nodes)}; a level holds the nodes of the next one, so none may be larger "
@@ -100,21 +110,25 @@ class PadSpec:
 
     @property
     def values(self) -> Tuple[int, ...]:
-        """All sizes, nodes before edges."""
-        return self.num_nodes + self.num_edges
+        """All sizes: nodes, edges, and pairs if there are any."""
+        return _values(self.num_nodes, self.num_edges, self.num_pairs)
 
     @property
     def names(self) -> List[str]:
         """What messages and tables call each of ``values``."""
         levels = [f"nodes of level {level}" for level in range(len(self.num_nodes))]
-        return levels + [f"edges of block {block}" for block in range(self.num_blocks)]
+        edges = [f"edges of block {block}" for block in range(self.num_blocks)]
+        return levels + edges + ([] if self.num_pairs is None else ["pairs"])
 
     def excess(self, sizes: BatchSizes) -> Dict[str, int]:
         """By how much a batch is too large, by name of the size. Empty if it fits with one spare of each.
 
         Raises:
-            ConfigError: The batch has another number of blocks.
+            ConfigError: The batch has another number of blocks, or pairs where the sizes have none.
         """
+        if (sizes.num_pairs is None) != (self.num_pairs is None):
+            theirs, ours = ("nodes" if each is None else "pairs" for each in (sizes.num_pairs, self.num_pairs))
+            raise ConfigError(f"The targets of the batch are {theirs}, the padded sizes are for {ours}.")
         if len(sizes.num_edges) != self.num_blocks:
             raise ConfigError(
                 f"The padded sizes are for {self.num_blocks} blocks, the batch has {len(sizes.num_edges)}."
@@ -125,6 +139,13 @@ class PadSpec:
     def fits(self, sizes: BatchSizes) -> bool:
         """Whether a batch fits with one spare of each."""
         return not self.excess(sizes)
+
+    @classmethod
+    def least(cls, sizes: BatchSizes) -> PadSpec:
+        """The smallest sizes that a batch fits in: one more of each."""
+        pairs = None if sizes.num_pairs is None else sizes.num_pairs + 1
+        nodes, edges = (tuple(size + 1 for size in part) for part in (sizes.num_nodes, sizes.num_edges))
+        return cls(nodes, edges, num_pairs=pairs)
 
     def check(self, sizes: BatchSizes) -> None:
         """Refuse a batch that does not fit.
@@ -147,8 +168,8 @@ class PadSpec:
 def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
     """Bring a batch to fixed sizes.
 
-    Padding has features 0, labels -100, node ids -1, edge weights and features 0, and rows of targets that point to the
-    last slot. ``num_targets`` stays the number of real ones.
+    Padding has features 0, labels -100, node ids -1, edge weights and edge features 0. ``num_targets`` stays the number
+    of real ones.
 
     Args:
         batch: An unpadded batch.
@@ -163,14 +184,13 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         ConfigError: It has another number of blocks.
 
     Example:
-        >>> from gnnkit.data import Targets
         >>> block = Block(torch.tensor([0, 2]), torch.tensor([1, 2]), num_src=3)
-        >>> batch = Batch((block,), torch.ones(3, 2), Targets(torch.tensor([4]), num=1), torch.tensor([9]))
+        >>> batch = Batch((block,), torch.ones(3, 2), Targets(torch.tensor([4])), torch.tensor([9]))
         >>> padded = pad_batch(batch, PadSpec(num_nodes=(5, 2), num_edges=(4,)))
-        >>> padded.blocks[0].indices.tolist(), padded.blocks[0].dst.tolist(), padded.y.tolist()
+        >>> padded.blocks[0].indices.tolist(), padded.blocks[0].dst.tolist(), padded.targets.y.tolist()
         ([1, 2, 4, 4], [0, 0, 1, 1], [4, -100])
     """
-    spec.check(batch_sizes(batch.blocks))
+    spec.check(batch_sizes(batch.blocks, batch.targets))
     done: Dict[Tuple[int, int, int, int], Block] = {}
     blocks = []
     for i, block in enumerate(batch.blocks):
@@ -183,7 +203,7 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         batch,
         blocks=tuple(blocks),
         x=pad_rows(batch.x, spec.num_nodes[0], 0),
-        targets=None if batch.targets is None else _pad_targets(batch.targets, spec.num_targets),
+        targets=None if batch.targets is None else pad_targets(batch.targets, spec),
         nodes=pad_rows(batch.nodes, spec.num_targets, -1),
     )
 
@@ -191,29 +211,44 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
 def _pad_block(block: Block, num_src: int, num_dst: int, num_edges: int) -> Block:
     indptr = pad_rows(block.indptr, num_dst + 1, block.num_edges)
     indptr[-1] = num_edges
-    room = {"destination": num_dst, "edge": num_edges}
+    sizes = {SOURCE: num_src, DESTINATION: num_dst, EDGE: num_edges}
     arrays: Dict[str, Any] = {
-        name: pad_rows(value, room[BLOCK_ARRAYS[name]["axis"]], BLOCK_ARRAYS[name]["fill"])
-        for name, value in block.optional_arrays.items()
-        if BLOCK_ARRAYS[name]["fill"] is not None
+        name: pad_rows(values, sizes[BLOCK_ARRAYS[name].axis], BLOCK_ARRAYS[name].fill)
+        for name, values in block.arrays.items()
     }
     arrays["dst_mask"] = real_mask(block.num_dst, num_dst)
     arrays["edge_mask"] = real_mask(block.num_edges, num_edges)
-    return Block(indptr, pad_rows(block.indices, num_edges, num_src - 1), num_src, **arrays)
+    indices = pad_rows(block.indices, num_edges, num_src - 1)
+    return Block(indptr, indices, num_src, **arrays)
 
 
-def _pad_targets(targets: Targets, num: int) -> Targets:
-    """As many targets as there are slots for nodes in the last level; rows of padding point to the last slot."""
-    arrays = {
-        name: value if is_shared(name, value) else pad_rows(value, num, IGNORED_LABEL if name == "y" else num - 1)
-        for name, value in targets.arrays.items()
-        if name != "mask"
-    }
-    is_marked = targets.y is not None and not targets.y.is_floating_point()  # By the label -100.
-    return replace(targets.with_arrays(arrays), mask=None if is_marked else real_mask(len(targets), num))
+def pad_targets(targets: Targets, spec: PadSpec) -> Targets:
+    """Bring the targets of a batch to fixed sizes.
+
+    Labels of padding are -100, whatever their type, and ``mask`` is False there; rows point at the last destination.
+    Negatives that all pairs share stay as they are, because all batches have equally many.
+
+    Args:
+        targets: Unpadded targets.
+        spec: The sizes of the batch.
+
+    Example:
+        >>> pairs = Targets(rows={"src": torch.tensor([0]), "dst": torch.tensor([1])}, num=1)
+        >>> padded = pad_targets(pairs, PadSpec(num_nodes=(9, 5), num_edges=(9,), num_pairs=2))
+        >>> padded.rows["dst"].tolist(), padded.mask.tolist()
+        ([1, 4], [True, False])
+    """
+    num = spec.num_targets if spec.num_pairs is None else spec.num_pairs
+    rows = {}
+    for name, row in targets.rows.items():
+        is_shared = name == "negatives" and row.ndim == 1
+        rows[name] = row if is_shared else pad_rows(row, num, spec.num_nodes[-1] - 1)
+    mask = real_mask(targets.size, num) if targets.mask is None else pad_rows(targets.mask, num, False)
+    y = None if targets.y is None else pad_rows(targets.y, num, IGNORED_LABEL)
+    return replace(targets, y=y, rows=rows, mask=mask)
 
 
-def pad_rows(values: Tensor, num: int, fill: int) -> Tensor:
+def pad_rows(values: Tensor, num: int, fill: float) -> Tensor:
     """Append rows of one value. Shape [n, ...] to [num, ...]; new memory, because the caller may write to it."""
     return functional.pad(values, (0, 0) * (values.ndim - 1) + (0, num - values.shape[0]), value=fill)
 

@@ -17,8 +17,10 @@ from typing import Iterable, Iterator, Optional, Sequence, Tuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from gnnkit.data import Graph
+from gnnkit.data import BLOCK_ARRAYS, Graph, full_block
+from gnnkit.data.batch import DESTINATION, EDGE, SOURCE
 from gnnkit.errors import ConfigError
 from gnnkit.loading.base import Loader
 from gnnkit.loading.gather import loaded_dtype
@@ -41,7 +43,7 @@ class PaddingPlan:
     Attributes:
         spec: The proposed sizes.
         sizes: Sizes of the batches that were looked at, one row a batch, columns as ``spec.names``. Shape
-            [n, 2L + 1], int64.
+            [n, 2L + 1], or [n, 2L + 2] with pairs, int64.
         expected_overflow: Share of batches that are too large, from 0 to 1, counted on the half of them that had no
             part in choosing the sizes but for the margin.
         bytes_per_batch: Memory of one padded batch as loaded, in bytes; see :func:`batch_bytes`.
@@ -104,56 +106,75 @@ def plan_padding(
     if overflow_rate == 0 and epochs is not None:
         total = len(epochs) * len(loader)
         if total <= MOST_BATCHES:
-            sizes = _table(each for epoch in epochs for each in loader.sizes(epoch))
-            return _plan(loader.graph, _room(sizes.max(axis=0)), sizes, overflow=0.0, is_exact=True)
+            sizes = _Sizes(each for epoch in epochs for each in loader.sizes(epoch))
+            return _plan(loader, sizes, sizes.room(sizes.table.max(axis=0)), overflow=0.0, is_exact=True)
         _LOG.warning(
             "No batch may be too large, but there are %s batches, more than the %s that are looked at: sizes come from "
             "a sample of %s and a margin, and a batch may still be too large.",
             *(f"{count:,}" for count in (total, MOST_BATCHES, num_batches)),
         )
-    sizes = _table(islice(_sizes(loader, num_batches), num_batches))
-    return _sampled_plan(loader.graph, sizes, overflow_rate)
+    return _sampled_plan(loader, _Sizes(islice(_sizes(loader, num_batches), num_batches)), overflow_rate)
 
 
-def _sampled_plan(graph: Graph, sizes: NDArray[np.int64], overflow_rate: float) -> PaddingPlan:
+class _Sizes:
+    """Sizes of batches as a table: one row a batch, columns as names of a ``PadSpec``."""
+
+    def __init__(self, sizes: Iterable[BatchSizes]) -> None:
+        found = list(sizes)
+        self.num_levels = len(found[0].num_nodes)
+        self.has_pairs = found[0].num_pairs is not None
+        self.table: NDArray[np.int64] = np.array([each.values for each in found], dtype=np.int64)
+
+    def room(self, largest: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Slots that hold the largest with one spare, rounded up; a level holds all nodes of the next."""
+        room: NDArray[np.int64] = -(-(largest + 1) // _MULTIPLE) * _MULTIPLE
+        levels = self.num_levels
+        room[:levels] = np.maximum.accumulate(room[levels - 1 :: -1])[::-1]
+        return room
+
+    def spec(self, room: NDArray[np.int64]) -> PadSpec:
+        """The sizes of a row of the table as a record."""
+        values = room.tolist()
+        num_pairs = values.pop() if self.has_pairs else None
+        return PadSpec(tuple(values[: self.num_levels]), tuple(values[self.num_levels :]), num_pairs=num_pairs)
+
+
+def _sampled_plan(loader: Loader, sizes: _Sizes, overflow_rate: float) -> PaddingPlan:
     # Halves at random: batches of an epoch need not be alike from its beginning to its end.
-    order = np.random.default_rng(0).permutation(len(sizes))
-    chosen, held_out = sizes[order[::2]], sizes[order[1::2]]
-    costs = _slot_bytes(graph, _num_blocks(sizes))
+    order = np.random.default_rng(0).permutation(len(sizes.table))
+    chosen, held_out = sizes.table[order[::2]], sizes.table[order[1::2]]
+    costs = _slot_bytes(loader.graph, sizes.num_levels - 1, sizes.has_pairs, loader.edge_features)
     largest = _leave_out(chosen, costs, int(overflow_rate * len(chosen)))
     spread = np.maximum(chosen.std(axis=0), 1)  # At least one, so that a larger margin always means more room.
     for step in count():
-        room = _room(largest + np.ceil(step * _MARGIN_STEP * spread).astype(np.int64))
+        room = sizes.room(largest + np.ceil(step * _MARGIN_STEP * spread).astype(np.int64))
         overflow = float((held_out >= room).any(axis=1).mean())
         if overflow <= overflow_rate:
             break
-    return _plan(graph, room, sizes, overflow=overflow, is_exact=False)
+    return _plan(loader, sizes, room, overflow=overflow, is_exact=False)
 
 
-def _plan(
-    graph: Graph, room: NDArray[np.int64], sizes: NDArray[np.int64], *, overflow: float, is_exact: bool
-) -> PaddingPlan:
-    levels = _num_blocks(sizes) + 1
-    spec = PadSpec(tuple(room[:levels].tolist()), tuple(room[levels:].tolist()))
-    return PaddingPlan(spec, sizes, overflow, batch_bytes(spec, graph), is_exact)
+def _plan(loader: Loader, sizes: _Sizes, room: NDArray[np.int64], *, overflow: float, is_exact: bool) -> PaddingPlan:
+    spec = sizes.spec(room)
+    num_bytes = batch_bytes(spec, loader.graph, edge_features=loader.edge_features)
+    return PaddingPlan(spec, sizes.table, overflow, num_bytes, is_exact)
 
 
-def batch_bytes(spec: PadSpec, graph: Graph) -> int:
+def batch_bytes(spec: PadSpec, graph: Graph, *, edge_features: bool = False) -> int:
     """Memory of one padded batch of a graph, as loaded, in bytes.
 
     Counted are the tensors of ``Batch.flatten`` with 64-bit indices, every layer with a block of its own. Activations
     of a model come on top.
+
+    Args:
+        spec: The sizes.
+        graph: The graph.
+        edge_features: Whether blocks have edge features.
     """
-    return int(_slot_bytes(graph, spec.num_blocks) @ np.array(spec.values)) + 8 * spec.num_blocks
-
-
-def _table(sizes: Iterable[BatchSizes]) -> NDArray[np.int64]:
-    return np.array([each.values for each in sizes], dtype=np.int64)
-
-
-def _num_blocks(sizes: NDArray[np.int64]) -> int:
-    """Number of blocks L of a table of 2L + 1 columns."""
-    return int(sizes.shape[-1]) // 2
+    has_pairs = spec.num_pairs is not None
+    slots = _slot_bytes(graph, spec.num_blocks, has_pairs, edge_features) @ np.array(spec.values)
+    mask = 0 if has_pairs or graph.y is None else spec.num_targets
+    return int(slots) + 8 * spec.num_blocks + mask
 
 
 def _sizes(loader: Loader, num: int) -> Iterator[BatchSizes]:
@@ -163,17 +184,27 @@ def _sizes(loader: Loader, num: int) -> Iterator[BatchSizes]:
         epoch += 1
 
 
-def _slot_bytes(graph: Graph, num_blocks: int) -> NDArray[np.int64]:
-    """Bytes of one more slot of each size, nodes before edges. Destinations have an offset and a mask."""
+def _slot_bytes(graph: Graph, num_blocks: int, has_pairs: bool, edge_features: bool) -> NDArray[np.int64]:
+    """Bytes of one more slot of each size: nodes, edges, and pairs if there are any.
+
+    The mask of nodes that are targets is left out: plans made before there was one should not change.
+    """
+    # What every padded block has: an offset a destination, source and destination of an edge, and the two masks.
+    axes = {SOURCE: 0, DESTINATION: 8 + 1, EDGE: 8 + 8 + 1}
+    for name, array in full_block(graph, edge_features=edge_features).arrays.items():
+        axes[BLOCK_ARRAYS[name].axis] += _row_bytes(array)
     levels = np.zeros(num_blocks + 1, dtype=np.int64)
-    levels[1:] = 8 + 1
-    if graph.x is not None:
-        levels[0] += graph.num_features * torch.empty(0, dtype=loaded_dtype(graph.x.dtype)).element_size()
-    if graph.y is not None:
-        levels[-1] += graph.y.element_size() * (graph.y.shape[1] if graph.y.ndim == 2 else 1)
-        levels[-1] += 1 if graph.y.is_floating_point() else 0  # The mask of targets, where no label tells.
-    weight = 0 if graph.edge_weight is None else graph.edge_weight.element_size()
-    return np.concatenate([levels, np.full(num_blocks, 8 + 8 + 1 + weight, dtype=np.int64)])
+    levels[:-1] += axes[SOURCE]
+    levels[1:] += axes[DESTINATION]
+    levels[0] += 0 if graph.x is None else _row_bytes(graph.x)
+    levels[-1] += 0 if graph.y is None or has_pairs else _row_bytes(graph.y)
+    pairs = [8 + 8 + 1] if has_pairs else []
+    return np.array([*levels, *[axes[EDGE]] * num_blocks, *pairs], dtype=np.int64)
+
+
+def _row_bytes(array: Tensor) -> int:
+    """Bytes of a row, as loaded."""
+    return math.prod(array.shape[1:]) * torch.empty(0, dtype=loaded_dtype(array.dtype)).element_size()
 
 
 def _leave_out(sizes: NDArray[np.int64], costs: NDArray[np.int64], num: int) -> NDArray[np.int64]:
@@ -188,11 +219,3 @@ def _leave_out(sizes: NDArray[np.int64], costs: NDArray[np.int64], num: int) -> 
         kept = np.delete(kept, best[1], axis=0)
     largest: NDArray[np.int64] = kept.max(axis=0)
     return largest
-
-
-def _room(largest: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Slots that hold the largest with one spare, rounded up; a level holds all nodes of the next."""
-    room: NDArray[np.int64] = -(-(largest + 1) // _MULTIPLE) * _MULTIPLE
-    levels = _num_blocks(largest) + 1
-    room[:levels] = np.maximum.accumulate(room[levels - 1 :: -1])[::-1]
-    return room

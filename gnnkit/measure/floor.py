@@ -16,17 +16,11 @@ import torch
 
 from gnnkit.devices import Device
 from gnnkit.loading import BatchSizes
-from gnnkit.nn import ConvSpec, ModelSpec
-from gnnkit.nn.spec import conv_parameters
+from gnnkit.nn import ModelSpec
 
 _ROUNDS = 5
 _COPIED = 2**26  # Bytes; more than caches hold.
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-
-# All other matrices need to be applied to destinations only: a sum over neighbours can come before them.
-_ON_SOURCES = {("sage", "lin_pool.weight"), ("gat", "lin.weight"), ("gatv2", "lin_src.weight")}
-# What these read in the first layer is not the features themselves, so a gradient goes through them there as well.
-_NOT_FIRST = {("gin", "mlp.2.weight"), ("sage-max", "lin_neigh.weight")}
 
 
 @dataclass(frozen=True)
@@ -111,11 +105,15 @@ def step_products(spec: ModelSpec, sizes: BatchSizes) -> Optional[List[Product]]
     for layer in range(spec.num_layers):
         conv = spec.conv_spec(layer)
         sources, destinations = sizes.num_nodes[layer], sizes.num_nodes[layer + 1]
-        for name, parameter in conv_parameters(conv).items():
+        kind = conv.convolution
+        behind = kind.behind_parameters(conv.options)
+        for name, parameter in conv.parameters.items():
             if len(parameter.shape) != 2 or name.startswith("att"):
                 continue
-            rows = sources if (conv.kind, name) in _ON_SOURCES else destinations
-            passes = layer > 0 or (_variant(conv), name) in _NOT_FIRST
+            # All other matrices need to be applied to destinations only: a sum over neighbours can come before them.
+            rows = sources if name in kind.on_sources else destinations
+            # What some read in the first layer is not the features themselves, so a gradient goes through them, too.
+            passes = layer > 0 or name in behind
             products.append(Product(rows, parameter.shape[1], parameter.shape[0], passes))
         if spec.residual and conv.in_channels != conv.out_width:
             products.append(Product(destinations, conv.in_channels, conv.out_width, layer > 0))
@@ -124,10 +122,6 @@ def step_products(spec: ModelSpec, sizes: BatchSizes) -> Optional[List[Product]]
         inner = sum(widths) if spec.jumping_knowledge == "cat" else max(widths)
         products.append(Product(sizes.num_nodes[-1], inner, spec.out_channels, True))
     return products
-
-
-def _variant(conv: ConvSpec) -> str:
-    return f"{conv.kind}-{conv.aggregation}" if (conv.kind, conv.aggregation) == ("sage", "max") else conv.kind
 
 
 def matrix_rate(products: Sequence[Product], precision: str, device: Device) -> float:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -159,8 +159,8 @@ def measure(trainer: Trainer, model: GNN, graph: Graph, *, num_batches: int = 20
 
 
 def _measure(job: Job, num_batches: int) -> Measurement:
-    for epoch, batch in _stream(job.loader, WARM_UP, epoch=1):
-        _run(job, epoch, batch)
+    for which in _stream(job.loader, WARM_UP, epoch=1):
+        _run(job, *which)
     job.device.synchronize()
     seconds, waiting, sizes, targets = _side_by_side(job, num_batches)
     stages = _one_by_one(job, num_batches)
@@ -169,7 +169,7 @@ def _measure(job: Job, num_batches: int) -> Measurement:
         backend=job.backend.name,
         device=job.device.name,
         dataset=job.graph.name,
-        model=job.model.spec.conv,
+        model=job.model.spec.name,
         precision=job.config.precision,
         batches=num_batches,
         threads=job.loader.num_threads if isinstance(job.loader, NeighborLoader) else None,
@@ -185,18 +185,18 @@ def _measure(job: Job, num_batches: int) -> Measurement:
     )
 
 
-def _stream(loader: Loader, num: int, *, epoch: int) -> Iterator[Tuple[int, Batch]]:
-    """So many batches, with their epochs, from as many epochs as it takes."""
+def _stream(loader: Loader, num: int, *, epoch: int) -> Iterator[Tuple[int, int, Batch]]:
+    """So many batches, with their epochs and positions in them, from as many epochs as it takes."""
     while num > 0:
-        for batch in islice(loader.epoch(epoch), num):
-            yield epoch, batch
+        for index, batch in enumerate(islice(loader.epoch(epoch), num)):
+            yield epoch, index, batch
             num -= 1
         epoch += 1
 
 
-def _run(job: Job, epoch: int, batch: Batch) -> Dict[str, float]:
+def _run(job: Job, epoch: int, index: int, batch: Batch) -> Dict[str, float]:
     """One step as training does it, with the seconds of its parts if the device tells."""
-    job.device.seed(step_seed(job.seed, epoch, batch.key.number))
+    job.device.seed(step_seed(job.seed, epoch, index))
     if isinstance(job.step, TimedStep):
         return job.step.timed(batch, job.device.synchronize)
     start = time.perf_counter()
@@ -210,9 +210,9 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
     waiting, targets, seen = 0.0, 0, []
     is_waited_for = isinstance(job.step, TimedStep)
     start = asked = time.perf_counter()
-    for epoch, batch in _stream(job.loader, num_batches, epoch=2):
+    for epoch, index, batch in _stream(job.loader, num_batches, epoch=2):
         waiting += time.perf_counter() - asked
-        job.device.seed(step_seed(job.seed, epoch, batch.key.number))
+        job.device.seed(step_seed(job.seed, epoch, index))
         targets += job.step(batch).num_targets
         seen.append((epoch, batch.key.number, batch.nodes))
         if is_waited_for:
@@ -224,12 +224,12 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
     return seconds, waiting, [_sampled_sizes(job.loader, *which) for which in seen], targets
 
 
-def _sampled_sizes(loader: Loader, epoch: int, index: int, nodes: torch.Tensor) -> BatchSizes:
+def _sampled_sizes(loader: Loader, epoch: int, number: int, nodes: torch.Tensor) -> BatchSizes:
     """Sizes of a batch before padding and reducing, which its blocks do not tell."""
     if not isinstance(loader, NeighborLoader):
         return next(iter(loader.sizes(epoch)))
     nodes = nodes.cpu()
-    return batch_sizes(loader.sampler.sample(nodes[nodes >= 0], epoch=epoch, batch=index).blocks)
+    return batch_sizes(loader.sampler.sample(nodes[nodes >= 0], epoch=epoch, batch=number).blocks)
 
 
 def _one_by_one(job: Job, num_batches: int) -> Dict[str, float]:
@@ -240,8 +240,8 @@ def _one_by_one(job: Job, num_batches: int) -> Dict[str, float]:
         seen.setdefault(_SHORT[stage], []).append(seconds)
 
     loader = job.loader.observed(observe) if isinstance(job.loader, NeighborLoader) else job.loader
-    for epoch, batch in _stream(loader, num_batches, epoch=2):
-        for part, seconds in _run(job, epoch, batch).items():
+    for which in _stream(loader, num_batches, epoch=2):
+        for part, seconds in _run(job, *which).items():
             seen.setdefault(part, []).append(seconds)
     return {stage: statistics.median(times) for stage, times in seen.items()}
 
@@ -265,9 +265,10 @@ def _floor(job: Job, sizes: List[BatchSizes]) -> Tuple[Optional[Floor], Optional
 
 
 def _mean_sizes(sizes: List[BatchSizes]) -> BatchSizes:
-    nodes = zip(*(size.num_nodes for size in sizes))
-    edges = zip(*(size.num_edges for size in sizes))
-    return BatchSizes(*(tuple(round(statistics.fmean(values)) for values in part) for part in (nodes, edges)))
+    def mean(parts: Iterable[Tuple[int, ...]]) -> Tuple[int, ...]:
+        return tuple(round(statistics.fmean(values)) for values in zip(*parts))
+
+    return BatchSizes(mean(size.num_nodes for size in sizes), mean(size.num_edges for size in sizes))
 
 
 def _feature_bytes(loader: Loader, sizes: BatchSizes) -> float:

@@ -1,5 +1,21 @@
 """Models written once: specifications, canonical parameters, the GNN skeleton, message passing."""
 
+from gnnkit.nn.convs import (
+    AGGREGATIONS,
+    ALL_OPTIONS,
+    CONVS,
+    Convolution,
+    ConvSpec,
+    HeadOptions,
+    ParameterSpec,
+    ReferenceConv,
+    convolution,
+    delta_of,
+    kinds_with,
+    make_mlp,
+    mlp_width,
+    option_defaults,
+)
 from gnnkit.nn.copying import (
     beyond_spec,
     check_parameter_names,
@@ -11,40 +27,49 @@ from gnnkit.nn.copying import (
     rebuilt,
 )
 from gnnkit.nn.custom import CustomModel
-from gnnkit.nn.effects import idle_model_settings
+from gnnkit.nn.effects import idle_model_settings, settled_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
-from gnnkit.nn.gnn import GNN, ConvLibrary, check_named_layer
+from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_named_layer
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
-from gnnkit.nn.presets import PRESETS, Preset, model_spec
+from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
 from gnnkit.nn.shapes import check_layers
-from gnnkit.nn.spec import CONV_KINDS, ConvKind, ConvSpec, ModelSpec, ParameterSpec, conv_kind, conv_parameters
+from gnnkit.nn.spec import Kinds, ModelSpec, can_read_edges, conv_kinds, conv_name, is_library_layer, place_options
 
 __all__ = [
-    "CONV_KINDS",
+    "AGGREGATIONS",
+    "ALL_OPTIONS",
+    "CONVS",
     "GNN",
     "PRESETS",
     "REDUCTIONS",
     "SCORES",
-    "ConvKind",
     "ConvLibrary",
     "ConvSpec",
+    "Convolution",
     "CustomModel",
+    "HeadOptions",
+    "Kinds",
     "MessageOps",
     "MessagePassing",
     "ModelSpec",
     "NativeParameter",
     "ParameterSpec",
     "Preset",
+    "ReferenceConv",
     "beyond_spec",
+    "can_read_edges",
     "check_choice",
+    "check_convolutions",
     "check_layers",
     "check_named_layer",
     "check_parameter_names",
     "check_rebuildable",
-    "conv_kind",
-    "conv_parameters",
+    "conv_kinds",
+    "conv_name",
+    "convolution",
     "copied",
+    "delta_of",
     "forked_generator",
     "freeze_alike",
     "frozen_parameters",
@@ -52,8 +77,17 @@ __all__ = [
     "held_generator",
     "idle_model_settings",
     "initial_value",
+    "is_library_layer",
+    "kinds_with",
     "layer_path",
+    "make_mlp",
+    "mlp_width",
+    "model_kinds",
     "model_spec",
+    "option_defaults",
+    "place_options",
+    "preset_of",
     "rebuilt",
     "restored_generator",
+    "settled_settings",
 ]

@@ -140,7 +140,7 @@ def check_parameter_names(model: GNN, reason: str) -> None:
     unknown = sorted(known ^ set(state))
     if unknown:
         raise ConfigError(
-            f"The model cannot be trained: {reason}, and a convolution {model.spec.conv!r} has not just these "
+            f"The model cannot be trained: {reason}, and a convolution {model.spec.name!r} has not just these "
             f"parameters: {', '.join(unknown)}. Write a convolution of your own as a layer "
             "(gnnkit.nn.MessagePassing) and give that to build_model."
         )

@@ -68,7 +68,9 @@ class CustomModel(GNN):
             yield key[len(_PREFIX) :], key, None, tuple(value.shape)
 
 
-def custom_model(module: nn.Module, in_channels: int, backend: ConvLibrary) -> CustomModel:
+def custom_model(
+    module: nn.Module, in_channels: int, backend: ConvLibrary, edge_channels: Optional[int] = None
+) -> CustomModel:
     """Make a model of a module.
 
     A copy of the module is tried on three nodes of which two are destinations, which tells the width of its output.
@@ -76,12 +78,15 @@ def custom_model(module: nn.Module, in_channels: int, backend: ConvLibrary) -> C
     Args:
         module: ``forward(blocks, x)`` takes one :class:`gnnkit.Block` for each layer, from the input layer on, and
             features [blocks[0].num_src, in_channels]; it gives [blocks[-1].num_dst, out_channels]. An attribute
-            ``num_layers`` says how many blocks it takes.
+            ``num_layers`` says how many blocks it takes, and ``reads_edges`` set to True that it reads their
+            ``edge_attr``, which they do not have otherwise.
         in_channels: Width of the features.
         backend: The one that the run names.
+        edge_channels: Width of the edge features. None: there are none.
 
     Raises:
-        ConfigError: ``num_layers`` is missing, or the output is not one row for each destination.
+        ConfigError: ``num_layers`` is missing, the output is not one row for each destination, or the module reads edge
+            features and there are none.
 
     Example:
         >>> from gnnkit.backends import load_backend
@@ -102,14 +107,22 @@ def custom_model(module: nn.Module, in_channels: int, backend: ConvLibrary) -> C
             f"{name} has num_layers = {num_layers!r}, expected a whole number of at least 1: how many blocks its "
             "forward takes. Give the module such an attribute."
         )
-    out = _tried(module, num_layers, in_channels)
+    if not getattr(module, "reads_edges", False):
+        edge_channels = None
+    elif edge_channels is None:
+        raise ConfigError(
+            f"{name} has reads_edges = True, and the graph has no edge features. Build the graph with edge_attr=, or "
+            "set reads_edges to False."
+        )
+    out = _tried(module, num_layers, in_channels, edge_channels)
     received = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
     if not isinstance(received, list) or len(received) != 2 or received[0] != 2:
         raise ConfigError(
             f"{name} gives {received} for blocks of 3 nodes of which 2 are destinations of the last one, expected "
             "[2, out_channels]: one row for each destination. Destinations come first among the sources of a block."
         )
-    return CustomModel(module, ModelSpec(name, in_channels, received[1], num_layers=num_layers), backend)
+    spec = ModelSpec(name, in_channels, received[1], num_layers=num_layers, edge_channels=edge_channels)
+    return CustomModel(module, spec, backend)
 
 
 def like_custom_model(module: nn.Module, spec: ModelSpec, weights: Dict[str, Tensor], backend: ConvLibrary) -> GNN:
@@ -129,12 +142,14 @@ def like_custom_model(module: nn.Module, spec: ModelSpec, weights: Dict[str, Ten
     return model
 
 
-def _tried(module: nn.Module, num_layers: int, width: int) -> Any:
+def _tried(module: nn.Module, num_layers: int, width: int, edge_width: Optional[int]) -> Any:
     """What a copy of a module gives for three nodes; its own errors are not caught, because they say it best."""
     indptr, indices = torch.tensor([0, 3, 5, 6]), torch.tensor([0, 1, 2, 1, 2, 2])
     first = next(module.parameters(), torch.empty(0))
-    whole = Block(indptr, indices, 3).map(lambda tensor: tensor.to(first.device))
-    last = Block(indptr[:3], indices[:5], 3).map(lambda tensor: tensor.to(first.device))
+    edges = None if edge_width is None else torch.linspace(0, 1, 6 * edge_width, dtype=first.dtype).reshape(6, -1)
+    whole = Block(indptr, indices, 3, edge_attr=edges)
+    last = Block(indptr[:3], indices[:5], 3, edge_attr=None if edges is None else edges[:5])
+    whole, last = (block.map(lambda tensor: tensor.to(first.device)) for block in (whole, last))
     x = torch.linspace(0.5, 1.5, 3 * width, dtype=first.dtype, device=first.device).reshape(3, width)
     with torch.no_grad(), forked_generator():
         return copy.deepcopy(module).eval()((*([whole] * (num_layers - 1)), last), x)

@@ -15,11 +15,12 @@ from torch.nn import functional
 
 from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
+from gnnkit.nn.convs import ConvSpec, ParameterSpec, convolution
 from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.message_passing import MessageOps, is_own_layer, make_layer, own_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
-from gnnkit.nn.spec import ConvSpec, ModelSpec, ParameterSpec, conv_parameters
+from gnnkit.nn.spec import ModelSpec
 
 
 class ConvLibrary(Protocol):
@@ -68,18 +69,7 @@ class GNN(nn.Module):
 
     def __init__(self, spec: ModelSpec, backend: ConvLibrary, seed: int = 0) -> None:
         super().__init__()
-        if spec.has_named_layers:
-            check_named_layer(spec.conv, backend)
-        elif spec.conv not in backend.capabilities.convs:
-            raise CapabilityError(
-                f"Backend {backend.name!r} has no convolution {spec.conv!r}; "
-                f"it has {', '.join(sorted(backend.capabilities.convs))}."
-            )
-        elif spec.conv == "sage" and spec.aggregation not in backend.capabilities.aggregations:
-            raise CapabilityError(
-                f"Backend {backend.name!r} has no 'sage' with aggregation {spec.aggregation!r}; "
-                f"it has {', '.join(sorted(backend.capabilities.aggregations))}."
-            )
+        check_convolutions(spec, backend)
         self.spec = spec
         self.backend = backend
         self.seed = seed
@@ -99,11 +89,16 @@ class GNN(nn.Module):
             self.head = nn.Linear(width, spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
-        if not self.spec.has_named_layers:
+        if ":" not in conv.kind:
             return self.backend.conv(conv)
         if not is_own_layer(conv.kind):
             return self.backend.native_layer(conv)
         return make_layer(own_layer(conv.kind), self.backend.ops(), conv.in_channels, conv.out_channels)
+
+    @property
+    def _named(self) -> List[int]:
+        """Which layers are classes by name, with parameters of their own names."""
+        return [i for i, kind in enumerate(self.spec.kinds) if ":" in kind]
 
     @property
     def num_layers(self) -> int:
@@ -113,6 +108,8 @@ class GNN(nn.Module):
     @property
     def num_activated(self) -> int:
         """Number of layers that are followed by normalisation and activation."""
+        if self.spec.is_propagation:
+            return 0
         return self.num_layers - (1 if self.spec.jumping_knowledge == "none" else 0)
 
     def forward(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
@@ -143,7 +140,8 @@ class GNN(nn.Module):
             Features of the block's destinations. Shape [block.num_dst, width of layer i].
         """
         h_dst = h[: block.num_dst]
-        dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else self.spec.dropout, self.training)
+        between = 0.0 if self.spec.is_propagation else self.spec.dropout
+        dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)
         out: Tensor = self.convs[i](self.lower(block), dropped, dropped[: block.num_dst])
         if self.spec.residual:
             out = out + self.residuals[i](h_dst)
@@ -196,7 +194,7 @@ class GNN(nn.Module):
     def _own_initial_values(self, seed: int) -> Dict[str, Tensor]:
         """Layers by name start as their constructor says, with random numbers of the seed and the layer."""
         values: Dict[str, Tensor] = {}
-        for i in range(self.num_layers if self.spec.has_named_layers else 0):
+        for i in self._named:
             with forked_generator():
                 torch.manual_seed(name_seed(f"convs.{i}", seed))
                 state = self._conv(self.spec.conv_spec(i)).state_dict()
@@ -235,30 +233,27 @@ class GNN(nn.Module):
 
     def native_names(self) -> List[str]:
         """Names in :meth:`state_dict` of all that :meth:`canonical_state` gives."""
-        names = []
-        for i in range(0 if self.spec.has_named_layers else self.num_layers):
-            layout = self.backend.parameter_map(self.spec.conv_spec(i)).values()
-            names += [f"convs.{i}.{native.name}" for native in layout]
-        has_own_names = self.spec.has_named_layers
-        return names + [key for key in self.state_dict() if has_own_names or not key.startswith("convs.")]
+        return [key for _, key, _, _ in self._entries(self.state_dict())]
 
     def _entries(
         self, state: Mapping[str, Tensor]
     ) -> Iterator[Tuple[str, str, NativeParameter | None, Tuple[int, ...]]]:
         """Canonical name, key in the state dict, native layout (None outside convolutions), canonical shape."""
-        has_own_names = self.spec.has_named_layers
-        for i in range(0 if has_own_names else self.num_layers):
-            conv = self.spec.conv_spec(i)
-            parameters = conv_parameters(conv)
-            for name, native in self.backend.parameter_map(conv).items():
-                yield f"convs.{i}.{name}", f"convs.{i}.{native.name}", native, parameters[name].shape
+        named = self._named
+        for i in range(self.num_layers):
+            if i not in named:
+                conv = self.spec.conv_spec(i)
+                parameters = conv.parameters
+                for name, native in self.backend.parameter_map(conv).items():
+                    yield f"convs.{i}.{name}", f"convs.{i}.{native.name}", native, parameters[name].shape
+        own = tuple(f"convs.{i}." for i in named)
         for key, value in state.items():
-            if has_own_names or not key.startswith("convs."):
+            if key.startswith(own) or not key.startswith("convs."):
                 yield key, key, None, tuple(value.shape)
 
     def _parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
         for i in range(self.num_layers):
-            for name, spec in self.spec.kind.parameters(self.spec.conv_spec(i)).items():
+            for name, spec in self.spec.conv_spec(i).parameters.items():
                 yield f"convs.{i}.{name}", spec
         linears = list(self.residuals.named_modules(prefix="residuals"))
         if self.spec.jumping_knowledge != "none":
@@ -268,6 +263,38 @@ class GNN(nn.Module):
                 yield f"{name}.weight", ParameterSpec(tuple(module.weight.shape))
                 if module.bias is not None:
                     yield f"{name}.bias", ParameterSpec(tuple(module.bias.shape), "zeros")
+
+
+def check_convolutions(spec: ModelSpec, backend: ConvLibrary) -> None:
+    """Refuse a model with a convolution that the backend does not have.
+
+    Args:
+        spec: The model.
+        backend: Computes the convolutions.
+
+    Raises:
+        CapabilityError: The backend does not have a convolution, or not with this aggregation or with edge features.
+        ConfigError: A layer by name is not known here.
+    """
+    has = backend.capabilities
+    note = f" {has.note}" if has.note else ""
+    for kind in dict.fromkeys(spec.kinds):
+        if ":" in kind:
+            check_named_layer(kind, backend)
+        elif kind not in has.convs:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no convolution {kind!r}; it has {', '.join(sorted(has.convs))}.{note}"
+            )
+        elif kind == "sage" and spec.conv_options["aggregation"] not in has.aggregations:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no 'sage' with aggregation {spec.conv_options['aggregation']!r}; "
+                f"it has {', '.join(sorted(has.aggregations))}.{note}"
+            )
+        elif spec.reads_edges and convolution(kind).reads_edges and kind not in has.edge_convs:
+            raise CapabilityError(
+                f"Backend {backend.name!r} has no {kind!r} with edge features; it has edge features for "
+                f"{', '.join(sorted(has.edge_convs)) or 'no convolution'}. Leave them out with edge_channels=None."
+            )
 
 
 def check_named_layer(path: str, backend: ConvLibrary) -> None:

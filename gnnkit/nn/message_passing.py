@@ -63,6 +63,13 @@ class MessageOps(ABC):
     def edge_weight(self, lowered: Any) -> Optional[Tensor]:
         """The block's edge weights, shape [E], or None."""
 
+    def edge_attr(self, lowered: Any) -> Optional[Tensor]:
+        """The block's edge features, shape [E, D], or None.
+
+        A backend that declares convolutions which read edge features (``BackendCapabilities.edge_convs``) gives them.
+        """
+        return None
+
     @abstractmethod
     def edge_softmax(self, lowered: Any, scores: Tensor) -> Tensor:
         """Normalise scores over each destination's in-edges. [E, ...] to [E, ...]."""

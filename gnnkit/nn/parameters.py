@@ -14,7 +14,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor
 
-from gnnkit.nn.spec import ParameterSpec
+from gnnkit.nn.convs import ParameterSpec
 
 
 @dataclass(frozen=True)

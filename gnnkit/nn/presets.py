@@ -7,13 +7,12 @@ anything the user says wins over it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Type, Union
+from typing import Any, Mapping, Sequence, Type, Union
 
 from gnnkit.errors import UnknownNameError
-from gnnkit.nn.effects import idle_model_settings
+from gnnkit.nn.effects import settled_settings
 from gnnkit.nn.message_passing import MessagePassing, layer_path
-from gnnkit.nn.spec import ModelSpec
-from gnnkit.options import settle_idle
+from gnnkit.nn.spec import Kinds, ModelSpec, conv_kinds
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Preset:
     """Defaults that belong to one model.
 
     Attributes:
-        model: Settings of :class:`ModelSpec`.
+        model: Settings of :class:`ModelSpec`, and options of the convolution.
         train: Settings of the training, names as in the configuration's ``train`` section.
     """
 
@@ -51,20 +50,31 @@ PRESETS: Mapping[str, Preset] = {
     "gat": _ATTENTION,
     "gatv2": _ATTENTION,
     "gin": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "gine": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "pna": Preset({"hidden_channels": 32, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "transformer": Preset({"hidden_channels": 16, "heads": 4, "beta": True, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "graphconv": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    # Gasteiger et al., 2019; each layer is one of ten steps.
+    "appnp": Preset(
+        {"hidden_channels": 64, "num_layers": 10, "input_dropout": 0.5, "mlp_dropout": 0.5},
+        {"lr": 0.01, "weight_decay": 5e-3},
+    ),
 }
 """Models by name. Each is a convolution of the same name with these settings."""
 
 
-def model_spec(
-    name: Union[str, Type[MessagePassing]], in_channels: int, out_channels: int, **settings: Any
-) -> ModelSpec:
+Named = Union[str, Type[MessagePassing]]
+
+
+def model_spec(name: Union[Named, Sequence[Named]], in_channels: int, out_channels: int, **settings: Any) -> ModelSpec:
     """The specification of a named model.
 
     Args:
-        name: A key of ``PRESETS``; or a layer of one's own, or of a library as ``module:Class``, which have no preset.
+        name: A key of ``PRESETS``; or a custom layer, or one of a library as ``module:Class``, which have no preset; or
+            one of these for each layer, as a sequence or as text (``"gat,gcn"``), which have none either.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
-        settings: Any field of :class:`ModelSpec`; these win over the preset.
+        settings: Any field of :class:`ModelSpec`, or any option of the convolution; these win over the preset.
 
     Raises:
         UnknownNameError: No such model, or no such setting.
@@ -73,14 +83,32 @@ def model_spec(
     Example:
         >>> model_spec("gcn", 1433, 7).hidden_channels
         16
+        >>> model_spec("gat", 1433, 7, heads=4).conv_options["heads"]
+        4
     """
-    conv = name if isinstance(name, str) else layer_path(name)
-    if ":" not in conv and conv not in PRESETS:
-        raise UnknownNameError("model", conv, PRESETS)
-    preset = PRESETS[conv].model if conv in PRESETS else {}
-    spec = ModelSpec.from_dict(
-        {"conv": conv, "in_channels": in_channels, "out_channels": out_channels, **preset, **settings}
-    )
-    defaults = {**ModelSpec("gcn", 1, 1).to_dict(), **preset}
-    settle_idle(spec.to_dict(), defaults, idle_model_settings(spec), settings, where=f"on this model of {conv!r}")
-    return spec
+    conv = model_kinds(name)
+    preset = preset_of(conv).model
+    given = {"in_channels": in_channels, "out_channels": out_channels, **settings}
+    spec = ModelSpec.from_dict({"conv": conv, **preset, **given})
+    return ModelSpec.from_dict(settled_settings(spec.to_dict(), preset, settings))
+
+
+def model_kinds(name: Union[Named, Sequence[Named]]) -> Kinds:
+    """The convolutions of a named model.
+
+    Raises:
+        UnknownNameError: No such model.
+        ConfigError: No name at all.
+    """
+    if isinstance(name, (list, tuple)):
+        return conv_kinds([each if isinstance(each, str) else layer_path(each) for each in name])
+    if not isinstance(name, str):
+        return layer_path(name)  # type: ignore[arg-type]
+    if ":" not in name and "," not in name and name not in PRESETS:
+        raise UnknownNameError("model", name, PRESETS)
+    return conv_kinds(name)
+
+
+def preset_of(conv: Kinds) -> Preset:
+    """The preset of a model; an empty one where it has none."""
+    return PRESETS.get(conv, Preset()) if isinstance(conv, str) else Preset()

@@ -1,191 +1,24 @@
-"""Specifications: what a convolution and a model are, without saying which library computes them.
+"""What a whole model is, without saying which library computes it.
 
-Rules: specifications are frozen, hold plain values only (they are stored in checkpoints), and name every parameter of
-a convolution with its shape and its initial distribution. These canonical names are the same on all backends.
+Rules: a specification is frozen and holds plain values only, because it is stored in checkpoints. What is common to all
+models is a field of its own; what belongs to one kind of convolution is one of its ``conv_options``.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 
 from gnnkit.data import Graph, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.nn.message_passing import is_own_layer, own_layer
+from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
+from gnnkit.nn.message_passing import is_own_layer
 from gnnkit.options import check_types, plain_value
 
-AGGREGATIONS = ("mean", "max")
-"""How "sage" can reduce its neighbours."""
-
-
-@dataclass(frozen=True)
-class ConvSpec:
-    """One convolution.
-
-    Attributes:
-        kind: "gcn", "sage", "gat", "gatv2" or "gin"; ``module:Class`` for a layer of one's own or of a library.
-        in_channels: Width of the source and destination features.
-        out_channels: Width of the output; for attention, of one head.
-        aggregation: How "sage" reduces its neighbours: "mean" or "max" (max-pool with a linear layer before it).
-        heads: Number of attention heads.
-        concat: Whether heads are concatenated (else averaged).
-        attention_dropout: Dropout probability on attention coefficients while training.
-        negative_slope: Slope of the leaky ReLU in attention scores.
-        eps: The epsilon of "gin".
-        mlp_channels: Width inside the MLP of "gin". None means ``out_channels``.
-        options: Arguments of a library's layer, plain values.
-    """
-
-    kind: str
-    in_channels: int
-    out_channels: int
-    aggregation: str = "mean"
-    heads: int = 1
-    concat: bool = True
-    attention_dropout: float = 0.0
-    negative_slope: float = 0.2
-    eps: float = 0.0
-    mlp_channels: Optional[int] = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def mlp_width(self) -> int:
-        """Width inside the MLP of "gin"."""
-        return self.out_channels if self.mlp_channels is None else self.mlp_channels
-
-    @property
-    def out_width(self) -> int:
-        """Width of the output with all heads."""
-        return self.out_channels * self.heads if self.is_attention and self.concat else self.out_channels
-
-    @property
-    def is_attention(self) -> bool:
-        """Whether the convolution has attention heads."""
-        return self.kind in ("gat", "gatv2")
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """Shape and initial distribution of one canonical parameter.
-
-    Attributes:
-        shape: Shape under the canonical layout; matrices are [out, in].
-        init: "glorot" (uniform, Glorot and Bengio 2010, over the last two dimensions), "zeros" or "ones".
-    """
-
-    shape: Tuple[int, ...]
-    init: str = "glorot"
-
-
-def _gcn(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    return {
-        "lin.weight": ParameterSpec((spec.out_channels, spec.in_channels)),
-        "bias": ParameterSpec((spec.out_channels,), "zeros"),
-    }
-
-
-def _sage(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    parameters = {
-        "lin_self.weight": ParameterSpec((spec.out_channels, spec.in_channels)),
-        "lin_neigh.weight": ParameterSpec((spec.out_channels, spec.in_channels)),
-        "bias": ParameterSpec((spec.out_channels,), "zeros"),
-    }
-    if spec.aggregation == "max":
-        parameters["lin_pool.weight"] = ParameterSpec((spec.in_channels, spec.in_channels))
-        parameters["lin_pool.bias"] = ParameterSpec((spec.in_channels,), "zeros")
-    return parameters
-
-
-def _gat(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    return {
-        "lin.weight": ParameterSpec((spec.heads * spec.out_channels, spec.in_channels)),
-        "att_src": ParameterSpec((spec.heads, spec.out_channels)),
-        "att_dst": ParameterSpec((spec.heads, spec.out_channels)),
-        "bias": ParameterSpec((spec.out_width,), "zeros"),
-    }
-
-
-def _gatv2(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    width = spec.heads * spec.out_channels
-    return {
-        "lin_src.weight": ParameterSpec((width, spec.in_channels)),
-        "lin_src.bias": ParameterSpec((width,), "zeros"),
-        "lin_dst.weight": ParameterSpec((width, spec.in_channels)),
-        "lin_dst.bias": ParameterSpec((width,), "zeros"),
-        "att": ParameterSpec((spec.heads, spec.out_channels)),
-        "bias": ParameterSpec((spec.out_width,), "zeros"),
-    }
-
-
-def _gin(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    return {
-        "mlp.0.weight": ParameterSpec((spec.mlp_width, spec.in_channels)),
-        "mlp.0.bias": ParameterSpec((spec.mlp_width,), "zeros"),
-        "mlp.2.weight": ParameterSpec((spec.out_channels, spec.mlp_width)),
-        "mlp.2.bias": ParameterSpec((spec.out_channels,), "zeros"),
-    }
-
-
-@dataclass(frozen=True)
-class ConvKind:
-    """What is true of all convolutions of one kind.
-
-    Attributes:
-        parameters: Canonical parameters of a convolution of this kind.
-        self_loops: Whether a self-loop is added to every node of the graph before training.
-        gcn_norm: Whether edges carry the symmetric normalisation of GCN as weights.
-        reduces_first: How neighbours' features are reduced before the first parameter: "sum", "weighted_sum" (by edge
-            weights) or "mean" (for "sage" with its aggregation "mean" only). None: a parameter comes before.
-        reads_own: Whether a destination's own features are read, besides those of its in-neighbours.
-    """
-
-    parameters: Callable[[ConvSpec], Dict[str, ParameterSpec]]
-    self_loops: bool = False
-    gcn_norm: bool = False
-    reduces_first: Optional[str] = None
-    reads_own: bool = True
-
-
-CONV_KINDS: Mapping[str, ConvKind] = {
-    "gcn": ConvKind(_gcn, self_loops=True, gcn_norm=True, reduces_first="weighted_sum", reads_own=False),
-    "sage": ConvKind(_sage, reduces_first="mean"),
-    "gat": ConvKind(_gat, self_loops=True),
-    "gatv2": ConvKind(_gatv2, self_loops=True),
-    "gin": ConvKind(_gin, reduces_first="sum"),
-}
-"""The standard convolutions. Formulas are in docs/models.md and in ``gnnkit.backends.reference``."""
-
-
-def conv_kind(conv: str) -> ConvKind:
-    """What is true of all convolutions of one kind.
-
-    Args:
-        conv: A key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own or of a library, whose parameters are
-            its own affair. Whether there is such a class is asked when the model is built.
-
-    Raises:
-        UnknownNameError: No such convolution.
-    """
-    if is_own_layer(conv):
-        layer = own_layer(conv)
-        return ConvKind(lambda spec: {}, self_loops=layer.self_loops, gcn_norm=layer.gcn_norm)
-    if ":" in conv:
-        return ConvKind(lambda spec: {})
-    if conv not in CONV_KINDS:
-        raise UnknownNameError("convolution", conv, CONV_KINDS)
-    return CONV_KINDS[conv]
-
-
-def conv_parameters(spec: ConvSpec) -> Dict[str, ParameterSpec]:
-    """The canonical parameters of a standard convolution.
-
-    Example:
-        >>> sorted(conv_parameters(ConvSpec("gcn", 4, 2)))
-        ['bias', 'lin.weight']
-    """
-    return CONV_KINDS[spec.kind].parameters(spec)
+Kinds = Union[str, Tuple[str, ...]]
+"""One kind of convolution, or one for each layer."""
 
 
 @dataclass(frozen=True)
@@ -193,72 +26,150 @@ class ModelSpec:
     """A whole model: a stack of convolutions with what stands between them.
 
     Attributes:
-        conv: Kind of convolution, a key of ``CONV_KINDS``, or ``module:Class`` of a layer of one's own or of a library.
+        conv: Kind of convolution: a key of ``CONVS``, or ``module:Class`` of a custom layer or one of a library; or a
+            sequence with one kind for each layer, from the input on.
         in_channels: Width of the node features.
         out_channels: Number of outputs per node.
         hidden_channels: Width between layers; for attention, of one head.
         num_layers: Number of convolutions, at least 1.
-        aggregation: See :class:`ConvSpec`.
-        heads: Attention heads of every layer but the last.
-        out_heads: Attention heads of the last layer, which are averaged.
         dropout: Dropout probability between layers while training.
         input_dropout: Dropout probability on the input features while training.
-        attention_dropout: Dropout probability on attention coefficients while training.
         activation: "relu" or "elu", between layers.
         norm: "none", "batch" or "layer", before each activation.
         residual: Whether each layer adds its own input (through a linear layer where widths differ).
         jumping_knowledge: "none", or "cat" or "max" over the outputs of all layers before a linear head.
-        conv_options: Arguments of a library's layer besides its widths, plain values; lists where it wants tensors.
+        edge_channels: Width of the edge features that convolutions read. None: none are read.
+        conv_options: Options of the convolutions by name; where layers are of several kinds, each takes those that it
+            has. Layers of a library take theirs as arguments, lists where they want tensors.
+
+    Raises:
+        UnknownNameError: No such convolution or option.
+        ConfigError: A value cannot be used, or the kinds of the layers ask for different graphs.
+
+    Example:
+        >>> spec = ModelSpec(("gat", "gcn"), 34, 4, conv_options={"heads": 8})
+        >>> [spec.conv_spec(layer).out_width for layer in range(2)]
+        [512, 4]
     """
 
-    conv: str
+    conv: Kinds
     in_channels: int
     out_channels: int
     hidden_channels: int = 64
     num_layers: int = 2
-    aggregation: str = "mean"
-    heads: int = 1
-    out_heads: int = 1
     dropout: float = 0.5
     input_dropout: float = 0.0
-    attention_dropout: float = 0.0
     activation: str = "relu"
     norm: str = "none"
     residual: bool = False
     jumping_knowledge: str = "none"
+    edge_channels: Optional[int] = None
     conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             object.__setattr__(self, item.name, plain_value(getattr(self, item.name)))
+        object.__setattr__(self, "conv", conv_kinds(self.conv))
         check_types(self)
-        conv_kind(self.conv)  # Unknown names are refused here.
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
-        for name in ("in_channels", "out_channels", "hidden_channels", "num_layers", "heads", "out_heads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        for name in ("dropout", "input_dropout", "attention_dropout"):
+        for name in ("in_channels", "out_channels", "hidden_channels", "num_layers", "edge_channels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}, expected at least 1.")
+        for name in ("dropout", "input_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a probability from 0 up to below 1.")
-        if self.conv_options and (":" not in self.conv or is_own_layer(self.conv)):
-            raise ConfigError(f"conv_options are for layers of a library by name, {self.conv!r} is none.")
+        if not isinstance(self.conv, str) and len(self.conv) != self.num_layers:
+            raise ConfigError(
+                f"num_layers is {self.num_layers}, but conv names {len(self.conv)} kinds: {self.name}. Name one for "
+                "each layer, or one for all."
+            )
+        object.__setattr__(self, "conv_options", self._checked_options())
+        _check_together(self)
+
+    def _checked_options(self) -> Dict[str, Any]:
+        """All options of the convolutions, defaults included, so that they outlast another default."""
+        given = dict(self.conv_options)
+        kinds = dict.fromkeys(self.kinds)
+        known = {name for kind in kinds for name in option_defaults(kind)}
+        found: Dict[str, Any] = {}
+        for kind in kinds:
+            own = option_defaults(kind)
+            if own:
+                values = {name: plain_value(value) for name, value in given.items() if name in own}
+                found.update(asdict(convolution(kind).make_options(values)))
+        for name in given:
+            if name in known:
+                continue
+            if not any(is_library_layer(kind) for kind in kinds):
+                if not known:
+                    raise ConfigError(f"conv_options has {name!r}, but model {self.name!r} has no options.")
+                raise UnknownNameError(f"option of model {self.name!r}:", name, known)
+            found[name] = given[name]
+        return found
 
     @property
-    def kind(self) -> ConvKind:
-        """What is true of this model's convolutions."""
-        return conv_kind(self.conv)
+    def kinds(self) -> Tuple[str, ...]:
+        """The kind of every layer, from the input on."""
+        return (self.conv,) * self.num_layers if isinstance(self.conv, str) else self.conv
+
+    @property
+    def name(self) -> str:
+        """The kinds as text: ``"gcn"``, or ``"gat,gcn"``."""
+        return conv_name(self.conv)
+
+    @property
+    def convolutions(self) -> List[Convolution]:
+        """What is true of each kind of convolution in the model, each kind once."""
+        return [convolution(kind) for kind in dict.fromkeys(self.kinds)]
+
+    @property
+    def self_loops(self) -> bool:
+        """Whether every node of the graph gets a self-loop."""
+        return any(conv.self_loops for conv in self.convolutions)
+
+    @property
+    def gcn_norm(self) -> bool:
+        """Whether edges carry the symmetric normalisation of GCN as weights."""
+        return any(conv.gcn_norm for conv in self.convolutions)
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether a layer multiplies by edge weights, or may."""
+        return any(conv.reads_weights for conv in self.convolutions)
+
+    @property
+    def reads_edges(self) -> bool:
+        """Whether a layer reads edge features."""
+        return self.edge_channels is not None
+
+    @property
+    def dropouts(self) -> List[str]:
+        """Names of the options that are dropout probabilities."""
+        return list(dict.fromkeys(name for conv in self.convolutions for name in conv.dropouts))
+
+    @property
+    def is_propagation(self) -> bool:
+        """Whether the layers are steps of one propagation, with nothing between them."""
+        return any(conv.is_propagation for conv in self.convolutions)
 
     @property
     def has_named_layers(self) -> bool:
-        """Whether the convolution is a class by name, of one's own or of a library, that brings its own parameters."""
-        return ":" in self.conv
+        """Whether a layer is a class by name, custom or of a library, that brings its own parameters."""
+        return any(":" in kind for kind in self.kinds)
 
     @property
     def is_portable(self) -> bool:
         """Whether other backends can run the model too; a library's layer by name exists in that library alone."""
-        return ":" not in self.conv or is_own_layer(self.conv)
+        return not any(is_library_layer(kind) for kind in self.kinds)
+
+    @property
+    def reduces_first(self) -> Optional[str]:
+        """How the first layer reduces neighbours before its first parameter; None if a parameter comes before."""
+        first = self.conv_spec(0)
+        return first.convolution.reduces_first(first.options)
 
     def prepare(self, graph: Graph, dtype: Optional[torch.dtype] = torch.float32) -> Graph:
         """A graph with what this model's convolutions ask for: self-loops, edge weights.
@@ -273,40 +184,183 @@ class ModelSpec:
             >>> ModelSpec("gat", 34, 4).prepare(graph).num_edges - graph.num_edges
             34
         """
-        return prepare_graph(graph, self_loops=self.kind.self_loops, gcn_norm=self.kind.gcn_norm, dtype=dtype)
+        return prepare_graph(
+            graph,
+            self_loops=self.self_loops,
+            gcn_norm=self.gcn_norm,
+            dtype=dtype,
+            edge_fill="mean" if self.reads_edges else "zeros",
+        )
+
+    def for_graph(self, graph: Graph) -> ModelSpec:
+        """The model with those options that the data decide, where the user left them open.
+
+        Args:
+            graph: The whole graph of the training, as loaded.
+        """
+        options = dict(self.conv_options)
+        for conv in self.convolutions:
+            own = option_defaults(conv.name)
+            if own:
+                values = conv.make_options({name: options[name] for name in own})
+                options.update(asdict(conv.from_graph(values, lambda: self.prepare(graph))))
+        return replace(self, conv_options=options)
+
+    def without_dropout(self) -> ModelSpec:
+        """The same model with every dropout probability 0."""
+        options = {**self.conv_options, **dict.fromkeys(self.dropouts, 0.0)}
+        return replace(self, dropout=0.0, input_dropout=0.0, conv_options=options)
 
     def conv_spec(self, layer: int) -> ConvSpec:
         """The convolution of one layer, counted from the input."""
-        last = layer == self.num_layers - 1
-        is_output = last and self.jumping_knowledge == "none"
+        kind = self.kinds[layer]
+        conv = convolution(kind)
+        is_output = layer == self.num_layers - 1 and self.jumping_knowledge == "none"
         return ConvSpec(
-            kind=self.conv,
+            kind=kind,
             in_channels=self.in_channels if layer == 0 else self.conv_spec(layer - 1).out_width,
-            out_channels=self.out_channels if is_output else self.hidden_channels,
-            aggregation=self.aggregation,
-            heads=self.out_heads if is_output else self.heads,
-            concat=not is_output,
-            attention_dropout=self.attention_dropout,
-            mlp_channels=self.hidden_channels,
-            options=self.conv_options,
+            out_channels=self.out_channels if is_output or conv.is_propagation else self.hidden_channels,
+            options=conv.layer_options(conv.make_options(self._options_of(kind)), self.hidden_channels),
+            is_output=is_output,
+            is_input=layer == 0,
+            edge_channels=self.edge_channels if conv.reads_edges else None,
         )
+
+    def _options_of(self, kind: str) -> Dict[str, Any]:
+        own = option_defaults(kind)
+        if kind in CONVS:
+            return {name: self.conv_options[name] for name in own}
+        # What no standard kind of the model knows is for its library's layers.
+        known = {name for other in self.kinds for name in option_defaults(other)}
+        return {name: value for name, value in self.conv_options.items() if name not in known}
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for checkpoints and manifests."""
-        return asdict(self)
+        return {**asdict(self), "conv": self.conv if isinstance(self.conv, str) else list(self.conv)}
+
+    def flat(self) -> Dict[str, Any]:
+        """Fields and options of the convolutions side by side, for comparing."""
+        values = self.to_dict()
+        return {**values, **values.pop("conv_options")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
-        """The inverse of :meth:`to_dict`."""
-        known = {f.name for f in fields(cls)}
+        """The inverse of :meth:`to_dict`, which also takes options of convolutions among the fields.
+
+        Options that the model's convolutions do not have are left out: releases up to 0.1 recorded all of them for
+        every model.
+
+        Raises:
+            UnknownNameError: A name that is neither a field nor an option of any convolution.
+        """
+        known = [item.name for item in fields(cls)]
         for name in values:
-            if name not in known:
-                raise UnknownNameError("model setting", name, known)
-        return cls(**values)
+            if name not in known and name not in ALL_OPTIONS:
+                raise UnknownNameError("model setting", name, [*known, *ALL_OPTIONS])
+        kinds = conv_kinds(values["conv"])
+        placed = place_options(values, kinds)
+        if not isinstance(kinds, str):
+            placed.setdefault("num_layers", len(kinds))
+        return cls(**placed)
+
+
+def conv_kinds(value: Any) -> Kinds:
+    """One kind of convolution or one for each layer, as users and files give them.
+
+    Args:
+        value: ``"gcn"``, ``"gat,gcn"``, or a sequence of kinds.
+
+    Raises:
+        ConfigError: It is something else.
+        UnknownNameError: No such convolution.
+
+    Example:
+        >>> conv_kinds("gat, gcn"), conv_kinds("gcn")
+        (('gat', 'gcn'), 'gcn')
+    """
+    kinds = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(kinds, (list, tuple)) or not kinds or not all(isinstance(kind, str) for kind in kinds):
+        raise ConfigError(f"conv is {value!r}, expected a word, or one for each layer.")
+    for kind in kinds:
+        convolution(kind)
+    return kinds[0] if isinstance(value, str) and len(kinds) == 1 else tuple(kinds)
+
+
+def can_read_edges(kinds: Kinds) -> bool:
+    """Whether one of these convolutions reads edge features where the data have them."""
+    return any(convolution(kind).reads_edges for kind in ([kinds] if isinstance(kinds, str) else kinds))
+
+
+def conv_name(kinds: Kinds) -> str:
+    """Kinds as text.
+
+    Example:
+        >>> conv_name(("gat", "gcn"))
+        'gat,gcn'
+    """
+    return kinds if isinstance(kinds, str) else ",".join(kinds)
+
+
+def place_options(values: Mapping[str, Any], kinds: Kinds) -> Dict[str, Any]:
+    """Settings of a model in which options of convolutions stand under ``conv_options``.
+
+    Args:
+        values: Settings by name, options of any standard convolution among them.
+        kinds: The model's convolutions. Options that none of them has are left out.
+
+    Example:
+        >>> place_options({"heads": 8, "aggregation": "mean", "norm": "batch"}, "gat")
+        {'norm': 'batch', 'conv_options': {'heads': 8}}
+    """
+    own = {name for kind in ([kinds] if isinstance(kinds, str) else kinds) for name in option_defaults(kind)}
+    placed = {name: value for name, value in values.items() if name not in ALL_OPTIONS}
+    options = {name: value for name, value in values.items() if name in own}
+    if options:
+        placed["conv_options"] = {**options, **placed.get("conv_options", {})}
+    return placed
+
+
+def is_library_layer(kind: str) -> bool:
+    """Whether a kind names a layer of a library, which no other backend has."""
+    return ":" in kind and not is_own_layer(kind)
+
+
+def _check_together(spec: ModelSpec) -> None:
+    """Refuse kinds of convolution that cannot stand in one model, and what a kind cannot stand with."""
+    convs = spec.convolutions
+    names = dict(zip(convs, dict.fromkeys(spec.kinds)))
+    looped = [names[conv] for conv in convs if conv.self_loops]
+    plain = [names[conv] for conv in convs if not conv.self_loops]
+    if looped and plain:
+        raise ConfigError(
+            f"{looped[0]!r} asks for a self-loop at every node of the graph, which {plain[0]!r} would take for a "
+            "neighbour, so they cannot be layers of one model. Take kinds that ask for the same graph."
+        )
+    normed = [names[conv] for conv in convs if conv.gcn_norm]
+    weighted = [names[conv] for conv in convs if conv.reads_weights and not conv.gcn_norm]
+    if normed and weighted:
+        raise ConfigError(
+            f"{normed[0]!r} asks for its own normalisation as edge weights, where {weighted[0]!r} reads the weights of "
+            "the data, so they cannot be layers of one model. Take kinds that ask for the same graph."
+        )
+    for conv in convs:
+        if conv.needs_edges and spec.edge_channels is None:
+            raise ConfigError(
+                f"{names[conv]!r} needs edge features, and there are none (edge_channels is None). Give the graph "
+                "edge_attr, or take another convolution."
+            )
+        if conv.is_propagation and (len(convs) > 1 or spec.residual or spec.jumping_knowledge != "none"):
+            raise ConfigError(
+                f"The layers of {names[conv]!r} are steps of one propagation, so the model takes no other "
+                "convolution, no residual connection and no jumping_knowledge."
+            )
+    # What a class by name reads is its own affair.
+    can_read = spec.has_named_layers or any(conv.reads_edges for conv in convs)
+    if spec.edge_channels is not None and not can_read:
+        raise ConfigError(f"edge_channels is {spec.edge_channels}, but {spec.name!r} reads no edge features.")
 
 
 _CHOICES: Mapping[str, Tuple[str, ...]] = {
-    "aggregation": AGGREGATIONS,
     "activation": ("relu", "elu"),
     "norm": ("none", "batch", "layer"),
     "jumping_knowledge": ("none", "cat", "max"),

@@ -298,9 +298,10 @@ def _comparable(
 ) -> Tuple[ModelSpec, Dict[str, Any], List[str]]:
     """The training with everything off in which backends may differ by contract, and what that was."""
     notices, train_settings = [], dict(settings)
-    if spec.attention_dropout:
-        spec = replace(spec, attention_dropout=0.0)
-        notices.append("attention dropout is off: libraries draw its random numbers in their own way")
+    inside = [name for name in spec.dropouts if spec.conv_options[name]]
+    if inside:
+        spec = replace(spec, conv_options={**spec.conv_options, **dict.fromkeys(inside, 0.0)})
+        notices.append(f"{', '.join(inside)} is off: libraries draw its random numbers in their own way")
     if is_static:
         if spec.dropout or spec.input_dropout:
             spec = replace(spec, dropout=0.0, input_dropout=0.0)

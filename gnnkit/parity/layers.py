@@ -69,8 +69,7 @@ class Difference:
 
 def without_dropout(model: GNN, backend: Backend) -> GNN:
     """A copy of a model on a backend, with the same weights and without dropout."""
-    spec = replace(model.spec, dropout=0.0, input_dropout=0.0, attention_dropout=0.0)
-    copy = rebuilt(model, backend, spec)
+    copy = rebuilt(model, backend, model.spec.without_dropout())
     copy.requires_grad_(True)  # Gradients are compared, of frozen parameters as well.
     return copy
 
@@ -87,8 +86,7 @@ def trace(model: GNN, backend: Backend, device: Device, batch: Batch, task: Task
         precision: "float32", "bfloat16" or "float64".
     """
     if device.capabilities.static_shapes:
-        sizes = batch_sizes(batch.blocks)
-        batch = pad_batch(batch, PadSpec(tuple(n + 1 for n in sizes.num_nodes), tuple(n + 1 for n in sizes.num_edges)))
+        batch = pad_batch(batch, PadSpec.least(batch_sizes(batch.blocks, batch.targets)))
     options = StepOptions(precision)
     copies = [without_dropout(model, backend) for _ in range(2)]
     if precision == "float64":

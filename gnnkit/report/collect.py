@@ -307,8 +307,7 @@ def _differences(first: RunFacts, other: RunFacts, graph: Optional[Graph]) -> Li
     specs = [_spec(run) for run in (first, other)]
     if specs[0] is None or specs[1] is None:
         return data_differences(mine, theirs)
-    kinds = [spec.kind for spec in specs if spec is not None]
-    if (kinds[0].self_loops, kinds[0].gcn_norm) == (kinds[1].self_loops, kinds[1].gcn_norm):
+    if (specs[0].self_loops, specs[0].gcn_norm) == (specs[1].self_loops, specs[1].gcn_norm):
         return data_differences(mine, theirs)
     if graph is not None and not _changed(graph, mine, specs[0]):
         return _changed(graph, theirs, specs[1])

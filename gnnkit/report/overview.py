@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import List, Optional, Sequence, Tuple
 
+from gnnkit.nn import conv_name
 from gnnkit.report.collect import RunFacts, have_same_data
 from gnnkit.report.page import Panel, Section, Table
 from gnnkit.report.sections import Gallery, compare_scores
@@ -15,7 +16,7 @@ from gnnkit.report.words import NONE, metric_name, moment, number, seconds, spli
 def title(runs: Sequence[RunFacts]) -> str:
     """Names of models and data."""
     data = list(dict.fromkeys(run.record.manifest["data"]["name"] for run in runs))
-    models = list(dict.fromkeys(run.record.manifest["model"]["conv"] for run in runs))
+    models = list(dict.fromkeys(conv_name(run.record.manifest["model"]["conv"]) for run in runs))
     if len(runs) == 1:
         return f"{models[0]} on {data[0]}"
     return f"{len(runs)} runs: {', '.join(models)} on {', '.join(data)}"

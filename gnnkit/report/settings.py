@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Sequence
 
+from gnnkit.nn import conv_name
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.page import Panel, Table
 from gnnkit.report.words import NONE, moment, setting
@@ -38,8 +39,12 @@ def model_in_words(run: RunFacts) -> str:
     """The model as "gcn, 2 layers, 16 wide"."""
     spec = run.record.manifest["model"]
     layers = spec["num_layers"]
-    heads = f", {spec['heads']} heads" if spec.get("heads", 1) > 1 else ""
-    return f"{spec['conv']}, {layers} layer{'s' if layers != 1 else ''}, {spec['hidden_channels']} wide{heads}"
+    # Releases up to 0.1 recorded the options of convolutions among the model's own settings.
+    num_heads = spec.get("conv_options", {}).get("heads", spec.get("heads", 1))
+    heads = f", {num_heads} heads" if num_heads > 1 else ""
+    return (
+        f"{conv_name(spec['conv'])}, {layers} layer{'s' if layers != 1 else ''}, {spec['hidden_channels']} wide{heads}"
+    )
 
 
 def _in_short(run: RunFacts) -> List[List[str]]:
@@ -60,10 +65,7 @@ def _in_short(run: RunFacts) -> List[List[str]]:
         ["dropout", f"{spec['dropout']:g}, of the input {spec['input_dropout']:g}"],
         ["batch", batches],
         ["epochs", f"{setting(train.get('epochs'))}, {_patience(train)}"],
-        [
-            "optimiser",
-            ["optimiser", _optimizer(train)],
-        ],
+        ["optimiser", _optimizer(train)],
         ["schedule", setting(train.get("schedule"))],
         ["evaluation", setting(train.get("evaluation"))],
         ["precision", setting(train.get("precision"))],

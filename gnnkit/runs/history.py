@@ -88,7 +88,7 @@ class RunResult:
             "backend": self.backend,
             "device": self.device,
             "dataset": self.dataset,
-            "model": self.model.spec.conv,
+            "model": self.model.spec.name,
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,
             "train_loss": self.history[-1].train_loss,

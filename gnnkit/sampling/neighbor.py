@@ -54,7 +54,6 @@ class NeighborSampler:
         keep_self_loops: Always take a destination's edges to itself, over and above the fan-out.
         rescale: Multiply the weights of sampled edges by (neighbours / neighbours taken), so that the expected weighted
             sum is the whole graph's. Self-loops that are kept count in neither and stay as they are.
-        keep_edge_ids: Whether blocks say which edges of the graph theirs are (``Block.edge_ids``).
 
     Raises:
         ConfigError: Fan-outs that are not integers from 1 or -1, or options that exclude each other.
@@ -79,7 +78,6 @@ class NeighborSampler:
         weighted: bool = False,
         keep_self_loops: bool = False,
         rescale: bool = False,
-        keep_edge_ids: bool = False,
     ) -> None:
         if rescale and weighted:
             raise ConfigError(
@@ -93,8 +91,6 @@ class NeighborSampler:
         self.weighted = weighted
         self.keep_self_loops = keep_self_loops
         self.rescale = rescale
-        self.keep_edge_ids = keep_edge_ids
-        self._edge_ids: Optional[NDArray[np.int64]] = None  # Of the edges that are drawn from; None: all in order.
         self._indptr = np.ascontiguousarray(graph.indptr.numpy())
         self._indices = np.ascontiguousarray(graph.indices.numpy())
         self._weights: NDArray[Any] = np.empty(0, dtype=np.float32)
@@ -103,6 +99,7 @@ class NeighborSampler:
             is_double = graph.x is not None and graph.x.dtype == graph.edge_weight.dtype == torch.float64
             weights = graph.edge_weight if is_double else graph.edge_weight.float()
             self._weights = np.ascontiguousarray(weights.numpy())
+        self._kept: Optional[NDArray[np.int64]] = None
         if weighted:
             self._check_weights()
             self._drop_weightless_edges()
@@ -115,7 +112,9 @@ class NeighborSampler:
         """How many blocks a sample has: one per fan-out."""
         return len(self.fanouts)
 
-    def sample(self, seeds: Union[Tensor, ArrayLike], *, epoch: int, batch: int) -> SampledBlocks:
+    def sample(
+        self, seeds: Union[Tensor, ArrayLike], *, epoch: int, batch: int, edge_ids: bool = False
+    ) -> SampledBlocks:
         """Sample the blocks of one batch.
 
         Args:
@@ -123,6 +122,8 @@ class NeighborSampler:
                 destinations with the same neighbours.
             epoch: Number of the epoch, part of the key of the random numbers.
             batch: Number of the batch in its epoch, likewise.
+            edge_ids: Whether blocks have the ids of their edges, positions in the graph's ``indices``. They cost one
+                more array of the blocks' size.
 
         Returns:
             Blocks from input to output layer, and the ids of the nodes whose features the first one needs.
@@ -138,11 +139,13 @@ class NeighborSampler:
             scratch = self._free.pop()
         except IndexError:
             scratch = _Scratch(self.graph.num_nodes, self._max_degree, self.weighted)
-        sampled = self._sample(checked, scratch, epoch, batch)
+        sampled = self._sample(checked, scratch, epoch, batch, edge_ids)
         self._free.append(scratch)
         return sampled
 
-    def _sample(self, seeds: NDArray[np.int64], scratch: _Scratch, epoch: int, batch: int) -> SampledBlocks:
+    def _sample(
+        self, seeds: NDArray[np.int64], scratch: _Scratch, epoch: int, batch: int, edge_ids: bool
+    ) -> SampledBlocks:
         num = len(seeds)
         nodes = scratch.room_for(num, kept=0)
         kernels.label_seeds(seeds, scratch.keys, scratch.local, nodes)
@@ -151,21 +154,15 @@ class NeighborSampler:
             dst = nodes[:num]
             key = stream_key(self.seed, epoch, batch, hop)
             offsets, edges, weights = self._pick(dst, fanout, key, scratch)
-            ids = self._ids_of(edges) if self.keep_edge_ids else None
+            kept = self._ids_of(edges) if edge_ids else None  # Before the edges are overwritten.
             nodes = scratch.room_for(num + len(edges), kept=num)
             num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num)
             weight = None if weights is None else torch.from_numpy(weights)
-            blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight, edge_ids=ids))
+            blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight, edge_ids=kept))
         kernels.forget(nodes[:num], scratch.keys, scratch.local)
-        sources = self._room_for(num)
-        sources[:] = nodes[:num]
-        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(sources))
-
-    def _ids_of(self, edges: NDArray[np.int64]) -> Tensor:
-        """Positions in the graph of edges that were picked, before their places are taken by numbers of sources."""
-        ids = self._room_for(len(edges))
-        ids[:] = edges if self._edge_ids is None else self._edge_ids[edges]
-        return torch.from_numpy(ids)
+        ids = self._room_for(num)
+        ids[:] = nodes[:num]
+        return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(ids))
 
     def _pick(
         self, dst: NDArray[np.int64], fanout: int, key: np.uint64, scratch: _Scratch
@@ -182,6 +179,15 @@ class NeighborSampler:
         if self.graph.edge_weight is None and not self.rescale:
             return offsets, edges, None
         return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep)
+
+    def _ids_of(self, edges: NDArray[np.int64]) -> Tensor:
+        """Ids in the graph of picked edges."""
+        ids = self._room_for(len(edges))
+        if self._kept is None:
+            ids[:] = edges
+        else:
+            np.take(self._kept, edges, out=ids)
+        return torch.from_numpy(ids)
 
     def _room_for(self, num: int) -> NDArray[np.int64]:
         """Memory for numbers that leave the sampler."""
@@ -206,7 +212,7 @@ class NeighborSampler:
         if self.keep_self_loops:
             wanted |= self._indices == self.graph.dst.numpy()
         if not wanted.all():
-            self._edge_ids = np.flatnonzero(wanted).astype(np.int64)
+            self._kept = np.flatnonzero(wanted)
             self._indptr = np.concatenate([[0], np.cumsum(wanted, dtype=np.int64)])[self._indptr]
             self._indices = self._indices[wanted]
             self._weights = self._weights[wanted]

@@ -131,7 +131,8 @@ class Task(ABC):
 
         Args:
             outputs: What the head gives.
-            targets: Those of the batch, padding included.
+            targets: ``Batch.targets``; those outside its ``mask`` do not count. ``num`` says nothing here, because
+                compiled steps see tensors alone.
         """
 
     def batch_loss(self, outputs: Tensor, targets: Targets) -> Tensor:

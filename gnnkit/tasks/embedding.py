@@ -46,7 +46,7 @@ class EmbeddingTask(Task):
         Raises:
             DataError: As for node classification; also multi-label data, or training nodes of one class alone.
         """
-        check_learnable(graph, f"the linear probe of task {cls.name!r}", graph.is_labelled)
+        check_learnable(graph, f"the linear probe of task {cls.name!r}", graph.has_label)
         judge = NodeClassification.for_graph(graph)
         if graph.is_multi_label:
             raise DataError("y", "holds several labels per node, the linear probe takes one class per node.")

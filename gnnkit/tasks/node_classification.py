@@ -117,7 +117,7 @@ class NodeClassification(Task):
             named = ", ".join(graph.notes.numbers)
             fix = f"Regress them with --task node_regression. {named} stays in node_data."
             raise DataError("y", f"the data have numbers to regress ({named}) and no classes.", fix=fix)
-        check_learnable(graph, "node classification", graph.is_labelled)
+        check_learnable(graph, "node classification", graph.has_label)
         options = NodeClassificationOptions() if options is None else options
         metrics = dict(METRICS)
         if graph.evaluator is not None:
@@ -133,13 +133,13 @@ class NodeClassification(Task):
 
         Args:
             outputs: Logits. Shape [N, C].
-            targets: Labels in ``y``, -100 where there is no target. Shape [N] int64, or [N, C] floating point.
+            targets: Their ``y`` are labels, -100 where there is no target: [N] int64, or [N, C] floating point.
 
         Returns:
             A scalar; 0 for a batch without targets.
         """
         y = targets.y
-        assert y is not None, "nodes have labels"
+        assert y is not None, "a graph without labels is refused"
         kept = y != IGNORED_LABEL
         weights = None if self.weights is None else outputs.new_tensor(self.weights)
         if self.multi_label:

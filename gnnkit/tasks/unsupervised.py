@@ -65,17 +65,18 @@ class Unsupervised(EmbeddingTask):
 
         Args:
             outputs: Embeddings of any length. Shape [N, D].
-            targets: Rows "src" and "dst" of the pairs, and "negatives" that all of them share.
+            targets: Their rows "src", "dst" and "negatives" are those of u, v and n among the outputs; the negatives
+                are shared by all pairs.
         """
         z = functional.normalize(outputs, dim=1)
-        sources, partners, negatives = (z.index_select(0, targets.rows[name]) for name in ("src", "dst", "negatives"))
+        sources, partners, negatives = (z[targets.rows[name]] for name in ("src", "dst", "negatives"))
         near = functional.softplus(-(sources * partners).sum(dim=1))
         far = functional.softplus(sources @ negatives.T).mean(dim=1)
         weight: float = self.options.negative_weight
         losses: Tensor = near + weight * far
         if targets.mask is None:
             return losses.sum() / max(len(losses), 1)
-        return torch.where(targets.mask, losses, torch.zeros_like(losses)).sum() / targets.mask.sum().clamp(min=1)
+        return (losses * targets.mask).sum() / targets.mask.sum().clamp(min=1)
 
     def items(self, graph: Graph, split: str) -> Items:
         """All nodes to train on: nothing of their labels is used."""

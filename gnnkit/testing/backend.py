@@ -11,8 +11,7 @@ from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import CapabilityError
-from gnnkit.nn import CONV_KINDS
-from gnnkit.nn.spec import AGGREGATIONS
+from gnnkit.nn import AGGREGATIONS, CONVS
 from gnnkit.testing.backend_base import DTYPES, OPTIONAL_PARTS, BackendBase, unsuitable_devices
 from gnnkit.testing.compare import compare, expect_error
 from gnnkit.testing.conv_checks import ConvChecks
@@ -41,7 +40,7 @@ class _DeclarationChecks(BackendBase):
         capabilities = backend.capabilities
         assert isinstance(capabilities, BackendCapabilities), f"capabilities are {capabilities!r}."
         for what, declared, known in (
-            ("convolutions", capabilities.convs, set(CONV_KINDS)),
+            ("convolutions", capabilities.convs, set(CONVS)),
             ("aggregations", capabilities.aggregations, set(AGGREGATIONS)),
             ("dtypes", capabilities.dtypes, set(DTYPES)),
         ):

@@ -7,8 +7,9 @@ backend made for other hardware is measured on that, or on what stands in for it
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar, Iterator, List, Mapping, Optional, Tuple, Type
+from typing import Any, ClassVar, Iterator, List, Optional, Tuple, Type
 
 import torch
 
@@ -16,14 +17,13 @@ from gnnkit.availability import first_excluded
 from gnnkit.backends import Backend, BackendCapabilities, backends, load_backend
 from gnnkit.devices import Device, DeviceCapabilities, devices, load_device
 from gnnkit.errors import CapabilityError, GnnkitError
-from gnnkit.nn import CONV_KINDS
-from gnnkit.nn.spec import AGGREGATIONS
+from gnnkit.nn import AGGREGATIONS, CONVS, ConvSpec, ModelSpec
 from gnnkit.probing import harmless
 from gnnkit.testing.formulas import CONV_SPECS
 from gnnkit.testing.lab import Lab
 from gnnkit.testing.plugin import PluginSuite
-from gnnkit.testing.training import MODELS
-from gnnkit.train.capabilities import combination
+from gnnkit.testing.training import model_for
+from gnnkit.train.capabilities import combinations
 
 DTYPES = ("float32", "bfloat16", "float64")
 """Precisions that a backend can declare."""
@@ -95,7 +95,7 @@ class BackendBase(PluginSuite):
         if need == "a graph object of its own":
             return "" if self.offers("to_native") else "a graph object of its own: to_native()"
         refusable = {
-            "an undeclared convolution": set(CONV_KINDS) - self.declared.convs,
+            "an undeclared convolution": set(CONVS) - self.declared.convs,
             "an undeclared aggregation": (set(AGGREGATIONS) if "sage" in self.declared.convs else set())
             - self.declared.aggregations,
             "an undeclared precision": {"bfloat16"} - self.declared.dtypes,
@@ -108,25 +108,28 @@ class BackendBase(PluginSuite):
 
     def _lacks_conv(self, case: str, precision: str) -> str:
         """What is not declared of a case's convolution in a precision."""
-        kind, aggregation = _conv_of(case)
+        spec = _conv_of(case)
+        kind = spec.kind
         if kind not in self.declared.convs:
             return f"convolution {kind}"
-        if kind == "sage" and aggregation not in self.declared.aggregations:
-            return f"aggregation {aggregation} of convolution sage"
+        if kind == "sage" and spec.options.aggregation not in self.declared.aggregations:
+            return f"aggregation {spec.options.aggregation} of convolution sage"
+        if spec.edge_channels is not None and kind not in self.declared.edge_convs:
+            return f"edge features of convolution {kind}"
         device, on = self.make_device().name, self.declared_by_device
-        names = self.make_backend().name, device
+        options = asdict(spec.options)
+        model = ModelSpec(kind, 1, 1, edge_channels=spec.edge_channels, conv_options=options)
         task = "node_classification"
-        wanted = combination(*names, conv=kind, aggregation=aggregation, precision=precision, task=task)
+        (wanted,) = combinations(self.make_backend().name, device, spec=model, precision=precision, task=task)
         excluded = first_excluded([*self.declared.excludes, *on.excludes], wanted)
         return "" if excluded is None else "the combination " + ", ".join(excluded.values())
 
 
-def _conv_of(case: str) -> Tuple[str, str]:
-    """Kind and aggregation of a case: a convolution, a model, or a model and a way to train it."""
+def _conv_of(case: str) -> ConvSpec:
+    """The convolution of a case: a convolution, a model, or a model and a way to train it."""
     if case in CONV_SPECS:
-        return CONV_SPECS[case].kind, CONV_SPECS[case].aggregation
-    settings: Mapping[str, Any] = MODELS[case.split(", ")[0]]
-    return settings["model"], settings.get("aggregation", "mean")
+        return CONV_SPECS[case]
+    return model_for(case.split(", ")[0], load_backend("reference")).spec.conv_spec(0)
 
 
 def _home_of(backend: Backend) -> str:

@@ -5,10 +5,11 @@ Rules: every comparison is with the dense formula in float64, which the referenc
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from gnnkit.nn import ConvSpec, conv_parameters
 from gnnkit.testing.backend_base import BackendBase
 from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import CONV_SPECS, dense_conv, random_parameters
@@ -17,7 +18,7 @@ from gnnkit.testing.lab import TOLERANCE, compare_gradients, dense_gradients, fe
 from gnnkit.testing.suite import check
 
 _CONV = ["the convolution"]
-_ATTENTION = [name for name, spec in CONV_SPECS.items() if spec.is_attention]
+_ATTENTION = [name for name, spec in CONV_SPECS.items() if spec.has_heads]
 
 
 class ConvChecks(BackendBase):
@@ -33,7 +34,7 @@ class ConvChecks(BackendBase):
         spec, backend = CONV_SPECS[case], self.make_backend()
         native = dict(backend.conv(spec).named_parameters())
         places = backend.parameter_map(spec)
-        wanted, found = set(conv_parameters(spec)), set(places)
+        wanted, found = set(spec.parameters), set(places)
         assert found == wanted, f"the map has {sorted(found)}, expected {sorted(wanted)}."
         used = [place.name for place in places.values()]
         assert sorted(used) == sorted(native), f"the map leads to {sorted(used)}, the layer has {sorted(native)}."
@@ -188,7 +189,7 @@ class ConvChecks(BackendBase):
         device with fixed shapes may have random numbers of its own, and another step draws others there.
         """
         spec = CONV_SPECS[case]
-        dropping = ConvSpec(spec.kind, 6, 4, heads=spec.heads, concat=spec.concat, attention_dropout=0.6)
+        dropping = replace(spec, options=replace(spec.options, attention_dropout=0.6))
         values, x, y = random_parameters(spec), features(ALL_HARD, spec), projection(ALL_HARD, spec)
         with self.lab() as lab:
             outputs = lab.outputs(dropping, values, [(ALL_HARD, x)] * 2)

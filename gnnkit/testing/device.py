@@ -13,6 +13,7 @@ import torch
 
 from gnnkit.backends import backends, load_backend, move_model
 from gnnkit.devices import Device, DeviceCapabilities, load_device
+from gnnkit.devices.base import UPDATES
 from gnnkit.errors import CapabilityError, GnnkitError
 from gnnkit.tasks.base import NEEDS
 from gnnkit.testing.backend_base import DTYPES
@@ -35,6 +36,7 @@ from gnnkit.testing.training import (
     model_for,
     outputs,
 )
+from gnnkit.testing.update_checks import UpdateChecks
 
 
 class _DeclarationChecks(DeviceBase):
@@ -44,8 +46,8 @@ class _DeclarationChecks(DeviceBase):
     def test_declaration(self) -> None:
         """The declaration is sound.
 
-        Name and interface version are right; priority is a whole number; float32, and precisions, offers and
-        combinations that gnnkit knows are declared.
+        Name and interface version are right; priority is a whole number; float32, and precisions, offers,
+        updates and combinations that gnnkit knows are declared.
         """
         self.check_identity()
         cls = self.plugin_class()
@@ -53,7 +55,8 @@ class _DeclarationChecks(DeviceBase):
         assert issubclass(cls, Device), f"the plugin is {cls!r}, expected a Device."
         assert isinstance(capabilities, DeviceCapabilities), f"capabilities are {capabilities!r}."
         assert isinstance(cls.priority, int), f"priority is {cls.priority!r}, expected a whole number."
-        for what, declared, known in (("dtypes", capabilities.dtypes, DTYPES), ("offers", capabilities.offers, NEEDS)):
+        for what, known in (("dtypes", DTYPES), ("offers", NEEDS), ("updates", UPDATES)):
+            declared = getattr(capabilities, what)
             unknown = sorted(set(declared) - set(known))
             assert not unknown, f"{what} {unknown} are declared, known are {sorted(known)}."
         check_excludes(capabilities.excludes)
@@ -258,7 +261,7 @@ class _TrainingChecks(DeviceBase):
                 loss_of(device, self.training_step(device, model), batch)
 
 
-class DeviceSuite(_TrainingChecks, StepChecks, _DeclarationChecks):
+class DeviceSuite(_TrainingChecks, UpdateChecks, StepChecks, _DeclarationChecks):
     """Checks of a device. Subclass it in a plugin's tests and give its name; pytest does the rest.
 
     Where a name is not enough, override ``make_device``.

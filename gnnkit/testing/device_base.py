@@ -12,6 +12,7 @@ from torch.optim import SGD, Optimizer
 from gnnkit.backends import Backend, backends, load_backend
 from gnnkit.data import Batch
 from gnnkit.devices import Device, Step, StepOptions, devices, load_device
+from gnnkit.devices.base import UPDATES
 from gnnkit.errors import CapabilityError, GnnkitError
 from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule, tasks
@@ -60,6 +61,8 @@ class DeviceBase(PluginSuite):
         declared = self.make_device().capabilities.dtypes & self.make_backend().capabilities.dtypes
         if need in DTYPES:
             return "" if need in declared else need
+        if need in UPDATES:
+            return "" if need in self.make_device().capabilities.updates else need
         if need == "what the task needs":
             lacking = tasks.load(case).needs - self.make_device().capabilities.offers
             return f"{', '.join(sorted(lacking))}, for task {case}" if lacking else ""

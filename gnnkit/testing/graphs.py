@@ -6,6 +6,7 @@ source, as gnnkit sorts them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -20,7 +21,18 @@ def draw(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def make_block(src: Tensor, dst: Tensor, num_src: int, num_dst: int, weight: Optional[Tensor] = None) -> Block:
+EDGE_CHANNELS = 3
+"""Width of the edge features of all graphs here."""
+
+
+def make_block(
+    src: Tensor,
+    dst: Tensor,
+    num_src: int,
+    num_dst: int,
+    weight: Optional[Tensor] = None,
+    attr: Optional[Tensor] = None,
+) -> Block:
     """A block from edges in any order.
 
     Args:
@@ -29,16 +41,23 @@ def make_block(src: Tensor, dst: Tensor, num_src: int, num_dst: int, weight: Opt
         num_src: Number of sources; the first ``num_dst`` are the destinations.
         num_dst: Number of destinations.
         weight: Weight of every edge. Shape [E].
+        attr: Features of every edge. Shape [E, D].
     """
     order = (dst * num_src + src).argsort(stable=True)
     indptr = functional.pad(torch.bincount(dst, minlength=num_dst).cumsum(0), (1, 0))
-    return Block(indptr, src[order], num_src, None if weight is None else weight[order])
+    return Block(
+        indptr,
+        src[order],
+        num_src,
+        edge_weight=None if weight is None else weight[order],
+        edge_attr=None if attr is None else attr[order],
+    )
 
 
 def _block(num_dst: int, num_src: int, edges: Sequence[Tuple[int, int]], weighted: bool = True) -> Block:
     pairs = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2)
     weight = torch.rand(len(pairs), generator=torch.Generator().manual_seed(1)) + 0.1 if weighted else None
-    return make_block(pairs[:, 0], pairs[:, 1], num_src, num_dst, weight)
+    return make_block(pairs[:, 0], pairs[:, 1], num_src, num_dst, weight, draw(len(pairs), EDGE_CHANNELS, seed=2))
 
 
 HARD_BLOCKS: Mapping[str, Block] = {
@@ -60,7 +79,8 @@ def _crowd(num_dst: int, degree: int, num_src: int) -> Block:
     """Destinations with so many in-edges each, from sources all over the block, with weights."""
     u = torch.arange(num_dst * degree)
     weight = torch.rand(len(u), generator=torch.Generator().manual_seed(1)) + 0.1
-    return make_block(u * 7 % num_src, u % num_dst, num_src, num_dst, weight)
+    attr = draw(len(u), EDGE_CHANNELS, seed=2)
+    return make_block(u * 7 % num_src, u % num_dst, num_src, num_dst, weight, attr)
 
 
 CROWDED_BLOCKS: Mapping[str, Block] = {
@@ -87,7 +107,8 @@ def side_by_side(blocks: Sequence[Block]) -> Block:
         weight.append(torch.ones(block.num_edges) if block.edge_weight is None else block.edge_weight)
         seen_dst += block.num_dst
         seen_rest += block.num_src - block.num_dst
-    return make_block(torch.cat(src), torch.cat(dst), seen_rest, num_dst, torch.cat(weight))
+    attr = torch.cat([block.edge_attr for block in blocks if block.edge_attr is not None])
+    return make_block(torch.cat(src), torch.cat(dst), seen_rest, num_dst, torch.cat(weight), attr)
 
 
 ALL_HARD = side_by_side(list(HARD_BLOCKS.values()))
@@ -98,7 +119,8 @@ def reverse_edges_of_each_node(block: Block) -> Block:
     """The same edges, those of every destination in opposite order."""
     order = (block.dst * (block.num_edges + 1) - torch.arange(block.num_edges)).argsort()
     weight = None if block.edge_weight is None else block.edge_weight[order]
-    return Block(block.indptr, block.indices[order], block.num_src, weight)
+    attr = None if block.edge_attr is None else block.edge_attr[order]
+    return replace(block, indices=block.indices[order], edge_weight=weight, edge_attr=attr)
 
 
 def renumber(block: Block, seed: int = 0) -> Tuple[Block, Tensor]:
@@ -111,12 +133,12 @@ def renumber(block: Block, seed: int = 0) -> Tuple[Block, Tensor]:
     others = block.num_src - block.num_dst
     dst = torch.randperm(block.num_dst, generator=generator)
     number = torch.cat([dst, block.num_dst + torch.randperm(others, generator=generator)])
-    moved = make_block(number[block.indices], number[block.dst], block.num_src, block.num_dst, block.edge_weight)
-    return moved, number
+    ends = number[block.indices], number[block.dst]
+    return make_block(*ends, block.num_src, block.num_dst, block.edge_weight, block.edge_attr), number
 
 
 def communities(num_nodes: int = 240, num_classes: int = 3, seed: int = 0, *, strangers: float = 0.15) -> Graph:
-    """Planted communities whose features say little alone and much together with the neighbours'.
+    """Planted communities whose features say little alone and much together with the neighbours'; edges' say nothing.
 
     Args:
         num_nodes: Number of nodes; half of them train.
@@ -132,7 +154,8 @@ def communities(num_nodes: int = 240, num_classes: int = 3, seed: int = 0, *, st
     order = torch.randperm(num_nodes, generator=generator)
     half, three_quarters = num_nodes // 2, 3 * num_nodes // 4
     splits = {"train": order[:half], "valid": order[half:three_quarters], "test": order[three_quarters:]}
-    return from_edge_index(edges[:, kept], num_nodes, x=x, y=y, splits=splits, name="communities")
+    attr = draw(int(kept.sum()), EDGE_CHANNELS, seed=seed)
+    return from_edge_index(edges[:, kept], num_nodes, x=x, y=y, edge_attr=attr, splits=splits, name="communities")
 
 
 def full_record() -> Graph:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend
-from gnnkit.data import IGNORED_LABEL, Batch, Block, Targets
+from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
-from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.nn import ConvSpec
 from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import dense_conv
 from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, draw
@@ -35,7 +35,7 @@ def load_parameters(backend: Backend, conv: nn.Module, spec: ConvSpec, values: M
 
 
 class ConvModule(nn.Module):
-    """One convolution as a module that a device can prepare; its loss is the sum of its outputs times ``batch.y``.
+    """One convolution as a module that a device can prepare; its loss is the sum of its outputs times the labels.
 
     Args:
         backend: Makes the convolution.
@@ -56,9 +56,11 @@ class ConvModule(nn.Module):
         block = batch.blocks[0]
         h = batch.x + self.shift
         out = self.conv(self.backend.lower(block), h, h[: block.num_dst])
-        if batch.y is None:
+        if batch.targets is None or batch.targets.y is None:
             return out.new_zeros(()), out
-        weights = torch.where(batch.y == IGNORED_LABEL, torch.zeros_like(batch.y), batch.y)
+        weights = batch.targets.y
+        if batch.targets.mask is not None:
+            weights = weights * batch.targets.mask[:, None]
         return (out * weights).sum(), out
 
 
@@ -126,12 +128,14 @@ class Lab:
         native = dict(module.conv.named_parameters())
         found = {"features": -module.shift.detach().cpu()[: block.num_src]}
         for name, place in self.backend.parameter_map(spec).items():
-            after = place.to_canonical(native[place.name].detach().cpu(), conv_parameters(spec)[name].shape)
+            after = place.to_canonical(native[place.name].detach().cpu(), spec.parameters[name].shape)
             found[name] = values[name].to(after.dtype) - after
         return found
 
     def _batch(self, block: Block, x: Tensor, y: Optional[Tensor], spare: Optional[int]) -> Batch:
         targets = None if y is None else Targets(y.to(self.dtype), num=block.num_dst)
+        if block.edge_attr is not None:
+            block = replace(block, edge_attr=block.edge_attr.to(self.dtype))
         batch = Batch((block,), x.to(self.dtype), targets, torch.arange(block.num_dst))
         batch = batch.map(torch.clone)  # A layer that writes into its inputs must not spoil what comes after it.
         if spare is None and not self.device.capabilities.static_shapes:
@@ -168,7 +172,7 @@ def projection(block: Block, spec: ConvSpec) -> Tensor:
 
 def weighted(block: Block, weight: Tensor) -> Block:
     """The same block with other edge weights."""
-    return Block(block.indptr, block.indices, block.num_src, weight)
+    return replace(block, edge_weight=weight)
 
 
 def compare_gradients(

@@ -42,7 +42,7 @@ class StepChecks(DeviceBase):
         """A batch arrives as it was sent.
 
         ``put`` changes no value, no dtype, no shape and not the order of blocks, wherever in memory features lie; the
-        number of targets and the batch's key, which says which batch it is, arrive too; layers that share a block
+        number of targets and the batch's key arrive too; layers that share a block
         share one still; the host's batch stays as it was and can be put again.
         """
         with self.device() as device:
@@ -289,4 +289,4 @@ class StepChecks(DeviceBase):
 def _names(batch: Batch) -> List[str]:
     """What the tensors of ``batch.flatten()`` are, in their order."""
     blocks = [f"{name} of block {i}" for i, block in enumerate(batch.layout.blocks) for name in block.names]
-    return [*blocks, "x", "y"]
+    return [*blocks, "x", *(batch.layout.targets or ())]

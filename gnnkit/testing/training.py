@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from gnnkit.backends import Backend, build_model
-from gnnkit.data import Batch, Graph, prepare_graph
+from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, DeviceCapabilities, StepOptions
 from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
-from gnnkit.nn import GNN
+from gnnkit.nn import CONVS, GNN
 from gnnkit.runs import RunResult
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
@@ -31,8 +31,13 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "sage mean": {"model": "sage"},
     "sage max": {"model": "sage", "aggregation": "max"},
     "gat": {"model": "gat", "heads": 2, "hidden_channels": 4},
-    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4},
+    "gatv2": {"model": "gatv2", "heads": 2, "hidden_channels": 4, "edge_channels": None},
     "gin": {"model": "gin"},
+    "gine": {"model": "gine"},
+    "pna": {"model": "pna"},
+    "transformer": {"model": "transformer", "heads": 2, "hidden_channels": 4},
+    "graphconv": {"model": "graphconv"},
+    "appnp": {"model": "appnp", "num_layers": 2},
 }
 """Models of every convolution and reduction, by name."""
 
@@ -48,8 +53,11 @@ HOW: Mapping[str, Mapping[str, Any]] = {"full graph": FULL, "sampled": SAMPLED}
 def model_for(name: str, backend: Backend, graph: Optional[Graph] = None, **settings: Any) -> GNN:
     """A model of ``MODELS`` without dropout on a backend."""
     values = {**_SMALL, **_NO_DROPOUT, **MODELS[name], **settings}
-    if values["model"] not in ("gat", "gatv2"):  # Others have no attention, and refuse a rate for it.
-        del values["attention_dropout"]
+    conv = CONVS[values["model"]]
+    # Settings without effect are refused.
+    idle = [] if conv.has_heads else ["attention_dropout"]
+    idle += ["norm", "dropout"] if conv.is_propagation else []
+    values = {key: value for key, value in values.items() if key not in idle}
     return build_model(graph=communities() if graph is None else graph, backend=backend, seed=3, **values)
 
 
@@ -130,8 +138,9 @@ def batches(model: GNN, device: Device, how: str, count: int, graph: Optional[Gr
     graph = _prepared(model, graph)
     nodes = graph.splits["train"]
     if how == "full graph":
-        found = list(FullGraphLoader(graph, nodes, num_layers=model.num_layers).epoch(0)) * count
-        pad = plan_padding(FullGraphLoader(graph, nodes, num_layers=model.num_layers)).spec
+        whole = FullGraphLoader(graph, nodes, num_layers=model.num_layers, edge_features=model.spec.reads_edges)
+        found = list(whole.epoch(0)) * count
+        pad = plan_padding(whole).spec
     else:
         loader = _neighbor_loader(model, graph, nodes, 40)
         found = list(loader.epoch(0))[:count]
@@ -151,14 +160,13 @@ def batches_of_sizes(model: GNN, device: Device, sizes: Sequence[int]) -> List[B
 
 
 def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
-    kind = model.spec.kind
-    return prepare_graph(communities() if graph is None else graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    return model.spec.prepare(communities() if graph is None else graph)
 
 
 def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:
-    kind = model.spec.kind
-    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=kind.self_loops, rescale=kind.gcn_norm)
-    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True)
+    spec = model.spec
+    sampler = NeighborSampler(graph, [4, 4], keep_self_loops=spec.self_loops, rescale=spec.gcn_norm)
+    return NeighborLoader(graph, nodes, sampler, batch_size=batch_size, shuffle=True, edge_features=spec.reads_edges)
 
 
 def outputs(model: GNN, device: Device) -> Tensor:

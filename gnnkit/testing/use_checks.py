@@ -53,8 +53,10 @@ class UseChecks(BackendBase):
         With 600 features that become 300, outputs and all gradients are the formula's, in the last column as in the
         first.
         """
-        wide = CONV_SPECS[case].mlp_channels and 500
-        spec, block = replace(CONV_SPECS[case], in_channels=600, out_channels=300, mlp_channels=wide), ALL_HARD
+        options, block = CONV_SPECS[case].options, ALL_HARD
+        if getattr(options, "mlp_channels", None) is not None:
+            options = replace(options, mlp_channels=500)
+        spec = replace(CONV_SPECS[case], in_channels=600, out_channels=300, options=options)
         # Of the size that initial weights have, so that sums over columns are as large as in use.
         values = {name: value / 20 for name, value in random_parameters(spec).items()}
         x = features(block, spec)

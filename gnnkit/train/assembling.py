@@ -95,6 +95,8 @@ def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "
     settings = asdict(config.model)
     if settings["out_channels"] is None:
         settings["out_channels"] = make_task(config.task, graph, config.task_options).num_outputs(graph)
+    if not settings.pop("edge_features"):
+        settings["edge_channels"] = None
     return build_model(settings.pop("name"), graph, backend=backend, seed=config.seed, **settings)
 
 

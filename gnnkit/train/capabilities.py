@@ -5,15 +5,14 @@ Rules: this is asked before anything is prepared; what is wrong is said with wha
 
 from __future__ import annotations
 
-from typing import FrozenSet, Optional, Type
+from typing import FrozenSet, List, Optional, Type
 
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
 from gnnkit.devices import Device
-from gnnkit.devices.average import AVERAGE
-from gnnkit.devices.base import ACCUMULATE
+from gnnkit.devices.base import ACCUMULATE, AVERAGE
 from gnnkit.errors import CapabilityError
-from gnnkit.nn import check_named_layer
+from gnnkit.nn import ModelSpec, check_convolutions
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
@@ -22,20 +21,18 @@ def check_capabilities(
     backend: Backend,
     device: Device,
     *,
-    conv: Optional[str],
+    spec: Optional[ModelSpec],
     precision: str,
     task: Optional[Type[Task]] = None,
-    aggregation: str = "mean",
 ) -> None:
     """Refuse what is not declared.
 
     Args:
         backend: Computes the convolutions.
         device: Runs the steps; that the backend runs on it is checked where it is chosen.
-        conv: Kind of convolution, or a layer by name. None: a custom module, which needs none of the backend's.
+        spec: The model. None: a custom module, which needs none of the backend's convolutions.
         precision: Computing precision.
         task: What is learned. None: nothing, the model is only used.
-        aggregation: How "sage" reduces its neighbours; of no account to other convolutions.
 
     Raises:
         CapabilityError: Something is not declared; the message says what is.
@@ -43,17 +40,8 @@ def check_capabilities(
     """
     has, on = backend.capabilities, device.capabilities
     note = f" {has.note}" if has.note else ""
-    if conv is None:
-        pass
-    elif ":" in conv:  # A layer of one's own needs primitives besides, which GNN asks for.
-        check_named_layer(conv, backend)
-    elif conv not in has.convs:
-        raise CapabilityError(f"Backend {backend.name!r} has no model {conv!r}; it has {_list(has.convs)}.{note}")
-    if conv == "sage" and aggregation not in has.aggregations:
-        raise CapabilityError(
-            f"Backend {backend.name!r} has no model 'sage' with aggregation {aggregation!r}; it has "
-            f"{_list(has.aggregations)}.{note}"
-        )
+    if spec is not None:
+        check_convolutions(spec, backend)
     lacking = frozenset() if task is None else task.needs - on.offers
     if task is not None and lacking:
         raise CapabilityError(
@@ -70,12 +58,12 @@ def check_capabilities(
             f"which offer {_list(has.dtypes & on.dtypes)}.{note}"
         )
     name = None if task is None else task.name
-    wanted = combination(backend.name, device.name, conv=conv, aggregation=aggregation, precision=precision, task=name)
-    for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
-        excluded = first_excluded(excludes, wanted)
-        if excluded is not None:
-            words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
-            raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
+    for wanted in combinations(backend.name, device.name, spec=spec, precision=precision, task=name):
+        for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
+            excluded = first_excluded(excludes, wanted)
+            if excluded is not None:
+                words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
+                raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
 
 
 def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
@@ -107,13 +95,21 @@ def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
         )
 
 
-def combination(
-    backend: str, device: str, *, conv: Optional[str], aggregation: str, precision: str, task: Optional[str]
-) -> Combination:
-    """What is wanted, as ``excludes`` of capabilities name it. Only "sage" has an aggregation."""
-    values = {"backend": backend, "device": device, "precision": precision}
-    values.update({key: value for key, value in (("task", task), ("conv", conv)) if value is not None})
-    return {**values, "aggregation": aggregation} if conv == "sage" else values
+def combinations(
+    backend: str, device: str, *, spec: Optional[ModelSpec], precision: str, task: Optional[str]
+) -> List[Combination]:
+    """What is wanted, as ``excludes`` of capabilities name it: one for each kind of convolution.
+
+    Only "sage" has an aggregation.
+    """
+    values = {"backend": backend, "device": device, "precision": precision, **({} if task is None else {"task": task})}
+    if spec is None:
+        return [values]
+    found: List[Combination] = []
+    for kind in dict.fromkeys(spec.kinds):
+        more = {"aggregation": spec.conv_options["aggregation"]} if kind == "sage" else {}
+        found.append({**values, "conv": kind, **more})
+    return found
 
 
 def _list(names: FrozenSet[str]) -> str:

@@ -6,21 +6,28 @@ ones. Later layers win: defaults, the model's preset, the file, flags, ``key=val
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from gnnkit.classes import import_class
-from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.io.files import read_yaml, shielded, unshielded
-from gnnkit.nn import PRESETS, ModelSpec, Preset, idle_model_settings
-from gnnkit.options import check_numbers, plain_value, settle_idle, whole_numbers
+from gnnkit.errors import ConfigError
+from gnnkit.io.files import read_yaml, unshielded
+from gnnkit.nn import (
+    Kinds,
+    ModelSpec,
+    conv_kinds,
+    convolution,
+    model_kinds,
+    preset_of,
+    settled_settings,
+)
+from gnnkit.options import check_numbers, plain_value, settle_idle
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
 from gnnkit.train.effects import idle_train_settings
+from gnnkit.train.merging import MOVED, import_classes, merged, parsed, plain_values
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 
@@ -63,27 +70,30 @@ class ModelConfig:
     """Which model; what is not described here is described at :class:`gnnkit.nn.ModelSpec`.
 
     Attributes:
-        name: "gcn", "sage", "gat", "gatv2" or "gin", which bring defaults of their own for the settings below and for
-            training; or a layer of the backend's library, such as "torch_geometric.nn:PNAConv".
+        name: A standard convolution, which brings defaults of its own for the settings below and for training; a layer
+            of the backend's library, such as "torch_geometric.nn:ResGatedGraphConv"; or one of these for each layer:
+            "gat,gcn" or [gat, gcn].
         out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
             one for each class.
+        edge_features: Whether convolutions that can read edge features do so where the data have them.
     """
 
-    name: str = "gcn"
+    name: Any = "gcn"
     out_channels: Optional[int] = None
     hidden_channels: int = 64
     num_layers: int = 2
-    aggregation: str = "mean"
-    heads: int = 1
-    out_heads: int = 1
     dropout: float = 0.5
     input_dropout: float = 0.0
-    attention_dropout: float = 0.0
     activation: str = "relu"
     norm: str = "none"
     residual: bool = False
     jumping_knowledge: str = "none"
+    edge_features: bool = True
     conv_options: Dict[str, Any] = field(default_factory=dict)
+
+    def sketch(self) -> ModelSpec:
+        """The specification as far as it is known without data, widths of which are 1."""
+        return ModelSpec.from_dict({**sketched_settings(asdict(self)), "in_channels": 1})
 
 
 @dataclass
@@ -123,22 +133,14 @@ class RunConfig:
     tensorboard: bool = False
 
 
-_SETTLED = ("model", "train")
-"""Sections with settings that have no effect on some models and trainings."""
-
 _SECTIONS: Mapping[str, Type[Any]] = {"dataset": DatasetConfig, "model": ModelConfig, "train": TrainConfig}
-_FANOUTS = ("fanouts", "eval_fanouts")
 
 
-def _names(section: Type[Any]) -> List[str]:
-    return [item.name for item in fields(section)]
-
-
-def train_config(model: str, settings: Mapping[str, Any], task: Union[str, Type[Task]] = DEFAULT_TASK) -> TrainConfig:
+def train_config(model: Kinds, settings: Mapping[str, Any], task: Union[str, Type[Task]] = DEFAULT_TASK) -> TrainConfig:
     """Training settings: defaults, then the presets of the model and of the task, then what was given.
 
     Args:
-        model: Name of a model.
+        model: Its convolutions.
         settings: Fields of :class:`TrainConfig`.
         task: What is learned.
 
@@ -146,11 +148,11 @@ def train_config(model: str, settings: Mapping[str, Any], task: Union[str, Type[
         UnknownNameError: A setting or a task that does not exist.
         ConfigError: A value that cannot be used, or that has no effect.
     """
-    preset = PRESETS[model].train if model in PRESETS else {}
+    preset = preset_of(model).train
     given = {name: plain_value(value) for name, value in settings.items()}
     learned = task_class(task)
-    merged = _merge(OmegaConf.structured(TrainConfig), [dict(preset), dict(learned.preset.get("train", {})), given])
-    config = TrainConfig(**_values(merged))
+    layered = merged(OmegaConf.structured(TrainConfig), [dict(preset), dict(learned.preset.get("train", {})), given])
+    config = TrainConfig(**plain_values(layered))
     config.check()
     check_batches(config, learned)
     return settled_training(config, preset, given)
@@ -190,21 +192,28 @@ def settled_training(
     return TrainConfig(**settle_idle(values, defaults, idle, given, owner))
 
 
-def settled_model(values: Mapping[str, Any], preset: Mapping[str, Any], given: Collection[str]) -> Dict[str, Any]:
+def settled_model(values: Mapping[str, Any], preset: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
     """The section "model" with its defaults in place of settings without effect.
 
     Args:
-        values: The section.
+        values: The section, options of convolutions under ``conv_options``.
         preset: Defaults of the model.
-        given: Names of the settings that the user gave.
+        given: What the user gave, in which options may stand among the settings.
 
     Raises:
         ConfigError: A value cannot be used, or the user gave one without effect.
     """
+    settled = settled_settings({**sketched_settings(values), "in_channels": 1}, preset, given, owner="model.")
+    return {**values, **{name: settled[name] for name in values if name in settled and name != "out_channels"}}
+
+
+def sketched_settings(values: Mapping[str, Any]) -> Dict[str, Any]:
+    """The section "model" as fields of :class:`ModelSpec`, where there are no data yet: widths of theirs are 1."""
     settings = {**values, "out_channels": values["out_channels"] or 1}
-    spec = ModelSpec.from_dict({"conv": settings.pop("name"), "in_channels": 1, **settings})
-    defaults, idle = {**asdict(ModelConfig()), **preset}, idle_model_settings(spec)
-    return settle_idle(values, defaults, idle, given, "model.", f"on this model of {values['name']!r}")
+    kinds = conv_kinds(settings.pop("name"))
+    del settings["edge_features"]
+    needs_edges = any(convolution(kind).needs_edges for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    return {"conv": kinds, "edge_channels": 1 if needs_edges else None, **settings}
 
 
 def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, Any]:
@@ -216,6 +225,8 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
     """
     values = spec.to_dict()
     del values["in_channels"]
+    could_read = any(conv.reads_edges for conv in spec.convolutions)
+    values["edge_features"] = values.pop("edge_channels") is not None or not could_read
     if not keep_outputs:
         del values["out_channels"]
     return {"name": values.pop("conv"), **values}
@@ -241,51 +252,34 @@ def load_config(
         ConfigError: The file cannot be read, or a value has the wrong type, or has no effect.
 
     Example:
-        >>> load_config(overrides=["model.name=gat"]).model.heads
+        >>> load_config(overrides=["model.name=gat"]).model.conv_options["heads"]
         8
     """
     written = read_yaml(user_path(file)) if file else {}
-    layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), _parse(overrides)]
-    user = _merge(OmegaConf.structured(RunConfig), layers)
-    name = unshielded(user.model.name)
-    if name not in PRESETS and ":" not in name:
-        raise UnknownNameError("model", name, PRESETS)
-    defaults = PRESETS.get(name, Preset())
+    layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
+    user = merged(OmegaConf.structured(RunConfig), layers)
+    kinds = model_kinds(plain_values(user)["model"]["name"])
+    defaults = preset_of(kinds)
+    if not isinstance(kinds, str):
+        layers.insert(0, {"model": {"num_layers": len(kinds)}})
     task = task_class(unshielded(user.task))
     presets = [
         {"model": dict(defaults.model), "train": dict(defaults.train)},
         {section: dict(task.preset.get(section, {})) for section in ("model", "train")},
     ]
-    values = _values(_merge(OmegaConf.structured(RunConfig), [*presets, *layers]))
-    _import_classes(layers[1:])
+    values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
+    import_classes(layers[-3:])
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
     check_batches(config.train, task)
     task_options(task, config.task_options)
     # Recorded configurations may hold what has no effect, and so may a preset beside what the user gave.
-    given = {section: {name for layer in layers[1:] for name in layer.get(section, {})} for section in _SETTLED}
-    model = settled_model(asdict(config.model), defaults.model, given["model"])
-    train = settled_training(config.train, defaults.train, given["train"], owner="train.")
+    told = layers[-3:]
+    model = settled_model(asdict(config.model), defaults.model, _joined(layer.get("model", {}) for layer in told))
+    trained = {name for layer in told for name in layer.get("train", {})}
+    train = settled_training(config.train, defaults.train, trained, owner="train.")
     return replace(config, model=ModelConfig(**model), train=train)
-
-
-def _import_classes(given: Sequence[Mapping[str, Any]]) -> None:
-    """Import the optimiser and the schedule that the user names by ``module:Class``; a recorded one is not imported."""
-    for layer in given:
-        for name in ("optimizer", "schedule"):
-            value = (layer.get("train") or {}).get(name)
-            if isinstance(value, str) and ":" in value:
-                import_class(value, f"train.{name}")
-
-
-def _values(merged: DictConfig) -> Dict[str, Any]:
-    """Merged settings as plain values."""
-    return unshielded(OmegaConf.to_container(merged))  # type: ignore[no-any-return]
-
-
-_MOVED = ("walk_length", "num_negatives", "negative_weight")
-"""Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
 
 
 def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
@@ -296,61 +290,19 @@ def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
         {'train': {}, 'task': 'unsupervised', 'task_options': {'walk_length': 3, 'num_negatives': 100}}
     """
     train = config.get("train")
-    if not isinstance(train, Mapping) or not {"task", *_MOVED} & set(train):
+    if not isinstance(train, Mapping) or not {"task", *MOVED} & set(train):
         return dict(config)
     task = train.get("task", config.get("task", DEFAULT_TASK))
-    moved = {name: train[name] for name in _MOVED if name in train} if task == "unsupervised" else {}
-    kept = {name: value for name, value in train.items() if name not in ("task", *_MOVED)}
+    moved = {name: train[name] for name in MOVED if name in train} if task == "unsupervised" else {}
+    kept = {name: value for name, value in train.items() if name not in ("task", *MOVED)}
     options = {**moved, **(config.get("task_options") or {})}
     return {**config, "train": kept, "task": task, "task_options": options}
 
 
-def _merge(base: DictConfig, layers: Sequence[Mapping[str, Any]]) -> DictConfig:
-    for layer in layers:
-        _check_keys(base, layer)
-        try:
-            base = OmegaConf.merge(base, OmegaConf.create(shielded(_with_lists(layer))))  # type: ignore[assignment]
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
-    return base
-
-
-def _with_lists(layer: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
-    """A layer in which fan-outs that were given as ``"10,5"`` or ``10`` are lists."""
-    found = {}
-    for key, value in layer.items():
-        if key == "train" and isinstance(value, Mapping):
-            value = _with_lists(value, "train.")
-        elif key in _FANOUTS and isinstance(value, (str, int)):
-            value = whole_numbers(str(value), f"Setting '{prefix}{key}'")
-        found[key] = value
-    return found
-
-
-def _check_keys(base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
-    if prefix.endswith("options."):  # What these hold is known where it is used.
-        return
-    known = [str(key) for key in base]
-    for key, value in layer.items():
-        if key not in known:
-            elsewhere = [f"{name}.{key}" for name, section in _SECTIONS.items() if key in _names(section)]
-            elsewhere += [key] if prefix and key in _names(RunConfig) else []
-            elsewhere += [f"task_options.{key}"] if key in _MOVED else []
-            names = elsewhere or [f"{prefix}{name}" for name in known]
-            raise UnknownNameError("setting", f"{prefix}{key}", names)
-        if isinstance(base[key], DictConfig):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
-            _check_keys(base[key], value, f"{prefix}{key}.")
-
-
-def _parse(overrides: Sequence[str]) -> Dict[str, Any]:
-    for item in overrides:
-        if "=" not in item or item.startswith("="):
-            raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
-    try:
-        return unshielded(OmegaConf.to_container(OmegaConf.from_dotlist(shielded(overrides))))  # type: ignore[no-any-return]
-    except Exception as error:  # As above; and OmegaConf reads values as YAML here.
-        problem = unshielded(" ".join(str(error).split()))
-        raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {problem}") from error
+def _joined(sections: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Sections as one; of what stands under the same name, the last counts."""
+    joined: Dict[str, Any] = {}
+    for section in sections:
+        options = {**joined.get("conv_options", {}), **section.get("conv_options", {})}
+        joined.update({**section, "conv_options": options})
+    return joined

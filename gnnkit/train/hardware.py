@@ -10,8 +10,9 @@ from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import CapabilityError
 from gnnkit.probing import probe, probe_all
 from gnnkit.tasks import task_class
-from gnnkit.train.capabilities import check_capabilities, check_updates, combination
+from gnnkit.train.capabilities import check_capabilities, check_updates, combinations
 from gnnkit.train.config import RunConfig
+from gnnkit.train.optimizers import short_name
 
 
 def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
@@ -27,14 +28,13 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
         check_capabilities(
             backend,
             device,
-            conv=config.model.name,
-            aggregation=config.model.aggregation,
+            spec=config.model.sketch(),
             precision=config.train.precision,
             task=task_class(config.task),
         )
-        check_updates(device, config.train.optimizer, config.train)
     except CapabilityError as error:
         raise CapabilityError(f"{error} {_who_can(config)}") from error
+    check_updates(device, short_name(config.train.optimizer), config.train)  # No other backend would change that.
     return backend, device
 
 
@@ -57,17 +57,18 @@ def _who_can(config: RunConfig) -> str:
 def _suit(
     name: str, backend: Mapping[str, Any], device_name: str, device: Mapping[str, Any], config: RunConfig
 ) -> bool:
-    precision, conv, task = config.train.precision, config.model.name, task_class(config.task)
-    wanted = combination(
-        name, device_name, conv=conv, aggregation=config.model.aggregation, precision=precision, task=task.name
-    )
+    precision, spec, task = config.train.precision, config.model.sketch(), task_class(config.task)
+    excludes = [*backend["excludes"], *device["excludes"]]
     return (
-        (":" in conv or conv in backend["convs"])
-        and (conv != "sage" or config.model.aggregation in backend["aggregations"])
+        all(":" in kind or kind in backend["convs"] for kind in spec.kinds)
+        and ("sage" not in spec.kinds or spec.conv_options["aggregation"] in backend["aggregations"])
         and precision in backend["dtypes"]
         and precision in device["dtypes"]
         and device["torch_device"] in backend["devices"]
         and (not device["backends"] or name in device["backends"])
         and task.needs <= set(device["offers"])
-        and first_excluded([*backend["excludes"], *device["excludes"]], wanted) is None
+        and all(
+            first_excluded(excludes, wanted) is None
+            for wanted in combinations(name, device_name, spec=spec, precision=precision, task=task.name)
+        )
     )

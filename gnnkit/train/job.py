@@ -9,16 +9,17 @@ import logging
 import math
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
-from gnnkit.data import SPLITS, Batch, Graph, check_graph
+from gnnkit.data import SPLITS, Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
+from gnnkit.engine.loading import transfer_to
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import GNN, CustomModel, beyond_spec, check_layers, check_parameter_names, has_own_forward
@@ -64,6 +65,7 @@ class Job:
     step: Step
     progress: Progress
     inference: Inference
+    optimizer: str
     callbacks: Sequence[Callback] = ()
     keeper: Optional[StateKeeper] = None
     facts: Dict[str, Any] = field(default_factory=dict)
@@ -91,7 +93,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     check_graph(graph, most_values=MOST_CHECKED)
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
-        model = custom_model(model, graph.num_features, backend)
+        edge_channels = None if graph.edge_attr is None else graph.edge_attr.shape[1]
+        model = custom_model(model, graph.num_features, backend, edge_channels)
     settings = train_config(model.spec.conv, trainer.settings, trainer.task)
     task = make_task(trainer.task, graph, trainer.task_options, loss=trainer.loss, metrics=trainer.metrics)
     device = trainer.device
@@ -111,7 +114,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     # Labels have no part in preparing edges, which is not done twice.
     learned = prepared if labelled is graph else replace(prepared, y=labelled.y, class_names=labelled.class_names)
     computed = computed_graph(labelled, learned, model.spec, config.precision)
-    if not isinstance(model, CustomModel) and (special is not None or is_own_layer(model.spec.conv)):
+    if not isinstance(model, CustomModel) and (special is not None or any(map(is_own_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
     model = move_model(model, backend)
@@ -121,7 +124,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.precision == "float64":
         module = module.double()
     _check_judging(computed, module)
-    optimizer = make_optimizer(config, _trained(module), trainer.make_optimizer)
+    optimizer, config = make_optimizer(config, _trained(module), trainer.make_optimizer)
     better = task.higher_is_better
     schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
@@ -135,14 +138,14 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         StepOptions(config.precision),
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
-        sampler=make_sampler(computed, model.spec.kind, config, config.eval_fanouts, trainer.seed),
+        sampler=make_sampler(computed, model.spec, config, config.eval_fanouts, trainer.seed),
         reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
     )
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
-    loader = loader_for(transfer=_transfer(device, model), pad=pad, overlap=not device.capabilities.uses_host)
+    loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(schedule, config.patience, higher_is_better=better)
     return Job(
         model,
@@ -158,6 +161,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         step,
         progress,
         inference,
+        optimizer_name(optimizer),
         beyond_spec=None if isinstance(model, CustomModel) else special,
     )
 
@@ -208,8 +212,7 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
     check_capabilities(
         backend,
         device,
-        conv=None if isinstance(model, CustomModel) else spec.conv,
-        aggregation=spec.aggregation,
+        spec=None if isinstance(model, CustomModel) else spec,
         precision=config.precision,
         task=type(task),
     )
@@ -224,7 +227,7 @@ def _check_judging(graph: Graph, module: LossModule) -> None:
     task = module.task
     targets = judged_targets(task, graph, "valid")
     width = graph.num_classes if task.outputs == EMBEDDINGS else module.model.spec.out_channels
-    scores = torch.zeros(len(targets), width)
+    scores = torch.zeros(targets.size, width)
     if task.outputs != EMBEDDINGS:
         scores = head_outputs(module, scores, targets)
         if task.custom_loss is not None:
@@ -238,20 +241,3 @@ def _check_judging(graph: Graph, module: LossModule) -> None:
             f"the metric {task.metric} cannot be computed from its labels, which are all alike.",
             fix="Add nodes with other labels, or choose another metric.",
         )
-
-
-def _transfer(device: Device, model: GNN) -> Callable[[Batch], Batch]:
-    """Bring a batch to the device and lower its blocks, so that neither happens between two steps.
-
-    A device with fixed shapes takes tensors alone and lowers blocks inside of its program.
-    """
-    if device.capabilities.static_shapes:
-        return device.put
-
-    def transfer(batch: Batch) -> Batch:
-        batch = device.put(batch)
-        for block in batch.blocks:
-            model.lower(block)
-        return batch
-
-    return transfer

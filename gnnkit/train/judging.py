@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from gnnkit.data import Graph, Targets
-from gnnkit.loading.base import count_targets
 from gnnkit.tasks import LossModule, Task
 
 
@@ -21,8 +20,7 @@ def judged_targets(task: Task, graph: Graph, split: str) -> Targets:
         split: Its name.
     """
     assert graph.y is not None, "the task has found labels"
-    y = graph.y[task.items(graph, split).ids]
-    return Targets(y, num=count_targets(y, graph.has_numbers))
+    return Targets.of_labels(graph.y[task.items(graph, split).ids])
 
 
 def head_outputs(module: LossModule, h: Tensor, targets: Targets) -> Tensor:

@@ -60,10 +60,10 @@ class StateKeeper:
         self._saved_at = -math.inf
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         self._names = {name: names[id(parameter)] for name, parameter in module.parameters_by_name().items()}
-        # A copy in which tensors of the optimiser take the places of parameters, to be laid out as those are.
+        # A copy in which tensors of the optimiser take the places of parameters, to be laid out as those are. float64
+        # holds other types without loss, counts among them.
         assert isinstance(module.model.backend, Backend)
-        self._mould = LossModule(move_model(module.model, module.model.backend), module.task)
-        self._mould.to(next(module.parameters()).dtype)
+        self._mould = LossModule(move_model(module.model, module.model.backend), module.task).double()
 
     def take(self) -> TrainState:
         """The state just now, in host memory."""
@@ -101,11 +101,20 @@ class StateKeeper:
 
         Raises:
             OtherDataError: Its features were called otherwise, which no fingerprint of the data shows.
+            CheckpointError: Its optimiser keeps tensors whose layout another backend cannot know.
         """
         before, now = Learned.among(state.facts), Learned.among(self._facts)
         names = [learned.feature_names for learned in (before, now) if learned is not None and learned.feature_names]
         if len(set(names)) > 1:
             raise OtherDataError(["names of features"], _OTHER_FEATURES)
+        was, now_is = (facts["backend"]["name"] for facts in (state.facts, self._facts))
+        odd = _odd_tensors(state.optimizer, self._mould.canonical_state())
+        if odd and was != now_is:
+            raise CheckpointError(
+                f"The optimiser keeps tensors that are not shaped as the parameters ({', '.join(odd)}), so a training "
+                f"of backend {was!r} cannot go on with {now_is!r}. Go on with {was!r}, or start a new run from its "
+                "weights with --init-from."
+            )
         self._module.load_canonical(state.weights)
         self._step.load_state_dict(self._to_native(state.optimizer))
         self._progress.go_on(state.history, state.best_epoch, state.best_weights)
@@ -113,37 +122,50 @@ class StateKeeper:
     def _to_canonical(self, native: OptimizerState) -> Dict[str, Dict[str, Tensor]]:
         values = {name: dict(native[key]) for name, key in self._names.items() if key in native}
         places = self._mould.parameters_by_name()
-        for kind, names in _kinds(values).items():
+        for kind, names in _kinds(values, places).items():
             with torch.no_grad():
                 for name in names:
                     places[name].copy_(values[name][kind])
             laid_out = self._mould.canonical_state()
             for name in names:
-                values[name][kind] = laid_out[name]
+                values[name][kind] = laid_out[name].to(values[name][kind].dtype)
         return values
 
     def _to_native(self, canonical: OptimizerState) -> Dict[str, Dict[str, Tensor]]:
         values = {name: dict(tensors) for name, tensors in canonical.items()}
         places = self._mould.parameters_by_name()
-        for kind, names in _kinds(values).items():
+        for kind, names in _kinds(values, self._mould.canonical_state()).items():
             laid_out = {name: values[name][kind] for name in names}
             self._mould.load_canonical({**self._mould.canonical_state(), **laid_out})
             for name in names:
-                values[name][kind] = places[name].detach().clone()
+                values[name][kind] = places[name].detach().clone().to(values[name][kind].dtype)
         return {self._names[name]: tensors for name, tensors in values.items()}
 
 
-def _kinds(values: OptimizerState) -> Dict[str, List[str]]:
+def _kinds(values: OptimizerState, parameters: Mapping[str, Tensor]) -> Dict[str, List[str]]:
     """The optimiser's tensors that have the shapes of parameters, with the parameters that have them.
 
-    The others are numbers, such as steps.
+    The others are numbers, such as steps, or what only the optimiser understands.
     """
     found: Dict[str, List[str]] = {}
     for name, tensors in values.items():
         for kind, value in tensors.items():
-            if value.dim() > 0:
+            if value.dim() > 0 and value.shape == parameters[name].shape:
                 found.setdefault(kind, []).append(name)
     return found
+
+
+def _odd_tensors(values: OptimizerState, parameters: Mapping[str, Tensor]) -> List[str]:
+    """Names of the optimiser's tensors that are neither numbers nor of a parameter's shape."""
+    as_parameters = _kinds(values, parameters)
+    return sorted(
+        {
+            kind
+            for name, tensors in values.items()
+            for kind, value in tensors.items()
+            if value.dim() > 0 and name not in as_parameters.get(kind, ())
+        }
+    )
 
 
 def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any], config: TrainConfig) -> None:
@@ -160,8 +182,8 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
         OtherDataError: Other data; the differences are listed.
         ConfigError: All epochs have been trained, or patience was at its end.
     """
-    mine, theirs = spec.to_dict(), state.spec.to_dict()
-    free = {"dropout", "input_dropout", "attention_dropout", *idle_model_settings(spec)}
+    mine, theirs = spec.flat(), state.spec.flat()
+    free = {"dropout", "input_dropout", *spec.dropouts, *idle_model_settings(spec)}
     differences = [
         f"{name} is {mine[name]!r}, in the checkpoint {theirs.get(name)!r}"
         for name in mine

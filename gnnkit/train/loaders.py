@@ -6,18 +6,19 @@ from dataclasses import replace
 from typing import List, Optional
 
 import torch
+from torch import Tensor
 
 from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
 from gnnkit.loading.base import identity
-from gnnkit.nn import ConvKind, ModelSpec
+from gnnkit.nn import ModelSpec
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
 
-def in_precision(graph: Graph, precision: str) -> Graph:
+def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -> Graph:
     """The graph with features in a type that a precision computes in; edge weights follow the features.
 
     Half precision stays, because loaders widen it; float64, which NumPy makes of any number, becomes float32.
@@ -25,15 +26,25 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     Args:
         graph: With features.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
+        edge_features: Whether edge features are read, which follow too.
     """
     assert graph.x is not None, "a task has been found for the graph"
+    changed = {"x": _in_precision(graph.x, precision)}
+    if edge_features and graph.edge_attr is not None:
+        changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
+    return replace(graph, **changed)  # type: ignore[arg-type]
+
+
+def _in_precision(features: Tensor, precision: str) -> Tensor:
     if precision == "float64":
-        return replace(graph, x=graph.x.double())
-    return replace(graph, x=graph.x.float()) if graph.x.dtype == torch.float64 else graph
+        return features.double()
+    return features.float() if features.dtype == torch.float64 else features
 
 
 def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
     """What a model computes on: the prepared graph, in float64 with a normalisation that is float64 from the start.
+
+    Features of edges are there if the model reads them.
 
     Args:
         graph: As loaded.
@@ -41,19 +52,19 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
         spec: The model.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
     """
-    if precision == "float64" and spec.kind.gcn_norm:
+    if precision == "float64" and spec.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
-    return in_precision(prepared, precision)
+    return in_precision(prepared, precision, edge_features=spec.reads_edges)
 
 
 def make_sampler(
-    graph: Graph, kind: ConvKind, config: TrainConfig, fanouts: Optional[List[int]], seed: int
+    graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[List[int]], seed: int
 ) -> Optional[NeighborSampler]:
     """The sampler with these fan-outs; None without fan-outs.
 
     Args:
         graph: The prepared graph.
-        kind: What is true of the model's convolutions.
+        spec: The model.
         config: Resolved settings.
         fanouts: Neighbours per layer, seeds first.
         seed: Seed of the samples.
@@ -66,8 +77,8 @@ def make_sampler(
         seed=seed,
         replace=config.replace,
         weighted=config.weighted,
-        keep_self_loops=kind.self_loops,
-        rescale=kind.gcn_norm,
+        keep_self_loops=spec.self_loops,
+        rescale=spec.gcn_norm,
     )
 
 
@@ -95,9 +106,11 @@ def training_loader(
         overlap: Whether batches are prepared while others are in use.
     """
     nodes = task.items(graph, "train").ids
-    sampler = make_sampler(graph, spec.kind, config, config.fanouts, seed)
+    sampler = make_sampler(graph, spec, config, config.fanouts, seed)
     if sampler is None:
-        return FullGraphLoader(graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad)
+        return FullGraphLoader(
+            graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad, edge_features=spec.reads_edges
+        )
     assert config.batch_size is not None
     return NeighborLoader(
         graph,
@@ -115,6 +128,7 @@ def training_loader(
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer, task),
         draw=task.draw(graph, seed),
+        edge_features=spec.reads_edges,
     )
 
 
@@ -132,13 +146,15 @@ def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> 
     reason = None
     if task is not None and task.changes_inputs:
         reason = f"the task {task.name!r} changes features before the encoder reads them"
+    elif spec.reads_edges:
+        reason = "it reads edge features, which a sum over neighbours would lose"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
-    elif spec.kind.reduces_first is None or (spec.conv == "sage" and spec.aggregation != "mean"):
-        reason = f"the convolution {spec.conv!r} does not begin with a sum or mean over neighbours"
+    elif spec.reduces_first is None:
+        reason = f"the convolution {spec.kinds[0]!r} does not begin with a sum or mean over neighbours"
     if fuse == "always" and reason is not None:
         raise ConfigError(f"fuse_first_layer is 'always', but this model's first layer cannot be fused: {reason}.")
     if fuse == "never" or reason is not None:
         return None
-    assert spec.kind.reduces_first is not None
-    return InputReduction(spec.kind.reduces_first, keep_own=spec.kind.reads_own or spec.residual)
+    assert spec.reduces_first is not None
+    return InputReduction(spec.reduces_first, keep_own=spec.conv_spec(0).convolution.reads_own or spec.residual)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Type
+from dataclasses import replace
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from gnnkit.classes import check_arguments, find_class
+from gnnkit.classes import check_arguments, class_path, find_class
 from gnnkit.errors import ConfigError
 from gnnkit.train.settings import OPTIMIZER_NAMES, TrainConfig
 
@@ -16,8 +18,9 @@ OPTIMIZERS: Mapping[str, Type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd"
 """Optimisers by name. Any other is ``module:Class``."""
 assert set(OPTIMIZERS) == set(OPTIMIZER_NAMES)
 
-MakeOptimizer = Callable[[Sequence[nn.Parameter]], Optimizer]
-"""From the parameters to their optimiser."""
+MakeOptimizer = Callable[..., Optimizer]
+"""A class, which is called with the settings, or a function from the parameters to their optimiser, which decides them.
+"""
 
 _WHAT = "train.optimizer_options"
 _TAKEN = ("self", "params", "lr", "weight_decay")
@@ -25,7 +28,7 @@ _TAKEN = ("self", "params", "lr", "weight_decay")
 
 def make_optimizer(
     config: TrainConfig, parameters: Sequence[nn.Parameter], given: Optional[MakeOptimizer] = None
-) -> Optimizer:
+) -> Tuple[Optimizer, TrainConfig]:
     """The optimiser of a training.
 
     Args:
@@ -33,44 +36,70 @@ def make_optimizer(
         parameters: What is trained.
         given: Makes it; None makes what the settings name.
 
+    Returns:
+        The optimiser, and the settings with the learning rate and the weight decay that it has.
+
     Raises:
         ConfigError: The class is not known here, takes other options, or cannot update without calling the model.
 
     Example:
         >>> config = TrainConfig(optimizer="sgd", lr=0.1, optimizer_options={"momentum": 0.9})
-        >>> make_optimizer(config, [nn.Parameter()]).param_groups[0]["momentum"]
+        >>> make_optimizer(config, [nn.Parameter()])[0].param_groups[0]["momentum"]
         0.9
     """
-    optimizer = given(parameters) if given is not None else _named(config, parameters)
+    decides = given is not None and not isinstance(given, type)
+    optimizer = given(parameters) if given is not None and decides else _from_class(config, parameters, given)
     if not isinstance(optimizer, Optimizer):
         raise ConfigError(f"optimizer gives a {type(optimizer).__qualname__}, expected a torch.optim.Optimizer.")
+    _check_step(optimizer)
+    if decides:
+        group = optimizer.param_groups[0]
+        config = replace(config, lr=float(group["lr"]), weight_decay=float(group.get("weight_decay", 0.0)))
+    return optimizer, config
+
+
+def short_name(path: str) -> str:
+    """The name of an optimiser that has one, for ``module:Class``; others keep that.
+
+    Example:
+        >>> short_name("torch.optim:Adam"), short_name("torch.optim:Adagrad")
+        ('adam', 'torch.optim:Adagrad')
+    """
+    for name, cls in OPTIMIZERS.items():
+        if path in (class_path(cls), f"torch.optim:{cls.__name__}"):
+            return name
+    return path
+
+
+def optimizer_name(optimizer: Optimizer) -> str:
+    """What a configuration calls an optimiser: its name, or ``module:Class``."""
+    return short_name(class_path(type(optimizer)))
+
+
+def _check_step(optimizer: Optimizer) -> None:
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ConfigError(
             f"{type(optimizer).__qualname__} calls the model several times in an update, which a step does not offer. "
             f"Take another optimiser, such as {', '.join(OPTIMIZERS)}."
         )
-    return optimizer
 
 
-def optimizer_name(optimizer: Optimizer) -> str:
-    """What a configuration calls an optimiser: its name, or ``module:Class``."""
-    names = {cls: name for name, cls in OPTIMIZERS.items()}
-    return names.get(type(optimizer), f"{type(optimizer).__module__}:{type(optimizer).__qualname__}")
-
-
-def _named(config: TrainConfig, parameters: Sequence[nn.Parameter]) -> Optimizer:
-    is_ours = config.optimizer in OPTIMIZERS
-    cls: Any = OPTIMIZERS[config.optimizer] if is_ours else find_class(config.optimizer, "train.optimizer")
+def _from_class(config: TrainConfig, parameters: Sequence[nn.Parameter], cls: Any) -> Optimizer:
+    name = config.optimizer
+    if cls is None:
+        cls = OPTIMIZERS[name] if name in OPTIMIZERS else find_class(name, "train.optimizer", (Optimizer,))
     check_arguments(cls, config.optimizer_options, _WHAT, _TAKEN)
     arguments: Dict[str, Any] = {"lr": config.lr, **config.optimizer_options}
     takes_decay = "weight_decay" in inspect.signature(cls).parameters
     if takes_decay:
         arguments["weight_decay"] = config.weight_decay
     elif config.weight_decay:
-        raise ConfigError(f"{config.optimizer} takes no weight_decay. Set train.weight_decay=0.")
+        raise ConfigError(f"{name} takes no weight_decay. Set train.weight_decay=0.")
     try:
         optimizer: Optimizer = cls(parameters, **arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{config.optimizer} cannot be made with {arguments}: {error}.") from error
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:  # What a constructor makes of arguments that it does not like is its own choice.
+        raise ConfigError(f"{name} cannot be made with {arguments}: {error}.") from error
     return optimizer

@@ -6,20 +6,24 @@ its own: a training that goes on replays it over its history, which gives the sa
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence
 
+import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from gnnkit.classes import check_arguments, find_class
 from gnnkit.errors import ConfigError
 from gnnkit.runs import EpochRecord
 from gnnkit.train.settings import SCHEDULES, TrainConfig
 
-MakeSchedule = Callable[[Optimizer], Any]
-"""From the optimiser to one of torch's schedulers for it."""
+MakeSchedule = Callable[..., Any]
+"""A class, which is called with the settings, or a function from the optimiser to one of torch's schedulers for it."""
 
 _WHAT = "train.schedule_options"
 
@@ -34,7 +38,7 @@ class Schedule:
         higher_is_better: Whether a larger validation metric is a better one, for "plateau".
 
     Raises:
-        ConfigError: The scheduler is not known here, or does not take its options.
+        ConfigError: The scheduler is not known here, does not take its options, or does not last for all epochs.
 
     Example:
         >>> import torch
@@ -54,10 +58,14 @@ class Schedule:
     ) -> None:
         self._optimizer = optimizer
         self._warmup = config.warmup
-        self._scheduler = given(optimizer) if given is not None else _named(optimizer, config, higher_is_better)
-        if not hasattr(self._scheduler, "step"):
-            problem = f"schedule gives a {type(self._scheduler).__qualname__}"
-            raise ConfigError(f"{problem}, expected a scheduler of torch.optim.lr_scheduler.")
+        if given is not None and not isinstance(given, type):
+            self._scheduler = given(optimizer)
+            if not hasattr(self._scheduler, "step"):
+                problem = f"schedule gives a {type(self._scheduler).__qualname__}"
+                raise ConfigError(f"{problem}, expected a scheduler of torch.optim.lr_scheduler.")
+        else:
+            _rehearse(optimizer, config, given)
+            self._scheduler = _from_settings(optimizer, config, given, higher_is_better)
         self._rates = self._read()
         self._warm(1)
 
@@ -80,9 +88,7 @@ class Schedule:
 
     def replay(self, history: Sequence[EpochRecord]) -> None:
         """Take up after these epochs, as though they had been trained here."""
-        with warnings.catch_warnings():
-            # torch warns of schedulers that step more often than their optimisers.
-            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step", category=UserWarning)
+        with _steps_alone():
             for record in history:
                 self.advance(record)
 
@@ -119,7 +125,8 @@ def _step(optimizer: Optimizer, config: TrainConfig, **options: Any) -> Any:
 
 
 def _onecycle(optimizer: Optimizer, config: TrainConfig, **options: Any) -> Any:
-    return OneCycleLR(optimizer, max_lr=config.lr, total_steps=config.epochs, **{"cycle_momentum": False, **options})
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, max_lr=highest, total_steps=config.epochs, **{"cycle_momentum": False, **options})
 
 
 _MAKERS: Mapping[str, Callable[..., Any]] = {
@@ -134,24 +141,55 @@ _TAKEN = ("self", "optimizer", "mode", "max_lr", "total_steps", "epochs", "steps
 assert set(_MAKERS) == set(SCHEDULES)
 
 
-def _named(optimizer: Optimizer, config: TrainConfig, higher_is_better: bool) -> Any:
+def _from_settings(optimizer: Optimizer, config: TrainConfig, cls: Any, higher_is_better: bool = True) -> Any:
+    """The scheduler of a class, or where that is None, of the name in the settings."""
     name, options = config.schedule, dict(config.schedule_options)
-    if name in _MAKERS:
+    if cls is None and name in _MAKERS:
         if name in _CLASSES:
             check_arguments(_CLASSES[name], options, _WHAT, _TAKEN)
             options.update({"mode": "max" if higher_is_better else "min"} if name == "plateau" else {})
         elif options:
             raise ConfigError(f"The schedule {name!r} takes no options, received {', '.join(options)}.")
-        make: Callable[[], Any] = lambda: _MAKERS[name](optimizer, config, **options)  # noqa: E731
+        make = partial(_MAKERS[name], optimizer, config, **options)
     else:
-        cls = find_class(name, "train.schedule")
+        cls = cls or find_class(name, "train.schedule", (LRScheduler, ReduceLROnPlateau))
         check_arguments(cls, options, _WHAT, ("self", "optimizer", "last_epoch", "verbose"))
-        make = lambda: cls(optimizer, **options)  # noqa: E731
+        make = partial(cls, optimizer, **options)
     try:
         return make()
-    except (TypeError, ValueError) as error:
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:  # What a constructor makes of arguments that it does not like is its own choice.
         raise ConfigError(f"The schedule {name!r} cannot be made with {_words(options)}: {error}.") from error
 
 
-def _words(options: Dict[str, Any]) -> str:
+def _rehearse(optimizer: Optimizer, config: TrainConfig, cls: Any) -> None:
+    """Let a schedule with options go through all epochs, since some mistakes show only there."""
+    if cls is None and not config.schedule_options and config.schedule in SCHEDULES:
+        return
+    twin = copy.copy(optimizer)
+    twin.param_groups = [dict(group) for group in optimizer.param_groups]
+    scheduler = _from_settings(twin, config, cls)
+    arguments = (0.0,) if isinstance(scheduler, ReduceLROnPlateau) else ()
+    assert config.epochs is not None
+    with _steps_alone():
+        for epoch in range(1, config.epochs + 1):
+            try:
+                scheduler.step(*arguments)
+            except Exception as error:  # A scheduler of somebody else may fail in any way.
+                raise ConfigError(
+                    f"The schedule {config.schedule!r} with {_words(config.schedule_options)} fails after epoch "
+                    f"{epoch} of {config.epochs}: {error}."
+                ) from error
+
+
+@contextmanager
+def _steps_alone() -> Iterator[None]:
+    """Without torch's warning that a scheduler steps more often than its optimiser."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step", category=UserWarning)
+        yield
+
+
+def _words(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in options.items()) or "no options"

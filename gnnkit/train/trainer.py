@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Type, Union
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
-from gnnkit.train.optimizers import OPTIMIZERS, MakeOptimizer
+from gnnkit.train.optimizers import MakeOptimizer, short_name
 from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
@@ -62,10 +62,11 @@ class Trainer:
         callbacks: Listeners.
         progress: Whether to show a progress bar; None shows it on a terminal only.
         facts: Anything else that the run folder's configuration should record.
-        optimizer: Name of an optimiser, or ``module:Class``; or from the parameters to an optimiser: a class of torch's
-            kind, or a function. None: Adam, or what the settings say.
-        schedule: Name of a schedule, or ``module:Class``; or from the optimiser to a scheduler of torch's kind, which
-            makes a step after each epoch.
+        optimizer: Name of an optimiser, ``module:Class``, or a class derived from :class:`torch.optim.Optimizer`, which
+            get the learning rate and other settings; or a function from the parameters to an optimiser, which decides
+            these itself. None: Adam, or what the settings say.
+        schedule: Name of a schedule, ``module:Class``, or a class of torch's schedulers, which get their options; or a
+            function from the optimiser to such a scheduler. It makes a step after each epoch.
         settings: Fields of :class:`gnnkit.train.TrainConfig`; what is not given comes from the model's preset.
 
     Raises:
@@ -104,9 +105,11 @@ class Trainer:
         self.make_optimizer: Optional[MakeOptimizer] = None
         self.make_schedule: Optional[MakeSchedule] = None
         if optimizer is not None:
-            settings["optimizer"], self.make_optimizer = _named(optimizer)
+            self.make_optimizer = _maker("optimizer", optimizer, settings, ("lr", "weight_decay", "optimizer_options"))
+            settings["optimizer"] = _name(optimizer)
         if schedule is not None:
-            settings["schedule"], self.make_schedule = _named(schedule)
+            self.make_schedule = _maker("schedule", schedule, settings, ("schedule_options",))
+            settings["schedule"] = _name(schedule)
         # A misspelt setting is an error here, not at the end of a long preparation.
         train_config("", settings, task)
         check_options(task_class(task), task_options or {})
@@ -179,8 +182,8 @@ class Trainer:
             every = job.config.save_every
             job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
-            job.keeper.put(earlier)
             check_resumable(earlier, job.model.spec, job.facts, job.config)
+            job.keeper.put(earlier)
             job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, job.module.canonical_state))
@@ -212,11 +215,34 @@ class Trainer:
         }
 
 
-def _named(made_by: Any) -> Tuple[Any, Any]:
-    """What the configuration calls an optimiser or a schedule, and what makes it, where a name alone does not."""
-    if not callable(made_by):
-        return made_by, None
-    return {cls: name for name, cls in OPTIMIZERS.items()}.get(made_by) or class_path(made_by), made_by
+def _maker(setting: str, given: Any, settings: Mapping[str, Any], decided: Sequence[str]) -> Any:
+    """What makes an optimiser or a schedule; None where the name says that.
+
+    Args:
+        setting: What it is.
+        given: A name, a class or a function.
+        settings: All that were given.
+        decided: Those that a function decides itself.
+    """
+    if isinstance(given, str):
+        return None
+    if not callable(given):
+        raise ConfigError(
+            f"{setting} is a {type(given).__qualname__}, expected a name, a class, or a function that makes one: a "
+            "copy of the model is trained, whose parameters are not there yet."
+        )
+    idle = [] if isinstance(given, type) else [name for name in decided if name in settings]
+    if idle:
+        raise ConfigError(
+            f"{', '.join(idle)} would have no effect beside a function as {setting}, which decides that itself. Leave "
+            "it out, or give the class."
+        )
+    return given
+
+
+def _name(given: Any) -> str:
+    """What the configuration calls an optimiser or a schedule."""
+    return given if isinstance(given, str) else short_name(class_path(given))
 
 
 def _facts(job: Job) -> Dict[str, Any]:
@@ -231,7 +257,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
         "metric": {"name": job.task.metric, "higher_is_better": job.task.higher_is_better},
-        "optimizer": job.config.optimizer,
+        "optimizer": job.optimizer,
         "average": job.config.average,
         "seed": job.seed,
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),

@@ -31,10 +31,10 @@ def test_precision(backend_name):
     gnnkit.Trainer(backend_name, "cpu", epochs=1, precision="bfloat16", progress=False).fit(model, communities())
 
 def test_refused_though_declared(backend_name):
-    raise CapabilityError(f"Backend {backend_name!r} has no model 'gcn'.")
+    raise CapabilityError(f"Backend {backend_name!r} has no convolution 'gcn'.")
 
 def test_of_no_backend():
-    raise CapabilityError("Backend 'narrow' has no model 'gat'.")
+    raise CapabilityError("Backend 'narrow' has no convolution 'gat'.")
 """
 
 

@@ -226,7 +226,7 @@ def test_capabilities_are_checked_before_data_are_loaded(site: Path, tmp_path: P
     nowhere = ("run", "--dataset", "synthetic", "dataset.options.num_nodes=-1", "--backend", "narrow")
     done = gnnkit_here(*nowhere, "--model", "gat", cwd=tmp_path)
     assert done.returncode == 2
-    assert "Backend 'narrow' has no model 'gat'; it has gcn. It is young." in done.stderr
+    assert "Backend 'narrow' has no convolution 'gat'; it has gcn. It is young." in done.stderr
     can = done.stderr.split("Installed backends that can: ")[1].strip(" .\n").split(", ")
     assert "reference" in can and "narrow" not in can
 
@@ -252,7 +252,7 @@ class Plugin(CpuDevice):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--model", "sage", "model.aggregation=max"), "has no model 'sage' with aggregation 'max'; it has mean."),
+        (("--model", "sage", "model.aggregation=max"), "has no 'sage' with aggregation 'max'; it has mean."),
         (("--model", "gat", "train.precision=bfloat16"), "does not do conv 'gat' with precision 'bfloat16'"),
         (("--device", "particular"), "Device 'particular' does not take backend 'mean-only'; it takes reference."),
     ],

@@ -128,7 +128,7 @@ def test_to_gnnkit_and_back(library: str, kind: str) -> None:
     done = convert_weights(model.state_dict(), graph, source=library, target="gnnkit", **options(kind))
     assert done.layers == ["conv1", "conv2"] and done.is_within and done.difference <= 1e-5
     spec = done.model.spec
-    ready = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+    ready = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
     outputs = done.model([full_block(ready)] * 2, graph.x)
     torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-5)
 
@@ -334,7 +334,7 @@ def test_the_command(tmp_path: Path) -> None:
         ("conv1", 4, True),
         ("conv2", 3, False),
     ]
-    assert gnnkit.load_model(middle, gnnkit.backends.load_backend("dgl")).spec.out_heads == 3
+    assert gnnkit.load_model(middle, gnnkit.backends.load_backend("dgl")).spec.conv_options["out_heads"] == 3
     second = ["convert-weights", str(middle), "--from", "gnnkit", "--to", "dgl", "--output", str(end)]
     done = CliRunner().invoke(app, [*second, "--dataset", "karate"])
     assert done.exit_code == 0 and "outputs differ by at most" in done.output

@@ -62,6 +62,21 @@ def test_add_self_loops(graph):
 
 @given(graphs(repeated=True))
 @settings(max_examples=60, deadline=None)
+def test_self_loops_can_have_the_mean_of_the_edges_that_come_in(graph):
+    looped = add_self_loops(graph, edge_fill="mean")
+    old = looped.edge_data["place"] > 0
+    assert torch.equal(looped.edge_attr[old], graph.edge_attr)
+    for edge in (~old).nonzero()[:, 0].tolist():
+        incoming = graph.edge_attr[graph.dst == looped.dst[edge]]
+        expected = incoming.mean(dim=0) if len(incoming) else torch.zeros(2)
+        torch.testing.assert_close(looped.edge_attr[edge], expected.to(looped.edge_attr.dtype))
+    assert torch.equal(prepare_graph(graph, self_loops=True, gcn_norm=False).edge_attr, add_self_loops(graph).edge_attr)
+    with pytest.raises(ConfigError, match="edge_fill is 'most'"):
+        add_self_loops(graph, edge_fill="most")
+
+
+@given(graphs(repeated=True))
+@settings(max_examples=60, deadline=None)
 def test_remove_self_loops(graph):
     bare = remove_self_loops(graph)
     check_graph(bare)

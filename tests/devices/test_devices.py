@@ -27,7 +27,7 @@ class Regression(nn.Module):
 
     def forward(self, batch: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
         outputs = self.linear(batch.x)
-        return ((outputs - batch.y) ** 2).mean(), outputs
+        return ((outputs - batch.targets.y) ** 2).mean(), outputs
 
 
 def batch() -> Batch:

@@ -37,8 +37,8 @@ def other_graph(width):
 
 
 def live(model, graph):
-    kind = model.spec.kind
-    prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    spec = model.spec
+    prepared = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
     with torch.no_grad():
         return model([full_block(prepared)] * model.num_layers, prepared.x)
 

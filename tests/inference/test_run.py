@@ -36,8 +36,8 @@ def opened(run, backend="reference", **more):
 
 def by_hand(run):
     """Outputs and layers over the whole graph, by the model itself."""
-    kind = run.model.spec.kind
-    graph = prepare_graph(run.graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
+    spec = run.model.spec
+    graph = prepare_graph(run.graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
     block, layers = full_block(graph), []
     with torch.no_grad():
         h = graph.x

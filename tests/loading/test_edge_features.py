@@ -1,138 +1,235 @@
-"""Edges keep their ids through sampling, and blocks the features of just these edges."""
+"""Edge features of blocks are the right rows: sampled, whole, padded, split, packed, and in every way of evaluation."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from dataclasses import replace
+from typing import Optional
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from gnnkit.data import Batch, Block, Graph, add_self_loops, from_edge_index
-from gnnkit.errors import ConfigError
-from gnnkit.loading import FullGraphLoader, InputReduction, NeighborLoader, plan_padding
-from gnnkit.sampling import NeighborSampler
-
-WAYS = st.fixed_dictionaries(
-    {
-        "replace": st.booleans(),
-        "weighted": st.booleans(),
-        "keep_self_loops": st.booleans(),
-    }
+import gnnkit
+from gnnkit.backends import load_backend
+from gnnkit.data import Batch, Block, Graph, from_edge_index, full_block
+from gnnkit.devices import StepOptions, load_device
+from gnnkit.engine.inference import JoinedLayers, make_inference
+from gnnkit.errors import ConfigError, DataError
+from gnnkit.loading import (
+    FullGraphLoader,
+    InputReduction,
+    NeighborLoader,
+    PadSpec,
+    batch_sizes,
+    pack_graphs,
+    pad_graphs,
+    plan_padding,
+    take_graphs,
 )
+from gnnkit.nn import CustomModel, ModelSpec
+from gnnkit.sampling import NeighborSampler
+from gnnkit.train.loaders import input_reduction
+from tests.graphs import communities
+
+EXAMPLES = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @st.composite
-def graphs(draw: Any) -> Graph:
-    """Graphs with repeated edges, self-loops and edges of weight 0; each edge has features of its own."""
-    num_nodes = draw(st.integers(2, 12))
-    nodes = st.integers(0, num_nodes - 1)
-    edges = draw(st.lists(st.tuples(nodes, nodes), min_size=1, max_size=40))
-    num = len(edges)
-    weight = draw(st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=num, max_size=num))
-    return from_edge_index(
-        torch.tensor(edges).T,
-        num_nodes,
-        x=torch.arange(num_nodes, dtype=torch.float32)[:, None],
-        edge_weight=torch.tensor(weight),
-        # Source, destination and a number of its own, by which an edge is known.
-        edge_attr=torch.tensor([[src, dst, 100 + i] for i, (src, dst) in enumerate(edges)], dtype=torch.float32),
-    )
-
-
-def check(graph: Graph, block: Block, sources: torch.Tensor) -> None:
-    """The block's real edges have the rows of the graph's edges between the same nodes."""
-    real = slice(None) if block.edge_mask is None else block.edge_mask
-    attr, src, dst = block.edge_attr[real], block.indices[real], block.dst[real]
-    assert graph.edge_attr is not None
-    assert attr[:, 0].tolist() == sources[src].tolist()
-    assert attr[:, 1].tolist() == sources[dst].tolist()
-    if block.edge_ids is not None:
-        ids = block.edge_ids[real]
-        assert torch.equal(graph.edge_attr[ids], attr)
-        assert torch.equal(graph.indices[ids], sources[src].long())
-    if block.edge_mask is not None:
-        assert not bool(block.edge_attr[~block.edge_mask].any())
-        assert block.edge_ids is None or block.edge_ids[~block.edge_mask].eq(-1).all()
-
-
-def loader(graph: Graph, fanouts: List[int], ways: Dict[str, Any], **options: Any) -> NeighborLoader:
-    sampler = NeighborSampler(graph, fanouts, keep_edge_ids=True, **ways)
-    nodes = torch.arange(graph.num_nodes)
-    return NeighborLoader(graph, nodes, sampler, batch_size=5, shuffle=True, edge_features=True, **options)
-
-
-def check_batch(graph: Graph, batch: Batch) -> None:
-    sources = batch.x[:, 0]  # Features are the nodes' own numbers.
-    for block in batch.blocks:
-        check(graph, block, sources[: block.num_src])
-        sources = sources[: block.num_dst]
-
-
-@settings(max_examples=60, deadline=None)
-@given(graphs(), st.sampled_from([[-1, -1], [2, 2], [1, 3]]), WAYS, st.integers(0, 3))
-def test_sampled_blocks_have_the_features_of_their_edges(
-    graph: Graph, fanouts: List[int], ways: Dict[str, Any], epoch: int
-) -> None:
-    for batch in loader(graph, fanouts, ways).epoch(epoch):
-        check_batch(graph, batch)
-
-
-@settings(max_examples=25, deadline=None)
-@given(graphs(), WAYS)
-def test_padded_and_split_batches_have_them_too(graph: Graph, ways: Dict[str, Any]) -> None:
-    plain = loader(graph, [2, 2], ways)
-    pad = plan_padding(plain, overflow_rate=0.3).spec
-    split = loader(graph, [2, 2], ways, pad=pad)
-    seen: List[Tuple[float, ...]] = []
-    for batch in split.epoch(1):
-        check_batch(graph, batch)
-        last = batch.blocks[-1]
-        seen += [tuple(row) for row in last.edge_attr[last.edge_mask].tolist()]
-    whole = [tuple(row) for batch in plain.epoch(1) for row in batch.blocks[-1].edge_attr.tolist()]
-    assert sorted(seen) == sorted(whole)
-
-
-@settings(max_examples=25, deadline=None)
-@given(graphs())
-def test_whole_graphs_have_them(graph: Graph) -> None:
-    batch = next(iter(FullGraphLoader(graph, None, num_layers=2, edge_features=True).epoch(0)))
-    assert batch.blocks[0] is batch.blocks[1]
-    check_batch(graph, batch)
-
-
-@settings(max_examples=25, deadline=None)
-@given(graphs(), WAYS, st.integers(0, 3))
-def test_asking_for_ids_changes_no_sample(graph: Graph, ways: Dict[str, Any], epoch: int) -> None:
-    asked, plain = (NeighborSampler(graph, [2, 2], keep_edge_ids=keep, **ways) for keep in (True, False))
-    nodes = torch.arange(graph.num_nodes)
-    for ours, theirs in zip(*(sampler.sample(nodes, epoch=epoch, batch=3).blocks for sampler in (asked, plain))):
-        assert torch.equal(ours.indices, theirs.indices) and torch.equal(ours.indptr, theirs.indptr)
-        assert theirs.edge_ids is None
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_stored_types_are_widened_as_features_of_nodes_are(dtype: torch.dtype) -> None:
+def graphs(draw, weighted: bool = False) -> Graph:
+    """Graphs with repeated edges and self-loops; features say which node and which edge they are of."""
+    num_nodes = draw(st.integers(1, 10))
+    ids = st.integers(0, num_nodes - 1)
+    edges = draw(st.lists(st.tuples(ids, ids), max_size=40))
+    weight = st.lists(st.integers(0, 3), min_size=len(edges), max_size=len(edges))
     graph = from_edge_index(
-        torch.tensor([[0, 1], [1, 0]]), x=torch.eye(2), edge_attr=torch.tensor([[1.5], [2.5]], dtype=dtype)
+        torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T,
+        num_nodes,
+        x=torch.arange(num_nodes)[:, None].float(),
+        y=torch.zeros(num_nodes, dtype=torch.int64),
+        edge_weight=torch.tensor(draw(weight)).float() if weighted or draw(st.booleans()) else None,
     )
-    (batch,) = loader(graph, [-1], {}).epoch(0)
-    assert batch.blocks[0].edge_attr.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert sorted(batch.blocks[0].edge_attr.flatten().tolist()) == [1.5, 2.5]
+    return replace(graph, edge_attr=numbered(graph.num_edges))
 
 
-def test_features_that_cannot_be_had_are_refused() -> None:
-    graph = from_edge_index(torch.tensor([[0, 1], [1, 0]]), x=torch.eye(2), edge_attr=torch.ones(2, 1))
-    nodes, options = torch.arange(2), {"batch_size": 2, "shuffle": False, "edge_features": True}
-    with pytest.raises(ConfigError, match="keep_edge_ids=True"):
-        NeighborLoader(graph, nodes, NeighborSampler(graph, [1]), **options)
-    sampler = NeighborSampler(graph, [1], keep_edge_ids=True)
-    with pytest.raises(ConfigError, match="cannot be computed while loading"):
-        NeighborLoader(graph, nodes, sampler, reduction=InputReduction("sum"), **options)
+def numbered(num: int) -> Tensor:
+    """Features that tell an edge from all others, and from padding."""
+    return torch.stack([torch.arange(num), torch.full((num,), 7)], dim=1).float()
 
 
-def test_nothing_is_gathered_that_nobody_reads() -> None:
-    graph = add_self_loops(from_edge_index(torch.tensor([[0, 1], [1, 0]]), x=torch.eye(2), edge_attr=torch.ones(2, 1)))
-    (batch,) = NeighborLoader(graph, torch.arange(2), NeighborSampler(graph, [1]), batch_size=2, shuffle=False).epoch(0)
-    assert batch.blocks[0].edge_attr is None and batch.blocks[0].edge_ids is None
+def check_blocks(graph: Graph, batch: Batch, *, repeats: bool = False, rescaled: bool = False) -> None:
+    """Refuse a batch whose edge features are not those of its edges. Features of nodes are their ids."""
+    names = batch.x[:, 0].long()
+    for block in batch.blocks:
+        real = torch.ones(block.num_edges, dtype=torch.bool) if block.edge_mask is None else block.edge_mask
+        assert not block.edge_attr[~real].any()
+        edges = block.edge_attr[real, 0].long()
+        assert torch.equal(block.edge_attr[real], graph.edge_attr[edges])
+        assert torch.equal(graph.indices[edges], names[block.indices[real]])
+        assert torch.equal(graph.dst[edges], names[block.dst[real]])
+        taken = set(zip(block.dst[real].tolist(), edges.tolist()))
+        assert repeats or len(taken) == len(edges)
+        if graph.edge_weight is not None and not rescaled:
+            assert torch.equal(block.edge_weight[real], graph.edge_weight[edges])
+
+
+@given(st.data())
+@EXAMPLES
+def test_sampled_blocks(data) -> None:
+    options = {name: data.draw(st.booleans(), name) for name in ("replace", "weighted", "keep_self_loops", "rescale")}
+    options["rescale"] &= not options["weighted"]
+    graph = data.draw(graphs(weighted=options["weighted"]))
+    fanouts = data.draw(st.lists(st.sampled_from([-1, 1, 2, 3]), min_size=1, max_size=3))
+    sampler = NeighborSampler(graph, fanouts, seed=data.draw(st.integers(0, 9)), **options)
+    batch_size = data.draw(st.integers(1, graph.num_nodes))
+    nodes = torch.arange(graph.num_nodes)
+    pad: Optional[PadSpec] = None
+    if data.draw(st.booleans()):  # As large as the largest batch of one node: all others are split.
+        sizes = [
+            batch_sizes(sampler.sample([node], epoch=0, batch=i // batch_size).blocks) for i, node in enumerate(nodes)
+        ]
+        most = torch.tensor([each.values for each in sizes]).max(dim=0).values + 1
+        levels = most[: len(fanouts) + 1].flip(0).cummax(0).values.flip(0)
+        pad = PadSpec(tuple(levels.tolist()), tuple(most[len(fanouts) + 1 :].tolist()))
+    loaded = {"batch_size": batch_size, "shuffle": False, "pad": pad, "num_threads": 0}
+    batches = list(NeighborLoader(graph, nodes, sampler, edge_features=True, **loaded).epoch(0))
+    for batch in batches:
+        check_blocks(graph, batch, repeats=options["replace"], rescaled=options["rescale"])
+    # The same edges as without features.
+    for ours, theirs in zip(batches, NeighborLoader(graph, nodes, sampler, **loaded).epoch(0)):
+        assert ours.key == theirs.key and torch.equal(ours.x, theirs.x)
+        for mine, other in zip(ours.blocks, theirs.blocks):
+            assert other.edge_attr is None and other.edge_ids is None
+            assert torch.equal(mine.indices, other.indices) and torch.equal(mine.indptr, other.indptr)
+
+
+@given(graphs(), st.booleans(), st.integers(0, 3))
+@EXAMPLES
+def test_ids_of_sampled_edges(graph: Graph, replace: bool, seed: int) -> None:
+    sampler = NeighborSampler(graph, [2, -1], seed=seed, replace=replace)
+    sampled = sampler.sample(range(graph.num_nodes), epoch=0, batch=0, edge_ids=True)
+    for block in sampled.blocks:
+        assert torch.equal(graph.indices[block.edge_ids], sampled.nodes[block.indices])
+        assert torch.equal(graph.dst[block.edge_ids], sampled.nodes[block.dst])
+
+
+@given(graphs(), st.none() | st.integers(0, 3))
+@EXAMPLES
+def test_whole_graphs(graph: Graph, extra: Optional[int]) -> None:
+    pad = None
+    if extra is not None:
+        pad = PadSpec((graph.num_nodes + 1 + extra,) * 3, (graph.num_edges + 1 + extra,) * 2)
+    loader = FullGraphLoader(graph, None, num_layers=2, pad=pad, edge_features=True)
+    check_blocks(graph, next(iter(loader.epoch(0))))
+
+
+@given(st.lists(graphs(), min_size=1, max_size=4))
+@EXAMPLES
+def test_packed_graphs(parts) -> None:
+    counts = [graph.num_nodes for graph in parts]
+    starts = torch.tensor([0, *counts]).cumsum(0)
+    edges = [torch.stack([part.indices, part.dst]) + start for part, start in zip(parts, starts)]
+    x = torch.arange(int(starts[-1]))[:, None].float()
+    record = replace(from_edge_index(torch.cat(edges, dim=1), len(x), x=x), graph_ptr=starts)
+    record = replace(record, edge_attr=numbered(record.num_edges))
+    most = max(graph.num_edges for graph in parts)
+    packing = pack_graphs(record, num_nodes=max(counts) + 3, num_edges=most + 2, num_graphs=3)
+    for graphs_of_bin in packing.bins:
+        padded = pad_graphs(take_graphs(record, graphs_of_bin), packing.spec)
+        block = replace(full_block(padded.graph, edge_features=True), edge_mask=padded.edge_mask)
+        check_blocks(record, Batch((block,), padded.graph.x, None, torch.arange(0)))
+
+
+class Sums(nn.Module):
+    """Two layers that add a neighbour's features to those of the edge, written with torch alone."""
+
+    num_layers = 2
+    reads_edges = True
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(width, 4), nn.Linear(4, 3)])
+        self.edges = nn.ModuleList([nn.Linear(2, 4), nn.Linear(2, 3)])
+
+    def layer(self, i: int, block: Block, h: Tensor) -> Tensor:
+        messages = self.layers[i](h)[block.indices] + self.edges[i](block.edge_attr)
+        if block.edge_mask is not None:
+            messages = messages * block.edge_mask[:, None]
+        return messages.new_zeros(block.num_dst, messages.shape[1]).index_add(0, block.dst, messages)
+
+    def forward(self, blocks, x: Tensor) -> Tensor:
+        return self.layer(1, blocks[1], self.layer(0, blocks[0], x).relu())
+
+
+class InLayers(CustomModel):
+    """The same, layer by layer."""
+
+    def layer(self, i: int, block: Block, h: Tensor) -> Tensor:
+        out = self.module.layer(i, block, h)
+        return out.relu() if i == 0 else out
+
+
+@pytest.fixture
+def graph() -> Graph:
+    graph = communities(60)
+    attr = torch.randn(graph.num_edges, 2, generator=torch.Generator().manual_seed(1))
+    return replace(graph, edge_attr=attr.half())  # Stored in half precision, loaded in float32.
+
+
+def expected(module: Sums, graph: Graph) -> Tensor:
+    block = replace(full_block(graph), edge_attr=graph.edge_attr.float())
+    with torch.no_grad():
+        return module((block, block), graph.x)
+
+
+@pytest.mark.parametrize("method", ["full", "layerwise", "sampled"])
+def test_every_evaluation_reads_them(method: str, graph: Graph) -> None:
+    torch.manual_seed(0)
+    module, device = Sums(), load_device("cpu")
+    spec = ModelSpec("custom:Sums", 8, 3, edge_channels=2)
+    model = JoinedLayers(InLayers(module, spec, load_backend("reference")), [1, 2])
+    sampler = NeighborSampler(graph, [-1, -1])
+    inference = make_inference(method, model, graph, device, StepOptions(), batch_size=16, sampler=sampler)
+    nodes = torch.tensor([5, 0, 59, 5])
+    out = inference.layers(nodes)[2] if method == "layerwise" else inference.outputs(nodes)[:, -3:]
+    torch.testing.assert_close(out, expected(module, graph)[nodes])
+
+
+@pytest.mark.parametrize("how", [{}, {"fanouts": [-1, -1], "batch_size": 16}], ids=["full", "sampled"])
+def test_a_custom_module_that_reads_them_is_trained(how: dict, graph: Graph, tmp_path) -> None:
+    torch.manual_seed(0)
+    trainer = gnnkit.Trainer(device="cpu", progress=False, epochs=3, lr=0.01, run_dir=tmp_path / "run", **how)
+    result = trainer.fit(Sums(), graph)
+    opened = gnnkit.open_run(tmp_path / "run", graph=graph, model=Sums(), device="cpu")
+    out = opened.predict(graph.splits["test"]).outputs
+    torch.testing.assert_close(out, expected(result.model.module, graph)[graph.splits["test"]])
+    with pytest.raises(ConfigError, match="reads_edges = True, and the graph has no edge features"):
+        gnnkit.Trainer(device="cpu").fit(Sums(), replace(graph, edge_attr=None))
+
+
+def test_planned_sizes_count_them(graph: Graph) -> None:
+    def loader(pad: Optional[PadSpec] = None) -> NeighborLoader:
+        sampler = NeighborSampler(graph, [3, 2])
+        return NeighborLoader(graph, torch.arange(60), sampler, batch_size=8, shuffle=True, pad=pad, edge_features=True)
+
+    plan = plan_padding(loader(), num_batches=8)
+    batch = next(iter(loader(plan.spec).epoch(0)))
+    assert plan.bytes_per_batch == sum(tensor.nbytes for tensor in batch.flatten())
+    again = batch.layout.unflatten(batch.flatten())
+    assert torch.equal(again.blocks[1].edge_attr, batch.blocks[1].edge_attr)
+
+
+def test_what_cannot_be_is_refused(graph: Graph) -> None:
+    plain = replace(graph, edge_attr=None)
+    nodes, options = torch.arange(60), {"batch_size": 8, "shuffle": False, "edge_features": True}
+    with pytest.raises(DataError, match="has no edge features, and the model reads them"):
+        NeighborLoader(plain, nodes, NeighborSampler(plain, [2]), **options)
+    with pytest.raises(DataError, match="has no edge features, and the model reads them"):
+        FullGraphLoader(plain, nodes, num_layers=1, edge_features=True)
+    with pytest.raises(ConfigError, match="exclude each other"):
+        NeighborLoader(graph, nodes, NeighborSampler(graph, [2]), reduction=InputReduction("mean"), **options)
+    spec = ModelSpec("gine", 8, 3, edge_channels=2)
+    assert input_reduction(spec, "auto") is None
+    with pytest.raises(ConfigError, match="reads edge features"):
+        input_reduction(spec, "always")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ def no_thread_is_left():
 
 def flatten(batch):
     blocks = [(block.indptr.tolist(), block.indices.tolist(), block.num_src) for block in batch.blocks]
-    return batch.key, batch.num_targets, batch.nodes.tolist(), batch.x.tolist(), batch.y.tolist(), blocks
+    return batch.key, batch.num_targets, batch.nodes.tolist(), batch.x.tolist(), batch.targets.y.tolist(), blocks
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 4])
@@ -97,7 +98,7 @@ def test_batch_holds_the_features_and_labels_of_its_nodes():
     for batch in make_loader(graph).epoch(0):
         sampled = NeighborSampler(graph, (2, 2), seed=7).sample(batch.nodes, epoch=0, batch=batch.key.number)
         assert torch.equal(batch.x, graph.x[sampled.nodes])
-        assert torch.equal(batch.y, y[batch.nodes])
+        assert torch.equal(batch.targets.y, y[batch.nodes])
         assert batch.num_targets == int((batch.nodes % 5 != 0).sum())
         assert len(batch.blocks) == 2 and batch.blocks[-1].num_dst == len(batch.nodes)
 
@@ -106,9 +107,9 @@ def test_multi_label_and_missing_labels():
     y = torch.zeros(50, 2)
     y[0], y[1, 0] = -100.0, -100.0
     batch = next(make_loader(ring(y=y), shuffle=False).epoch(0))
-    assert batch.y.shape == (8, 2) and batch.num_targets == 7
+    assert batch.targets.y.shape == (8, 2) and batch.num_targets == 7
     batch = next(make_loader(ring(y=None)).epoch(0))
-    assert batch.y is None and batch.num_targets == 0
+    assert batch.targets is None and batch.num_targets == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -247,17 +248,17 @@ def test_full_graph_batch():
     assert torch.equal(block.indptr, graph.indptr) and torch.equal(block.edge_weight, graph.edge_weight)
     assert torch.equal(batch.x, graph.x) and batch.nodes.tolist() == list(range(50))
     assert batch.num_targets == 2
-    assert {node: int(label) for node, label in enumerate(batch.y) if label != -100} == {9: 9, 2: 2}
+    assert {node: int(label) for node, label in enumerate(batch.targets.y) if label != -100} == {9: 9, 2: 2}
     assert int(graph.y[7]) == 7, "the graph's own labels must stay"
 
 
 def test_full_graph_batch_types_and_missing_labels():
     y = torch.ones(50, 2)
     batch = next(FullGraphLoader(ring(y=y, x=ring().x.half()), torch.tensor([3]), num_layers=1).epoch(0))
-    assert batch.x.dtype == torch.float32 and batch.num_targets == 1 and batch.y[3].tolist() == [1.0, 1.0]
-    assert bool((batch.y[4] == -100).all())
+    assert batch.x.dtype == torch.float32 and batch.num_targets == 1 and batch.targets.y[3].tolist() == [1.0, 1.0]
+    assert bool((batch.targets.y[4] == -100).all())
     batch = next(FullGraphLoader(ring(x=ring().x.double()), None, num_layers=1).epoch(0))
-    assert batch.x.dtype == torch.float64 and batch.y is None and batch.num_targets == 0
+    assert batch.x.dtype == torch.float64 and batch.targets is None and batch.num_targets == 0
 
 
 def test_full_graph_errors():
@@ -303,9 +304,9 @@ def test_every_seed_comes_once_for_any_sizes(quantile, batch_size, num_threads, 
     loader = make_loader(batch_size=batch_size, pad=spec, num_threads=num_threads)
     batches = list(loader.epoch(epoch))
     assert len(batches) >= len(loader)
-    assert [batch.key.epoch for batch in batches] == [epoch] * len(batches)
-    parts = [(batch.key.number, batch.key.part) for batch in batches]
-    assert parts == sorted(set(parts)) and {number for number, _ in parts} == set(range(len(loader)))
+    keys = [batch.key for batch in batches]
+    parts = Counter(key.number for key in keys)
+    assert keys == [(epoch, number, part) for number in range(len(loader)) for part in range(parts[number])]
     assert all(batch_sizes(batch.blocks).values == spec.values for batch in batches)
     assert all(batch.num_targets == len(real_nodes(batch)) for batch in batches)
     plain = torch.cat([batch.nodes for batch in make_loader(batch_size=batch_size).epoch(epoch)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gnnkit.backends import load_backend
 from gnnkit.data import Batch, Block, Targets, from_edge_index, full_block, prepare_graph
+from gnnkit.data.targets import count_targets
 from gnnkit.errors import BatchOverflowError, ConfigError
 from gnnkit.loading import BatchSizes, PadSpec, batch_sizes, pad_batch
-from gnnkit.loading.base import count_targets
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.sampling import NeighborSampler
@@ -32,7 +32,7 @@ MODELS = {
 
 def make_spec(name, **options):
     options = {"hidden_channels": 4, "num_layers": 2, "dropout": 0.0, **options}
-    return ModelSpec(in_channels=3, out_channels=4, **MODELS[name], **options)
+    return ModelSpec.from_dict({"in_channels": 3, "out_channels": 4, **MODELS[name], **options})
 
 
 def make_batch(kind, num_nodes, num_edges, num_seeds, seed, *, full=False, multi_label=False, num_layers=2):
@@ -58,7 +58,7 @@ def make_batch(kind, num_nodes, num_edges, num_seeds, seed, *, full=False, multi
         )
         sampled = sampler.sample(nodes, epoch=0, batch=0)
         blocks, sources = sampled.blocks, sampled.nodes
-    batch = Batch(blocks, graph.x[sources], Targets(graph.y[nodes], num=count_targets(graph.y[nodes])), nodes)
+    batch = Batch(blocks, graph.x[sources], Targets.of_labels(graph.y[nodes]), nodes)
     return batch.map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
 
 
@@ -99,7 +99,7 @@ def assert_padding_changes_nothing(backend, spec, batch, pad, multi_label=False)
 
 def assert_well_formed(batch, padded, pad):
     assert batch_sizes(padded.blocks).values == pad.values
-    assert padded.num_targets == batch.num_targets == count_targets(padded.y)
+    assert padded.num_targets == batch.num_targets == count_targets(padded.targets.y, padded.targets.mask)
     assert padded.x.shape[0] == pad.num_nodes[0] and padded.nodes.numel() == pad.num_targets
     assert bool((padded.x[batch.x.shape[0] :] == 0).all())
     for old, new in zip(batch.blocks, padded.blocks):
@@ -116,7 +116,7 @@ def assert_well_formed(batch, padded, pad):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_padding_changes_nothing(backend, name):
-    kind = make_spec(name).kind
+    kind = make_spec(name)
 
     @settings(max_examples=12, deadline=None, derandomize=True)
     @given(data=st.data())
@@ -150,7 +150,7 @@ HARD = {
 def test_hard_batches(backend, name, hard):
     num_nodes, num_edges, num_seeds, extra = HARD[hard]
     spec = make_spec(name, norm="batch")
-    batch = make_batch(spec.kind, num_nodes, num_edges, num_seeds, seed=3)
+    batch = make_batch(spec, num_nodes, num_edges, num_seeds, seed=3)
     assert_padding_changes_nothing(backend, spec, batch, roomy(batch, extra))
 
 
@@ -164,7 +164,7 @@ def test_layers_that_shared_a_block_share_it_still():
 
 def test_many_padding_edges_do_not_grow_from_layer_to_layer():
     spec = make_spec("gin", num_layers=6)
-    batch = make_batch(spec.kind, 4, 4, 4, seed=0, full=True, num_layers=6)
+    batch = make_batch(spec, 4, 4, 4, seed=0, full=True, num_layers=6)
     padded = pad_batch(batch, PadSpec((5,) * 7, (10_000,) * 6))
     model = GNN(spec, load_backend("reference"), seed=1).double()
     layers, h = [], padded.x
@@ -177,7 +177,7 @@ def test_many_padding_edges_do_not_grow_from_layer_to_layer():
 def test_unlabelled_batch_can_be_padded():
     block = Block(torch.tensor([0, 1]), torch.tensor([0]), 1)
     padded = pad_batch(Batch((block,), torch.ones(1, 2), None, torch.tensor([5])), PadSpec((4, 3), (2,)))
-    assert padded.y is None and padded.nodes.tolist() == [5, -1, -1]
+    assert padded.targets is None and padded.nodes.tolist() == [5, -1, -1]
 
 
 def test_what_does_not_fit_is_refused_with_margins():
@@ -252,7 +252,7 @@ def test_masked_batch_norm_of_one_row_is_the_bias():
 @pytest.mark.parametrize("name", ["gcn", "sage"])
 def test_flatten_and_back(name, full):
     spec = make_spec(name, norm="batch")
-    batch = make_batch(spec.kind, 12, 30, 5, seed=2, full=full)
+    batch = make_batch(spec, 12, 30, 5, seed=2, full=full)
     padded = pad_batch(batch, roomy(batch, [3, 2, 1, 4, 4]) if not full else PadSpec((16,) * 3, (80,) * 2))
     for each in (batch, padded):
         tensors = each.flatten()
@@ -263,11 +263,8 @@ def test_flatten_and_back(name, full):
         assert torch.equal(again.blocks[0].dst, each.blocks[0].dst)
         assert (again.blocks[0] is again.blocks[1]) == full
     assert padded.layout != batch.layout and hash(padded.layout) == hash(padded.layout)
-    assert replace_y(padded, None).layout.unflatten(replace_y(padded, None).flatten()).y is None
-
-
-def replace_y(batch, y):
-    return dataclasses.replace(batch, targets=None if y is None else Targets(y))
+    unlabelled = replace(padded, targets=None)
+    assert unlabelled.layout.unflatten(unlabelled.flatten()).targets is None
 
 
 def test_every_installed_backend_takes_part():

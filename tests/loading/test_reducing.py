@@ -30,7 +30,7 @@ def make_graph(num_nodes, num_edges, seed, dtype=torch.float64):
 
 def make_loader(graph, spec, fuse, nodes=None, fanouts=(3, 2)):
     config = TrainConfig(fanouts=list(fanouts)).resolved(spec.num_layers)
-    sampler = make_sampler(graph, spec.kind, config, config.fanouts, 0)
+    sampler = make_sampler(graph, spec, config, config.fanouts, 0)
     nodes = torch.arange(graph.num_nodes) if nodes is None else nodes
     return NeighborLoader(
         graph, nodes, sampler, batch_size=8, shuffle=True, num_threads=0, reduction=input_reduction(spec, fuse)
@@ -58,7 +58,7 @@ def test_fused_steps_equal_the_others(backend, conv, residual):
     @given(st.integers(1, 30), st.integers(0, 90), st.integers(0, 1000))
     def check(num_nodes, num_edges, seed):
         graph = make_graph(num_nodes, num_edges, seed)
-        graph = prepare_graph(graph, self_loops=spec.kind.self_loops, gcn_norm=spec.kind.gcn_norm)
+        graph = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
         plain, fused = (make_loader(graph, spec, fuse).epoch(1) for fuse in ("never", "always"))
         for expected, batch in zip(plain, fused):
             assert batch.blocks[1:] != expected.blocks[:1]
@@ -109,7 +109,7 @@ def test_a_hub_of_a_million_neighbours_and_seeds_that_come_twice():
     ],
 )
 def test_models_that_do_not_begin_with_a_sum_are_left_alone_or_refused(settings_, reason):
-    spec = ModelSpec(in_channels=NUM_FEATURES, out_channels=3, **settings_)
+    spec = ModelSpec.from_dict({"in_channels": NUM_FEATURES, "out_channels": 3, **settings_})
     assert input_reduction(spec, "auto") is None
     with pytest.raises(ConfigError, match=reason):
         input_reduction(spec, "always")

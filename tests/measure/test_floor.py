@@ -28,7 +28,7 @@ def test_operations_are_those_that_a_step_on_dense_matrices_does(options: dict, 
     """On one block for all layers no library can save rows, so the formula must equal what torch counts."""
     counter = pytest.importorskip("torch.utils.flop_counter")
     graph = communities()
-    spec = ModelSpec(in_channels=graph.num_features, out_channels=3, hidden_channels=16, **options)
+    spec = ModelSpec.from_dict({"in_channels": graph.num_features, "out_channels": 3, "hidden_channels": 16, **options})
     model = GNN(spec, load_backend("reference"))
     with counter.FlopCounterMode(display=False) as counted:
         model([full_block(graph)] * 2, graph.x).sum().backward()

@@ -10,13 +10,24 @@ import torch
 from gnnkit.backends import load_backend, move_model
 from gnnkit.data import Block
 from gnnkit.errors import CheckpointError, ConfigError, UnknownNameError
-from gnnkit.nn import CONV_KINDS, GNN, ModelSpec, model_spec
+from gnnkit.nn import CONVS, GNN, ModelSpec, model_spec
 from gnnkit.testing import HARD_BLOCKS
 
 SPECS = [
-    ModelSpec(conv, 6, 3, hidden_channels=4, heads=2, norm=norm, residual=residual, jumping_knowledge=jumping)
+    ModelSpec.from_dict(
+        {
+            "conv": conv,
+            "in_channels": 6,
+            "out_channels": 3,
+            "hidden_channels": 4,
+            "heads": 2,
+            "norm": norm,
+            "residual": residual,
+            "jumping_knowledge": jumping,
+        }
+    )
     for conv, norm, residual, jumping in itertools.product(
-        CONV_KINDS, ("none", "batch", "layer"), (False, True), ("none", "cat", "max")
+        CONVS, ("none", "batch", "layer"), (False, True), ("none", "cat", "max")
     )
 ]
 
@@ -45,7 +56,7 @@ def test_every_backend_starts_alike_and_computes_alike(backend, spec: ModelSpec)
 
 
 def test_weights_move_between_backends(backend) -> None:
-    spec = ModelSpec("gatv2", 6, 3, hidden_channels=4, heads=2, norm="batch", residual=True)
+    spec = ModelSpec("gatv2", 6, 3, hidden_channels=4, norm="batch", residual=True, conv_options={"heads": 2})
     model = GNN(spec, load_backend("reference"), seed=1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -112,7 +112,7 @@ def test_a_model_with_one_cannot_move(layer: Any) -> None:
         ("torch_geometric.nn:CGConv", {}, LayerError, "which is all that it is given: RuntimeError"),
         ("torch_geometric.nn:HypergraphConv", {"heads": "a"}, ConfigError, "cannot be made as HypergraphConv"),
         ("os:system", {}, ConfigError, "imports nothing because a file names it"),
-        ("gcn", {"k": 1}, ConfigError, "conv_options are for layers of a library by name"),
+        ("gcn", {"k": 1}, ConfigError, "conv_options has 'k', but model 'gcn' has no options"),
     ],
 )
 def test_mistakes_are_told(path: str, options: Dict[str, Any], error: type, words: str) -> None:

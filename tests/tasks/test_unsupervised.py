@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -14,6 +15,10 @@ from gnnkit.data import Targets
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.tasks import Unsupervised, UnsupervisedOptions
 from tests.graphs import communities, multi_label
+
+PAIRS = Targets(
+    rows={"src": torch.tensor([0, 1, 2]), "dst": torch.tensor([3, 4, 5]), "negatives": torch.tensor([6, 7])}, num=3
+)
 
 
 def by_hand(z: np.ndarray, weight: float) -> float:
@@ -34,21 +39,21 @@ def by_hand(z: np.ndarray, weight: float) -> float:
 @pytest.mark.parametrize("weight", [1.0, 20.0])
 def test_loss_is_the_formula_written_out(weight: float) -> None:
     outputs = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 5)))
-    rows = {"src": torch.arange(3), "dst": torch.arange(3, 6), "negatives": torch.arange(6, 8)}
     task = Unsupervised(UnsupervisedOptions(negative_weight=weight))
-    loss = task.loss(outputs, Targets(rows=rows, num=3))
-    assert float(loss) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
-    # Pairs of padding change nothing.
-    padded = torch.cat([outputs, torch.zeros(3, 5)])
-    more = {name: torch.cat([value, torch.tensor([10, 10])]) for name, value in rows.items() if name != "negatives"}
-    mask = torch.tensor([True] * 3 + [False] * 2)
-    assert torch.equal(task.loss(padded, Targets(rows={**rows, **more}, mask=mask, num=3)), loss)
+    assert float(task.loss(outputs, PAIRS)) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
+    # Pairs of padding, which point at the last row, change nothing.
+    rows = {"src": torch.tensor([0, 1, 2, 8]), "dst": torch.tensor([3, 4, 5, 8]), "negatives": torch.tensor([6, 7])}
+    padded = Targets(rows=rows, mask=torch.tensor([True, True, True, False]))
+    other = task.loss(torch.cat([outputs, torch.zeros(1, 5)]), padded)
+    torch.testing.assert_close(other, task.loss(outputs, PAIRS), rtol=1e-12, atol=0)
 
 
-def test_a_batch_without_pairs_has_loss_0_and_finite_gradients() -> None:
+@pytest.mark.parametrize("mask", [None, torch.zeros(0, dtype=torch.bool)])
+def test_a_batch_without_pairs_has_loss_0_and_finite_gradients(mask: Optional[torch.Tensor]) -> None:
     outputs = torch.zeros(2, 4, requires_grad=True)
-    none = torch.empty(0, dtype=torch.int64)
-    loss = Unsupervised().loss(outputs, Targets(rows={"src": none, "dst": none, "negatives": torch.arange(2)}))
+    nobody = torch.zeros(0, dtype=torch.int64)
+    rows = {"src": nobody, "dst": nobody, "negatives": torch.tensor([0, 1])}
+    loss = Unsupervised().loss(outputs, Targets(rows=rows, mask=mask))
     loss.backward()
     assert float(loss) == 0 and bool(torch.isfinite(outputs.grad).all())
 

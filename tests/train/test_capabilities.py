@@ -10,6 +10,7 @@ from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.devices import DeviceCapabilities
 from gnnkit.devices.cpu import CpuDevice
 from gnnkit.errors import CapabilityError
+from gnnkit.nn import ModelSpec
 from gnnkit.tasks import NodeClassification, Unsupervised
 from gnnkit.testing import communities
 from gnnkit.train.capabilities import check_capabilities
@@ -49,26 +50,28 @@ class Ragged(NodeClassification):
     needs = frozenset({"free_shapes"})
 
 
-WANTED = {"conv": "gcn", "precision": "float32", "task": NodeClassification}
+def check(backend, device, conv="gcn", precision="float32", task=NodeClassification, **settings):
+    spec = ModelSpec.from_dict({"conv": conv, "in_channels": 2, "out_channels": 2, **settings})
+    check_capabilities(backend, device, spec=spec, precision=precision, task=task)
 
 
 def test_what_is_declared_passes() -> None:
-    check_capabilities(Narrow(), CpuDevice(), **WANTED)
-    check_capabilities(Narrow(), CpuDevice(), **{**WANTED, "task": Ragged})
-    check_capabilities(Narrow(), Small(), **{**WANTED, "task": Unsupervised})
+    check(Narrow(), CpuDevice())
+    check(Narrow(), CpuDevice(), task=Ragged)
+    check(Narrow(), Small(), task=Unsupervised)
 
 
 @pytest.mark.parametrize(
     "device, wanted, words",
     [
-        (CpuDevice, {"conv": "gat"}, r"'narrow' has no model 'gat'; it has gcn\. It is young\."),
+        (CpuDevice, {"conv": "gat"}, r"'narrow' has no convolution 'gat'; it has gcn\. It is young\."),
         (CpuDevice, {"precision": "bfloat16"}, r"'bfloat16' .* 'narrow' on device 'cpu', which offer float32\. It is"),
-        (Small, {"task": Ragged}, r"Device 'small' does not do task 'ragged', whose loss needs free_shapes; it offers no"),
+        (Small, {"task": Ragged}, r"Device 'small' does not do task 'ragged', whose loss needs free_shapes"),
     ],
 )
 def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str) -> None:
     with pytest.raises(CapabilityError, match=words):
-        check_capabilities(Narrow(), device(), **{**WANTED, **wanted})
+        check(Narrow(), device(), **wanted)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str)
 )
 def test_combinations_and_aggregations_are_refused(backend: type, device: type, wanted: dict, words: str) -> None:
     with pytest.raises(CapabilityError, match=words):
-        check_capabilities(backend(), device(), **{**WANTED, **wanted})
+        check(backend(), device(), **wanted)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_combinations_and_aggregations_are_refused(backend: type, device: type, 
     ],
 )
 def test_what_falls_under_no_exclusion_passes(backend: type, device: type, wanted: dict) -> None:
-    check_capabilities(backend(), device(), **{**WANTED, **wanted})
+    check(backend(), device(), **wanted)
 
 
 def test_a_trainer_and_a_model_refuse_by_name() -> None:
@@ -123,7 +126,7 @@ def test_a_trainer_and_a_model_refuse_by_name() -> None:
     with pytest.raises(CapabilityError, match="'mean-only' has no 'sage' with aggregation 'max'; it has mean"):
         gnnkit.build_model("sage", graph, backend=MeanOnly(), aggregation="max")
     model = gnnkit.build_model("sage", graph, aggregation="max")
-    with pytest.raises(CapabilityError, match="no model 'sage' with aggregation 'max'"):
+    with pytest.raises(CapabilityError, match="no 'sage' with aggregation 'max'"):
         gnnkit.Trainer(MeanOnly(), CpuDevice(), epochs=1).fit(model, graph)
     with pytest.raises(CapabilityError, match="does not take backend"):
         gnnkit.Trainer(MeanOnly(), Particular(), epochs=1).fit(gnnkit.build_model("sage", graph), graph)

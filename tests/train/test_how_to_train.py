@@ -10,9 +10,10 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
 import gnnkit
 from gnnkit.data import Batch, Graph
@@ -21,6 +22,7 @@ from gnnkit.inference import open_run
 from gnnkit.nn import GNN
 from gnnkit.tasks import NodeClassification
 from gnnkit.train import Callback, load_config, train_config
+from gnnkit.train.hardware import choose_hardware
 from gnnkit.train.loaders import training_loader
 from tests.conftest import installed_backends
 from tests.graphs import communities
@@ -63,7 +65,7 @@ OPTIMIZERS: Dict[str, Tuple[Dict[str, Any], Callable[[Any], Optimizer]]] = {
         partial(RMSprop, lr=LR, centered=True, momentum=0.5),
     ),
     "torch's": ({"optimizer": "torch.optim:Adagrad"}, partial(torch.optim.Adagrad, lr=LR)),
-    "a class": ({"optimizer": Lion, "optimizer_options": {}}, Lion),
+    "a class": ({"optimizer": Lion, "optimizer_options": {"beta": 0.8}}, partial(Lion, lr=LR, beta=0.8)),
     "a function": (
         {"optimizer": lambda parameters: SGD(parameters, lr=LR, momentum=0.3)},
         partial(SGD, lr=LR, momentum=0.3),
@@ -98,7 +100,10 @@ def made(graph: Graph, backend: str = "reference") -> GNN:
 
 
 def fit(graph: Graph, backend: str = "reference", **settings: Any) -> Any:
-    settings = {"device": "cpu", "epochs": STEPS, "lr": LR, "weight_decay": 0.0, "progress": False, **settings}
+    optimizer = settings.get("optimizer", "adam")
+    is_function = callable(optimizer) and not isinstance(optimizer, type)
+    updates = {} if is_function else {"lr": LR, "weight_decay": 0.0}
+    settings = {"device": "cpu", "epochs": STEPS, **updates, "progress": False, **settings}
     resume = settings.pop("resume", None)
     return gnnkit.Trainer(backend, **settings).fit(made(graph, backend), graph, resume=resume)
 
@@ -149,9 +154,6 @@ def graph() -> Graph:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimisers_are_those_of_torch(name: str, backend: str, graph: Graph) -> None:
     settings, make = OPTIMIZERS[name]
-    if make is Lion:
-        make = partial(Lion, lr=LR)
-        settings = {"optimizer": make}
     expected, _ = by_hand(graph, make, groups=whole(graph))
     assert losses(fit(graph, backend, **settings)) == pytest.approx(
         expected, rel=1e-6 if backend == "reference" else 1e-5
@@ -165,6 +167,51 @@ def test_rates_are_those_of_the_formula(name: str, graph: Graph) -> None:
     expected, _ = by_hand(graph, partial(SGD, lr=LR), share=share, groups=whole(graph))
     assert [record.lr for record in result.history] == pytest.approx([LR * share(epoch) for epoch in range(STEPS)])
     assert losses(result) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_class_gets_the_settings(graph: Graph) -> None:
+    cls = torch.optim.lr_scheduler.ExponentialLR
+    given = fit(
+        graph, optimizer=SGD, optimizer_options={"momentum": 0.9}, schedule=cls, schedule_options={"gamma": 0.9}
+    )
+    settings = {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}, **SCHEDULES["torch's"][0]}
+    assert losses(given) == losses(fit(graph, **settings))
+    assert [record.lr for record in given.history] == pytest.approx([LR * 0.9**epoch for epoch in range(STEPS)])
+
+
+def test_a_function_decides_and_its_settings_are_recorded(graph: Graph, tmp_path: Path) -> None:
+    make = partial(SGD, lr=0.03, weight_decay=0.2)
+    result = fit(graph, optimizer=make, schedule="onecycle", epochs=4, run_dir=tmp_path / "run")
+    assert max(record.lr for record in result.history) == pytest.approx(0.03, rel=0.2)
+    train = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]
+    assert (train["lr"], train["weight_decay"]) == (0.03, 0.2)
+
+
+OF_TORCH: Dict[str, Tuple[Dict[str, Any], Callable[[Optimizer], Any]]] = {
+    "onecycle": (
+        {"schedule_options": {"pct_start": 0.4}},
+        lambda optimizer: OneCycleLR(optimizer, max_lr=LR, total_steps=STEPS, pct_start=0.4, cycle_momentum=False),
+    ),
+    "plateau": (
+        {"schedule_options": {"patience": 1, "factor": 0.3}},
+        lambda optimizer: ReduceLROnPlateau(optimizer, mode="max", patience=1, factor=0.3),
+    ),
+    "step": ({}, lambda optimizer: StepLR(optimizer, step_size=STEPS // 3, gamma=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
+def test_rates_are_those_of_torch(name: str, graph: Graph) -> None:
+    settings, make = OF_TORCH[name]
+    history = fit(graph, schedule=name, **settings).history
+    optimizer = SGD([torch.zeros(1)], lr=LR)
+    scheduler, expected = make(optimizer), []
+    for record in history:
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(*([record.valid_metric] if name == "plateau" else []))
+    assert [record.lr for record in history] == expected
+    assert len(set(expected)) > 2
 
 
 def test_one_cycle_goes_up_and_down(graph: Graph) -> None:
@@ -248,6 +295,18 @@ def test_a_state_goes_to_another_backend(name: str, graph: Graph, tmp_path: Path
     assert losses(fit(graph, **settings, resume=tmp_path / "run")) == pytest.approx(losses(expected), rel=1e-4)
 
 
+def test_an_optimiser_has_one_name(graph: Graph, tmp_path: Path) -> None:
+    fit(graph, epochs=2, optimizer="torch.optim:SGD", run_dir=tmp_path / "run")
+    resumed = fit(graph, epochs=4, optimizer=partial(SGD, lr=LR), resume=tmp_path / "run")
+    assert losses(resumed) == losses(fit(graph, epochs=4, optimizer="sgd"))
+
+
+def test_a_run_at_its_end_is_refused_whatever_its_schedule_says(graph: Graph, tmp_path: Path) -> None:
+    fit(graph, epochs=6, schedule="onecycle", run_dir=tmp_path / "run")
+    with pytest.raises(ConfigError, match="All 4 epochs are done: the run is at 6"):
+        fit(graph, epochs=4, schedule="onecycle", resume=tmp_path / "run")
+
+
 def test_a_state_is_for_its_own_optimiser_and_average(graph: Graph, tmp_path: Path) -> None:
     fit(graph, epochs=2, optimizer="sgd", run_dir=tmp_path / "run")
     with pytest.raises(CheckpointError, match="with the optimiser 'sgd', this run is for 'adam'"):
@@ -274,6 +333,27 @@ def test_a_state_is_for_its_own_optimiser_and_average(graph: Graph, tmp_path: Pa
         ({"schedule_options": {"gamma": 0.3}}, ConfigError, "takes no options, received gamma"),
         ({"schedule": "step", "schedule_options": {"gama": 0.3}}, UnknownNameError, "gamma"),
         ({"schedule": lambda optimizer: 3}, ConfigError, "gives a int, expected a scheduler"),
+        ({"optimizer": SGD([torch.zeros(1)], lr=1.0)}, ConfigError, "optimizer is a SGD, expected a name, a class, or"),
+        ({"optimizer": partial(SGD, lr=1.0), "lr": 0.1}, ConfigError, "lr would have no effect beside a function"),
+        (
+            {"schedule": lambda optimizer: 3, "schedule_options": {"gamma": 0.3}},
+            ConfigError,
+            "schedule_options would have no effect beside a function",
+        ),
+        ({"optimizer": "torch.nope:Adam"}, ConfigError, "'torch.nope' has not been imported"),
+        ({"optimizer": "torch.optim.nope:Adam"}, ConfigError, "'torch.optim.nope' cannot be imported"),
+        ({"optimizer": "os:system"}, ConfigError, "no class 'system' derived from torch.optim.optimizer:Optimizer"),
+        ({"schedule": "subprocess:Popen"}, ConfigError, "no class 'Popen' derived from torch.optim.lr_scheduler"),
+        ({"optimizer_options": {"fused": True, "foreach": True}}, ConfigError, "cannot be made with"),
+        ({"schedule": "step", "schedule_options": {"step_size": 0}}, ConfigError, "fails after epoch 1 of 20"),
+        (
+            {
+                "schedule": "torch.optim.lr_scheduler:OneCycleLR",
+                "schedule_options": {"max_lr": 1.0, "total_steps": 3},
+            },
+            ConfigError,
+            "fails after epoch 4 of 20",
+        ),
         ({"warmup": -1}, ConfigError, "warmup is -1"),
         ({"accumulate": 0, **SAMPLED}, ConfigError, "accumulate is 0"),
         ({"average": 1.0}, ConfigError, r"average is 1\.0, expected a decay"),
@@ -304,6 +384,15 @@ def test_what_a_device_cannot_do_is_refused_before_anything_is_written(
     with pytest.raises(CapabilityError, match=message):
         fit(graph, "ipu", device="ipu-emulator", run_dir=tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif("ipu" not in installed_backends(), reason="needs gnnkit-ipu")
+def test_a_command_line_is_refused_before_data_are_loaded(tmp_path: Path) -> None:
+    config = {"backend": "ipu", "device": "ipu-emulator"}
+    with pytest.raises(CapabilityError, match=r"only with adam, adamw, rmsprop, sgd\.$"):  # No backend would help.
+        choose_hardware(load_config(flags=config, overrides=["train.optimizer=torch.optim:Adagrad"]))
+    _, device = choose_hardware(load_config(flags=config, overrides=["train.optimizer=torch.optim:Adam"]))
+    device.close()
 
 
 @pytest.mark.skipif("ipu" not in installed_backends(), reason="needs gnnkit-ipu")

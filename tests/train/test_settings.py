@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.devices import devices
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.nn import GNN, ModelSpec, model_spec
+from gnnkit.nn import ALL_OPTIONS, GNN, ModelSpec, model_spec
 from gnnkit.nn.effects import EFFECTS as MODEL_EFFECTS
 from gnnkit.options import make_options
 from gnnkit.runs import recorded_config
@@ -42,7 +43,7 @@ def test_numbers_of_a_training_are_finite(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", MODEL_NUMBERS)
 def test_numbers_of_a_model_are_finite(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
-        ModelSpec(**{"conv": "gat", "in_channels": 2, "out_channels": 2, name: value})
+        ModelSpec.from_dict({"conv": "gat", "in_channels": 2, "out_channels": 2, name: value})
 
 
 @pytest.mark.parametrize("value", [*BAD, [1.0, math.nan], {"deep": [math.inf]}])
@@ -114,14 +115,21 @@ MODEL_ALWAYS = {
     "input_dropout",
     "residual",
     "jumping_knowledge",
+    "edge_channels",
     "conv_options",
 }
+
+
+def spec_of(conv: str, graph: gnnkit.Graph, **settings: Any) -> ModelSpec:
+    """A model as records of 0.1 have it: all options among the settings, those without effect, too."""
+    widths = {"in_channels": graph.num_features, "out_channels": 3}
+    return ModelSpec.from_dict({"conv": conv, **widths, **settings})
 
 
 def computed(conv: str, settings: dict) -> list[torch.Tensor]:
     """What a model computes while training, and its gradients, from fixed random numbers."""
     graph = communities()
-    model = GNN(ModelSpec(conv, graph.num_features, 3, **settings), load_backend("reference"))
+    model = GNN(spec_of(conv, graph, **settings), load_backend("reference"))
     block = gnnkit.data.full_block(gnnkit.data.prepare_graph(graph, self_loops=True, gcn_norm=True))
     torch.manual_seed(0)
     out = model([block] * model.num_layers, graph.x)
@@ -135,8 +143,8 @@ def is_same(first: list, other: list) -> bool:
 
 
 def test_every_setting_of_a_model_is_in_the_table_or_always_has_an_effect() -> None:
-    assert set(MODEL_ROWS) == set(MODEL_EFFECTS)
-    assert {item.name for item in fields(ModelSpec)} == set(MODEL_ROWS) | MODEL_ALWAYS
+    assert set(MODEL_EFFECTS) <= set(MODEL_ROWS) <= set(MODEL_EFFECTS) | set(ALL_OPTIONS)
+    assert {item.name for item in fields(ModelSpec)} == (set(MODEL_ROWS) - set(ALL_OPTIONS)) | MODEL_ALWAYS
 
 
 @pytest.mark.parametrize("name", MODEL_ROWS)
@@ -149,14 +157,16 @@ def test_settings_of_a_model_are_refused_where_they_change_nothing(name: str) ->
             load_config(flags={"model": {"name": conv, **context, name: value}})
         assert is_same(computed(conv, context), computed(conv, {**context, name: value}))
     for conv, context in having:
-        assert getattr(model_spec(conv, 4, 2, **context, **{name: value}), name) == value
+        assert model_spec(conv, 4, 2, **context, **{name: value}).flat()[name] == value
         assert not is_same(computed(conv, context), computed(conv, {**context, name: value}))
 
 
 def test_a_default_is_no_mistake() -> None:
     for name in ("gcn", "gat", "sage"):
         config = load_config(overrides=[f"model.name={name}"])
-        assert model_spec(**{**asdict(config.model), "in_channels": 4, "out_channels": 2})
+        settings = asdict(config.model)
+        del settings["edge_features"]
+        assert model_spec(**{**settings, "in_channels": 4, "out_channels": 2})
 
 
 SAMPLED = {"batch_size": 8}
@@ -269,7 +279,7 @@ def test_what_older_runs_recorded_without_effect_is_left_out() -> None:
 
 def test_a_run_with_a_setting_without_effect_is_resumed(tmp_path) -> None:
     graph = communities(60)
-    old = GNN(ModelSpec("gcn", graph.num_features, 3, heads=3, aggregation="max"), load_backend("reference"))
+    old = GNN(spec_of("gcn", graph, heads=3, aggregation="max"), load_backend("reference"))
     gnnkit.Trainer(run_dir=tmp_path / "run", progress=False, epochs=1).fit(old, graph)
     new = GNN(ModelSpec("gcn", graph.num_features, 3), load_backend("reference"))
     result = gnnkit.Trainer(progress=False, epochs=2).fit(new, graph, resume=tmp_path / "run")

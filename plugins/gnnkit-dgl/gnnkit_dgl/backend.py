@@ -1,7 +1,8 @@
 """The backend: DGL's own layers and graphs behind gnnkit's interface.
 
 Rules: a lowered block is a DGL block that shares the block's memory, with the edge weights, if there are any, in
-``edata["weight"]``; DGL is imported when it is first used, never when this module is.
+``edata["weight"]`` and edge features in ``edata["attr"]``; DGL is imported when it is first used, never when this
+module is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
-from gnnkit.nn import ConvSpec, MessageOps, NativeParameter
+from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter
 from gnnkit_dgl import compat
 
 _CPU_ONLY = (
@@ -41,7 +42,8 @@ class DglBackend(Backend):
     name: ClassVar[str] = "dgl"
     api_version: ClassVar[int] = 1
     capabilities = BackendCapabilities(
-        convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
+        convs=frozenset(CONVS),
+        edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )
@@ -94,13 +96,16 @@ class DglBackend(Backend):
         lowered = to_block(block)
         if block.edge_weight is not None:
             lowered.edata["weight"] = block.edge_weight
+        if block.edge_attr is not None:
+            lowered.edata["attr"] = block.edge_attr
         return lowered
 
     def conv(self, spec: ConvSpec) -> nn.Module:
         """See :class:`gnnkit.backends.Backend`."""
-        from gnnkit_dgl.layers import LAYERS
+        from gnnkit_dgl.layers import wrapper
 
-        return LAYERS[spec.kind](spec)
+        cls = wrapper(spec)
+        return self.on_primitives(spec) if cls is None else cls(spec)
 
     def native_layer(self, spec: ConvSpec) -> nn.Module:
         """Any layer of ``dgl.nn`` that takes a graph and features."""
@@ -110,9 +115,10 @@ class DglBackend(Backend):
 
     def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
         """See :class:`gnnkit.backends.Backend`."""
-        from gnnkit_dgl.layers import LAYERS
+        from gnnkit_dgl.layers import wrapper
 
-        return LAYERS[spec.kind].parameter_map(spec)
+        cls = wrapper(spec)
+        return super().parameter_map(spec) if cls is None else cls.parameter_map(spec)
 
     def ops(self) -> MessageOps:
         """Message passing with DGL's kernels."""

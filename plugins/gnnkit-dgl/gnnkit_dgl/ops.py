@@ -41,6 +41,11 @@ class DglOps(MessageOps):
         weight: Optional[Tensor] = lowered.edata.get("weight")
         return weight
 
+    def edge_attr(self, lowered: Any) -> Optional[Tensor]:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        attr: Optional[Tensor] = lowered.edata.get("attr")
+        return attr
+
     def edge_softmax(self, lowered: Any, scores: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""
         out: Tensor = self._ops.edge_softmax(lowered, scores)

@@ -16,9 +16,9 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from gnnkit.backends import LayerState, read_gin
+from gnnkit.backends import LayerState, attention_spec, read_gin
 from gnnkit.data import Graph, add_self_loops
-from gnnkit.nn import CONV_KINDS, ConvSpec
+from gnnkit.nn import ConvSpec, mlp_width
 from gnnkit_dgl.compat import import_dgl
 from gnnkit_dgl.convert import to_dgl
 from gnnkit_dgl.layers import LAYERS
@@ -52,7 +52,7 @@ def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[
     is_pool = "fc_pool.weight" in layer
     if aggregation is not None and (aggregation == "max") != is_pool:
         raise layer.refusal(f"its aggregator is {'pool' if is_pool else 'mean'!r}, but {aggregation!r} was asked for")
-    spec = ConvSpec("sage", weight.shape[1], weight.shape[0], aggregation="max" if is_pool else "mean")
+    spec = ConvSpec("sage", weight.shape[1], weight.shape[0], {"aggregation": "max" if is_pool else "mean"})
     bias = "bias" if "bias" in layer else "fc_self.bias"  # Releases before 2.0 keep it on its own.
     values = {
         "lin_neigh.weight": weight,
@@ -67,7 +67,7 @@ def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[
 def _gat(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     layer.refuse("fc_src.weight", "it has one matrix for sources and another for destinations")
     weight, att = layer.take("fc.weight", 2), layer.take("attn_l", 3)[0]
-    spec = ConvSpec("gat", weight.shape[1], att.shape[1], heads=att.shape[0], concat=concat)
+    spec = attention_spec("gat", weight.shape[1], att.shape[1], att.shape[0], concat)
     bias = layer.take_or_zeros("bias", weight.shape[0])
     return spec, {
         "lin.weight": weight,
@@ -79,7 +79,7 @@ def _gat(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[C
 
 def _gatv2(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     src, att = layer.take("fc_src.weight", 2), layer.take("attn", 3)[0]
-    spec = ConvSpec("gatv2", src.shape[1], att.shape[1], heads=att.shape[0], concat=concat)
+    spec = attention_spec("gatv2", src.shape[1], att.shape[1], att.shape[0], concat)
     return spec, {
         "lin_src.weight": src,
         "lin_src.bias": layer.take_or_zeros("fc_src.bias", src.shape[0]),
@@ -122,7 +122,7 @@ def _per_head(spec: ConvSpec, bias: Tensor) -> Tensor:
 
 def apply(spec: ConvSpec, state: Mapping[str, Tensor], graph: Graph, h: Tensor) -> Tensor:
     """See :meth:`gnnkit.backends.Backend.apply_layer`."""
-    native = to_dgl(add_self_loops(graph) if CONV_KINDS[spec.kind].self_loops else graph)
+    native = to_dgl(add_self_loops(graph) if spec.convolution.self_loops else graph)
     if spec.kind == "sage" and "bias" in state:  # As releases before 2.0 have it.
         state = {"fc_self.bias" if name == "bias" else name: value for name, value in state.items()}
     layer = _layer(spec, state).to(h.dtype)
@@ -130,7 +130,7 @@ def apply(spec: ConvSpec, state: Mapping[str, Tensor], graph: Graph, h: Tensor) 
     layer.eval()
     with torch.no_grad():
         out: Tensor = layer(native, h)
-    if spec.is_attention:
+    if spec.has_heads:
         out = out.flatten(1) if spec.concat else out.mean(1)
     return out
 
@@ -144,11 +144,11 @@ def _layer(spec: ConvSpec, state: Mapping[str, Tensor]) -> nn.Module:
     if spec.kind == "gcn":
         layer = dgl.nn.GraphConv(*sizes, norm="both", bias="bias" in state)
     elif spec.kind == "sage":
-        aggregator = {"mean": "mean", "max": "pool"}[spec.aggregation]
+        aggregator = {"mean": "mean", "max": "pool"}[spec.options.aggregation]
         layer = dgl.nn.SAGEConv(*sizes, aggregator, bias="fc_self.bias" in state)
     elif spec.kind == "gin":
-        first = nn.Linear(spec.in_channels, spec.mlp_width, bias="apply_func.0.bias" in state)
-        last = nn.Linear(spec.mlp_width, spec.out_channels, bias="apply_func.2.bias" in state)
+        first = nn.Linear(spec.in_channels, mlp_width(spec), bias="apply_func.0.bias" in state)
+        last = nn.Linear(mlp_width(spec), spec.out_channels, bias="apply_func.2.bias" in state)
         layer = dgl.nn.GINConv(nn.Sequential(first, nn.ReLU(), last), "sum")
     elif spec.kind == "gat":
         layer = dgl.nn.GATConv(*sizes, spec.heads, bias="bias" in state)

@@ -12,26 +12,26 @@ from torch.nn import functional
 from gnnkit.backends import Backend, build_model, load_backend
 from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.data import Block, from_edge_index, full_block
-from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.nn import ConvSpec
 
 SPECS = {
     "gcn narrowing": ConvSpec("gcn", 5, 3),
     "gcn widening": ConvSpec("gcn", 3, 6),
     "sage mean narrowing": ConvSpec("sage", 5, 3),
     "sage mean widening": ConvSpec("sage", 3, 6),
-    "sage max": ConvSpec("sage", 4, 3, aggregation="max"),
-    "gin": ConvSpec("gin", 4, 3, eps=0.3, mlp_channels=5),
-    "gat concatenated": ConvSpec("gat", 4, 3, heads=2),
-    "gat averaged": ConvSpec("gat", 4, 3, heads=3, concat=False, negative_slope=0.1),
-    "gatv2 concatenated": ConvSpec("gatv2", 4, 3, heads=2),
-    "gatv2 averaged": ConvSpec("gatv2", 4, 3, heads=3, concat=False),
+    "sage max": ConvSpec("sage", 4, 3, {"aggregation": "max"}),
+    "gin": ConvSpec("gin", 4, 3, {"eps": 0.3, "mlp_channels": 5}),
+    "gat concatenated": ConvSpec("gat", 4, 3, {"heads": 2}),
+    "gat averaged": ConvSpec("gat", 4, 3, {"out_heads": 3, "negative_slope": 0.1}, is_output=True),
+    "gatv2 concatenated": ConvSpec("gatv2", 4, 3, {"heads": 2}),
+    "gatv2 averaged": ConvSpec("gatv2", 4, 3, {"out_heads": 3}, is_output=True),
 }
 
 
 def values(spec: ConvSpec) -> Dict[str, Tensor]:
     """Weights, none of them zero, by canonical name."""
     generator = torch.Generator().manual_seed(7)
-    return {name: torch.randn(p.shape, generator=generator) for name, p in conv_parameters(spec).items()}
+    return {name: torch.randn(p.shape, generator=generator) for name, p in spec.parameters.items()}
 
 
 def loaded(backend: Backend, spec: ConvSpec) -> nn.Module:
@@ -60,10 +60,10 @@ def dense(spec: ConvSpec, w: Dict[str, Tensor], block: Block, h_src: Tensor, h_d
         adjacency = empty.index_put((block.dst, block.indices), weight, accumulate=True)
         return adjacency @ h_src @ w["lin.weight"].t() + w["bias"]
     if spec.kind == "gin":
-        h = (1 + spec.eps) * h_dst + counts @ h_src
+        h = (1 + spec.options.eps) * h_dst + counts @ h_src
         return torch.relu(h @ w["mlp.0.weight"].t() + w["mlp.0.bias"]) @ w["mlp.2.weight"].t() + w["mlp.2.bias"]
     if spec.kind == "sage":
-        if spec.aggregation == "mean":
+        if spec.options.aggregation == "mean":
             neighbours = counts @ h_src / counts.sum(1, keepdim=True).clamp(min=1)
         else:
             pooled = torch.relu(h_src @ w["lin_pool.weight"].t() + w["lin_pool.bias"])
@@ -78,10 +78,10 @@ def dense(spec: ConvSpec, w: Dict[str, Tensor], block: Block, h_src: Tensor, h_d
     if spec.kind == "gat":
         source, target = heads(h_src, "lin"), heads(h_dst, "lin")
         scores = (source * w["att_src"]).sum(-1)[None] + (target * w["att_dst"]).sum(-1)[:, None]
-        scores = functional.leaky_relu(scores, spec.negative_slope)
+        scores = functional.leaky_relu(scores, spec.options.negative_slope)
     else:
         source, target = heads(h_src, "lin_src"), heads(h_dst, "lin_dst")
-        both = functional.leaky_relu(source[None] + target[:, None], spec.negative_slope)
+        both = functional.leaky_relu(source[None] + target[:, None], spec.options.negative_slope)
         scores = (both * w["att"]).sum(-1)
     powers = counts[:, :, None] * scores.exp()
     attention = powers / powers.sum(1, keepdim=True).clamp(min=1e-30)
@@ -111,7 +111,7 @@ def test_outputs_and_gradients_are_those_of_the_reference(name: str, backend: Ba
         gradients = {"h_src": h_src.grad}
         for canonical, native in each.parameter_map(spec).items():
             gradient = parameters[native.name].grad
-            shape = conv_parameters(spec)[canonical].shape
+            shape = spec.parameters[canonical].shape
             gradients[canonical] = None if gradient is None else native.to_canonical(gradient, shape)
         results.append((out, gradients))
     (expected, expected_gradients), (out, gradients) = results
@@ -164,7 +164,7 @@ def test_float64(name: str, backend: Backend, block: Block) -> None:
 
 
 def test_attention_dropout_drops_while_training_only(backend: Backend, blocks: Dict[str, Block]) -> None:
-    spec = ConvSpec("gat", 4, 3, attention_dropout=0.5)
+    spec = ConvSpec("gat", 4, 3, {"attention_dropout": 0.5})
     block = blocks["hub"]
     h_src, h_dst = features(spec, block)
     conv, lowered = loaded(backend, spec), backend.lower(block)

@@ -44,7 +44,7 @@ def test_gathering_and_softmax(trailing: tuple, backend: Backend, block: Block) 
 
 
 def test_a_layer_written_once_runs_here(backend: Backend, block: Block) -> None:
-    spec = ConvSpec("gatv2", 4, 3, heads=2)
+    spec = ConvSpec("gatv2", 4, 3, {"heads": 2})
     conv = GATv2Conv(spec, backend.ops())
     for parameter in conv.parameters():
         torch.nn.init.normal_(parameter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from gnnkit.backends import BackendCapabilities
+from gnnkit.nn import CONVS
 from gnnkit_pyg.backend import PygBackend
 
 
@@ -25,7 +26,8 @@ class IpuBackend(PygBackend):
     name: ClassVar[str] = "ipu"
     layer_module: ClassVar[str] = ""  # Most other layers make shapes that depend on values.
     capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
-        convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
+        convs=frozenset(CONVS),
+        edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
         devices=frozenset({"ipu", "cpu"}),
         dtypes=frozenset({"float32"}),
         note="IPUs compute in float32 here; take backend pyg for GPUs and other precisions.",

@@ -70,7 +70,7 @@ class IpuDevice(Device):
         Raises:
             DataError: One does not.
         """
-        y = batch.y
+        y = None if batch.targets is None else batch.targets.y
         if y is not None and y.dtype == torch.int64 and y.numel():
             outside = (y < _INT32.min) | (y > _INT32.max)
             if bool(outside.any()):

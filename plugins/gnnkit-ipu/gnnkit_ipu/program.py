@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gnnkit.data import Batch, BatchLayout
+from gnnkit.data import IGNORED_LABEL, Batch, BatchLayout
 from gnnkit.devices import OptimizerState, StepOptions, StepResult
 from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, UnavailableError
 from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
@@ -268,4 +268,11 @@ class Program:
 
 def _without_targets(batch: Batch) -> Batch:
     assert batch.targets is not None, "a batch to train on has targets"
-    return replace(batch, targets=batch.targets.without())
+    y, mask = batch.targets.y, batch.targets.mask
+    none = replace(
+        batch.targets,
+        y=None if y is None else torch.full_like(y, IGNORED_LABEL),
+        mask=None if mask is None else torch.zeros_like(mask),
+        num=0,
+    )
+    return replace(batch, targets=none)

@@ -60,12 +60,10 @@ def train(backend, device_name, graph, batches, *, name="sage", settings=None, o
 
 
 def full_batch(graph, module_name):
-    kind = gnnkit.nn.CONV_KINDS[module_name.split(",")[0] if module_name != "residual" else "sage"]
+    kind = gnnkit.nn.CONVS[module_name.split(",")[0] if module_name != "residual" else "sage"]
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
     block = full_block(prepared)
-    return Batch(
-        (block, block), prepared.x, Targets(prepared.y, num=prepared.num_nodes), torch.arange(prepared.num_nodes)
-    )
+    return Batch((block, block), prepared.x, Targets.of_labels(prepared.y), torch.arange(prepared.num_nodes))
 
 
 def assert_same(first, second):

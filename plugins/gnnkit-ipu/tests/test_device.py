@@ -31,10 +31,11 @@ class Regression(nn.Module):
 
     def forward(self, batch):
         outputs = self.linear(batch.x)
-        if batch.y is None:
+        if batch.targets is None:
             return outputs.new_zeros(()), outputs
-        kept = (batch.y != -100).to(outputs.dtype)
-        return ((outputs - batch.y) ** 2 * kept).sum() / kept.sum().clamp(min=1), outputs
+        y = batch.targets.y
+        kept = (y != -100).to(outputs.dtype)
+        return ((outputs - y) ** 2 * kept).sum() / kept.sum().clamp(min=1), outputs
 
 
 def make_batch(value, y=True):
@@ -304,7 +305,7 @@ class Shared(Regression):
 
     def forward(self, batch):
         out = self.linear(batch.x) + 0.5 * self.again(batch.x) + self.tied(batch.x)
-        return (out - batch.y).square().mean(), out
+        return (out - batch.targets.y).square().mean(), out
 
 
 def test_shared_layers_and_weights_stay_shared():

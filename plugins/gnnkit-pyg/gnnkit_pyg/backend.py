@@ -17,7 +17,7 @@ from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, NotInstalledError
-from gnnkit.nn import ConvSpec, MessageOps, NativeParameter
+from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter
 from gnnkit_pyg.block import PygBlock
 
 _INSTALL = "pip install 'torch-geometric>=2.3'"
@@ -44,7 +44,8 @@ class PygBackend(Backend):
     name: ClassVar[str] = "pyg"
     api_version: ClassVar[int] = 1
     capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
-        convs=frozenset({"gcn", "sage", "gat", "gatv2", "gin"}),
+        convs=frozenset(CONVS),
+        edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
         exports=frozenset({"torch", "onnx"}),
@@ -99,7 +100,7 @@ class PygBackend(Backend):
         """See :class:`gnnkit.backends.Backend`."""
         from gnnkit_pyg.layers import LAYERS
 
-        return LAYERS[spec.kind](spec)
+        return LAYERS[spec.kind](spec) if spec.kind in LAYERS else self.on_primitives(spec)
 
     def native_layer(self, spec: ConvSpec) -> nn.Module:
         """Any layer of ``torch_geometric.nn`` that takes features and a list of edges."""
@@ -111,7 +112,7 @@ class PygBackend(Backend):
         """See :class:`gnnkit.backends.Backend`."""
         from gnnkit_pyg.layers import LAYERS
 
-        return LAYERS[spec.kind].parameter_map(spec)
+        return LAYERS[spec.kind].parameter_map(spec) if spec.kind in LAYERS else super().parameter_map(spec)
 
     def ops(self) -> MessageOps:
         """Message passing with PyTorch Geometric's primitives."""

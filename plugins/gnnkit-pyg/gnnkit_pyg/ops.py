@@ -36,6 +36,10 @@ class PygOps(MessageOps):
         """See :class:`gnnkit.nn.MessageOps`."""
         return lowered.block.edge_weight
 
+    def edge_attr(self, lowered: PygBlock) -> Optional[Tensor]:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        return lowered.block.edge_attr
+
     def edge_softmax(self, lowered: PygBlock, scores: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""
         out: Tensor = softmax(scores, lowered.block.dst, num_nodes=lowered.num_dst)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
-from gnnkit.backends import LayerState, read_gin
+from gnnkit.backends import LayerState, attention_spec, read_gin
 from gnnkit.data import Graph
-from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.nn import ConvSpec, mlp_width
 from gnnkit_pyg.layers import LAYERS
 
 _CLASSES = {"gcn": "GCNConv", "sage": "SAGEConv", "gat": "GATConv", "gatv2": "GATv2Conv", "gin": "GINConv"}
@@ -43,14 +43,14 @@ def _gcn(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[C
 
 def _sage(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
     weight = layer.take("lin_l.weight", 2)
-    spec = ConvSpec("sage", weight.shape[1], weight.shape[0], aggregation=aggregation or "mean")
+    spec = ConvSpec("sage", weight.shape[1], weight.shape[0], {"aggregation": aggregation or "mean"})
     own = layer.take_if_there("lin_r.weight")
     values = {
         "lin_neigh.weight": weight,
         "lin_self.weight": torch.zeros_like(weight) if own is None else own,
         "bias": layer.take_or_zeros("lin_l.bias", spec.out_channels),
     }
-    if spec.aggregation == "max":
+    if spec.options.aggregation == "max":
         if "lin.weight" not in layer:
             raise layer.refusal(
                 "it takes the maximum without the projection (project=True) that max-pool has before it"
@@ -65,7 +65,7 @@ def _attention_spec(kind: str, att: Tensor, width: int, bias: Optional[Tensor], 
     heads, out = att.shape[-2:]
     if bias is not None and heads > 1:
         concat = bias.numel() == heads * out
-    return ConvSpec(kind, width, out, heads=heads, concat=concat)
+    return attention_spec(kind, width, out, heads, concat)
 
 
 def _gat(layer: LayerState, concat: bool, aggregation: Optional[str]) -> Tuple[ConvSpec, Dict[str, Tensor]]:
@@ -113,7 +113,7 @@ def write(spec: ConvSpec, values: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """See :meth:`gnnkit.backends.Backend.write_layer`."""
     wrapper = LAYERS[spec.kind](spec).to(next(iter(values.values())).dtype)
     places = wrapper.parameter_map(spec)
-    assert set(places) == set(conv_parameters(spec)), "every parameter has a place"
+    assert set(places) == set(spec.parameters), "every parameter has a place"
     state = wrapper.state_dict()
     for name, place in places.items():
         state[place.name].copy_(
@@ -142,15 +142,15 @@ def _layer(spec: ConvSpec, state: Mapping[str, Tensor]) -> nn.Module:
     if spec.kind == "sage":
         return pyg.SAGEConv(  # type: ignore[no-any-return]
             *sizes,
-            aggr=spec.aggregation,
+            aggr=spec.options.aggregation,
             project="lin.weight" in state,
             root_weight="lin_r.weight" in state,
             bias="lin_l.bias" in state,
         )
     if spec.kind == "gin":
         has_biases = "nn.0.bias" in state, "nn.2.bias" in state
-        first = nn.Linear(spec.in_channels, spec.mlp_width, bias=has_biases[0])
-        last = nn.Linear(spec.mlp_width, spec.out_channels, bias=has_biases[1])
+        first = nn.Linear(spec.in_channels, mlp_width(spec), bias=has_biases[0])
+        last = nn.Linear(mlp_width(spec), spec.out_channels, bias=has_biases[1])
         return pyg.GINConv(nn.Sequential(first, nn.ReLU(), last))  # type: ignore[no-any-return]
     cls = pyg.GATConv if spec.kind == "gat" else pyg.GATv2Conv
     return cls(*sizes, heads=spec.heads, concat=spec.concat, bias=has_bias)  # type: ignore[no-any-return]

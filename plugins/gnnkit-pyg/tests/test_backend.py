@@ -91,8 +91,8 @@ def test_a_model_starts_like_the_reference_and_learns(model: str) -> None:
     x = torch.randn(60, 8, generator=generator) + torch.eye(8)[y]
     graph = from_edge_index(edge_index, x=x, y=y)
     pyg, reference = (gnnkit.build_model(model, graph, backend=name, **NO_DROPOUT) for name in ("pyg", "reference"))
-    kind = pyg.spec.kind
-    block = full_block(prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm))
+    spec = pyg.spec
+    block = full_block(prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm))
     blocks = [block] * pyg.num_layers
     torch.testing.assert_close(pyg.eval()(blocks, x), reference.eval()(blocks, x), rtol=1e-5, atol=1e-5)
     optimizer = torch.optim.Adam(pyg.train().parameters(), lr=0.02)

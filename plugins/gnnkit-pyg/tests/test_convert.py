@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.transforms import ToSparseTensor
+from torch_geometric.utils import add_remaining_self_loops
 
-from gnnkit.data import Graph, from_edge_index, pick_split
+from gnnkit.data import Graph, add_self_loops, from_edge_index, pick_split
 from gnnkit.errors import DataError
 from gnnkit_pyg.backend import PygBackend
 from gnnkit_pyg.convert import from_pyg
@@ -281,3 +282,14 @@ def test_values_win_over_what_was_written_down() -> None:
     changed = backend.from_native(data)
     assert changed.feature_names == () and changed.x is not None and changed.x.shape == (3, 2)
     assert changed.y is not None and changed.y.tolist() == [0, 1, 0] and changed.graph_y is None
+
+
+def test_edge_features_of_self_loops_are_those_of_pyg() -> None:
+    torch.manual_seed(0)
+    ends = torch.tensor([[0, 1, 2, 2, 3, 3], [1, 2, 1, 1, 0, 3]])
+    graph = from_edge_index(ends, 5, edge_attr=torch.randn(6, 2))
+    looped = add_self_loops(graph, edge_fill="mean")
+    theirs, attr = add_remaining_self_loops(graph.edge_index, graph.edge_attr, fill_value="mean", num_nodes=5)
+    expected = from_edge_index(theirs, 5, edge_attr=attr)
+    assert torch.equal(looped.edge_index, expected.edge_index)
+    torch.testing.assert_close(looped.edge_attr, expected.edge_attr)

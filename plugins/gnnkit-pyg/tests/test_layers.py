@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gnnkit.backends import Backend
 from gnnkit.data import Block
-from gnnkit.nn import ConvSpec, conv_parameters
+from gnnkit.nn import ConvSpec
 from gnnkit.testing import CONV_SPECS, HARD_BLOCKS, BackendSuite, conform, dense_conv
 from gnnkit_pyg.backend import PygBackend
 
@@ -26,7 +26,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 
 def values_of(spec: ConvSpec) -> Dict[str, Tensor]:
-    return {name: draw(*p.shape, seed=i) for i, (name, p) in enumerate(conv_parameters(spec).items())}
+    return {name: draw(*p.shape, seed=i) for i, (name, p) in enumerate(spec.parameters.items())}
 
 
 def make(backend: Any, spec: ConvSpec) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Tuple, Type
 
@@ -174,7 +175,7 @@ class ShortIntegers(CpuDevice):
 
 class LosesKey(CpuDevice):
     def put(self, batch):
-        return replace(super().put(batch), key=BatchKey())
+        return replace(super().put(batch), key=BatchKey(0, 0))
 
 
 class MisreadsMemory(CpuDevice):
@@ -212,6 +213,40 @@ class StaysDeterministic(CpuDevice):
         return super().deterministic(report)
 
 
+class ForgetsToAccumulate(EagerStep):
+    def __init__(self, module, optimizer, options, forward_mode):
+        super().__init__(module, optimizer, replace(options, accumulate=1), forward_mode)
+
+
+class BatchesCountAlike(EagerStep):
+    """Adds gradients up whatever the number of targets behind them."""
+
+    def _backward(self, loss, optimizer, num_targets):
+        super()._backward(loss, optimizer, 1)
+
+
+class LosesTheRest(EagerStep):
+    def finish(self):
+        if self._num_waiting == self.options.accumulate:
+            super().finish()
+
+
+class AverageComesFromNowhere(EagerStep):
+    def load_state_dict(self, state):
+        super().load_state_dict({})
+
+
+class AverageStays(EagerStep):
+    def averaged(self):
+        self.left_open = super().averaged()
+        self.left_open.__enter__()
+        return nullcontext()
+
+
+class UnknownUpdate(CpuDevice):
+    capabilities = DeviceCapabilities("cpu", updates=frozenset({"sparsify"}))
+
+
 class RunsReferenceOnly(CpuDevice):
     def prepare(self, module, optimizer, options):
         if module.model.backend.name != "reference":
@@ -234,6 +269,12 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("stops after 100 steps", with_step(StopsAfter100), ("many_steps",), "the loss of step 102"),
     ("more than 4,096 edges", with_step(First4096Edges), ("large_batches",), "edges and 100 features"),
     ("features beyond column 64", with_step(First64Columns), ("large_batches",), "edges and 100 features"),
+    ("batches not joined", with_step(ForgetsToAccumulate), ("accumulate",), "before update 1"),
+    ("joined batches count alike", with_step(BatchesCountAlike), ("accumulate",), "after update 1"),
+    ("rest of an epoch lost", with_step(LosesTheRest), ("accumulate",), "after update 2"),
+    ("average begins anew", with_step(AverageComesFromNowhere), ("average",), "averaged after step 3"),
+    ("average stays", with_step(AverageStays), ("average",), "after the average of step 1"),
+    ("unknown update declared", UnknownUpdate, ("declaration",), "updates ['sparsify'] are declared"),
     ("declared task raises", with_step(RaisesForPairs), ("tasks",), "no pairs here"),
     ("grad mode leaks", with_step(LeaksGradMode), ("global_state",), "step changes grad mode"),
     ("autocast leaks", with_step(LeaksAutocast), ("global_state",), "in bfloat16 changes autocast"),

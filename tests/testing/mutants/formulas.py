@@ -168,7 +168,7 @@ class NoSelf(SAGEConv):
 
 class NoPooling(SAGEConv):
     def forward(self, lowered, h_src, h_dst):
-        if self.spec.aggregation == "mean":
+        if self.spec.options.aggregation == "mean":
             return super().forward(lowered, h_src, h_dst)
         neighbours = self.ops.aggregate(lowered, h_src, "max")
         return self.lin_self(h_dst) + self.lin_neigh(neighbours) + self.bias + 0 * self.lin_pool.bias.sum()
@@ -201,7 +201,7 @@ class OtherSlope(GATConv):
     def __init__(self, spec, ops):
         from dataclasses import replace
 
-        super().__init__(replace(spec, negative_slope=0.01), ops)
+        super().__init__(replace(spec, options=replace(spec.options, negative_slope=0.01)), ops)
 
 
 class SumOfHeads(GATConv):
@@ -231,7 +231,9 @@ class ScoresTwiceTheSource(GATConv):
         h_src, h_dst = self.split_heads(self.lin(h_src)), self.split_heads(self.lin(h_dst))
         from_src = self.ops.gather_src(lowered, (h_src * self.att_src).sum(-1))
         from_dst = self.ops.gather_dst(lowered, (h_dst * self.att_src).sum(-1)) + 0 * self.att_dst.sum()
-        return self.attend(lowered, h_src, nn.functional.leaky_relu(from_src + from_dst, self.spec.negative_slope))
+        return self.attend(
+            lowered, h_src, nn.functional.leaky_relu(from_src + from_dst, self.spec.options.negative_slope)
+        )
 
 
 class Centred(GINConv):

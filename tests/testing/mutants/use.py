@@ -197,7 +197,7 @@ class RaisesForMax(ReferenceBackend):
     """Declares every aggregation and has but one."""
 
     def conv(self, spec):
-        if spec.aggregation == "max":
+        if spec.options.aggregation == "max":
             raise NotImplementedError("no maximum here")
         return super().conv(spec)
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Optional
+from typing import ClassVar, Dict, Optional
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Block
-from gnnkit.nn import REDUCTIONS, ConvSpec, MessageOps, MessagePassing, check_choice
+from gnnkit.nn import REDUCTIONS, ConvSpec, MessageOps, check_choice
 
 _REDUCTIONS = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}
 
@@ -91,54 +90,6 @@ class SparseOps(MessageOps):
         return lowered.reduce(lowered.block.indices, edge_weight, h_src, reduce)
 
 
-class GCN(MessagePassing):
-    """Sum of w_uv W h_u, plus b."""
-
-    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
-        super().__init__(ops)
-        self.lin = nn.Linear(spec.in_channels, spec.out_channels, bias=False)
-        self.bias = nn.Parameter(torch.empty(spec.out_channels))
-
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
-        """Features of the destinations, [num_dst, out_channels]."""
-        return self.ops.aggregate(lowered, self.lin(h_src), "sum", self.ops.edge_weight(lowered)) + self.bias
-
-
-class SAGE(MessagePassing):
-    """W_self h_v + W_neigh mean(h_u) + b, or the maximum over relu(W_pool h_u + b_pool)."""
-
-    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
-        super().__init__(ops)
-        self.aggregation = spec.aggregation
-        self.lin_self = nn.Linear(spec.in_channels, spec.out_channels, bias=False)
-        self.lin_neigh = nn.Linear(spec.in_channels, spec.out_channels, bias=False)
-        self.lin_pool = nn.Linear(spec.in_channels, spec.in_channels) if spec.aggregation == "max" else None
-        self.bias = nn.Parameter(torch.empty(spec.out_channels))
-
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
-        """Features of the destinations, [num_dst, out_channels]."""
-        if self.lin_pool is not None:
-            h_src = functional.relu(self.lin_pool(h_src))
-        neighbours = self.ops.aggregate(lowered, h_src, self.aggregation)
-        out: Tensor = self.lin_self(h_dst) + self.lin_neigh(neighbours) + self.bias
-        return out
-
-
-class GIN(MessagePassing):
-    """MLP((1 + eps) h_v + sum h_u)."""
-
-    def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
-        super().__init__(ops)
-        self.eps = spec.eps
-        first, last = nn.Linear(spec.in_channels, spec.mlp_width), nn.Linear(spec.mlp_width, spec.out_channels)
-        self.mlp = nn.Sequential(first, nn.ReLU(), last)
-
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
-        """Features of the destinations, [num_dst, out_channels]."""
-        out: Tensor = self.mlp((1 + self.eps) * h_dst + self.ops.aggregate(lowered, h_src, "sum"))
-        return out
-
-
 class TorchSparseBackend(Backend):
     """Products of torch's CSR matrices. Nothing but torch is needed."""
 
@@ -156,8 +107,8 @@ class TorchSparseBackend(Backend):
         return SparseBlock(block)
 
     def conv(self, spec: ConvSpec) -> nn.Module:
-        """Layers whose parameters have the canonical names, so that no parameter map is needed."""
-        return {"gcn": GCN, "sage": SAGE, "gin": GIN}[spec.kind](spec, self.ops())
+        """gnnkit's own forms of the convolutions on these primitives; torch has no layers for them."""
+        return self.on_primitives(spec)
 
     def ops(self) -> MessageOps:
         """See :class:`gnnkit.backends.Backend`."""

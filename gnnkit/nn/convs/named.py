@@ -1,0 +1,40 @@
+"""Layers by name, ``module:Class``: custom ones, and those of a library."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, NoReturn
+
+from gnnkit.nn.convs.base import Convolution, ConvSpec, ParameterSpec
+from gnnkit.nn.message_passing import is_own_layer, own_layer
+
+
+class NamedLayer(Convolution):
+    """A layer that brings its own parameters. Whether there is such a class is asked when the model is built.
+
+    Args:
+        path: ``module:Class``.
+    """
+
+    name = "a layer by name"
+    reads_weights = True  # It may.
+
+    def __init__(self, path: str) -> None:
+        if is_own_layer(path):
+            self.self_loops = own_layer(path).self_loops
+            self.gcn_norm = own_layer(path).gcn_norm
+
+    def make_options(self, values: Mapping[str, Any]) -> Dict[str, Any]:
+        """Whatever the library's layer takes; it is checked when the layer is made."""
+        return dict(values)
+
+    def parameters(self, spec: ConvSpec) -> Dict[str, ParameterSpec]:
+        """None of them is canonical."""
+        return {}
+
+    def dense(self, *_: Any) -> NoReturn:
+        """Nobody knows its formula."""
+        raise NotImplementedError
+
+    def reference(self, *_: Any) -> NoReturn:
+        """It has no other form than its own."""
+        raise NotImplementedError

@@ -1,0 +1,96 @@
+"""Checks of what a device can do about updates of weights, against plain torch on the host.
+
+Rules: only what ``DeviceCapabilities.updates`` declares is checked.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+from torch.optim import SGD
+
+from gnnkit.backends import load_backend, move_model
+from gnnkit.devices import Device, StepOptions, UpdatingStep
+from gnnkit.nn import GNN
+from gnnkit.tasks import LossModule
+from gnnkit.testing.compare import compare_states
+from gnnkit.testing.device_base import DeviceBase, loss_of
+from gnnkit.testing.suite import check
+from gnnkit.testing.training import batches_of_sizes, plain_step, task
+
+_CLIP = 0.05
+_DECAY = 0.7
+
+
+class UpdateChecks(DeviceBase):
+    """Checks of accumulation and of the moving average of weights."""
+
+    @check(needs=["accumulate"])
+    def test_accumulate(self) -> None:
+        """Batches that are joined to one update count by their targets.
+
+        Where ``updates`` declares "accumulate", two batches of 50 targets and one, and a last one of 20 after which
+        ``finish`` is called, give the weights of plain torch on the joined batches, clipped; before an update the
+        weights stay as they are.
+        """
+        model, reference = self.model(), move_model(self.model(), load_backend("reference"))
+        optimizer = SGD(reference.parameters(), lr=0.5)
+        with self.device() as device:
+            first, second, last = batches_of_sizes(model, device, [50, 1, 20])
+            step = _updating_step(device, model, StepOptions(clip_norm=_CLIP, accumulate=2))
+            for number, group in enumerate(([first, second], [last]), 1):
+                before = reference.canonical_state()
+                losses, count = [], sum(batch.num_targets for batch in group)
+                for batch in group:
+                    step.pull()
+                    compare_states(model.canonical_state(), before, f"before update {number}", 1e-3)
+                    loss_of(device, step, batch)
+                    loss, _ = LossModule(reference.train(), task())(batch)
+                    losses.append(loss * batch.num_targets / count)
+                if number == 2:
+                    step.finish()
+                optimizer.zero_grad()
+                torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(reference.parameters(), _CLIP)
+                optimizer.step()
+                step.pull()
+                compare_states(model.canonical_state(), reference.canonical_state(), f"after update {number}", 1e-3)
+            step.finish()
+            step.pull()
+            compare_states(model.canonical_state(), reference.canonical_state(), "after finish with nothing left", 1e-3)
+
+    @check(needs=["average"])
+    def test_average(self) -> None:
+        """The moving average of weights is that of plain torch, and is resumed.
+
+        Where ``updates`` declares "average", the module has the average within ``averaged`` and its own weights after
+        it, and a step that takes the state of another goes on with its average.
+        """
+        model, reference = self.model(), move_model(self.model(), load_backend("reference"))
+        optimizer = SGD(reference.parameters(), lr=0.5)
+        average = reference.canonical_state()
+        with self.device() as device:
+            (batch,) = batches_of_sizes(model, device, [50])
+            step: Optional[UpdatingStep] = None
+            for number in range(1, 5):
+                if number in (1, 3):  # The second step goes on from the first one's state.
+                    state = {} if step is None else step.state_dict()
+                    step = _updating_step(device, model, StepOptions(average=_DECAY))
+                    step.load_state_dict(state)
+                assert step is not None
+                loss_of(device, step, batch)
+                plain_step(reference, optimizer, batch)
+                now = reference.canonical_state()
+                average = {name: _DECAY * value + (1 - _DECAY) * now[name] for name, value in average.items()}
+                with step.averaged():
+                    step.pull()
+                    compare_states(model.canonical_state(), average, f"averaged after step {number}", 1e-3)
+                step.pull()
+                compare_states(model.canonical_state(), now, f"after the average of step {number}", 1e-3)
+
+
+def _updating_step(device: Device, model: GNN, options: StepOptions) -> UpdatingStep:
+    step = device.prepare(LossModule(model, task()), SGD(model.parameters(), lr=0.5), options)
+    assert isinstance(step, UpdatingStep), "updates are declared, and the step has no finish() and averaged()."
+    return step

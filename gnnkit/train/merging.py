@@ -1,0 +1,115 @@
+"""The layers of a configuration: what was typed, read and recorded, checked and laid over each other."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gnnkit.classes import import_class
+from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.io.files import shielded, unshielded
+from gnnkit.nn import ALL_OPTIONS, Kinds, place_options
+from gnnkit.options import whole_numbers
+
+MOVED = ("walk_length", "num_negatives", "negative_weight")
+"""Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
+
+_FANOUTS = ("fanouts", "eval_fanouts")
+_OPTIONS = "options"
+"""What the names of mappings end with whose keys are known where they are used."""
+
+
+def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]], kinds: Kinds = ()) -> DictConfig:
+    """A structured configuration with layers over it; later ones win.
+
+    Args:
+        base: Has every key that there is.
+        layers: Nested values.
+        kinds: Of convolution; options in the section "model" find their place if these have them.
+
+    Raises:
+        UnknownNameError: A key that does not exist; the message has the nearest ones.
+        ConfigError: A value of the wrong type.
+    """
+    for layer in layers:
+        _check_keys(base, base, layer)
+        if "model" in layer:
+            layer = {**layer, "model": place_options(layer["model"], kinds)}
+        try:
+            base = OmegaConf.merge(base, OmegaConf.create(shielded(_with_lists(layer))))  # type: ignore[assignment]
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
+    return base
+
+
+def plain_values(config: DictConfig) -> Dict[str, Any]:
+    """Merged settings as plain values."""
+    return unshielded(OmegaConf.to_container(config))  # type: ignore[no-any-return]
+
+
+def parsed(overrides: Sequence[str]) -> Dict[str, Any]:
+    """Dotted settings such as ``"model.hidden_channels=32"`` as a layer.
+
+    Raises:
+        ConfigError: One is no setting.
+    """
+    for item in overrides:
+        if "=" not in item or item.startswith("="):
+            raise ConfigError(f"{item!r} is not a setting. Write key=value, for example train.lr=0.01.")
+    try:
+        return unshielded(OmegaConf.to_container(OmegaConf.from_dotlist(shielded(overrides))))  # type: ignore[no-any-return]
+    except Exception as error:  # OmegaConf reads values as YAML here, and lets the parser's own exceptions through.
+        problem = unshielded(" ".join(str(error).split()))
+        raise ConfigError(f"Cannot read the settings {' '.join(overrides)}: {problem}") from error
+
+
+def import_classes(given: Sequence[Mapping[str, Any]]) -> None:
+    """Import the optimiser and the schedule that the user names by ``module:Class``.
+
+    Args:
+        given: Layers that the user gave; those of a recorded configuration are not among them.
+
+    Raises:
+        ConfigError: A module cannot be imported.
+    """
+    for layer in given:
+        for name in ("optimizer", "schedule"):
+            value = (layer.get("train") or {}).get(name)
+            if isinstance(value, str) and ":" in value:
+                import_class(value, f"train.{name}")
+
+
+def _with_lists(layer: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
+    """A layer in which fan-outs that were given as ``"10,5"`` or ``10`` are lists."""
+    found = {}
+    for key, value in layer.items():
+        if key == "train" and isinstance(value, Mapping):
+            value = _with_lists(value, "train.")
+        elif key in _FANOUTS and isinstance(value, (str, int)):
+            value = whole_numbers(str(value), f"Setting '{prefix}{key}'")
+        found[key] = value
+    return found
+
+
+def _check_keys(root: DictConfig, base: DictConfig, layer: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse unknown keys with the nearest known ones, which OmegaConf would not name."""
+    if prefix.endswith(f"{_OPTIONS}."):
+        return
+    known = [str(key) for key in base]
+    for key, value in layer.items():
+        if prefix == "model." and key in ALL_OPTIONS:
+            continue
+        if key not in known:
+            sections = [str(name) for name in root if isinstance(root[name], DictConfig)]
+            own = [name for name in sections if not name.endswith(_OPTIONS)]
+            elsewhere = [f"{name}.{key}" for name in own if key in root[name]]
+            elsewhere += [key] if prefix and key in root else []
+            elsewhere += [f"task_options.{key}"] if key in MOVED else []
+            names = [*known, *ALL_OPTIONS] if prefix == "model." else known
+            raise UnknownNameError("setting", f"{prefix}{key}", elsewhere or [f"{prefix}{name}" for name in names])
+        if isinstance(base[key], DictConfig):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
+            _check_keys(root, base[key], value, f"{prefix}{key}.")

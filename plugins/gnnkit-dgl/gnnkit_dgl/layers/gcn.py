@@ -1,0 +1,39 @@
+"""``dgl.nn.GraphConv``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Dict, Mapping
+
+from torch import Tensor
+
+from gnnkit.backends import NativeConv, aggregates
+from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit_dgl.layers.common import native, product_dtype
+
+
+class GCN(NativeConv):
+    """``dgl.nn.GraphConv`` without its own normalisation: the block's edge weights carry it."""
+
+    names: ClassVar[Mapping[str, str]] = {"bias": "conv.bias"}
+
+    def __init__(self, spec: ConvSpec) -> None:
+        super().__init__(spec)
+        self.conv = native("GraphConv")(spec.in_channels, spec.out_channels, norm="none", allow_zero_in_degree=True)
+
+    @classmethod
+    def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:
+        """DGL stores the matrix as [in, out]."""
+        return {"lin.weight": NativeParameter("conv.weight", transpose=True), **super().parameter_map(spec)}
+
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+        """Features of the destinations, [num_dst, out_channels]."""
+        if lowered.is_reduced:
+            updated: Tensor = aggregates(h_src, h_dst) @ self.conv.weight + self.conv.bias
+            return updated
+        weight = lowered.edata.get("weight")
+        if weight is not None:
+            # GraphConv multiplies by its matrix before it aggregates if that makes the messages narrower.
+            is_product = self.spec.in_channels > self.spec.out_channels
+            weight = weight.to(product_dtype(h_src, self.conv.weight) if is_product else h_src.dtype)
+        out: Tensor = self.conv(lowered, (h_src, h_dst), edge_weight=weight)
+        return out
