@@ -152,7 +152,7 @@ def test_builders_take_numbers(y) -> None:
     assert graph.has_numbers and not graph.is_multi_label and graph.num_classes == 0
     assert gnnkit.data.summarize(graph)["labels"] == "numbers to regress"
     grown = add_nodes(graph, [[1.0]])
-    assert grown.has_numbers and int(grown.is_labelled.sum()) == len(y)
+    assert grown.has_numbers and int(grown.has_label.sum()) == len(y)
 
 
 def test_a_missing_number_is_in_no_split() -> None:
