@@ -7,9 +7,14 @@ VENV ?= .venv
 ARGS ?=
 # Arguments for "make bench", for example: make bench BENCH_ARGS="--rows 'cora-*' --write"
 BENCH_ARGS ?=
+# What "make test" runs instead of everything, for example: make test T=tests/nn, or make test T="tests -k resume"
+T ?=
 # Processes that run tests side by side; each computes with one thread, so that they do not get in each other's way.
-WORKERS ?= 2
+# For a few tests it is quicker to start none.
+WORKERS ?= $(if $(T),0,2)
 
+# What must run on Python 3.8, the Python of PopTorch.
+OLD_PYTHON := gnnkit plugins/gnnkit-pyg/gnnkit_pyg plugins/gnnkit-ipu/gnnkit_ipu
 # The versions that PopTorch of the last Poplar SDK was built for, and what is contemporary with them.
 OLD_VENV ?= .venv-old
 OLD_STACK := torch==2.0.1 pyg-nightly==2.4.0.dev20230613 'numpy<2' 'pandas<2.1' 'pyarrow<15'
@@ -19,7 +24,8 @@ PLUGINS := plugins/gnnkit-pyg plugins/gnnkit-dgl plugins/gnnkit-ipu
 PROJECTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 EDITABLE := $(addprefix --editable ./,$(PLUGINS))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# Each process takes one half of the tests in their order, so that most fixtures are made once; who is done first helps.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-long test-parity test-old-stack check check-lint check-format check-types check-layers check-syntax format docs \
@@ -33,8 +39,8 @@ setup: $(VENV)/ready-run ## install gnnkit with the pyg and dgl backends into .v
 run: $(VENV)/ready-run ## train on the embedded data set and show the result
 	@$(BIN)/gnnkit run $(ARGS)
 
-test: $(VENV)/ready-test ## run all tests but the long ones
-	@$(PYTEST)
+test: $(VENV)/ready-test ## run all tests but the long ones, or some of them: make test T=tests/nn
+	@$(PYTEST) $(T)
 
 test-long: $(VENV)/ready-test ## run the long tests: whole trainings
 	@$(PYTEST) -m long
@@ -66,7 +72,7 @@ check-layers: $(VENV)/ready-check
 
 check-syntax: $(VENV)/ready-check
 	@echo "vermin"
-	@$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --exclude long gnnkit plugins/gnnkit-pyg/gnnkit_pyg plugins/gnnkit-ipu/gnnkit_ipu
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --exclude long $(OLD_PYTHON)
 
 format: $(VENV)/ready-check ## bring imports and layout into the project's form
 	@$(BIN)/ruff check --quiet --fix --select I .

@@ -238,6 +238,8 @@ class ConvChecks(BackendBase):
         _compare_norm("outputs", out, dense_conv(spec, values, block, x))
         for name, expected in dense_gradients(spec, values, block, x, y).items():
             _compare_norm(f"gradients of {name}", received[name], expected)
+        if not any(len(parameter.shape) == 2 for parameter in spec.parameters.values()):
+            return  # There is no product to compute in it.
         off = float((out.double() - dense_conv(spec, values, block, x)).abs().max())
         assert off > 1e-4, f"the outputs are those of float32, to {off:.1g}: bfloat16 is declared and not computed in."
 

@@ -37,7 +37,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "pna": {"model": "pna"},
     "transformer": {"model": "transformer", "heads": 2, "hidden_channels": 4},
     "graphconv": {"model": "graphconv"},
-    "appnp": {"model": "appnp", "num_layers": 2},
+    "appnp": {"model": "appnp", "num_layers": 2, "mlp_dropout": 0.0},
 }
 """Models of every convolution and reduction, by name."""
 

@@ -12,6 +12,7 @@ from gnnkit.data import Block
 from gnnkit.errors import CheckpointError, ConfigError, UnknownNameError
 from gnnkit.nn import CONVS, GNN, ModelSpec, model_spec
 from gnnkit.testing import HARD_BLOCKS
+from gnnkit.testing.graphs import EDGE_CHANNELS
 
 SPECS = [
     ModelSpec.from_dict(
@@ -24,11 +25,14 @@ SPECS = [
             "norm": norm,
             "residual": residual,
             "jumping_knowledge": jumping,
+            "edge_channels": EDGE_CHANNELS if CONVS[conv].reads_edges else None,
+            "delta": 1.2,
         }
     )
     for conv, norm, residual, jumping in itertools.product(
         CONVS, ("none", "batch", "layer"), (False, True), ("none", "cat", "max")
     )
+    if not CONVS[conv].is_propagation or (norm, residual, jumping) == ("none", False, "none")
 ]
 
 

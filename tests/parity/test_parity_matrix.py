@@ -12,10 +12,14 @@ import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.data import Graph
 from gnnkit.devices import choose_device
+from gnnkit.nn import CONVS
 from gnnkit.parity import compare
+from gnnkit.testing import communities
 from tests.conftest import installed_backends
 
 MODELS = ["gcn", "sage", "gat", "gatv2", "gin"]
+EDGES = ["gatv2", "gine", "pna", "transformer"]
+OTHERS = ["pna", "transformer", "graphconv", "appnp"]
 SAMPLED: Dict[str, Any] = {"fanouts": [10, 10], "batch_size": 1024}
 
 
@@ -36,8 +40,16 @@ def group(request: pytest.FixtureRequest) -> str:
 
 
 def check(graph: Graph, model: str, group: str, **settings: Any) -> None:
-    dropout = {"dropout": 0.5, "input_dropout": 0.0, "attention_dropout": 0.0}
-    built = gnnkit.build_model(model, graph, seed=1, hidden_channels=16, heads=1, **dropout)
+    fixed = {"hidden_channels": 16, "input_dropout": 0.0}
+    if CONVS[model].has_heads:
+        fixed["heads"] = 1
+    if CONVS[model].is_propagation:
+        fixed.update(num_layers=2, mlp_dropout=0.0)
+    else:
+        fixed["dropout"] = 0.5
+    if "attention_dropout" in CONVS[model].dropouts:
+        fixed["attention_dropout"] = 0.0
+    built = gnnkit.build_model(model, graph, seed=1, **fixed)
     names = [name for name in groups()[group] if name in installed_backends(model)]
     found = compare(built, graph, ["reference", *names], **settings)
     assert found.is_within, found.problems
@@ -46,12 +58,24 @@ def check(graph: Graph, model: str, group: str, **settings: Any) -> None:
         assert logits.absolute <= 1e-5, f"{report.backend}: logits differ by {logits.absolute}"
         assert all(gradient.measured <= 1e-4 for gradient in report.gradients)
         assert report.loss_difference <= 1e-3
-    assert any(notice.startswith("dropout is off") for notice in found.notices) == (group == "no dropout")
+    is_off = any(notice.startswith("dropout is off") for notice in found.notices)
+    assert is_off == (group == "no dropout" and built.spec.dropout > 0)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_full_graph(model: str, group: str, data_dir: Path) -> None:
     check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=4)
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_other_convolutions(model: str, group: str, data_dir: Path) -> None:
+    check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=2)
+
+
+@pytest.mark.parametrize("how", [{}, {"fanouts": [4, 4], "batch_size": 32}], ids=["full", "sampled"])
+@pytest.mark.parametrize("model", EDGES)
+def test_edge_features(model: str, how: Dict[str, Any], group: str) -> None:
+    check(communities(), model, group, epochs=2, **how)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -13,7 +13,7 @@ def test_later_layers_win(tmp_path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("model: {name: gat, dropout: 0.1}\ntrain: {lr: 0.1, epochs: 7}\n")
     config = load_config(file, {"train": {"epochs": 8}}, ["train.lr=0.2", "train.fanouts=[5,3]"])
-    assert (config.model.name, config.model.heads, config.model.dropout) == ("gat", 8, 0.1)
+    assert (config.model.name, config.model.conv_options["heads"], config.model.dropout) == ("gat", 8, 0.1)
     assert (config.train.lr, config.train.epochs, config.train.fanouts) == (0.2, 8, [5, 3])
 
 
@@ -85,7 +85,12 @@ def test_a_configuration_of_version_0_1_0_reads_the_same(tmp_path) -> None:
     text = "dataset:\n  name: karate\n  data_dir: null\n  options: {}\nmodel:\n  name: gat\n  heads: 8\n"
     (tmp_path / "config.yaml").write_text(text + "train:\n  lr: 0.005\n  fanouts:\n  - 10\n  - 10\nseed: 3\n")
     config = load_config(base=recorded_config(tmp_path))
-    assert (config.train.fanouts, config.train.lr, config.model.heads, config.seed) == ([10, 10], 0.005, 8, 3)
+    assert (config.train.fanouts, config.train.lr, config.model.conv_options["heads"], config.seed) == (
+        [10, 10],
+        0.005,
+        8,
+        3,
+    )
 
 
 @pytest.mark.parametrize("text, fanouts", [("10,5", [10, 5]), ("[10,5]", [10, 5]), ("-1, 5", [-1, 5]), ("7", [7])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
@@ -437,10 +438,9 @@ def test_the_users_own_module_is_imported_and_a_recorded_one_is_not(tmp_path: Pa
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="'no_such_module' cannot be imported"):
         load_config(overrides=["train.optimizer=no_such_module:Mine"])
-    recorded = {"train": {"optimizer": "my_optimizers:Mine"}}
-    import sys
-
-    load_config(base=recorded)
-    assert "my_optimizers" not in sys.modules
+    recorded = {"train": {"optimizer": "my_optimizers:Mine", "schedule": "my_optimizers:Mine"}}
+    for model in ({}, {"name": ["sage", "gin"]}):
+        load_config(base={**recorded, "model": model})
+        assert "my_optimizers" not in sys.modules
     assert load_config(overrides=["train.optimizer=my_optimizers:Mine"]).train.optimizer == "my_optimizers:Mine"
     assert "my_optimizers" in sys.modules

@@ -25,7 +25,7 @@ class IpuBackend(PygBackend):
 
     name: ClassVar[str] = "ipu"
     layer_module: ClassVar[str] = ""  # Most other layers make shapes that depend on values.
-    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+    capabilities: BackendCapabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
         devices=frozenset({"ipu", "cpu"}),

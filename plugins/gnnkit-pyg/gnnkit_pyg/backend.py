@@ -43,7 +43,7 @@ class PygBackend(Backend):
 
     name: ClassVar[str] = "pyg"
     api_version: ClassVar[int] = 1
-    capabilities: ClassVar[BackendCapabilities] = BackendCapabilities(
+    capabilities: BackendCapabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
         devices=frozenset({"cpu", "cuda"}),

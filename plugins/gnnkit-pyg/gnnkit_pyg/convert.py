@@ -186,7 +186,7 @@ def _read_adjacency(values: Dict[str, Any]) -> None:
     if matrix is None or "edge_index" in values:
         return
     if isinstance(matrix, Tensor):
-        entries = matrix.to_sparse_coo()
+        entries = matrix.to_sparse()
         (row, col), weights = entries._indices(), entries._values()
     elif hasattr(matrix, "coo"):  # A SparseTensor of torch_sparse.
         row, col, weights = matrix.coo()

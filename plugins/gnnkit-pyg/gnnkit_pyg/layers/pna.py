@@ -52,7 +52,9 @@ class PNA(NativeConv):
             histogram,
             edge_dim=spec.edge_channels,
         )
-        self.conv.aggr_module.avg_deg_log.fill_(delta_of(spec))
+        scaler = self.conv.aggr_module
+        del scaler.avg_deg_log  # A buffer of float32, which has not all digits of the mean.
+        scaler.avg_deg_log = delta_of(spec)
 
     @classmethod
     def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:
