@@ -1,6 +1,6 @@
 """Tasks: what is learned, and how well."""
 
-from gnnkit.tasks.base import Head, Loss, Readout, Task
+from gnnkit.tasks.base import Head, Loss, Readout, Task, check_learnable
 from gnnkit.tasks.embedding import EmbeddingTask
 from gnnkit.tasks.loss_module import LossModule
 from gnnkit.tasks.metrics import METRICS, Metric
@@ -28,6 +28,7 @@ __all__ = [
     "Units",
     "Unsupervised",
     "UnsupervisedOptions",
+    "check_learnable",
     "make_task",
     "task_class",
     "task_options",

@@ -5,9 +5,11 @@ Rules: everything is computed on the reference backend and the device ``cpu``, b
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any, Callable, ClassVar, Iterator, List, Mapping, Optional, Tuple, Type
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -175,17 +177,23 @@ def missing_label(y: Tensor) -> float:
 
 
 def unchanged_generators(work: Callable[[], Any], what: str) -> Any:
-    """Do something that must not draw from the global generators of torch, NumPy or Python, nor be moved by them."""
-    import random
+    """Do something twice that must not draw from the global generators of torch, NumPy or Python, nor be moved by them.
 
-    import numpy as np
-
+    Returns:
+        Both results.
+    """
     found = []
     for seed in (1, 2):
-        torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
-        before = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index,union-attr]
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        before = _generators()
         found.append(work())
-        after = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index,union-attr]
-        same = torch.equal(before[0], after[0]) and before[1:] == after[1:]
+        same = _generators() == before
         assert same, f"{what} draws from a global generator, so that nothing can be repeated. Key it by the seed."
     return found
+
+
+def _generators() -> Tuple[Any, ...]:
+    state: Any = np.random.get_state()
+    return torch.random.get_rng_state().tolist(), state[1].tolist(), state[2], random.getstate()

@@ -61,7 +61,9 @@ class LossChecks(TaskBase):
             targets = batch.targets
             assert targets is not None
             nobody = torch.zeros(targets.size, dtype=torch.bool)
-            y = None if targets.y is None else torch.full_like(targets.y, missing_label(targets.y))
+            y = targets.y
+            if y is not None and module.task.outputs != EMBEDDINGS:
+                y = torch.full_like(y, missing_label(y))
             outputs = outputs_like(module, batch)
             loss = loss_of(module.task, outputs, replace(targets, y=y, mask=nobody, num=0))
             (gradient,) = torch.autograd.grad(loss, outputs, allow_unused=True)
@@ -161,7 +163,7 @@ class DrawChecks(TaskBase):
             assert items.level == "nodes", f"the items of {split!r} are {items.level}, the Trainer takes nodes."
             ids = items.ids
             assert ids.dtype == torch.int64 and ids.numel(), f"the items of {split!r} are {ids.dtype} of {ids.numel()}."
-            assert ids.unique().numel() == ids.numel(), f"an item of {split!r} is there twice."
+            assert len(set(ids.tolist())) == len(ids), f"an item of {split!r} is there twice."
             if split == "train" and task.outputs == EMBEDDINGS:
                 continue
             strange = ids[~torch.isin(ids, graph.splits[split])]
