@@ -63,7 +63,7 @@ def test_maskedfeatures_trains_everywhere(place: Tuple[str, str], clean: Path, t
     where = ("--backend", place[0], "--device", place[1])
     task = ("--task", "masked-features", "--dataset", "karate", "--batch-size", "8", "--epochs", "2", "--dropout", "0")
     values = gnnkit_json(clean, "run", *task, *where, cwd=tmp_path)
-    assert values["train_loss"] == pytest.approx(0.77, abs=0.05)
+    assert values["train_loss"] == pytest.approx(0.860, abs=0.01)
 
 
 def test_maskedfeatures_is_small() -> None:

@@ -59,9 +59,9 @@ def fit(backend="reference", resume=None, **settings):
 
 
 def test_the_head_learns_with_the_encoder_alike_on_every_backend(backend) -> None:
-    found = fit(backend, epochs=5)
-    assert losses(found) == pytest.approx(losses(fit(epochs=5)), rel=1e-4)
-    assert found.test["accuracy"] > 0.4
+    found = fit(backend, epochs=15, lr=0.05)
+    assert losses(found) == pytest.approx(losses(fit(epochs=15, lr=0.05)), rel=1e-3)
+    assert found.test["accuracy"] > 0.6
 
 
 @pytest.mark.parametrize("first, second", [("reference", "reference"), ("dgl", "pyg")])
