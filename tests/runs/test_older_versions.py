@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Dict, List
 
@@ -49,7 +50,8 @@ def test_embeddings_are_those_of_then(backend: str) -> None:
 
 @pytest.mark.parametrize("name", [*CLASSIFIERS, "unsupervised"])
 def test_a_report_shows_them(name: str, tmp_path: Path) -> None:
-    report = write_report(RUNS / name, tmp_path / "report.html", map="pca", batches=2)
+    run = shutil.copytree(RUNS / name, tmp_path / name)  # Figures are written beside the run.
+    report = write_report(run, tmp_path / "report.html", map="pca", batches=2)
     missing = {part for parts in report.missing.values() for part in parts}
     assert missing == ({"predictions"} if name == "unsupervised" else set())
 
