@@ -13,7 +13,7 @@ import gnnkit
 from gnnkit.data import Graph
 
 PLACES = [("reference", "cpu"), ("pyg", "cpu"), ("dgl", "cpu"), ("ipu", "ipu-emulator")]
-# Chosen by the validation nodes, out of six settings of sage, gin, pna and gatv2.
+# Of a few settings of sage and gin the best on the validation nodes.
 MODEL = {"hidden_channels": 64, "dropout": 0.5, "input_dropout": 0.3}
 TRAINING = {"epochs": 150, "patience": 50, "lr": 0.01, "weight_decay": 1e-3}
 
