@@ -61,7 +61,7 @@ def fit(backend="reference", resume=None, **settings):
 def test_the_head_learns_with_the_encoder_alike_on_every_backend(backend) -> None:
     found = fit(backend, epochs=15, lr=0.05)
     assert losses(found) == pytest.approx(losses(fit(epochs=15, lr=0.05)), rel=1e-3)
-    assert found.test["accuracy"] > 0.6
+    assert found.test["accuracy"] > 0.45  # Chance is 0.33.
 
 
 @pytest.mark.parametrize("first, second", [("reference", "reference"), ("dgl", "pyg")])
