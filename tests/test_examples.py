@@ -9,7 +9,7 @@ import json
 import shutil
 import tokenize
 from pathlib import Path
-from typing import Set
+from typing import Set, Tuple
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment with both examples; the source folders are left clean."""
     folder = tmp_path_factory.mktemp("clean")
     python = clean_environment(folder)
-    for name in ("gnnkit-torchsparse", "gnnkit-inductor"):
+    for name in ("gnnkit-torchsparse", "gnnkit-inductor", "gnnkit-maskedfeatures"):
         pip_install(python, Path(shutil.copytree(EXAMPLES / name, folder / name)))
     return python
 
@@ -57,8 +57,22 @@ def test_inductor_trains(clean: Path, tmp_path: Path) -> None:
     assert values["device"] == "inductor" and 0 < values["compile_seconds"] < values["seconds"]
 
 
+@pytest.mark.parametrize("place", [("reference", "cpu"), ("pyg", "cpu"), ("dgl", "cpu"), ("ipu", "ipu-emulator")])
+def test_maskedfeatures_trains_everywhere(place: Tuple[str, str], clean: Path, tmp_path: Path) -> None:
+    pytest.importorskip(f"gnnkit_{place[0]}" if place[0] != "reference" else "gnnkit")
+    where = ("--backend", place[0], "--device", place[1])
+    task = ("--task", "masked-features", "--dataset", "karate", "--batch-size", "8", "--epochs", "2", "--dropout", "0")
+    values = gnnkit_json(clean, "run", *task, *where, cwd=tmp_path)
+    assert values["train_loss"] == pytest.approx(0.860, abs=0.01)
+
+
+def test_maskedfeatures_is_small() -> None:
+    source = (EXAMPLES / "gnnkit-maskedfeatures" / "gnnkit_maskedfeatures" / "task.py").read_text()
+    assert len(source.splitlines()) <= 150
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["gnnkit-torchsparse", "gnnkit-inductor"])
+@pytest.mark.parametrize("name", ["gnnkit-torchsparse", "gnnkit-inductor", "gnnkit-maskedfeatures"])
 def test_an_example_passes_all_of_its_own_tests(name: str, clean: Path, data_dir: Path, tmp_path: Path) -> None:
     if name == "gnnkit-inductor":
         skip_where_torch_does_not_compile()

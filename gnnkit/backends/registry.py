@@ -68,7 +68,7 @@ def build_model(
         graph: Gives the widths of input, output and edge features.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
-        out_channels: Number of outputs per node. None: one for each class.
+        out_channels: Number of outputs per node. None: one for each class, or for each number to regress.
         settings: Any other field of :class:`gnnkit.nn.ModelSpec`, and any option of the convolution such as ``heads``,
             unless ``model`` is a specification. Edge features are read where the convolution can and the graph has
             them, unless ``edge_channels`` is None here.
@@ -99,9 +99,11 @@ def build_model(
             if graph.y is None:
                 fix = "Pass y when building it, or name the column: dataset.options.columns.label=NAME."
                 raise DataError("y", "the graph has no labels, training needs them.", fix=fix)
-            if graph.num_classes == 0:
-                raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
             out_channels = graph.num_classes
+            if graph.has_numbers:
+                out_channels = graph.y.shape[1] if graph.y.ndim == 2 else 1
+            if out_channels == 0:
+                raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
         if graph.edge_attr is not None and can_read_edges(model_kinds(model)):
             settings.setdefault("edge_channels", graph.edge_attr.shape[1])
         model = model_spec(model, graph.num_features, out_channels, **settings)

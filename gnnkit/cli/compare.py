@@ -68,6 +68,8 @@ def _compare(config: Any, names: List[str], *, epochs: int, seeds: int, margin: 
         seeds=seeds,
         margin=margin,
         seed=config.seed,
+        task=config.task,
+        task_options=config.task_options,
         **train,
     )
 

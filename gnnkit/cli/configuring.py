@@ -29,7 +29,7 @@ class RunOptions:
     dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]")
     data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first.")
     model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin, or module:Layer.  [default: gcn]")
-    task: Optional[str] = typer.Option(None, help="node_classification, unsupervised.  [default: node_classification]")
+    task: Optional[str] = typer.Option(None, help="What to learn; see 'gnnkit tasks'.  [default: node_classification]")
     epochs: Optional[int] = typer.Option(None, help="Passes over the training nodes.  [default: 200; 20 if sampled]")
     lr: Optional[float] = typer.Option(None, help="Learning rate.  [default: the model's]")
     hidden: Optional[int] = typer.Option(None, help="Hidden width, per head.  [default: the model's]")
@@ -79,10 +79,7 @@ _PLACES = {
     "hidden": "model.hidden_channels",
     "layers": "model.num_layers",
     "dropout": "model.dropout",
-    **{
-        name: f"train.{name}"
-        for name in ("task", "epochs", "lr", "batch_size", "precision", "overflow", "deterministic")
-    },
+    **{name: f"train.{name}" for name in ("epochs", "lr", "batch_size", "precision", "overflow", "deterministic")},
     "fanouts": "train.fanouts",
 }
 """Where in the configuration an option stands that has another name there."""

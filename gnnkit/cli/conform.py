@@ -17,8 +17,10 @@ EXAMPLE = "Example: gnnkit conform pyg --only 'grad*'"
 
 @reports_errors
 def conform(
-    name: str = typer.Argument(..., help="A backend, a device or a data set."),
-    kind: Optional[str] = typer.Option(None, help="backend, device or dataset.  [default: the first with that name]"),
+    name: str = typer.Argument(..., help="A backend, a device, a data set or a task."),
+    kind: Optional[str] = typer.Option(
+        None, help="backend, device, dataset or task.  [default: the first with that name]"
+    ),
     device: Optional[str] = typer.Option(None, help="Measure a backend on this device.  [default: the backend's own]"),
     only: List[str] = typer.Option(
         [], metavar="CHECK", help="Make this check only: a name, name[case] or a pattern. May be given several times."

@@ -22,9 +22,10 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one line of JS
     from gnnkit.backends import backends
     from gnnkit.devices import devices
     from gnnkit.probing import probe_all
+    from gnnkit.tasks import tasks
 
     versions = {"gnnkit": gnnkit.__version__, "python": platform.python_version(), "torch": torch.__version__}
-    reports = {"backends": probe_all(backends), "devices": probe_all(devices)}
+    reports = {"backends": probe_all(backends), "devices": probe_all(devices), "tasks": probe_all(tasks)}
     if json:
         values: Dict[str, Any] = {kind: as_json(found) for kind, found in reports.items()}
         print_json({"versions": versions, **values})

@@ -31,12 +31,13 @@ def settings_by_section() -> Dict[str, List[Option]]:
     from gnnkit.datasets import datasets
     from gnnkit.devices import devices
     from gnnkit.nn import CONVS, ModelSpec
+    from gnnkit.tasks import tasks
     from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig
     from gnnkit.train.settings import TrainConfig
 
     meanings = {option.name: option.meaning for option in describe_options(ModelSpec, leave_out=())}
     model = describe_options(ModelConfig, leave_out=["conv_options"])
-    plugins = ("backend_options", "device_options")
+    plugins = ("task_options", "backend_options", "device_options")
     sections = {
         "Run": describe_options(RunConfig, leave_out=[*_SECTIONS, *plugins]),
         "Data": _keyed("dataset", describe_options(DatasetConfig, leave_out=["options"])),
@@ -55,7 +56,7 @@ def settings_by_section() -> Dict[str, List[Option]]:
         },
         "Training": _keyed("train", describe_options(TrainConfig)),
     }
-    for registry, key in ((datasets, "dataset.options"), (backends, plugins[0]), (devices, plugins[1])):
+    for registry, key in zip((datasets, tasks, backends, devices), ("dataset.options", *plugins)):
         sections.update(_of_plugins(registry, key))
     return sections
 

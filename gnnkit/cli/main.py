@@ -27,6 +27,7 @@ from gnnkit.cli import (
     report,
     reproduce,
     run,
+    tasks,
 )
 from gnnkit.cli.output import end_on_signals, error_line
 from gnnkit.errors import FileError
@@ -80,6 +81,7 @@ app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)
+app.command("tasks", epilog=tasks.EXAMPLE)(tasks.tasks)
 app.add_typer(data.app, name="data")
 app.command("conform", epilog=conform.EXAMPLE)(conform.conform)
 app.command("new-plugin", epilog=new_plugin.EXAMPLE)(new_plugin.new_plugin)

@@ -1,4 +1,4 @@
-"""``gnnkit new-plugin``: a complete package for a new backend, device or data set."""
+"""``gnnkit new-plugin``: a complete package for a custom backend, device, data set or task."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from gnnkit.paths import check_writable, user_path, writing
 
 EXAMPLE = "Example: gnnkit new-plugin swift --kind backend"
 
-KINDS = ("backend", "device", "dataset")
+KINDS = ("backend", "device", "dataset", "task")
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _RUN = {
     "backend": "gnnkit run --backend {name} --dataset karate",
     "device": "gnnkit run --device {name} --dataset karate",
     "dataset": "gnnkit run --dataset {name}",
+    "task": "gnnkit run --task {name} --dataset karate",
 }
 
 
 @reports_errors
 def new_plugin(
     name: str = typer.Argument(..., help="What users will type: small letters, digits and dashes."),
-    kind: str = typer.Option(..., help="backend, device or dataset."),
+    kind: str = typer.Option(..., help="backend, device, dataset or task."),
     dir: Path = typer.Option(Path(), "--dir", help="Folder in which the package's folder is made."),
 ) -> None:
     """Write a package with source, tests, README and CI; its tests pass as they are."""
@@ -43,7 +44,7 @@ def write_plugin(name: str, kind: str, parent: Path) -> Path:
 
     Args:
         name: What users will type.
-        kind: "backend", "device" or "dataset".
+        kind: "backend", "device", "dataset" or "task".
         parent: Folder in which the package's folder is made; it is made itself if it is not there.
 
     Returns:
@@ -76,6 +77,7 @@ def _check_name(name: str, kind: str) -> None:
     from gnnkit.datasets import datasets
     from gnnkit.devices import devices
     from gnnkit.registry import Registry
+    from gnnkit.tasks import tasks
 
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -83,7 +85,7 @@ def _check_name(name: str, kind: str) -> None:
         )
     if name.split("-")[0] == "gnnkit":
         raise ConfigError(f"The name is {name!r}; leave out 'gnnkit', which the package's name begins with anyway.")
-    registries: Dict[str, Registry[Any]] = {"backend": backends, "device": devices, "dataset": datasets}
+    registries: Dict[str, Registry[Any]] = {"backend": backends, "device": devices, "dataset": datasets, "task": tasks}
     registry = registries[kind]
     taken = {"auto", *registry.official, *(plugin.name for plugin in registry.plugins())}
     if name in taken:

@@ -24,7 +24,7 @@ def predict(
     top: bool = typer.Option(False, "--top", help="Leave out the probabilities of all classes."),
     asked: Asked,
 ) -> None:
-    """Predict the classes of nodes with the best model of a run."""
+    """Predict classes or numbers of nodes with the best model of a run."""
     from gnnkit.inference import write_predictions
     from gnnkit.inference.writing import PREDICTION_FILES
 
@@ -37,10 +37,14 @@ def predict(
 
 
 def _counts(predictions: Predictions) -> List[List[str]]:
-    """The most frequent classes."""
+    """The most frequent classes, or the means of numbers."""
     import torch
 
     num = predictions.outputs.shape[1]
+    if predictions.are_numbers:
+        names = predictions.class_names or [f"value_{place}" for place in range(num)]
+        columns = zip(names, predictions.outputs.T)
+        return [[f"mean of {name}", f"{float(values.double().mean()):,.6g}"] for name, values in columns]
     members = predictions.classes
     counts = members.sum(dim=0) if predictions.is_multi_label else torch.bincount(members, minlength=num)
     names = predictions.class_names or [str(number) for number in range(num)]

@@ -133,9 +133,10 @@ def _joined_labels(graph: Graph, y: Any, num: int) -> Optional[Tensor]:
         if y is not None:
             raise DataError("y", "the new nodes have labels, the graph has none.", fix="Leave y out.")
         return None
-    new = as_labels(y)
+    missing = float("nan") if graph.has_numbers else IGNORED_LABEL
+    new = as_floats(y, "y") if graph.has_numbers else as_labels(y, named=True)  # Judged with the others, below.
     if new is None:
-        return torch.cat([graph.y, graph.y.new_full((num, *graph.y.shape[1:]), IGNORED_LABEL)])
+        return torch.cat([graph.y, graph.y.new_full((num, *graph.y.shape[1:]), missing)])
     check_rows(new, "y", num, "new nodes")
     if new.shape[1:] != graph.y.shape[1:]:
         raise DataError("y", f"shape is {list(new.shape)}, expected that of the graph's labels, {list(graph.y.shape)}.")

@@ -23,7 +23,7 @@ from gnnkit.data.arrays import (
 )
 from gnnkit.data.check import check_edge_range, check_finite, check_graph, check_indptr, check_rows
 from gnnkit.data.graph import Graph, expand_indptr
-from gnnkit.data.labels import as_labels, check_classes
+from gnnkit.data.labels import as_labels
 from gnnkit.data.notes import Notes
 from gnnkit.errors import DataError
 
@@ -110,9 +110,7 @@ def from_edge_index(
         return tensor[order]
 
     more = as_named(edge_data, "edge_data")
-    labels = as_labels(y)
-    if labels is not None and labels.ndim == 1 and not class_names:
-        check_classes(labels)
+    labels = as_labels(y, named=bool(class_names))
     graph = Graph(
         indptr=indptr,
         indices=indices,

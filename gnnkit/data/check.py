@@ -16,7 +16,7 @@ from gnnkit.data.expected import expect_graph
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.errors import DataError
 
-METRICS = ("accuracy", "macro_f1", "rocauc")
+METRICS = ("accuracy", "macro_f1", "rocauc", "rmse", "mae", "r2")
 MOST_CHECKED = 1 << 28
 """Values of an array up to which what enters from disk is looked at all; those of a larger one are sampled."""
 
@@ -200,11 +200,11 @@ def _check_labels(graph: Graph) -> None:
         return
     if graph.y.ndim == 1 and graph.y.dtype == torch.int64:
         _check_classes(graph.y, len(graph.class_names))
-    elif graph.y.ndim == 2 and graph.y.is_floating_point():
-        _check_multi_label(graph.y, len(graph.class_names))
+    elif graph.y.ndim in (1, 2) and graph.y.is_floating_point():
+        _check_columns(graph.y, len(graph.class_names))
     else:
         received = f"received shape {list(graph.y.shape)} and {graph.y.dtype}"
-        raise DataError("y", f"{received}, expected [N] int64 or [N, C] floating point.")
+        raise DataError("y", f"{received}, expected [N] int64, or [N] or [N, C] floating point.")
 
 
 def _check_classes(y: Tensor, num_names: int) -> None:
@@ -218,15 +218,18 @@ def _check_classes(y: Tensor, num_names: int) -> None:
         raise DataError("y", f"label {int(y[row])} is outside the classes, {expected}.", row=row, fix=fix)
 
 
-def _check_multi_label(y: Tensor, num_names: int) -> None:
-    if num_names and num_names != y.shape[1]:
-        raise DataError("class_names", f"there are {num_names} names but y has {y.shape[1]} columns.")
+def _check_columns(y: Tensor, num_names: int) -> None:
+    """Check several labels a node, or numbers to regress: no infinite ones, and a name for each column or none."""
+    num_columns = y.shape[1] if y.ndim == 2 else 1
+    if num_names and num_names != num_columns:
+        raise DataError("class_names", f"there are {num_names} names but y has {num_columns} columns.")
     for start, chunk in row_chunks(y):
-        broken = ~((chunk == 0) | (chunk == 1) | (chunk == IGNORED_LABEL))
+        broken = chunk.isinf()
         if bool(broken.any()):
-            row, column = broken.nonzero()[0].tolist()
-            problem = f"column {column} is {float(chunk[row, column])}, expected 0, 1 or {IGNORED_LABEL} (missing)."
-            raise DataError("y", problem, row=start + row)
+            place = broken.nonzero()[0].tolist()
+            problem = f"column {(*place, 0)[1]} is {float(chunk[tuple(place)])}, expected 0, 1 or {IGNORED_LABEL} "
+            problem += "(missing), or finite numbers to regress (NaN where one is missing)."
+            raise DataError("y", problem, row=start + place[0])
 
 
 def _check_splits(graph: Graph) -> None:

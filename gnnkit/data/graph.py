@@ -39,7 +39,8 @@ class Graph:
         indices: Source node of every edge. Shape [E], int64, zero-based, ascending within a destination.
         x: Node features. Shape [N, F], floating point. None if there are none.
         y: Node labels: int64 classes of shape [N] (-100 for an unlabelled node), or for multi-label data floating
-            point 0/1 of shape [N, C] (-100 for a missing entry). None if there are none.
+            point 0/1 of shape [N, C] (-100 for a missing entry). Or numbers to regress: floating point of shape [N], or
+            [N, T] for several a node (NaN for a missing one). None if there are none.
         edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
         edge_attr: Edge features. Shape [E, D], floating point. None if there are none.
         splits: Node ids by split name ("train", "valid", "test"). Each int64, one-dimensional, without repeats.
@@ -52,6 +53,7 @@ class Graph:
         name: What messages and run folders call this graph.
         metric: The metric that the data ask for: "accuracy", "macro_f1" or "rocauc". None means "accuracy" for
             classes and "rocauc" for multi-label data.
+        evaluator: The Open Graph Benchmark's name of the data, if it is to be judged by that benchmark's own evaluator.
         notes: What the reader of the data noted; :func:`gnnkit.data.summarize` puts it into words.
     """
 
@@ -71,6 +73,7 @@ class Graph:
     metric: Optional[str] = None
     feature_names: Tuple[str, ...] = ()
     notes: Notes = field(default_factory=Notes)
+    evaluator: Optional[str] = None
 
     @property
     def num_nodes(self) -> int:
@@ -92,14 +95,34 @@ class Graph:
         """Width F of the node features, 0 without features."""
         return 0 if self.x is None else int(self.x.shape[1])
 
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether ``y`` holds numbers to regress instead of labels."""
+        if self.y is None or not self.y.is_floating_point():
+            return False
+        return self.y.ndim == 1 or not _are_answers(self.y)
+
     @property
     def is_multi_label(self) -> bool:
         """Whether a node can belong to several classes at once."""
-        return self.y is not None and self.y.ndim == 2
+        return self.y is not None and self.y.ndim == 2 and not self.has_numbers
+
+    @property
+    def has_label(self) -> Optional[Tensor]:
+        """Which nodes have a label, or a number, one at least where they may have several. Shape [N], bool."""
+        if self.y is None:
+            return None
+        known = ~self.y.isnan() if self.has_numbers else self.y != IGNORED_LABEL
+        return known if known.ndim == 1 else known.any(dim=1)
 
     @cached_property
     def num_classes(self) -> int:
-        """Number of classes C: columns of multi-label data, else the class names or the largest label say it."""
+        """Number of classes C: columns of multi-label data, else the class names or the largest label say it.
+
+        0 for numbers to regress.
+        """
+        if self.has_numbers:
+            return 0
         if self.y is None:
             return len(self.class_names)
         if self.is_multi_label:
@@ -156,6 +179,15 @@ def map_arrays(
         else:
             changed[each.name] = {name: function(rows) for name, rows in values.items()}
     return replace(graph, **changed)
+
+
+_CHUNK_ROWS = 1 << 16
+
+
+def _are_answers(y: Tensor) -> bool:
+    """Whether all values are those of multi-label data."""
+    parts = (y[start : start + _CHUNK_ROWS] for start in range(0, len(y), _CHUNK_ROWS))
+    return all(bool(((part == 0) | (part == 1) | (part == IGNORED_LABEL)).all()) for part in parts)
 
 
 def expand_indptr(indptr: Tensor, num_edges: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""Reading labels of nodes: which are missing, which are classes, and what is no class at all.
+"""Reading labels of nodes: which are missing, which are classes, and which are numbers to regress.
 
 Rules: marks of a missing label become -100 whatever the reader; classes are whole numbers from 0 without large gaps;
-numbers to regress are refused, never turned into a class each. Names of classes, where they are given, say how many
-classes there are, so that a part of a data set may lack most of them.
+numbers to regress stay numbers, NaN for a missing one, and are never turned into a class each. Names of classes, where
+they are given, say how many classes there are, so that a part of a data set may lack most of them.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ and more than twice as many outputs as there are different labels for codes that
 _FEWEST_NODES = 5
 
 _RENUMBER = "gnnkit.data.renumber_classes(labels) numbers them 0, 1, ...; if the gaps are meant, give class_names."
-_REGRESS = "Values of nodes cannot be regressed; put them into a few classes first, such as quantiles."
 
 
-def as_labels(value: Any) -> Optional[Tensor]:
+def as_labels(value: Any, named: bool = False) -> Optional[Tensor]:
     """Read node labels: classes as int64 of shape [N], multi-label data as float32 of shape [N, C].
 
     One column counts as classes. The marks of ``gnnkit.data.words.MISSING_LABELS``, NaN, and 255 in uint8 become -100.
+    What is not whole, and columns of other numbers than 0 and 1, are numbers to regress: float32 as they are, NaN for
+    a missing one.
 
     Args:
         value: Numbers of shape [N], [N, 1] or [N, C]; None for none.
+        named: Whether the classes have names, so that these numbers are classes however many they are.
 
     Raises:
-        DataError: The classes are no whole numbers, or -1 and 1 alone.
+        DataError: The classes are -1 and 1 alone, or codes with large gaps, or a number is infinite.
     """
     if value is None:
         return None
@@ -46,18 +48,34 @@ def as_labels(value: Any) -> Optional[Tensor]:
         labels = labels[:, 0]
     if labels.ndim not in (1, 2):
         raise DataError("y", f"shape is {list(labels.shape)}, expected [N] classes or [N, C] multi-label data.")
-    if labels.is_floating_point() and labels.ndim == 1:
-        _check_whole(labels)
-    return _mark_missing(labels).to(torch.int64 if labels.ndim == 1 else torch.float32).contiguous()
+    if bool(labels.isinf().any()):
+        row = int(labels.isinf().nonzero()[0][0])
+        problem = "a label is infinite, expected a class 0, 1, ..., or a finite number to regress."
+        raise DataError("y", problem, row=row)
+    if _are_numbers(labels):
+        return labels.to(torch.float32).contiguous()
+    marked = _mark_missing(labels)
+    if marked.ndim == 2:
+        return marked.to(torch.float32).contiguous()
+    classes = marked.to(torch.int64).contiguous()
+    given = classes[classes >= 0]
+    if not named and given.numel() and is_regression(given.numpy()):
+        return torch.where(classes == IGNORED_LABEL, float("nan"), labels.to(torch.float32)).contiguous()
+    if not named:
+        check_classes(classes)
+    return classes
 
 
-def _check_whole(labels: Tensor) -> None:
-    broken = (labels != labels.trunc()) & ~labels.isnan()
-    broken |= labels.isinf()
-    if bool(broken.any()):
-        row = int(broken.nonzero()[0])
-        problem = f"label is {float(labels[row])}, expected a whole number: labels are classes 0, 1, ..."
-        raise DataError("y", problem, row=row, fix=_REGRESS)
+def _are_numbers(labels: Tensor) -> bool:
+    """Whether labels are numbers to regress by themselves, however many there are."""
+    known = labels[~labels.isnan()]
+    if labels.ndim == 1:
+        return labels.is_floating_point() and bool((known != known.trunc()).any())
+    if labels.dtype in (torch.bool, torch.uint8):
+        return False
+    known = known.double()
+    marks = [float(mark) for mark in MISSING_LABELS]
+    return not bool(torch.isin(known, known.new_tensor([0.0, 1.0, *marks])).all())
 
 
 def _mark_missing(labels: Tensor) -> Tensor:
@@ -126,7 +144,8 @@ def check_classes(labels: Tensor, where: str = "y") -> None:
     distinct = np.unique(given.numpy()).size if is_sparse else int((torch.bincount(given) > 0).sum())
     if distinct > FREE_CLASSES and _FEWEST_NODES * distinct > given.numel():
         problem = f"{given.numel():,} labelled nodes have {distinct:,} different labels, like numbers to regress."
-        raise DataError(where, problem, fix=f"{_REGRESS} If they are classes, give class_names.")
+        fix = "Give floating-point numbers to regress them, class_names if they are classes, or put them into few bins."
+        raise DataError(where, problem, fix=fix)
     if is_sparse or outputs > 2 * distinct + FREE_CLASSES:
         problem = f"there are {distinct:,} different labels, but a label of {outputs - 1} asks for {outputs:,} outputs."
         raise DataError(where, problem, fix=_RENUMBER)

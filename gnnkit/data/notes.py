@@ -33,6 +33,7 @@ class Notes:
         splits: Where splits come from.
         left_out: Columns, files and attributes that were not used.
         warnings: What is probably not meant, and what to do about it.
+        numbers: Names of arrays of nodes that would be labels, if they were not numbers to regress.
     """
 
     nodes: str = ""
@@ -42,6 +43,7 @@ class Notes:
     splits: str = ""
     left_out: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
+    numbers: Tuple[str, ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, of those that say something."""
@@ -152,6 +154,10 @@ def _labels(graph: Graph) -> str:
         return "none"
     if graph.is_multi_label:
         return f"{graph.num_classes} labels, several a node"
+    if graph.has_numbers:
+        known = graph.has_label
+        missing = 0 if known is None else int((~known).sum())
+        return "numbers to regress" + (f", {missing:,} nodes without" if missing else "")
     labels = graph.y.numpy()
     missing = int((labels == IGNORED_LABEL).sum())
     counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=graph.num_classes)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.build import sort_edges
-from gnnkit.data.graph import IGNORED_LABEL, Graph, map_arrays
+from gnnkit.data.graph import Graph, map_arrays
 from gnnkit.errors import ConfigError, DataError
 
 EDGE_FILLS = ("zeros", "mean")
@@ -225,10 +225,8 @@ def _gcn_weights(graph: Graph, dtype: Optional[torch.dtype]) -> Tensor:
 
 
 def _labelled_nodes(graph: Graph) -> Tensor:
-    if graph.y is None:
-        return torch.arange(graph.num_nodes)
-    labelled = graph.y != IGNORED_LABEL
-    return (labelled if labelled.ndim == 1 else labelled.any(dim=1)).nonzero()[:, 0]
+    labelled = graph.has_label
+    return torch.arange(graph.num_nodes) if labelled is None else labelled.nonzero()[:, 0]
 
 
 def _sorted(graph: Graph, src: Tensor, dst: Tensor) -> Graph:

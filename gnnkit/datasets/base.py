@@ -77,6 +77,11 @@ class Dataset(ABC):
         """Files that the data set needs; none if it is built in or computed."""
         return ()
 
+    @property
+    def evaluator(self) -> Optional[str]:
+        """What the Open Graph Benchmark calls the data, if its own evaluator is to judge them. None: it is not."""
+        return None
+
     def locate(self, finder: Finder) -> Mapping[str, Path]:
         """Find the files, or download them.
 

@@ -218,6 +218,7 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
         splits=split_note,
         left_out=(*found.left_out, *other_files(files)),
         warnings=tuple(found.warnings),
+        numbers=tuple(labels.values),
     )
     try:
         return from_edge_index(

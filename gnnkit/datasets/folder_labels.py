@@ -136,8 +136,9 @@ def _from_numbers(
         return Labels(y, note=where)
     found.warnings.append(
         f"{file}: {where} has {np.unique(given).size:,} different numbers, like values to regress: they are kept as "
-        f"node_data[{name!r}], and there are no labels. Put them into classes of equal size with "
-        "dataset.options.label_bins=5, or say dataset.options.number_classes=true if each of them is a class."
+        f"node_data[{name!r}], and there are no labels. Regress them with --task node_regression, put them into "
+        "classes of equal size with dataset.options.label_bins=5, or say dataset.options.number_classes=true if each "
+        "of them is a class."
     )
     return Labels(values={name: values.astype(np.float32)}, note=f"{where} holds numbers to regress")
 

@@ -14,7 +14,7 @@ import torch
 
 from gnnkit.data import IGNORED_LABEL, Graph, Notes, check_graph
 from gnnkit.data.arrays import as_splits
-from gnnkit.data.labels import as_labels, check_classes
+from gnnkit.data.labels import as_labels
 from gnnkit.datasets.edge_files import open_npy
 from gnnkit.datasets.folder_labels import read_label_column, read_labels
 from gnnkit.datasets.folder_nodes import Choices, Found, NodeTable, check_no_id, column_roles, rows_of
@@ -108,11 +108,9 @@ class ImportedNodes:
         if self.num_feature_rows not in (None, num_nodes):
             raise DatasetError(f"{self.features} has {self.num_feature_rows} rows, expected {num_nodes}, one a node.")
         try:
-            y = as_labels(self._spread(num_nodes))
+            y = as_labels(self._spread(num_nodes), named=bool(self.class_names))
             read = as_splits({name: read_array(file) for name, file in splits.items()}, num_nodes)
             bare = torch.zeros(num_nodes + 1, dtype=torch.int64)
-            if y is not None and y.ndim == 1 and not self.class_names:
-                check_classes(y)
             graph = Graph(bare, bare[:0], y=y, splits=read, class_names=self.class_names, notes=self.notes)
             check_graph(graph)
         except DataError as error:

@@ -71,7 +71,8 @@ def load_dataset(
             graph = prepared(
                 cache, dataset.requested, dataset.version, dataset.options(), files, lambda: dataset.read(files)
             )
-        return log_warnings(_finished(replace(graph, name=dataset.requested), dataset, split, make_features))
+        graph = replace(graph, name=dataset.requested, evaluator=dataset.evaluator)
+        return log_warnings(_finished(graph, dataset, split, make_features))
     except DataError as error:
         place = f" in {next(iter(files.values())).parent}" if files else ""
         raise DatasetError(f"Data set {dataset.requested!r}{place}: {error}") from error

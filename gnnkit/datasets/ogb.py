@@ -63,6 +63,11 @@ class OgbNodes(Dataset):
 
     undirected: Optional[bool] = None
 
+    @property
+    def evaluator(self) -> Optional[str]:
+        """Published data are judged by ogb's own evaluator."""
+        return self.requested if self.requested in _published() else None
+
     def locate(self, finder: Finder) -> Mapping[str, Path]:
         """Find the folder, or download and unpack it; the files in it are named by their path inside of it."""
         published = _published()

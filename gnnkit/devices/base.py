@@ -42,7 +42,8 @@ class DeviceCapabilities:
     Attributes:
         torch_device: Type of torch device that tensors are put on: "cpu", "cuda".
         dtypes: Computing precisions: "float32", "bfloat16", "float64".
-        tasks: Names of the tasks whose loss it can compute; the loss is part of a step.
+        offers: What a loss may need of it besides tensors of fixed shapes, which is part of a step: "free_shapes" where
+            shapes may depend on values. A task says in the same words what it ``needs``.
         static_shapes: Whether every batch must have the shapes of the first.
         uses_host: Whether steps keep the cores of the host busy. Batches are prepared between steps then, by all cores,
             instead of beside them.
@@ -59,7 +60,7 @@ class DeviceCapabilities:
 
     torch_device: str
     dtypes: FrozenSet[str] = frozenset({"float32", "bfloat16", "float64"})
-    tasks: FrozenSet[str] = frozenset({"node_classification"})
+    offers: FrozenSet[str] = frozenset()
     static_shapes: bool = False
     uses_host: bool = False
     stands_in_for: Optional[str] = None

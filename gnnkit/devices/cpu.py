@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 
 from gnnkit.availability import READY, Availability
 from gnnkit.devices.base import UPDATES, DeviceCapabilities, StepOptions, Way
-from gnnkit.devices.eager import EAGER_TASKS, EagerDevice, EagerStep
+from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
 from gnnkit.errors import ConfigError
 
@@ -46,7 +46,7 @@ class CpuDevice(EagerDevice):
 
     name: ClassVar[str] = "cpu"
     capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities(
-        "cpu", tasks=EAGER_TASKS, uses_host=True, updates=UPDATES
+        "cpu", offers=EAGER_OFFERS, uses_host=True, updates=UPDATES
     )
     options_class: ClassVar[Type[Any]] = CpuOptions
     # Else a comparison of backends would be one of libraries of matrix products, which round in other ways.

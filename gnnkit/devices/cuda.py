@@ -13,7 +13,7 @@ from torch import Tensor
 from gnnkit.availability import NO_HARDWARE, READY, Availability
 from gnnkit.data import Batch
 from gnnkit.devices.base import UPDATES, DeviceCapabilities
-from gnnkit.devices.eager import EAGER_TASKS, EagerDevice
+from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -23,7 +23,7 @@ class CudaDevice(EagerDevice):
 
     name: ClassVar[str] = "cuda"
     priority: ClassVar[int] = 10
-    capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cuda", tasks=EAGER_TASKS, updates=UPDATES)
+    capabilities: ClassVar[DeviceCapabilities] = DeviceCapabilities("cuda", offers=EAGER_OFFERS, updates=UPDATES)
 
     @classmethod
     def probe(cls) -> Availability:

@@ -16,8 +16,8 @@ from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult,
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 
-EAGER_TASKS = frozenset({"node_classification", "unsupervised"})
-"""Tasks of a device that can run any torch operation on shapes that values decide."""
+EAGER_OFFERS = frozenset({"free_shapes"})
+"""What a device offers that can run any torch operation."""
 
 
 class EagerDevice(Device):

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, load_backend
-from gnnkit.data import Graph, check_graph, data_differences, describe_data
+from gnnkit.data import Graph, Targets, check_graph, data_differences, describe_data
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets import NodeNames, load_node_names
 from gnnkit.devices import Device, StepOptions, choose_device, devices
@@ -30,13 +30,15 @@ from gnnkit.nn import GNN, CustomModel, conv_name
 from gnnkit.nn.custom import like_custom_model
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, RunRecord, load_model, read_run, read_weights, recorded_config
-from gnnkit.runs.checkpoint import BEST, checkpoint_file
-from gnnkit.runs.learned import EMBEDDINGS, LABELS, learned_by_run
+from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
+from gnnkit.runs.learned import learned_by_run
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
-from gnnkit.tasks import LossModule, NodeClassification
+from gnnkit.tasks import LossModule, NodeClassification, Task, make_task, task_class
+from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS
 from gnnkit.train import RunConfig, load_config
 from gnnkit.train.assembling import load_data
 from gnnkit.train.capabilities import check_capabilities
+from gnnkit.train.judging import head_outputs
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
 
@@ -136,7 +138,7 @@ class TrainedRun:
             DataError: A node id that the graph does not have.
         """
         if self.learned.outputs == EMBEDDINGS:
-            task = self.config.train.task
+            task = self.config.task
             raise ConfigError(
                 f"The run was trained for the task {task!r}: its outputs are embeddings. Embed nodes instead."
             )
@@ -147,10 +149,24 @@ class TrainedRun:
             )
         ids = self._ids(nodes)
         config = self._settings(method, fanouts, batch_size)
-        module = LossModule(self.model, NodeClassification())  # The batches have no labels: its loss is not computed.
-        outputs = self._inference(config, module).outputs(ids, report)
+        # The batches have no targets: no head and no loss is computed with them.
+        encoder = LossModule(self.model, NodeClassification())
+        outputs = self._head_outputs(self._inference(config, encoder).outputs(ids, report))
         check_values(outputs, ids, "outputs")
-        return Predictions(ids, outputs, self.learned.outputs == LABELS, self.class_names)
+        if self.learned.units is not None:
+            outputs = self.learned.units.to_data(outputs)
+            check_values(outputs, ids, "predictions in the data's units")
+        kind = self.learned.outputs
+        return Predictions(ids, outputs, kind == LABELS, self.class_names, kind == NUMBERS)
+
+    def _head_outputs(self, h: Tensor) -> Tensor:
+        """What the head of the run's task makes of the encoder's outputs."""
+        cls = task_class(self.config.task)
+        if cls.head is Task.head:
+            return h
+        module = LossModule(self.model, make_task(cls, self.graph, self.config.task_options))
+        module.load_head(read_head(checkpoint_file(self.path, BEST)))
+        return head_outputs(module, h, Targets())
 
     def embed(
         self,
@@ -332,7 +348,6 @@ def open_run(
         chosen,
         spec=None if isinstance(net, CustomModel) else net.spec,
         precision=config.train.precision,
-        task=NodeClassification.name,
     )
     if config.train.precision == "float64":
         net = net.double()

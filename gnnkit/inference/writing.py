@@ -68,7 +68,8 @@ def write_predictions(
     ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For multi-label data ``classes`` instead
     of ``class``: the names (else numbers) of all classes with a probability of 0.5 or more, separated by ``"; "``.
     A ``.npy`` file is a structured array with the same names as fields, except that ``p`` is one field of shape [C],
-    and so is ``member`` (bool) instead of ``classes``.
+    and so is ``member`` (bool) instead of ``classes``. Numbers are in columns of their names, or ``value_0``, ...; in a
+    ``.npy`` file in one field ``value`` of shape [T].
 
     Args:
         predictions: What to write.
@@ -90,6 +91,11 @@ def write_predictions(
     def piece(start: int, stop: int) -> Columns:
         part = predictions.part(start, stop)
         columns = {"node": _labels(part.nodes, ids)}
+        if part.are_numbers:
+            values = part.outputs.numpy()
+            if is_array or not names.size:
+                return {**columns, "value": values}
+            return {**columns, **dict(zip(names.tolist(), values.T))}
         chances, classes = part.probabilities, part.classes.numpy()
         if not part.is_multi_label:
             columns["class"] = classes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from gnnkit.backends import Backend, as_backend
 from gnnkit.data import Batch, Graph, check_graph, fingerprint
@@ -21,9 +21,9 @@ from gnnkit.parity.layers import Difference, Trace, differences, first_outside, 
 from gnnkit.parity.memory import PeakMemory
 from gnnkit.parity.tolerances import Tolerance, tolerance_for
 from gnnkit.runs.history import RunResult
-from gnnkit.tasks import Task
+from gnnkit.tasks import DEFAULT_TASK, Task, make_task
 from gnnkit.train.config import train_config
-from gnnkit.train.loaders import computed_graph, make_task, training_loader
+from gnnkit.train.loaders import computed_graph, training_loader
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.trainer import Trainer
 
@@ -124,6 +124,8 @@ def compare(
     seeds: int = 1,
     margin: float = 0.02,
     seed: int = 0,
+    task: Union[str, Type[Task]] = DEFAULT_TASK,
+    task_options: Optional[Mapping[str, Any]] = None,
     **settings: Any,
 ) -> Comparison:
     """Compare backends on one model and one graph.
@@ -141,6 +143,8 @@ def compare(
         seeds: With 2 or more, trains so often and tests the equivalence of the test metric.
         margin: Largest mean difference of the metric that does not matter.
         seed: Seed of order, samples and dropout; with several seeds, the first.
+        task: What is learned, as for :class:`gnnkit.Trainer`.
+        task_options: Settings of the task itself.
         settings: Fields of :class:`gnnkit.train.TrainConfig`.
 
     Returns:
@@ -164,12 +168,12 @@ def compare(
     check_graph(graph, most_values=MOST_CHECKED)
     check_rebuildable(model, "compared")
     loaded = [as_backend(choice) for choice in backends]
-    config = train_config(model.spec.conv, settings).resolved(model.num_layers)
-    task = make_task(graph, config)
+    config = train_config(model.spec.conv, settings, task).resolved(model.num_layers)
+    made = make_task(task, graph, task_options or {})
     operation, tolerance = tolerance_for(model.spec, config.precision)
     options = dict(device_options or {})
     names, is_static = _devices(device, options, loaded)
-    work = _Work(graph, list(zip(loaded, names)), options, config, seed, task)
+    work = _Work(graph, list(zip(loaded, names)), options, config, seed, made, dict(task_options or {}))
     reports = [BackendReport(backend.name, name) for backend, name in work.places]
     reports = _with_differences(reports, work.traces(model), tolerance)
     spec, train_settings, notices = _comparable(model.spec, settings, is_static)
@@ -188,7 +192,7 @@ def compare(
         operation=operation,
         dtype=config.precision,
         tolerance=tolerance,
-        metric=task.metric,
+        metric=made.metric,
         notices=notices,
         backends=reports,
     )
@@ -208,6 +212,7 @@ class _Work:
     config: TrainConfig
     seed: int
     task: Task
+    task_options: Dict[str, Any]
 
     def options_of(self, device: str) -> Dict[str, Any]:
         """Settings of a device; beside devices of another kind, those that it is best compared with."""
@@ -222,7 +227,8 @@ class _Work:
         """The batch that training would begin with, in host memory."""
         # Fused into loading, the first layer's sum over neighbours would be nobody's, and no fault in it could be seen.
         config = replace(self.config, fuse_first_layer="never")
-        graph = computed_graph(self.graph, self.prepared(model), model.spec, config.precision)
+        labelled = self.task.labelled(self.graph)
+        graph = computed_graph(labelled, model.spec.prepare(labelled), model.spec, config.precision)
         loader = training_loader(graph, model.spec, self.task, config, self.seed)
         return next(iter(loader.epoch(1)))
 
@@ -254,6 +260,8 @@ class _Work:
             device,
             device_options=self.options_of(device),
             seed=self.seed + number,
+            task=type(self.task),
+            task_options=self.task_options,
             progress=False,
             **settings,
         )

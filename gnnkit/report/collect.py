@@ -23,11 +23,13 @@ from gnnkit.inference import TrainedRun, open_run
 from gnnkit.measure import Measurement, measure
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.report.maps import METHODS, project, sample_nodes
-from gnnkit.report.scores import ClassScores, score_classes
+from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, RunRecord, read_run, recorded_config
-from gnnkit.runs.learned import EMBEDDINGS, learned_by_run, match_graph
+from gnnkit.runs.learned import learned_by_run, match_graph
+from gnnkit.tasks import METRICS, Units, make_task
+from gnnkit.tasks.base import EMBEDDINGS
 from gnnkit.train import load_config
 from gnnkit.train.assembling import load_data, make_trainer
 
@@ -90,6 +92,7 @@ class RunFacts:
         num_parameters: Numbers that were learnt; None without a checkpoint.
         class_names: One for each class that the model has learned; numbers where they have no names.
         scores: Of the predictions by the best checkpoint.
+        number_scores: Likewise, where these are numbers.
         maps: By layer.
         measurement: Stages of a training batch.
         measured: When that was.
@@ -106,6 +109,7 @@ class RunFacts:
     num_parameters: Optional[int] = None
     class_names: List[str] = field(default_factory=list)
     scores: Optional[ClassScores] = None
+    number_scores: Optional[NumberScores] = None
     maps: List[EmbeddingMap] = field(default_factory=list)
     measurement: Optional[Measurement] = None
     measured: Optional[datetime] = None
@@ -128,7 +132,16 @@ class RunFacts:
         named = [record for record in evaluated if record.epoch == self.result.get("best_epoch")]
         if named or not evaluated:
             return named[0] if named else None
-        return max(evaluated, key=lambda record: (record.valid_metric or 0.0, -(record.valid_loss or 0.0)))
+        sign = 1 if self.is_better_high(self.metric) else -1
+        return max(evaluated, key=lambda record: (sign * (record.valid_metric or 0.0), -(record.valid_loss or 0.0)))
+
+    def is_better_high(self, metric: str) -> bool:
+        """Whether more of a metric is better, as it is called on the page; what the run does not say is taken to be."""
+        told = self.record.manifest.get("metric") or {}
+        if metric_name(told.get("name", "")) == metric:
+            return bool(told["higher_is_better"])
+        known = {metric_name(name): each.higher_is_better for name, each in METRICS.items()}
+        return known.get(metric, True)
 
     def attempt(self, part: str, work: Callable[[], None]) -> None:
         """Do something that may be impossible, and keep the reason if it is."""
@@ -242,6 +255,9 @@ def _score(run: RunFacts, trained: TrainedRun) -> None:
     if trained.learned.outputs == EMBEDDINGS:
         task = run.record.manifest.get("task")
         raise ConfigError(f"The task is {task}: outputs are embeddings. Metrics above are those of a probe on them.")
+    if trained.learned.units is not None:
+        _score_numbers(run, trained, trained.learned.units)
+        return
     if graph.y is None:
         raise ConfigError("The data have no labels of the model's kind, so predictions cannot be judged.")
     for split in ("test", "valid", "train"):
@@ -254,6 +270,15 @@ def _score(run: RunFacts, trained: TrainedRun) -> None:
     raise ConfigError("No node of a split has a label, so predictions cannot be judged.")
 
 
+def _score_numbers(run: RunFacts, trained: TrainedRun, units: Units) -> None:
+    graph = trained.graph
+    task = make_task(trained.config.task, graph, trained.config.task_options)
+    y, nodes = task.labelled(graph).y, graph.splits["test"]
+    assert y is not None and task.units is not None, "the task has found numbers"
+    true = task.units.to_data(y[nodes])
+    run.number_scores = score_numbers(trained.predict(nodes).outputs, true, units.names, "test")
+
+
 def _map(run: RunFacts, trained: TrainedRun, graph: Graph, options: ReportOptions) -> None:
     nodes = sample_nodes(graph, options.map_nodes)
     classes = _classes_of(graph, nodes)
@@ -263,7 +288,7 @@ def _map(run: RunFacts, trained: TrainedRun, graph: Graph, options: ReportOption
 
 
 def _classes_of(graph: Graph, nodes: torch.Tensor) -> np.ndarray:
-    if graph.y is None:
+    if graph.y is None or graph.has_numbers:
         return np.full(nodes.numel(), -1)
     y = graph.y[nodes]
     if y.ndim == 2:

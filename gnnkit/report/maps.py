@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import IGNORED_LABEL, Graph
+from gnnkit.data import Graph
 from gnnkit.errors import ConfigError, NotInstalledError
 
 METHODS: Dict[str, str] = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
@@ -51,8 +51,8 @@ def sample_nodes(graph: Graph, most: int) -> Tensor:
     """
     nodes = torch.arange(graph.num_nodes)
     if graph.y is not None:
-        has_label = graph.y != IGNORED_LABEL if graph.y.ndim == 1 else (graph.y > 0.5).any(dim=1)
-        nodes = nodes[has_label] if bool(has_label.any()) else nodes
+        shown = (graph.y > 0.5).any(dim=1) if graph.is_multi_label else graph.has_label
+        nodes = nodes[shown] if shown is not None and bool(shown.any()) else nodes
     if nodes.numel() <= most:
         return nodes
     drawn = torch.randperm(nodes.numel(), generator=torch.Generator().manual_seed(0))[:most]

@@ -68,15 +68,14 @@ def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
     marked: List[Tuple[int, int]] = []
     is_ranked = have_same_data(runs)
     metrics = dict.fromkeys(run.metric for run in runs)
-    figures = [
-        (f"validation {name}", [_valid(run) if run.metric == name else None for run in runs]) for name in metrics
-    ]
-    figures += [(f"test {name}", [test.get(name) for test in tests]) for name in names]
-    for name, values in figures:
+    figures = [("validation", name, [_valid(run) if run.metric == name else None for run in runs]) for name in metrics]
+    figures += [("test", name, [test.get(name) for test in tests]) for name in names]
+    for split, name, values in figures:
         known = [value for value in values if value is not None and math.isfinite(value)]
         if is_ranked and len(known) > 1:
-            marked += [(len(rows), 1 + i) for i, value in enumerate(values) if value == max(known)]
-        rows.append([name, *(number(value) for value in values)])
+            best = max(known) if all(run.is_better_high(name) for run in runs) else min(known)
+            marked += [(len(rows), 1 + i) for i, value in enumerate(values) if value == best]
+        rows.append([f"{split} {name}", *(number(value) for value in values)])
     rows.append(["time", *(seconds(_seconds(run)) for run in runs)])
     caption = "Results; the best of a line is marked" if is_ranked else "Results on different data"
     table = Table(caption, ["", *(run.label for run in runs)], rows, best=marked)

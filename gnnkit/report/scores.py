@@ -6,12 +6,13 @@ Rules: labels of -100 take no part. For multi-label data an output above 0 is a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL
+from gnnkit.tasks import METRICS
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,44 @@ class ClassScores:
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
         pairs = zip(*np.unravel_index(order, wrong.shape))
         return [(int(true), int(found), int(wrong[true, found])) for true, found in pairs if wrong[true, found]]
+
+
+@dataclass(frozen=True)
+class NumberScores:
+    """How far predicted numbers are from the true ones, on a set of nodes.
+
+    Attributes:
+        split: Which nodes: "test", "valid" or "train".
+        num_nodes: How many there are.
+        rows: For each number by name: how many nodes have it, root mean squared and mean absolute error, share of the
+            variance that is explained, mean and standard deviation of the true ones. In the data's units.
+    """
+
+    split: str
+    num_nodes: int
+    rows: Mapping[str, Tuple[int, float, float, float, float, float]]
+
+
+def score_numbers(outputs: Tensor, y: Tensor, names: Sequence[str], split: str) -> Optional[NumberScores]:
+    """Score numbers.
+
+    Args:
+        outputs: Predictions. Shape [M, T].
+        y: The true numbers, NaN for a missing one. Shape [M, T].
+        names: One for each.
+        split: Which nodes they are.
+
+    Returns:
+        The scores; None if no number is known.
+    """
+    rows = {}
+    for name, predicted, true in zip(names, outputs.T, y.double().T):
+        known = ~true.isnan()
+        if bool(known.any()):
+            errors = [METRICS[metric](predicted, true) for metric in ("rmse", "mae", "r2")]
+            spread = (float(true[known].mean()), float(true[known].std(unbiased=False)))
+            rows[name] = (int(known.sum()), errors[0], errors[1], errors[2], *spread)
+    return NumberScores(split, len(y), rows) if rows else None
 
 
 def score_classes(outputs: Tensor, y: Tensor, split: str) -> Optional[ClassScores]:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from gnnkit.report import figures
 from gnnkit.report.collect import RunFacts, have_same_data
 from gnnkit.report.figures import MOST_ROWS, Curve
+from gnnkit.report.numbers import number_errors
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
 from gnnkit.report.statistics import DataStatistics
@@ -176,6 +177,8 @@ def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Pictu
 
 def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     scores = run.scores
+    if run.number_scores is not None:
+        return number_errors(run.number_scores)
     if scores is None:
         return Panel(notes=[f"No predictions: {_reason(run, 'predictions')}"])
     names = run.class_names

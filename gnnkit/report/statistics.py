@@ -124,7 +124,7 @@ def class_names(graph: Graph) -> List[str]:
 
 def _class_counts(graph: Graph) -> np.ndarray:
     counts = np.zeros((graph.num_classes, len(SPLITS) + 1), dtype=np.int64)
-    if graph.y is None:
+    if graph.y is None or graph.has_numbers:
         return counts
     left = torch.ones(graph.num_nodes, dtype=torch.bool)
     for i, split in enumerate(SPLITS):
@@ -145,7 +145,7 @@ def _count(y: Tensor, num_classes: int) -> np.ndarray:
 
 def _edges(graph: Graph) -> Tuple[Optional[Homophily], int]:
     """Homophily and the number of self-loops, from one pass over the edges."""
-    has_classes = graph.y is not None and not graph.is_multi_label
+    has_classes = graph.y is not None and not graph.is_multi_label and not graph.has_numbers
     same, leaving, arriving = np.zeros((3, graph.num_classes), dtype=np.int64)
     num_self_loops = 0
     for src, dst in _edge_chunks(graph):

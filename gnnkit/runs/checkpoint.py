@@ -18,6 +18,7 @@ from gnnkit.nn import GNN, CustomModel, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.runs.learned import Learned
 from gnnkit.strict_json import to_json
+from gnnkit.tasks.loss_module import PREFIX
 
 FORMAT = "gnnkit-weights-1"
 STATE_FORMAT = "gnnkit-state-1"
@@ -77,14 +78,29 @@ def write_weights(
 def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
     """Read a specification, its weights under canonical names, and the seed of the initial ones.
 
+    Those of the task's head are not among them, see :func:`read_head`.
+
     Raises:
         CheckpointError: The file is missing, damaged, or was not written by gnnkit.
     """
-    tensors, header = read_tensors(file, (FORMAT, STATE_FORMAT))
-    if header["format"] == STATE_FORMAT:
-        tensors = with_prefix(tensors, WEIGHTS)
+    tensors, header = _read(file)
     spec, seed = read_model_header(header)
-    return spec, tensors, seed
+    return spec, {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}, seed
+
+
+def read_head(file: PathLike) -> Dict[str, Tensor]:
+    """Read the weights of the task's head by its own names; there are none for most tasks.
+
+    Raises:
+        CheckpointError: As :func:`read_weights`.
+    """
+    return with_prefix(_read(file)[0], PREFIX)
+
+
+def _read(file: PathLike) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
+    """All weights, and the header."""
+    tensors, header = read_tensors(file, (FORMAT, STATE_FORMAT))
+    return with_prefix(tensors, WEIGHTS) if header["format"] == STATE_FORMAT else tensors, header
 
 
 def read_learned(file: PathLike) -> Optional[Learned]:

@@ -56,6 +56,7 @@ class RunResult:
         memory: Memory figures of the device in bytes, by name.
         compile_seconds: Wall time that the device compiled; 0 for one that does not.
         nondeterministic: What could not be made deterministic, a sentence each; None if determinism was not asked for.
+        higher_is_better: Whether a larger value of that metric is a better one.
         stopped: Why a callback stopped the training; None if none did.
     """
 
@@ -74,6 +75,7 @@ class RunResult:
     compile_seconds: float = 0.0
     nondeterministic: Optional[List[str]] = None
     stopped: Optional[str] = None
+    higher_is_better: bool = True
 
     @property
     def seconds_per_epoch(self) -> float:

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Graph, part_fingerprints
 from gnnkit.errors import ConfigError
-from gnnkit.tasks import TASKS, NodeClassification, Task
-
-CLASSES, LABELS, EMBEDDINGS = "classes", "labels", "embeddings"
+from gnnkit.tasks import DEFAULT_TASK, Task, Units, task_class
+from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS
 
 _LOG = logging.getLogger(__name__)
 _MOST_NAMES = 10
@@ -29,15 +28,17 @@ class Learned:
     """What a model's outputs mean, and what its features are called.
 
     Attributes:
-        outputs: "classes" (one a node), "labels" (several a node), or "embeddings". None: nobody knows, which is so for
-            some runs of gnnkit 0.1.0.
-        class_names: Names of the classes or labels, in the order of the outputs. Empty if they have none.
+        outputs: "classes" (one a node), "labels" (several a node), "numbers", or "embeddings". None: nobody knows, as
+            for some runs of gnnkit 0.1.0.
+        class_names: Names of the classes, labels or numbers, in the order of the outputs. Empty if they have none.
         feature_names: Names of the features, in the order in which the model reads them. Empty if they have none.
+        units: How outputs that are numbers are brought into the data's units. None for other outputs.
     """
 
     outputs: Optional[str]
     class_names: Tuple[str, ...] = ()
     feature_names: Tuple[str, ...] = ()
+    units: Optional[Units] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
@@ -45,12 +46,14 @@ class Learned:
             "outputs": self.outputs,
             "class_names": list(self.class_names),
             "feature_names": list(self.feature_names),
+            **({} if self.units is None else {"units": self.units.to_dict()}),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Learned:
         """The inverse of :meth:`to_dict`."""
-        return cls(values["outputs"], tuple(values["class_names"]), tuple(values["feature_names"]))
+        units = Units.from_dict(values["units"]) if "units" in values else None
+        return cls(values["outputs"], tuple(values["class_names"]), tuple(values["feature_names"]), units)
 
     @classmethod
     def among(cls, facts: Mapping[str, Any]) -> Optional[Learned]:
@@ -65,9 +68,10 @@ def learned_from(graph: Graph, task: Task) -> Learned:
         graph: The training's.
         task: What is learned.
     """
-    if task.needs_training_outputs:
-        return Learned(EMBEDDINGS, (), graph.feature_names)
-    return Learned(LABELS if graph.is_multi_label else CLASSES, graph.class_names, graph.feature_names)
+    names = graph.class_names if task.outputs in (CLASSES, LABELS) else ()
+    if task.units is not None:
+        names = task.units.names
+    return Learned(task.outputs, names, graph.feature_names, task.units)
 
 
 def learned_by_run(manifest: Mapping[str, Any], graph: Graph) -> Learned:
@@ -85,8 +89,7 @@ def learned_by_run(manifest: Mapping[str, Any], graph: Graph) -> Learned:
         return learned
     before, now = manifest["data"]["parts"], part_fingerprints(graph)
     features = graph.feature_names if before.get("features") == now["features"] else ()
-    task = TASKS[manifest.get("task", NodeClassification.name)]
-    if task.needs_training_outputs:
+    if task_class(manifest.get("task", DEFAULT_TASK)).outputs == EMBEDDINGS:
         return Learned(EMBEDDINGS, (), features)
     if before.get("labels") == now["labels"]:
         return Learned(LABELS if graph.is_multi_label else CLASSES, graph.class_names, features)
@@ -143,7 +146,7 @@ def match_training_graph(graph: Graph, learned: Optional[Learned]) -> Graph:
         return graph
     said: List[str] = []
     found = _match_features(graph, learned.feature_names, said)
-    is_same_kind = learned.outputs == (LABELS if graph.is_multi_label else CLASSES)
+    is_same_kind = learned.outputs == (LABELS if graph.is_multi_label else CLASSES) and not graph.has_numbers
     if graph.y is not None and is_same_kind and graph.class_names and learned.class_names:
         new = _without(graph.class_names, learned.class_names)
         if new:
@@ -180,6 +183,9 @@ def _match_features(graph: Graph, wanted: Tuple[str, ...], said: List[str]) -> G
 
 def _match_labels(graph: Graph, learned: Learned, num_outputs: int, said: List[str]) -> Graph:
     assert graph.y is not None
+    if graph.has_numbers:
+        said.append("labels of the data left out, because they are numbers, and the model gives classes")
+        return replace(graph, y=None, class_names=())
     is_multi = learned.outputs == LABELS
     if graph.is_multi_label != is_multi:
         theirs, mine = ("one class", "several labels") if is_multi else ("several labels", "one class")

@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import torch
+from torch import Tensor
 
 import gnnkit
 from gnnkit.errors import ConfigError, FileError
@@ -24,7 +25,7 @@ from gnnkit.io.files import read_yaml, write_text, write_yaml
 from gnnkit.nn import GNN
 from gnnkit.paths import PathLike, check_writable, is_file, reading, user_path, writing
 from gnnkit.runs.callback import Callback
-from gnnkit.runs.checkpoint import BEST, FOLDER, save_weights, write_weights
+from gnnkit.runs.checkpoint import BEST, FOLDER, write_weights
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.plots import plot_curves
@@ -43,15 +44,23 @@ class RunFolder(Callback):
         path: The folder; must not exist, or be empty.
         config: The merged configuration.
         facts: What the manifest says besides versions and times: backend, device, data, what the model learns.
+        weights: Gives the current weights by canonical name, those of the task's head among them. None: the model's.
 
     Raises:
         ConfigError: The folder exists and holds something.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        weights: Optional[Callable[[], Dict[str, Tensor]]] = None,
+    ) -> None:
         check_free(path)
         self.path = path
         self._config = dict(config)
+        self._weights = weights
         self._learned = Learned.among(facts)
         self._manifest: Dict[str, Any] = {
             "status": "running",
@@ -96,7 +105,8 @@ class RunFolder(Callback):
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        save_weights(model, self.path / FOLDER / BEST, self._learned)
+        values = model.canonical_state() if self._weights is None else self._weights()
+        write_weights(self.path / FOLDER / BEST, model.spec, values, model.seed, self._learned)
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""

@@ -2,7 +2,7 @@
 
 from gnnkit.sampling.buffers import Buffers
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
-from gnnkit.sampling.random import shuffle_order
+from gnnkit.sampling.random import shuffle_order, uniform_by_id
 from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "check_fanouts",
     "random_walks",
     "shuffle_order",
+    "uniform_by_id",
 ]

@@ -89,6 +89,31 @@ def stream_key(*words: int) -> np.uint64:
     return key
 
 
+def uniform_by_id(ids: NDArray[np.int64], *words: int) -> NDArray[np.float64]:
+    """A random number for each id, the same whichever ids it stands among.
+
+    Args:
+        ids: Node ids, or numbers of other things. Shape [n].
+        *words: What else the numbers are for, such as seed and epoch.
+
+    Returns:
+        Uniform in (0, 1]. Shape [n].
+
+    Example:
+        >>> uniform_by_id(np.array([7, 9]), 0, 1)[1] == uniform_by_id(np.array([9]), 0, 1)[0]
+        True
+    """
+    found = np.empty(len(ids))
+    _fill_uniform(stream_key(*words), np.ascontiguousarray(ids, dtype=np.int64), found)
+    return found
+
+
+@kernel
+def _fill_uniform(key: np.uint64, ids: NDArray[np.int64], found: NDArray[np.float64]) -> None:
+    for i in range(len(ids)):
+        found[i], _ = next_unit(derive(key, np.uint64(ids[i])))
+
+
 def shuffle_order(num: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which an epoch visits ``num`` things.
 

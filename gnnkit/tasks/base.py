@@ -1,54 +1,128 @@
-"""The ``Task`` interface: what is learned, from which nodes, and how the result is judged.
+"""The ``Task`` interface: what is learned, from which items, and how the result is judged.
 
 Rules: the loss sees outputs and targets of a batch and nothing else, because it is part of a device's step. Judging
-happens in host memory, on labels of nodes that no training has seen. A task knows of no backend and no device.
+happens in host memory, on items that no training has seen. A task knows of no backend and no device. Everything that it
+draws is keyed by seed, epoch and item.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Type, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from gnnkit.data import IGNORED_LABEL, SPLITS, Graph, Targets
+from gnnkit.data import SPLITS, Graph, Items, Targets
 from gnnkit.errors import DataError
 from gnnkit.loading import Draw
+from gnnkit.options import NoOptions, Option, describe_options
+from gnnkit.tasks.metrics import Metric
+from gnnkit.tasks.units import Units
+
+T = TypeVar("T", bound="Task")
 
 Readout = Callable[[Tensor], Tensor]
-"""From outputs [N, out_channels] to scores [N, C], both in host memory."""
+"""From outputs [N, width] to scores [N, C], both in host memory."""
+
+Loss = Callable[[Tensor, Targets], Tensor]
+"""From outputs and targets of a batch to their mean loss, a scalar."""
+
+FREE_SHAPES = "free_shapes"
+"""What a loss may need of a device: shapes inside it depend on values."""
+
+NEEDS = frozenset({FREE_SHAPES})
+"""All that a loss may need of a device, and a device may offer."""
+
+CLASSES, LABELS, NUMBERS, EMBEDDINGS = "classes", "labels", "numbers", "embeddings"
+"""What outputs of a model can be: one class a node, several labels a node, numbers, or vectors that mean nothing."""
+
+
+class Head(nn.Module):
+    """What stands around the encoder for a task. This one changes nothing.
+
+    Parameters of a head are drawn by the seed and kept with the model's, under names that begin with ``task.``.
+    """
+
+    def inputs(self, x: Tensor, targets: Targets) -> Tensor:
+        """What the encoder reads. A task whose head changes it declares :attr:`Task.changes_inputs`.
+
+        Args:
+            x: Features of the first block's source nodes, the batch's seeds first. Shape [num_src, F].
+            targets: Those of the batch.
+        """
+        return x
+
+    def forward(self, h: Tensor, targets: Targets) -> Tensor:
+        """Outputs from what the encoder gives.
+
+        Args:
+            h: A row for each of the last block's destinations. Shape [num_dst, width].
+            targets: Those of the batch; of items that are judged, without rows.
+        """
+        return h
 
 
 class Task(ABC):
-    """What the Trainer needs to know about what it trains for.
+    """What the Trainer needs to know about what it trains for. Plugins of the group ``gnnkit.tasks`` derive from it.
+
+    Args:
+        options: An instance of ``options_class``; None takes the defaults.
 
     Attributes:
-        name: What users type after ``--task``, and what capabilities call it.
-        settings: Names of the training's settings that :meth:`for_graph` takes.
+        name: What users type after ``--task``: the name of the entry point.
+        api_version: Version of the plugin interface that the class was written for.
+        summary: One line for ``gnnkit tasks``.
+        options_class: A dataclass whose fields, all with defaults, are the task's settings: users give them under
+            ``task_options`` and read its docstring in ``gnnkit run --help-config``.
         preset: Defaults in the sections "model" and "train" of a configuration; what the user says wins.
-        needs_batches: Whether it learns from sampled batches alone.
+        needs: What its loss needs of a device besides tensors of fixed shapes: "free_shapes" where shapes depend on
+            values. A device that does not declare it is refused.
+        needs_batches: Whether it learns from sampled batches alone; so do all tasks that draw their targets.
         needs_training_outputs: Whether :meth:`readout` needs the outputs of the training nodes.
-        metric: The metric that picks the best model; it comes first in every report.
+        changes_inputs: Whether its head changes features before the encoder reads them. Nothing of the first layer is
+            then computed while loading.
+        outputs: What outputs are: "classes", "labels", "numbers" or "embeddings".
+        metrics: How outputs are judged, by name; the first one picks the best model.
+        units: How outputs that are numbers are brought into the data's units. None for other outputs.
+        custom_loss: What the user gave instead of :meth:`loss`.
+        options: The settings.
     """
 
     name: ClassVar[str]
-    settings: ClassVar[Tuple[str, ...]] = ()
+    api_version: ClassVar[int]
+    summary: ClassVar[str] = ""
+    options_class: ClassVar[Type[Any]] = NoOptions
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    needs: ClassVar[FrozenSet[str]] = frozenset()
     needs_batches: ClassVar[bool] = False
     needs_training_outputs: ClassVar[bool] = False
-    metric: str
+    changes_inputs: ClassVar[bool] = False
+    outputs: str = CLASSES
+    metrics: Mapping[str, Metric]
+    units: Optional[Units] = None
+    custom_loss: Optional[Loss] = None
+    options: Any
+
+    def __init__(self, options: Any = None) -> None:
+        self.options = self.options_class() if options is None else options
+
+    @classmethod
+    def describe_options(cls) -> List[Option]:
+        """All options in words."""
+        return describe_options(cls.options_class)
 
     @classmethod
     @abstractmethod
-    def for_graph(cls, graph: Graph, **settings: Any) -> Task:
+    def for_graph(cls: Type[T], graph: Graph, options: Any) -> T:
         """The task on a graph.
 
         Args:
-            graph: With features, labels and splits.
-            settings: Those that the class names.
+            graph: With features, labels and splits, not prepared.
+            options: An instance of ``options_class``.
 
         Raises:
             DataError: The graph lacks something.
+            ConfigError: An option does not fit the graph.
         """
 
     @abstractmethod
@@ -56,65 +130,99 @@ class Task(ABC):
         """Mean loss over the targets of a batch; 0 for a batch without targets.
 
         Args:
-            outputs: Shape [N, out_channels].
+            outputs: What the head gives.
             targets: ``Batch.targets``; those outside its ``mask`` do not count. ``num`` says nothing here, because
                 compiled steps see tensors alone.
         """
 
+    def batch_loss(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """The loss that is trained: the user's own if there is one, else :meth:`loss`."""
+        return (self.custom_loss or self.loss)(outputs, targets)
+
     def num_outputs(self, graph: Graph) -> Optional[int]:
-        """How many outputs a model must have per node; None: any number."""
+        """How many outputs the encoder must have per node; None: any number."""
         return None
 
-    def training_nodes(self, graph: Graph) -> Tensor:
-        """The nodes that an epoch goes through. Shape [n], int64."""
-        return graph.splits["train"]
+    def labelled(self, graph: Graph) -> Graph:
+        """The graph with what is learned and judged as ``y``, as :class:`gnnkit.data.Targets` has it."""
+        return graph
 
-    def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
-        """What draws a sampled batch's seeds and targets from its nodes; None: the nodes with their labels.
+    def items(self, graph: Graph, split: str) -> Items:
+        """What an epoch goes through ("train"), or what is judged ("valid", "test").
 
         Args:
-            graph: The prepared graph.
+            graph: From :meth:`labelled`.
+            split: Name of a split.
+        """
+        return Items("nodes", graph.splits[split])
+
+    def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
+        """What a sampled batch learns from its items; None: the nodes themselves with their labels.
+
+        Args:
+            graph: From :meth:`labelled`, prepared.
             seed: Seed of what is drawn.
         """
         return None
+
+    def head(self, width: int) -> Head:
+        """What stands around the encoder.
+
+        Args:
+            width: How wide the encoder's outputs are.
+        """
+        return Head()
 
     def readout(self, outputs: Tensor, y: Tensor) -> Readout:
         """How outputs become scores that can be judged. Here they are scores already.
 
         Args:
-            outputs: Of the training nodes. Shape [N, out_channels].
+            outputs: Of the training nodes. Shape [N, width].
             y: Their labels. Shape [N] or [N, C].
         """
         return _unchanged
 
-    @abstractmethod
-    def validation_loss(self, scores: Tensor, y: Tensor) -> Tensor:
-        """Mean loss of scores [N, C] of nodes with labels, which decides between equals by metric."""
+    def judge(self, scores: Tensor, targets: Targets) -> Dict[str, float]:
+        """All metrics, the one that picks the best model first.
 
-    @abstractmethod
-    def evaluate(self, scores: Tensor, y: Tensor) -> float:
-        """The metric that picks the best model, for scores [N, C] and labels in host memory."""
+        Args:
+            scores: Of items in host memory. Shape [N, C].
+            targets: Theirs.
+        """
+        assert targets.y is not None, "items that are judged have labels"
+        return {name: metric(scores, targets.y) for name, metric in self.metrics.items()}
 
-    @abstractmethod
-    def evaluate_all(self, scores: Tensor, y: Tensor) -> Dict[str, float]:
-        """All metrics that fit the data, the one that picks the best model first."""
+    def validation_loss(self, scores: Tensor, targets: Targets) -> Tensor:
+        """Mean loss of what is judged, which decides between equals by metric."""
+        return self.batch_loss(scores, targets)
+
+    @property
+    def metric(self) -> str:
+        """The metric that picks the best model."""
+        return next(iter(self.metrics))
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value of :attr:`metric` is better."""
+        return self.metrics[self.metric].higher_is_better
 
 
 def _unchanged(outputs: Tensor) -> Tensor:
     return outputs
 
 
-def check_learnable(graph: Graph, task: str) -> None:
+def check_learnable(graph: Graph, task: str, known: Optional[Tensor]) -> None:
     """Refuse a graph that lacks what learning and judging need.
 
     Args:
         graph: The graph.
         task: What the message calls the task.
+        known: Of which nodes something is known. Shape [N], bool. None: the graph has no labels.
 
     Raises:
         DataError: No features, no labels, or no split to train, validate or test on, or one without a labelled node.
     """
-    for name, value in (("x", graph.x), ("y", graph.y)):
+    for name, value in (("x", graph.x), ("y", known)):
         if value is None:
             raise DataError(name, f"the graph has none, {task} needs them.", fix=f"Pass {name}=... .")
     for split in SPLITS:
@@ -122,9 +230,9 @@ def check_learnable(graph: Graph, task: str) -> None:
             raise DataError(
                 f"splits[{split!r}]", "is empty or missing.", fix="Give node ids for train, valid and test."
             )
-    assert graph.y is not None
+    assert known is not None
     for split in SPLITS:
-        if not bool((graph.y[graph.splits[split]] != IGNORED_LABEL).any()):
+        if not bool(known[graph.splits[split]].any()):
             raise DataError(
                 f"splits[{split!r}]",
                 f"none of its {graph.splits[split].numel():,} nodes has a label, {task} needs one at least.",

@@ -1,22 +1,45 @@
-"""Metrics: numbers between 0 and 1 from outputs and labels. Larger is better.
+"""Metrics: how good scores are, by name, and whether more is better.
 
-Rules: a metric takes the outputs of the nodes that are to be judged, [N, C], and their labels, [N] or for multi-label
-data [N, C]; labels of -100 take no part. scikit-learn computes what is more than a mean.
+Rules: a metric takes the scores of the nodes that are to be judged, [N, C], and what is true of them: classes [N],
+labels [N, C] of 0 and 1, or numbers [N, C]. Labels of -100 and numbers that are NaN take no part. scikit-learn computes
+what is more than a mean.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Callable, Dict, List, Mapping
+from dataclasses import dataclass
+from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL
-from gnnkit.errors import NotInstalledError
+from gnnkit.errors import ConfigError, NotInstalledError, UnknownNameError
 
-Metric = Callable[[Tensor, Tensor], float]
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric; call it as its function.
+
+    Attributes:
+        compute: From scores [N, C] and labels to a number; NaN where there is nothing to judge.
+        higher_is_better: Whether a larger number is a better one.
+        kinds: Which outputs it judges: "classes", "labels", "numbers".
+
+    Example:
+        >>> METRICS["mae"](torch.tensor([[2.0]]), torch.tensor([[5.0]])), METRICS["mae"].higher_is_better
+        (3.0, False)
+    """
+
+    compute: Callable[[Tensor, Tensor], float]
+    higher_is_better: bool = True
+    kinds: FrozenSet[str] = frozenset({"classes", "labels", "numbers"})
+
+    def __call__(self, scores: Tensor, y: Tensor) -> float:
+        """Judge scores."""
+        return float(self.compute(scores, y))
 
 
 def accuracy(outputs: Tensor, y: Tensor) -> float:
@@ -79,8 +102,86 @@ def _columns(values: Tensor, y: Tensor) -> List[List[np.ndarray]]:
     return [[value, label] for value, label in pairs if label.size]
 
 
-METRICS: Mapping[str, Metric] = {"accuracy": accuracy, "macro_f1": macro_f1, "rocauc": rocauc}
+def rmse(outputs: Tensor, y: Tensor) -> float:
+    """Root of the mean squared error; of several numbers a node, the mean over them."""
+    return _over_columns(outputs, y, lambda error, _: float(np.sqrt(np.mean(error**2))))
+
+
+def mae(outputs: Tensor, y: Tensor) -> float:
+    """Mean absolute error; of several numbers a node, the mean over them."""
+    return _over_columns(outputs, y, lambda error, _: float(np.mean(np.abs(error))))
+
+
+def r2(outputs: Tensor, y: Tensor) -> float:
+    """Share of the variance that is explained; of several numbers a node, the mean over them.
+
+    A number that is the same at all nodes has no variance: it is left out.
+    """
+    return _over_columns(outputs, y, _explained)
+
+
+def _explained(error: np.ndarray, true: np.ndarray) -> float:
+    total = float(np.sum((true - true.mean()) ** 2))
+    return 1 - float(np.sum(error**2)) / total if total else math.nan
+
+
+def _over_columns(outputs: Tensor, y: Tensor, judge: Callable[[np.ndarray, np.ndarray], float]) -> float:
+    """Mean over columns of what is found of errors and true numbers, both of the nodes whose number is known."""
+    outputs, y = outputs.double().reshape(len(y), -1), y.double().reshape(len(y), -1)
+    found = []
+    for predicted, true in zip(outputs.numpy().T, y.numpy().T):
+        kept = ~np.isnan(true)
+        if kept.any():
+            found.append(judge(predicted[kept] - true[kept], true[kept]))
+    known = [value for value in found if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+_LABELS = frozenset({"classes", "labels"})
+_NUMBERS = frozenset({"numbers"})
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric(accuracy, kinds=_LABELS),
+    "macro_f1": Metric(macro_f1, kinds=_LABELS),
+    "rocauc": Metric(rocauc, kinds=_LABELS),
+    "rmse": Metric(rmse, higher_is_better=False, kinds=_NUMBERS),
+    "mae": Metric(mae, higher_is_better=False, kinds=_NUMBERS),
+    "r2": Metric(r2, kinds=_NUMBERS),
+}
 """All metrics by name."""
+
+
+def chosen_metrics(
+    kind: str,
+    default: Sequence[str],
+    names: Optional[Sequence[str]] = None,
+    best: Optional[str] = None,
+    official: Mapping[str, Metric] = METRICS,
+) -> Dict[str, Metric]:
+    """The metrics that a task's options ask for.
+
+    Args:
+        kind: What is judged: "classes", "labels" or "numbers".
+        default: Names if none are asked for.
+        names: Names that are asked for.
+        best: The one that picks the best model, which comes first. None: the first of them.
+        official: How each is computed.
+
+    Raises:
+        UnknownNameError: No such metric for outputs of this kind.
+        ConfigError: A name comes twice, or there is none.
+
+    Example:
+        >>> list(chosen_metrics("numbers", ["rmse", "mae"], best="r2"))
+        ['r2', 'rmse', 'mae']
+    """
+    listed = list(default if names is None else names)
+    if not listed or len(set(listed)) < len(listed):
+        raise ConfigError(f"metrics is {listed}, expected names, each once.")
+    known = [name for name, metric in official.items() if kind in metric.kinds]
+    for name in [*listed, *([] if best is None else [best])]:
+        if name not in known:
+            raise UnknownNameError(f"metric of {kind}", name, known)
+    return {name: official[name] for name in dict.fromkeys([*([] if best is None else [best]), *listed])}
 
 
 def ogb_metric(dataset: str) -> Dict[str, Metric]:
@@ -114,4 +215,4 @@ def ogb_metric(dataset: str) -> Dict[str, Metric]:
         result: Dict[str, float] = evaluator.eval({"y_true": labels.numpy(), "y_pred": predicted.numpy()})
         return float(result[evaluator.eval_metric])
 
-    return {ours: evaluate}
+    return {ours: Metric(evaluate, kinds=_LABELS)}

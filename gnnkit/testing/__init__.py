@@ -1,8 +1,8 @@
 """The conformance kit: checks that every plugin of gnnkit has to pass, for plugin authors to run on theirs.
 
-Subclass :class:`BackendSuite`, :class:`DeviceSuite` or :class:`DatasetSuite` in a plugin's own tests, or run
-:func:`conform`, which is ``gnnkit conform`` on the command line. Graphs that hurt and the formulas of the standard
-convolutions are here too.
+Subclass :class:`BackendSuite`, :class:`DeviceSuite`, :class:`DatasetSuite` or :class:`TaskSuite` in a plugin's own
+tests, or run :func:`conform`, which is ``gnnkit conform`` on the command line. Graphs that hurt and the formulas of the
+standard convolutions are here too.
 """
 
 from gnnkit.testing.backend import BackendSuite
@@ -13,6 +13,7 @@ from gnnkit.testing.formulas import CONV_SPECS, dense_conv, random_parameters
 from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, communities, full_record
 from gnnkit.testing.report import CheckResult, Report
 from gnnkit.testing.suite import Check, Suite, Undeclared, check
+from gnnkit.testing.task import TaskSuite
 
 __all__ = [
     "ALL_HARD",
@@ -26,6 +27,7 @@ __all__ = [
     "DeviceSuite",
     "Report",
     "Suite",
+    "TaskSuite",
     "Undeclared",
     "check",
     "communities",

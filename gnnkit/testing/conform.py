@@ -12,16 +12,23 @@ from gnnkit.backends import backends
 from gnnkit.datasets import datasets
 from gnnkit.devices import devices
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.tasks import tasks
 from gnnkit.testing.backend import BackendSuite
 from gnnkit.testing.dataset import DatasetSuite
 from gnnkit.testing.device import DeviceSuite
 from gnnkit.testing.report import Report
 from gnnkit.testing.suite import Suite
+from gnnkit.testing.task import TaskSuite
 
-SUITES: Mapping[str, Type[Suite]] = {"backend": BackendSuite, "device": DeviceSuite, "dataset": DatasetSuite}
+SUITES: Mapping[str, Type[Suite]] = {
+    "backend": BackendSuite,
+    "device": DeviceSuite,
+    "dataset": DatasetSuite,
+    "task": TaskSuite,
+}
 """The suite of each kind of plugin."""
 
-_REGISTRIES: Mapping[str, Any] = {"backend": backends, "device": devices, "dataset": datasets}
+_REGISTRIES: Mapping[str, Any] = {"backend": backends, "device": devices, "dataset": datasets, "task": tasks}
 
 
 def conform(
@@ -37,7 +44,7 @@ def conform(
     Args:
         name: The plugin's name, or ``name@distribution`` where several share it; of a family of data sets the whole
             one, "ogbn-arxiv".
-        kind: "backend", "device" or "dataset". None: the first of them that has a plugin of that name.
+        kind: "backend", "device", "dataset" or "task". None: the first of them that has a plugin of that name.
         device: Measure a backend on this device instead of the one that it is made for.
         only: Which checks to make: names, names with a case ("outputs[gat]"), or patterns of either ("*grad*").
             Empty: all.

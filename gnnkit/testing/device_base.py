@@ -15,7 +15,8 @@ from gnnkit.devices import Device, Step, StepOptions, devices, load_device
 from gnnkit.devices.base import UPDATES
 from gnnkit.errors import CapabilityError, GnnkitError
 from gnnkit.nn import GNN
-from gnnkit.tasks import TASKS, LossModule
+from gnnkit.tasks import LossModule, tasks
+from gnnkit.tasks.base import NEEDS
 from gnnkit.testing.backend_base import DTYPES
 from gnnkit.testing.plugin import PluginSuite
 from gnnkit.testing.training import model_for, task
@@ -62,12 +63,11 @@ class DeviceBase(PluginSuite):
             return "" if need in declared else need
         if need in UPDATES:
             return "" if need in self.make_device().capabilities.updates else need
-        if need == "the task":
-            return "" if case in self.make_device().capabilities.tasks else f"task {case}"
-        if need == "an undeclared task":
-            return (
-                "" if set(TASKS) - self.make_device().capabilities.tasks else f"nothing to refuse: there is not {need}"
-            )
+        if need == "what the task needs":
+            lacking = tasks.load(case).needs - self.make_device().capabilities.offers
+            return f"{', '.join(sorted(lacking))}, for task {case}" if lacking else ""
+        if need == "what it does not offer":
+            return "" if NEEDS - self.make_device().capabilities.offers else f"nothing to refuse: there is not {need}"
         if need == "an undeclared precision":
             return f"nothing to refuse: there is not {need}" if "bfloat16" in declared else ""
         return super().lacks(need, case)

@@ -17,9 +17,10 @@ from gnnkit.devices import Device
 from gnnkit.nn import GNN
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
-from gnnkit.runs.checkpoint import BEST, checkpoint_file
+from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
 from gnnkit.runs.run_folder import check_free
+from gnnkit.tasks import make_task
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
 from gnnkit.train.trainer import Trainer
@@ -66,9 +67,11 @@ def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learn
         learned = read_learned(file) or Learned(None)
     graph = match_training_graph(graph, learned)
     model = make_model(config, graph, backend)
+    trainer = make_trainer(config, backend, device)
     if file is not None:
         model.load_canonical(read_weights(file)[1])
-    return Assembly(make_trainer(config, backend, device), model, graph)
+        trainer.head_weights = read_head(file)
+    return Assembly(trainer, model, graph)
 
 
 def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None) -> Graph:
@@ -86,10 +89,12 @@ def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
-        graph: Gives the widths of input and output.
+        graph: Gives the widths of input and output, as the task has it.
         backend: Computes the convolutions.
     """
     settings = asdict(config.model)
+    if settings["out_channels"] is None:
+        settings["out_channels"] = make_task(config.task, graph, config.task_options).num_outputs(graph)
     if not settings.pop("edge_features"):
         settings["edge_channels"] = None
     return build_model(settings.pop("name"), graph, backend=backend, seed=config.seed, **settings)
@@ -106,6 +111,8 @@ def make_trainer(config: RunConfig, backend: Backend, device: Device, **more: An
     """
     told = {"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard}
     arguments = {
+        "task": config.task,
+        "task_options": config.task_options,
         "seed": config.seed,
         "run_dir": config.run_dir,
         "facts": told,

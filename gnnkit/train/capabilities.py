@@ -5,7 +5,7 @@ Rules: this is asked before anything is prepared; what is wrong is said with wha
 
 from __future__ import annotations
 
-from typing import FrozenSet, List, Optional
+from typing import FrozenSet, List, Optional, Type
 
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend
@@ -13,11 +13,17 @@ from gnnkit.devices import Device
 from gnnkit.devices.base import ACCUMULATE, AVERAGE
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import ModelSpec, check_convolutions
+from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
 
 def check_capabilities(
-    backend: Backend, device: Device, *, spec: Optional[ModelSpec], precision: str, task: str
+    backend: Backend,
+    device: Device,
+    *,
+    spec: Optional[ModelSpec],
+    precision: str,
+    task: Optional[Type[Task]] = None,
 ) -> None:
     """Refuse what is not declared.
 
@@ -26,7 +32,7 @@ def check_capabilities(
         device: Runs the steps; that the backend runs on it is checked where it is chosen.
         spec: The model. None: a custom module, which needs none of the backend's convolutions.
         precision: Computing precision.
-        task: Name of the task.
+        task: What is learned. None: nothing, the model is only used.
 
     Raises:
         CapabilityError: Something is not declared; the message says what is.
@@ -36,8 +42,12 @@ def check_capabilities(
     note = f" {has.note}" if has.note else ""
     if spec is not None:
         check_convolutions(spec, backend)
-    if task not in on.tasks:
-        raise CapabilityError(f"Device {device.name!r} does not do {task!r}; it does {_list(on.tasks)}.")
+    lacking = frozenset() if task is None else task.needs - on.offers
+    if task is not None and lacking:
+        raise CapabilityError(
+            f"Device {device.name!r} does not do task {task.name!r}, whose loss needs {_list(lacking)}; it offers "
+            f"{_list(on.offers)}."
+        )
     if on.backends and backend.name not in on.backends:
         raise CapabilityError(
             f"Device {device.name!r} does not take backend {backend.name!r}; it takes {_list(on.backends)}."
@@ -47,7 +57,8 @@ def check_capabilities(
             f"Precision {precision!r} is not offered by backend {backend.name!r} on device {device.name!r}, "
             f"which offer {_list(has.dtypes & on.dtypes)}.{note}"
         )
-    for wanted in combinations(backend.name, device.name, spec=spec, precision=precision, task=task):
+    name = None if task is None else task.name
+    for wanted in combinations(backend.name, device.name, spec=spec, precision=precision, task=name):
         for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
             excluded = first_excluded(excludes, wanted)
             if excluded is not None:
@@ -85,13 +96,13 @@ def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
 
 
 def combinations(
-    backend: str, device: str, *, spec: Optional[ModelSpec], precision: str, task: str
+    backend: str, device: str, *, spec: Optional[ModelSpec], precision: str, task: Optional[str]
 ) -> List[Combination]:
     """What is wanted, as ``excludes`` of capabilities name it: one for each kind of convolution.
 
     Only "sage" has an aggregation.
     """
-    values = {"backend": backend, "device": device, "precision": precision, "task": task}
+    values = {"backend": backend, "device": device, "precision": precision, **({} if task is None else {"task": task})}
     if spec is None:
         return [values]
     found: List[Combination] = []

@@ -12,7 +12,7 @@ from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Sequence,
 
 from omegaconf import OmegaConf
 
-from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.errors import ConfigError
 from gnnkit.io.files import read_yaml, unshielded
 from gnnkit.nn import (
     Kinds,
@@ -25,9 +25,9 @@ from gnnkit.nn import (
 )
 from gnnkit.options import check_numbers, plain_value, settle_idle
 from gnnkit.paths import PathLike, user_path
-from gnnkit.tasks import TASKS
+from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
 from gnnkit.train.effects import idle_train_settings
-from gnnkit.train.merging import import_classes, merged, parsed, plain_values
+from gnnkit.train.merging import MOVED, import_classes, merged, parsed, plain_values
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 
@@ -104,6 +104,9 @@ class RunConfig:
         dataset: Which data.
         model: Which model.
         train: How to train.
+        task: What to learn: "node_classification", "node_regression", "unsupervised" for embeddings that are learned
+            from the graph without labels, or a plugin's. A task brings defaults for some settings.
+        task_options: Settings of the task itself.
         backend: Which graph library computes the convolutions.
         backend_options: Settings of the backend itself.
         device: Where steps run; "auto" takes the best that is ready.
@@ -118,6 +121,8 @@ class RunConfig:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    task: str = DEFAULT_TASK
+    task_options: Dict[str, Any] = field(default_factory=dict)
     backend: str = "reference"
     backend_options: Dict[str, Any] = field(default_factory=dict)
     device: str = "auto"
@@ -131,12 +136,13 @@ class RunConfig:
 _SECTIONS: Mapping[str, Type[Any]] = {"dataset": DatasetConfig, "model": ModelConfig, "train": TrainConfig}
 
 
-def train_config(model: Kinds, settings: Mapping[str, Any]) -> TrainConfig:
+def train_config(model: Kinds, settings: Mapping[str, Any], task: Union[str, Type[Task]] = DEFAULT_TASK) -> TrainConfig:
     """Training settings: defaults, then the presets of the model and of the task, then what was given.
 
     Args:
         model: Its convolutions.
         settings: Fields of :class:`TrainConfig`.
+        task: What is learned.
 
     Raises:
         UnknownNameError: A setting or a task that does not exist.
@@ -144,10 +150,25 @@ def train_config(model: Kinds, settings: Mapping[str, Any]) -> TrainConfig:
     """
     preset = preset_of(model).train
     given = {name: plain_value(value) for name, value in settings.items()}
-    layered = merged(OmegaConf.structured(TrainConfig), [dict(preset), _task_preset(given.get("task"), "train"), given])
+    learned = task_class(task)
+    layered = merged(OmegaConf.structured(TrainConfig), [dict(preset), dict(learned.preset.get("train", {})), given])
     config = TrainConfig(**plain_values(layered))
     config.check()
+    check_batches(config, learned)
     return settled_training(config, preset, given)
+
+
+def check_batches(config: TrainConfig, task: Type[Task]) -> None:
+    """Refuse a training on the full graph of a task that learns from batches.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if task.needs_batches and not config.is_sampled:
+        raise ConfigError(
+            f"The task {task.name!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs of "
+            "-1 take all neighbours."
+        )
 
 
 def settled_training(
@@ -234,21 +255,25 @@ def load_config(
         >>> load_config(overrides=["model.name=gat"]).model.conv_options["heads"]
         8
     """
-    layers = [dict(base or {}), read_yaml(user_path(file)) if file else {}, dict(flags or {}), parsed(overrides)]
+    written = read_yaml(user_path(file)) if file else {}
+    layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
     user = merged(OmegaConf.structured(RunConfig), layers)
     kinds = model_kinds(plain_values(user)["model"]["name"])
     defaults = preset_of(kinds)
     if not isinstance(kinds, str):
         layers.insert(0, {"model": {"num_layers": len(kinds)}})
+    task = task_class(unshielded(user.task))
     presets = [
         {"model": dict(defaults.model), "train": dict(defaults.train)},
-        {section: _task_preset(unshielded(user.train.task), section) for section in ("model", "train")},
+        {section: dict(task.preset.get(section, {})) for section in ("model", "train")},
     ]
     values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
     import_classes(layers[-2:])  # A file, whoever names it, may be one that was recorded.
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))
     config.train.check()
+    check_batches(config.train, task)
+    task_options(task, config.task_options)
     # Recorded configurations may hold what has no effect, and so may a preset beside what the user gave.
     told = layers[-3:]
     model = settled_model(asdict(config.model), defaults.model, _joined(layer.get("model", {}) for layer in told))
@@ -257,13 +282,21 @@ def load_config(
     return replace(config, model=ModelConfig(**model), train=train)
 
 
-def _task_preset(task: Optional[str], section: str) -> Dict[str, Any]:
-    """What a task, if one is given, presets in a section."""
-    if task is None:
-        return {}
-    if task not in TASKS:
-        raise UnknownNameError("task", task, TASKS)
-    return dict(TASKS[task].preset.get(section, {}))
+def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """A configuration as it is written now, from one that gnnkit 0.1.0 may have written.
+
+    Example:
+        >>> upgraded({"train": {"task": "unsupervised", "walk_length": 3, "num_negatives": 100}})
+        {'train': {}, 'task': 'unsupervised', 'task_options': {'walk_length': 3, 'num_negatives': 100}}
+    """
+    train = config.get("train")
+    if not isinstance(train, Mapping) or not {"task", *MOVED} & set(train):
+        return dict(config)
+    task = train.get("task", config.get("task", DEFAULT_TASK))
+    moved = {name: train[name] for name in MOVED if name in train} if task == "unsupervised" else {}
+    kept = {name: value for name, value in train.items() if name not in ("task", *MOVED)}
+    options = {**moved, **(config.get("task_options") or {})}
+    return {**config, "train": kept, "task": task, "task_options": options}
 
 
 def _joined(sections: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from gnnkit.tasks import TASKS
 from gnnkit.train.settings import TrainConfig
 
 
@@ -35,14 +34,9 @@ def _has_limit(fanouts: Optional[Sequence[int]], default: bool) -> bool:
     return default if fanouts is None else any(fanout != -1 for fanout in fanouts)
 
 
-def _is_for(name: str) -> Callable[[TrainConfig], bool]:
-    return lambda config: name in TASKS[config.task].settings
-
-
 _SAMPLED = "sampled training (train.batch_size or train.fanouts)"
 _DRAWN = "fan-outs other than -1"
 _BATCHES = "evaluation 'layerwise' or 'sampled'"
-_UNSUPERVISED = "the task 'unsupervised'"
 EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
     "replace": (_DRAWN, _draws),
     "weighted": (_DRAWN, _draws),
@@ -58,9 +52,6 @@ EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
     ),
     "overflow": (_SAMPLED, _is_sampled),
     "overflow_rate": (_SAMPLED, _is_sampled),
-    "walk_length": (_UNSUPERVISED, _is_for("walk_length")),
-    "num_negatives": (_UNSUPERVISED, _is_for("num_negatives")),
-    "negative_weight": (_UNSUPERVISED, _is_for("negative_weight")),
     "eval_fanouts": ("evaluation 'sampled'", _evaluates_samples),
     "eval_batch_size": (_BATCHES, _evaluates_batches),
     "eval_memory": (_BATCHES, _evaluates_batches),

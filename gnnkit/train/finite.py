@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gnnkit.devices import Step, StepResult
 from gnnkit.errors import TrainingError
-from gnnkit.nn import GNN
+from gnnkit.tasks import LossModule
 
 _LOOK_EVERY = 32
 """Batches after which losses on another device are looked at; each look waits for the device."""
@@ -27,14 +27,14 @@ class Losses:
 
     Args:
         epoch: Counted from 1.
-        model: What is trained.
+        module: What is trained.
         step: The step that trains it.
         lr: The learning rate.
     """
 
-    def __init__(self, epoch: int, model: GNN, step: Step, lr: float) -> None:
+    def __init__(self, epoch: int, module: LossModule, step: Step, lr: float) -> None:
         self._epoch = epoch
-        self._model = model
+        self._module = module
         self._step = step
         self._lr = lr
         self._found: List[Tuple[int, Tensor, int]] = []
@@ -71,16 +71,16 @@ class Losses:
             if not math.isfinite(value):
                 self._step.pull()
                 where = f"epoch {self._epoch}, batch {index}"
-                raise diverged(f"the loss of {where} is {value}", self._model, self._lr)
+                raise diverged(f"the loss of {where} is {value}", self._module, self._lr)
         self._num_seen = len(self._found)
         return values
 
 
-def check_weights(model: GNN, epoch: int, lr: float) -> None:
+def check_weights(module: LossModule, epoch: int, lr: float) -> None:
     """Refuse to go on with weights that are NaN or infinite.
 
     Args:
-        model: With the weights of just now in host memory or on its device.
+        module: With the weights of just now in host memory or on its device.
         epoch: The epoch that has ended, counted from 1.
         lr: The learning rate.
 
@@ -88,21 +88,21 @@ def check_weights(model: GNN, epoch: int, lr: float) -> None:
         TrainingError: One is.
     """
     with torch.no_grad():
-        sums = [parameter.sum() for parameter in model.parameters()]
+        sums = [parameter.sum() for parameter in module.parameters()]
         # Finite numbers can have an infinite sum, so that a sum alone is no proof.
         if sums and not math.isfinite(float(torch.stack([part.float() for part in sums]).sum())):
-            for name, parameter in model.parameters_by_name().items():
+            for name, parameter in module.parameters_by_name().items():
                 if not bool(parameter.isfinite().all()):
-                    raise diverged(f"weights {name} are not finite after epoch {epoch}", model, lr)
+                    raise diverged(f"weights {name} are not finite after epoch {epoch}", module, lr)
 
 
-def check_outputs(outputs: Tensor, what: str, model: GNN, epoch: int, lr: float) -> None:
+def check_outputs(outputs: Tensor, what: str, module: LossModule, epoch: int, lr: float) -> None:
     """Refuse to judge outputs that are NaN or infinite.
 
     Args:
         outputs: Shape [N, C].
         what: Name of the split.
-        model: What gave them.
+        module: What gave them.
         epoch: The epoch that has ended, counted from 1.
         lr: The learning rate.
 
@@ -114,19 +114,19 @@ def check_outputs(outputs: Tensor, what: str, model: GNN, epoch: int, lr: float)
     broken = sum(int((~part.isfinite()).any(dim=1).sum()) for part in parts)
     if broken:
         problem = f"the outputs of {broken:,} of {len(outputs):,} {what} nodes are not finite after epoch {epoch}"
-        raise diverged(problem, model, lr)
+        raise diverged(problem, module, lr)
 
 
-def diverged(problem: str, model: GNN, lr: float) -> TrainingError:
+def diverged(problem: str, module: LossModule, lr: float) -> TrainingError:
     """The error that ends a training.
 
     Args:
         problem: What is not finite, and when.
-        model: Its norms are told.
+        module: Its norms are told.
         lr: The learning rate.
     """
-    weights = _norm([parameter.detach() for parameter in model.parameters()]) or 0.0
-    gradients = _norm([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    weights = _norm([parameter.detach() for parameter in module.parameters()]) or 0.0
+    gradients = _norm([parameter.grad for parameter in module.parameters() if parameter.grad is not None])
     norms = f"norm of the weights {weights:.3g}"
     if gradients is not None:
         norms += f", of the gradients {gradients:.3g}"

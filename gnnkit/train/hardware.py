@@ -9,6 +9,7 @@ from gnnkit.backends import Backend, backends, load_backend
 from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import CapabilityError
 from gnnkit.probing import probe, probe_all
+from gnnkit.tasks import task_class
 from gnnkit.train.capabilities import check_capabilities, check_updates, combinations
 from gnnkit.train.config import RunConfig
 from gnnkit.train.optimizers import short_name
@@ -29,7 +30,7 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
             device,
             spec=config.model.sketch(),
             precision=config.train.precision,
-            task=config.train.task,
+            task=task_class(config.task),
         )
     except CapabilityError as error:
         raise CapabilityError(f"{error} {_who_can(config)}") from error
@@ -56,7 +57,7 @@ def _who_can(config: RunConfig) -> str:
 def _suit(
     name: str, backend: Mapping[str, Any], device_name: str, device: Mapping[str, Any], config: RunConfig
 ) -> bool:
-    precision, spec, task = config.train.precision, config.model.sketch(), config.train.task
+    precision, spec, task = config.train.precision, config.model.sketch(), task_class(config.task)
     excludes = [*backend["excludes"], *device["excludes"]]
     return (
         all(":" in kind or kind in backend["convs"] for kind in spec.kinds)
@@ -65,9 +66,9 @@ def _suit(
         and precision in device["dtypes"]
         and device["torch_device"] in backend["devices"]
         and (not device["backends"] or name in device["backends"])
-        and task in device["tasks"]
+        and task.needs <= set(device["offers"])
         and all(
             first_excluded(excludes, wanted) is None
-            for wanted in combinations(name, device_name, spec=spec, precision=precision, task=task)
+            for wanted in combinations(name, device_name, spec=spec, precision=precision, task=task.name)
         )
     )

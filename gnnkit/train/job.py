@@ -5,16 +5,17 @@ Rules: everything is checked here, before anything is written; nothing here know
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
-from gnnkit.data import Graph, check_graph
+from gnnkit.data import SPLITS, Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
@@ -33,12 +34,14 @@ from gnnkit.nn import (
 from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_own_layer
 from gnnkit.runs.callback import Callback
-from gnnkit.tasks import LossModule, Task
+from gnnkit.tasks import LossModule, Task, make_task
+from gnnkit.tasks.base import EMBEDDINGS
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.capabilities import check_capabilities, check_updates
 from gnnkit.train.config import train_config
+from gnnkit.train.judging import head_outputs, judged_targets
 from gnnkit.train.keeper import StateKeeper
-from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, make_task, training_loader
+from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, training_loader
 from gnnkit.train.optimizers import make_optimizer, optimizer_name
 from gnnkit.train.progress import Progress
 from gnnkit.train.schedules import Schedule
@@ -47,14 +50,20 @@ from gnnkit.train.settings import TrainConfig
 if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass
 class Job:
-    """Everything that one training needs, checked and in place."""
+    """Everything that one training needs, checked and in place.
+
+    ``graph`` is the prepared one, as the manifest describes it; ``labelled`` has what is learned as labels.
+    """
 
     model: GNN
     module: LossModule
     graph: Graph
+    labelled: Graph
     task: Task
     backend: Backend
     device: Device
@@ -94,8 +103,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if not isinstance(model, GNN):
         edge_channels = None if graph.edge_attr is None else graph.edge_attr.shape[1]
         model = custom_model(model, graph.num_features, backend, edge_channels)
-    settings = train_config(model.spec.conv, trainer.settings)
-    task = make_task(graph, settings)
+    settings = train_config(model.spec.conv, trainer.settings, trainer.task)
+    task = make_task(trainer.task, graph, trainer.task_options, loss=trainer.loss, metrics=trainer.metrics)
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
@@ -107,18 +116,25 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
     if config.keep_memory:
         keep_freed_memory()
-    _check_fit(model, graph, task, backend, device, config)
+    labelled = task.labelled(graph)
+    _check_fit(model, labelled, task, backend, device, config)
     prepared = model.spec.prepare(graph)
-    computed = computed_graph(graph, prepared, model.spec, config.precision)
+    # Labels have no part in preparing edges, which is not done twice.
+    learned = prepared if labelled is graph else replace(prepared, y=labelled.y, class_names=labelled.class_names)
+    computed = computed_graph(labelled, learned, model.spec, config.precision)
     if not isinstance(model, CustomModel) and (special is not None or any(map(is_own_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
     model = move_model(model, backend)
+    module = LossModule(model, task, trainer.seed)
+    if trainer.head_weights and not module.load_head(trainer.head_weights):
+        _LOG.warning("The head of the weights that training starts from is another task's and is left out.")
     if config.precision == "float64":
-        model = model.double()
-    module = LossModule(model, task)
-    optimizer, config = make_optimizer(config, _trained(model), trainer.make_optimizer)
-    schedule = Schedule(optimizer, config, trainer.make_schedule)
+        module = module.double()
+    _check_judging(computed, module)
+    optimizer, config = make_optimizer(config, _trained(module), trainer.make_optimizer)
+    better = task.higher_is_better
+    schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
     options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average)
     step = device.prepare(module, optimizer, options)
@@ -138,11 +154,12 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if device.capabilities.static_shapes:
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
     loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
-    progress = Progress(schedule, config.patience)
+    progress = Progress(schedule, config.patience, higher_is_better=better)
     return Job(
         model,
         module,
         prepared,
+        computed,
         task,
         backend,
         device,
@@ -157,9 +174,9 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     )
 
 
-def _trained(model: GNN) -> List[nn.Parameter]:
-    """The parameters that are not frozen."""
-    found = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _trained(module: LossModule) -> List[nn.Parameter]:
+    """The parameters that are not frozen, the head's last."""
+    found = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not found:
         raise ConfigError("Every parameter of the model is frozen (requires_grad is False), so nothing can be trained.")
     return found
@@ -189,31 +206,45 @@ def _backend(trainer: Trainer, model: nn.Module) -> Backend:
 
 
 def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:
-    spec = model.spec
-    if spec.in_channels != graph.num_features or task.num_outputs(graph) not in (None, spec.out_channels):
+    spec, wanted = model.spec, task.num_outputs(graph)
+    if spec.in_channels != graph.num_features or wanted not in (None, spec.out_channels):
+        what = f"{graph.num_classes} classes" if graph.num_classes == wanted else f"task {task.name!r} wants {wanted}"
         raise ConfigError(
             f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
-            f"{graph.num_features} features and {graph.num_classes} classes. Build the model for this graph."
+            f"{graph.num_features} features and {what}. Build the model for this graph."
         )
     check_edge_features(spec, graph)
+    for split in SPLITS:
+        level = task.items(graph, split).level
+        if level != "nodes":
+            raise ConfigError(f"Task {task.name!r} learns from {level}; the Trainer takes nodes alone.")
     check_capabilities(
         backend,
         device,
         spec=None if isinstance(model, CustomModel) else spec,
         precision=config.precision,
-        task=task.name,
+        task=type(task),
     )
-    _check_metric(graph, task)
 
 
-def _check_metric(graph: Graph, task: Task) -> None:
+def _check_judging(graph: Graph, module: LossModule) -> None:
     """Refuse validation labels from which the metric cannot be computed, such as an area under a curve from one class.
 
-    This also imports what computes metrics, which would else count as time of the training.
+    This also tries a loss that the user gave, and imports what computes metrics, which would else count as time of the
+    training.
     """
-    assert graph.y is not None
-    y = graph.y[graph.splits["valid"]]
-    if math.isnan(task.evaluate_all(torch.zeros(len(y), graph.num_classes), y)[task.metric]):
+    task = module.task
+    targets = judged_targets(task, graph, "valid")
+    width = graph.num_classes if task.outputs == EMBEDDINGS else module.model.spec.out_channels
+    scores = torch.zeros(targets.size, width)
+    if task.outputs != EMBEDDINGS:
+        scores = head_outputs(module, scores, targets)
+        if task.custom_loss is not None:
+            loss = task.custom_loss(scores, targets)
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                received = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+                raise ConfigError(f"The loss gives {received}, expected a tensor with one number: the batch's mean.")
+    if math.isnan(task.judge(scores, targets)[task.metric]):
         raise DataError(
             "splits['valid']",
             f"the metric {task.metric} cannot be computed from its labels, which are all alike.",

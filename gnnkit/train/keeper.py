@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gnnkit.backends import Backend, move_model
 from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, Step
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
-from gnnkit.nn import GNN, ModelSpec, idle_model_settings
+from gnnkit.nn import ModelSpec, idle_model_settings
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.state import TrainState, save_state
+from gnnkit.tasks import LossModule
 from gnnkit.train.progress import Progress, is_out_of_patience
 from gnnkit.train.settings import TrainConfig
 
@@ -34,8 +35,7 @@ class StateKeeper:
     """Takes the state of a training, and puts one in.
 
     Args:
-        model: The model.
-        module: What the step was prepared for; holds the model.
+        module: What the step was prepared for: the model with its task's head.
         step: The training step, which has the optimiser's state.
         progress: History, best epoch, schedule.
         facts: See :class:`TrainState`.
@@ -44,15 +44,14 @@ class StateKeeper:
 
     def __init__(
         self,
-        model: GNN,
-        module: nn.Module,
+        module: LossModule,
         step: Step,
         progress: Progress,
         facts: Mapping[str, Any],
         *,
         every: Optional[int] = None,
     ) -> None:
-        self._model = model
+        self._module = module
         self._step = step
         self._progress = progress
         self._facts = facts
@@ -60,19 +59,19 @@ class StateKeeper:
         self._is_refused = False
         self._saved_at = -math.inf
         names = {id(parameter): name for name, parameter in module.named_parameters()}
-        self._names = {name: names[id(parameter)] for name, parameter in model.parameters_by_name().items()}
+        self._names = {name: names[id(parameter)] for name, parameter in module.parameters_by_name().items()}
         # A copy in which tensors of the optimiser take the places of parameters, to be laid out as those are. float64
         # holds other types without loss, counts among them.
-        assert isinstance(model.backend, Backend)
-        self._mould = move_model(model, model.backend).double()
+        assert isinstance(module.model.backend, Backend)
+        self._mould = LossModule(move_model(module.model, module.model.backend), module.task).double()
 
     def take(self) -> TrainState:
         """The state just now, in host memory."""
         self._step.pull()
         return TrainState(
-            spec=self._model.spec,
-            model_seed=self._model.seed,
-            weights=self._model.canonical_state(),
+            spec=self._module.model.spec,
+            model_seed=self._module.model.seed,
+            weights=self._module.canonical_state(),
             optimizer=self._to_canonical(self._step.state_dict()),
             history=list(self._progress.history),
             best_epoch=self._progress.best_epoch,
@@ -116,7 +115,7 @@ class StateKeeper:
                 f"of backend {was!r} cannot go on with {now_is!r}. Go on with {was!r}, or start a new run from its "
                 "weights with --init-from."
             )
-        self._model.load_canonical(state.weights)
+        self._module.load_canonical(state.weights)
         self._step.load_state_dict(self._to_native(state.optimizer))
         self._progress.go_on(state.history, state.best_epoch, state.best_weights)
 
@@ -190,9 +189,9 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
         for name in mine
         if name not in free and mine[name] != theirs.get(name)
     ]
-    task = state.facts.get("task", config.task)
-    if task != config.task:
-        raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {config.task!r}.")
+    task = state.facts.get("task", facts["task"])
+    if task != facts["task"]:
+        raise CheckpointError(f"The checkpoint was trained for the task {task!r}, this run is for {facts['task']!r}.")
     optimizer, average = state.facts.get("optimizer", "adam"), state.facts.get("average")
     if optimizer != facts["optimizer"]:
         raise CheckpointError(

@@ -14,7 +14,7 @@ from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoad
 from gnnkit.loading.base import identity
 from gnnkit.nn import ModelSpec
 from gnnkit.sampling import NeighborSampler
-from gnnkit.tasks import TASKS, Task
+from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
 
@@ -57,20 +57,6 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
     return in_precision(prepared, precision, edge_features=spec.reads_edges)
 
 
-def make_task(graph: Graph, config: TrainConfig) -> Task:
-    """The task that a configuration names, on a graph.
-
-    Args:
-        graph: With features, labels and splits.
-        config: Settings.
-
-    Raises:
-        DataError: The graph lacks something that the task needs.
-    """
-    task = TASKS[config.task]
-    return task.for_graph(graph, **{name: getattr(config, name) for name in task.settings})
-
-
 def make_sampler(
     graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[List[int]], seed: int
 ) -> Optional[NeighborSampler]:
@@ -110,7 +96,7 @@ def training_loader(
     """The loader of the training nodes: the full graph, or sampled batches.
 
     Args:
-        graph: The prepared graph.
+        graph: The prepared graph, from :meth:`gnnkit.tasks.Task.labelled`.
         spec: The model.
         task: Says which nodes these are, and what is learned at them.
         config: Resolved settings.
@@ -119,7 +105,7 @@ def training_loader(
         pad: Sizes to bring batches to.
         overlap: Whether batches are prepared while others are in use.
     """
-    nodes = task.training_nodes(graph)
+    nodes = task.items(graph, "train").ids
     sampler = make_sampler(graph, spec, config, config.fanouts, seed)
     if sampler is None:
         return FullGraphLoader(
@@ -140,24 +126,27 @@ def training_loader(
         transfer=transfer,
         pad=pad,
         overflow=config.overflow,
-        reduction=input_reduction(spec, config.fuse_first_layer),
+        reduction=input_reduction(spec, config.fuse_first_layer, task),
         draw=task.draw(graph, seed),
         edge_features=spec.reads_edges,
     )
 
 
-def input_reduction(spec: ModelSpec, fuse: str) -> Optional[InputReduction]:
+def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> Optional[InputReduction]:
     """What of the first layer can be done while loading, if it is to be.
 
     Args:
         spec: The model.
         fuse: "auto" (where it can be), "always" (it must be possible) or "never".
+        task: What is trained. None: nothing.
 
     Raises:
         ConfigError: "always", and the model does not allow it.
     """
     reason = None
-    if spec.reads_edges:
+    if task is not None and task.changes_inputs:
+        reason = f"the task {task.name!r} changes features before the encoder reads them"
+    elif spec.reads_edges:
         reason = "it reads edge features, which a sum over neighbours would lose"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"

@@ -16,6 +16,7 @@ from typing import ContextManager, List, Optional, Tuple
 
 from torch import Tensor
 
+from gnnkit.data import Targets
 from gnnkit.devices import UpdatingStep
 from gnnkit.nn import held_generator
 from gnnkit.runs.checkpoint import FOLDER, LAST
@@ -23,6 +24,7 @@ from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.state import TrainState
 from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
 from gnnkit.train.job import Job
+from gnnkit.train.judging import head_outputs, judged_targets
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
     for epoch in range(progress.epoch + 1, job.config.epochs + 1):
         record = _run_epoch(job, epoch)
         with _as_evaluated(job):
-            is_best = progress.update(record, job.model)
+            is_best = progress.update(record, job.module)
             for callback in callbacks:
                 callback.on_epoch(record)
                 if is_best:
@@ -69,22 +71,21 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
         is_last = progress.is_stuck or is_stopped or epoch == job.config.epochs
         if job.keeper is not None and run_dir is not None and (is_last or job.keeper.is_due()):
             job.step.pull()
-            check_weights(job.model, epoch, progress.schedule.lr)
+            check_weights(job.module, epoch, progress.schedule.lr)
             job.keeper.save(run_dir / FOLDER / LAST)
         if is_last:
             break
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
-        job.model.load_canonical(progress.best_weights)
-    valid, test = (
-        job.task.evaluate_all(scores, y) for scores, y in _split_scores(job, progress.best_epoch, "valid", "test")
-    )
+        job.module.load_canonical(progress.best_weights)
+    valid, test = (job.task.judge(*judged) for judged in _judged(job, progress.best_epoch, "valid", "test"))
     result = RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
         device=job.device.name,
         dataset=job.graph.name,
         metric=job.task.metric,
+        higher_is_better=job.task.higher_is_better,
         best_epoch=progress.best_epoch,
         history=progress.history,
         valid=valid,
@@ -96,14 +97,14 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
         nondeterministic=job.nondeterministic if job.config.deterministic else None,
         stopped=reasons[0] if reasons else None,
     )
-    job.model.float()  # After float64: features that users hold are float32.
+    job.module.float()  # After float64: features that users hold are float32.
     return result
 
 
 def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
     lr = job.progress.schedule.lr
-    losses = Losses(epoch, job.model, job.step, lr)
+    losses = Losses(epoch, job.module, job.step, lr)
     for index, batch in enumerate(job.loader.epoch(epoch)):
         with held_generator():
             job.device.seed(step_seed(job.seed, epoch, index))
@@ -120,7 +121,7 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs
     if evaluated:
         job.step.pull()
-    check_weights(job.model, epoch, lr)
+    check_weights(job.module, epoch, lr)
     valid_loss, valid_metric = None, None
     if evaluated:
         with _as_evaluated(job):
@@ -138,38 +139,36 @@ def _as_evaluated(job: Job) -> ContextManager[None]:
 
 def _evaluate(job: Job, epoch: int) -> Tuple[float, float]:
     """Loss and metric on the validation nodes."""
-    ((scores, y),) = _split_scores(job, epoch, "valid")
-    loss = float(job.task.validation_loss(scores, y))
+    ((scores, targets),) = _judged(job, epoch, "valid")
+    loss = float(job.task.validation_loss(scores, targets))
     if not math.isfinite(loss):
         raise diverged(
-            f"the loss of the validation nodes is {loss} after epoch {epoch}", job.model, job.progress.schedule.lr
+            f"the loss of the validation nodes is {loss} after epoch {epoch}", job.module, job.progress.schedule.lr
         )
-    return loss, job.task.evaluate(scores, y)
+    return loss, job.task.judge(scores, targets)[job.task.metric]
 
 
-def _split_scores(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Tensor]]:
-    """Scores and labels of the nodes of each split."""
-    if not job.task.needs_training_outputs:
-        return _split_outputs(job, epoch, *splits)
-    training, *others = _split_outputs(job, epoch, "train", *splits)
-    read = job.task.readout(*training)
-    return [(read(outputs), y) for outputs, y in others]
-
-
-def _split_outputs(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Tensor]]:
-    """Outputs and labels of the nodes of each split."""
+def _judged(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Targets]]:
+    """Scores and targets of the items of each split."""
 
     def report(done: int, total: int) -> None:
         for callback in job.callbacks:
             callback.on_evaluation(done, total)
 
-    assert job.graph.y is not None
     job.step.pull()
-    lists = [job.graph.splits[split] for split in splits]
-    outputs = job.inference.outputs_of_each(lists, report)
-    for split, found in zip(splits, outputs):
-        check_outputs(found, split, job.model, epoch, job.progress.schedule.lr)
-    return [(found, job.graph.y[nodes]) for found, nodes in zip(outputs, lists)]
+    task, graph = job.task, job.labelled
+    lists = {split: task.items(graph, split).ids for split in splits}
+    if task.needs_training_outputs:
+        lists = {"train": graph.splits["train"], **lists}
+    found = dict(zip(lists, job.inference.outputs_of_each(list(lists.values()), report)))
+    for split, outputs in found.items():
+        check_outputs(outputs, split, job.module, epoch, job.progress.schedule.lr)
+    targets = {split: judged_targets(task, graph, split) for split in splits}
+    if not task.needs_training_outputs:
+        return [(head_outputs(job.module, found[split], targets[split]), targets[split]) for split in splits]
+    assert graph.y is not None
+    read = task.readout(found["train"], graph.y[lists["train"]])
+    return [(read(found[split]), targets[split]) for split in splits]
 
 
 def step_seed(seed: int, epoch: int, batch: int) -> int:

@@ -13,6 +13,9 @@ from gnnkit.io.files import shielded, unshielded
 from gnnkit.nn import ALL_OPTIONS, Kinds, place_options
 from gnnkit.options import whole_numbers
 
+MOVED = ("walk_length", "num_negatives", "negative_weight")
+"""Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
+
 _FANOUTS = ("fanouts", "eval_fanouts")
 _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
@@ -102,6 +105,8 @@ def _check_keys(root: DictConfig, base: DictConfig, layer: Mapping[str, Any], pr
             sections = [str(name) for name in root if isinstance(root[name], DictConfig)]
             own = [name for name in sections if not name.endswith(_OPTIONS)]
             elsewhere = [f"{name}.{key}" for name in own if key in root[name]]
+            elsewhere += [key] if prefix and key in root else []
+            elsewhere += [f"task_options.{key}"] if key in MOVED else []
             names = [*known, *ALL_OPTIONS] if prefix == "model." else known
             raise UnknownNameError("setting", f"{prefix}{key}", elsewhere or [f"{prefix}{name}" for name in names])
         if isinstance(base[key], DictConfig):

@@ -9,8 +9,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from torch import Tensor
 
-from gnnkit.nn import GNN
 from gnnkit.runs.history import EpochRecord
+from gnnkit.tasks import LossModule
 from gnnkit.train.schedules import Schedule
 
 
@@ -20,6 +20,7 @@ class Progress:
     Args:
         schedule: The learning rate.
         patience: See :class:`gnnkit.train.TrainConfig`.
+        higher_is_better: Whether a larger validation metric is a better one.
 
     Attributes:
         history: One record per epoch.
@@ -28,12 +29,13 @@ class Progress:
         schedule: The learning rate.
     """
 
-    def __init__(self, schedule: Schedule, patience: Optional[int]) -> None:
+    def __init__(self, schedule: Schedule, patience: Optional[int], *, higher_is_better: bool = True) -> None:
         self.history: List[EpochRecord] = []
         self.best_epoch = 0
         self.best_weights: Dict[str, Tensor] = {}
         self.schedule = schedule
         self._patience = patience
+        self._higher_is_better = higher_is_better
 
     @property
     def epoch(self) -> int:
@@ -45,12 +47,12 @@ class Progress:
         """Whether patience is at its end."""
         return is_out_of_patience(self.history, self.best_epoch, self._patience)
 
-    def update(self, record: EpochRecord, model: GNN) -> bool:
+    def update(self, record: EpochRecord, module: LossModule) -> bool:
         """Take in an epoch that has ended; returns whether it is the best so far."""
-        is_best = record.valid_metric is not None and (not self.best_epoch or _rank(record) > self._best_rank())
+        is_best = record.valid_metric is not None and (not self.best_epoch or self._rank(record) > self._best_rank())
         self.history.append(record)
         if is_best:
-            self.best_epoch, self.best_weights = record.epoch, model.canonical_state()
+            self.best_epoch, self.best_weights = record.epoch, module.canonical_state()
         self.schedule.advance(record)
         return is_best
 
@@ -66,7 +68,11 @@ class Progress:
         self.schedule.replay(history)
 
     def _best_rank(self) -> Tuple[float, float]:
-        return _rank(self.history[self.best_epoch - 1])
+        return self._rank(self.history[self.best_epoch - 1])
+
+    def _rank(self, record: EpochRecord) -> Tuple[float, float]:
+        assert record.valid_metric is not None and record.valid_loss is not None
+        return record.valid_metric if self._higher_is_better else -record.valid_metric, -record.valid_loss
 
 
 def is_out_of_patience(history: Sequence[EpochRecord], best_epoch: int, patience: Optional[int]) -> bool:
@@ -80,8 +86,3 @@ def is_out_of_patience(history: Sequence[EpochRecord], best_epoch: int, patience
     if patience is None or not best_epoch or history[-1].valid_metric is None:
         return False
     return len(history) - best_epoch >= patience
-
-
-def _rank(record: EpochRecord) -> Tuple[float, float]:
-    assert record.valid_metric is not None and record.valid_loss is not None
-    return record.valid_metric, -record.valid_loss

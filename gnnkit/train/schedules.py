@@ -35,6 +35,7 @@ class Schedule:
         optimizer: Its learning rate is set here.
         config: Resolved settings.
         given: Makes the scheduler; None makes what the settings name.
+        higher_is_better: Whether a larger validation metric is a better one, for "plateau".
 
     Raises:
         ConfigError: The scheduler is not known here, does not take its options, or does not last for all epochs.
@@ -47,7 +48,14 @@ class Schedule:
         0.5
     """
 
-    def __init__(self, optimizer: Optimizer, config: TrainConfig, given: Optional[MakeSchedule] = None) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        config: TrainConfig,
+        given: Optional[MakeSchedule] = None,
+        *,
+        higher_is_better: bool = True,
+    ) -> None:
         self._optimizer = optimizer
         self._warmup = config.warmup
         if given is not None and not isinstance(given, type):
@@ -57,7 +65,7 @@ class Schedule:
                 raise ConfigError(f"{problem}, expected a scheduler of torch.optim.lr_scheduler.")
         else:
             _rehearse(optimizer, config, given)
-            self._scheduler = _from_settings(optimizer, config, given)
+            self._scheduler = _from_settings(optimizer, config, given, higher_is_better)
         self._rates = self._read()
         self._warm(1)
 
@@ -108,7 +116,7 @@ def _cosine(optimizer: Optimizer, config: TrainConfig) -> Any:
 
 
 def _plateau(optimizer: Optimizer, config: TrainConfig, **options: Any) -> Any:
-    return ReduceLROnPlateau(optimizer, mode="max", **{"factor": 0.5, "patience": 10, **options})
+    return ReduceLROnPlateau(optimizer, **{"factor": 0.5, "patience": 10, **options})
 
 
 def _step(optimizer: Optimizer, config: TrainConfig, **options: Any) -> Any:
@@ -133,12 +141,13 @@ _TAKEN = ("self", "optimizer", "mode", "max_lr", "total_steps", "epochs", "steps
 assert set(_MAKERS) == set(SCHEDULES)
 
 
-def _from_settings(optimizer: Optimizer, config: TrainConfig, cls: Any) -> Any:
+def _from_settings(optimizer: Optimizer, config: TrainConfig, cls: Any, higher_is_better: bool = True) -> Any:
     """The scheduler of a class, or where that is None, of the name in the settings."""
     name, options = config.schedule, dict(config.schedule_options)
     if cls is None and name in _MAKERS:
         if name in _CLASSES:
             check_arguments(_CLASSES[name], options, _WHAT, _TAKEN)
+            options.update({"mode": "max" if higher_is_better else "min"} if name == "plateau" else {})
         elif options:
             raise ConfigError(f"The schedule {name!r} takes no options, received {', '.join(options)}.")
         make = partial(_MAKERS[name], optimizer, config, **options)

@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import ConfigError
 from gnnkit.options import check_numbers
-from gnnkit.tasks import TASKS, NodeClassification
 
 
 @dataclass
@@ -17,8 +16,6 @@ class TrainConfig:
     Training is on the full graph unless ``fanouts`` or ``batch_size`` is given.
 
     Attributes:
-        task: What to learn: "node_classification", or "unsupervised" for embeddings that are learned from the graph
-            without labels. A task brings defaults for some settings.
         epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
         optimizer: "adam", "adamw", "sgd", "rmsprop", or ``module:Class`` of an optimiser of torch or of your own.
         optimizer_options: Its other arguments, such as ``{"momentum": 0.9}``.
@@ -50,9 +47,6 @@ class TrainConfig:
         fuse_first_layer: Whether the first layer's sum over neighbours is done while loading sampled batches: "auto"
             where the model begins with one ("sage" with mean, "gcn", "gin", without input dropout), "always" to
             insist, "never". Changes results by rounding only.
-        walk_length: Steps of the random walks that pair nodes; for unsupervised learning.
-        num_negatives: Nodes drawn at random that the pairs of a batch are told from; for unsupervised learning.
-        negative_weight: Weight of these in the loss, the paper's Q; for unsupervised learning.
         keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
             (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
@@ -72,7 +66,6 @@ class TrainConfig:
         deterministic: Whether two runs on the same backend and device must give the same bits.
     """
 
-    task: str = NodeClassification.name
     epochs: Optional[int] = None
     optimizer: str = "adam"
     optimizer_options: Dict[str, Any] = field(default_factory=dict)
@@ -95,9 +88,6 @@ class TrainConfig:
     num_threads: Optional[int] = None
     prefetch: int = 2
     fuse_first_layer: str = "auto"
-    walk_length: int = 5
-    num_negatives: int = 100
-    negative_weight: float = 1.0
     keep_memory: bool = True
     overflow: str = "carry"
     overflow_rate: float = 0.0
@@ -171,11 +161,6 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}, or module:Class.")
         if self.average is not None and not 0 <= self.average < 1:
             raise ConfigError(f"average is {self.average}, expected a decay from 0 up to below 1; null keeps none.")
-        if TASKS[self.task].needs_batches and not self.is_sampled:
-            raise ConfigError(
-                f"The task {self.task!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs "
-                "of -1 take all neighbours."
-            )
         for name, smallest in _SMALLEST.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
@@ -208,9 +193,6 @@ _SMALLEST: Mapping[str, float] = {
     "patience": 1,
     "batch_size": 1,
     "num_threads": 0,
-    "walk_length": 1,
-    "num_negatives": 1,
-    "negative_weight": 0,
     "prefetch": 1,
     "eval_batch_size": 1,
     "eval_memory": 0,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Type, Union
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gnnkit.backends import Backend, backends
 from gnnkit.classes import class_path
@@ -20,13 +20,16 @@ from gnnkit.data import Graph, describe_data, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import CustomModel, frozen_parameters, restored_generator
-from gnnkit.options import whole_number
+from gnnkit.options import plain_value, whole_number
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import RunResult
 from gnnkit.runs.learned import learned_from
 from gnnkit.runs.run_folder import RunFolder
 from gnnkit.runs.state import TrainState, read_state
+from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, task_class, tasks
+from gnnkit.tasks import task_options as check_options
+from gnnkit.tasks.registry import check_custom
 from gnnkit.train.callbacks import ProgressBar
 from gnnkit.train.config import model_settings, train_config
 from gnnkit.train.job import Job, prepare_job
@@ -47,6 +50,13 @@ class Trainer:
         device: Name of a device, one that is loaded, or torch's; "auto" takes the best that is ready.
         backend_options: Settings of the backend itself, for one given by name.
         device_options: Settings of the device itself, for one given by name.
+        task: What to learn: the name of a task, or a class derived from :class:`gnnkit.tasks.Task`.
+        task_options: Settings of the task itself.
+        loss: Instead of the task's: from outputs and :class:`gnnkit.data.Targets` of a batch to a scalar, the mean over
+            those that are known. Beside sampled batches and fixed shapes it must leave padding out (``targets.mask``,
+            labels of -100).
+        metrics: Instead of the task's: by name, from scores and labels to a number. The first one picks the best model;
+            more is better, unless it is a :class:`gnnkit.tasks.Metric` that says otherwise.
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
         run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
         callbacks: Listeners.
@@ -79,6 +89,10 @@ class Trainer:
         *,
         backend_options: Optional[Mapping[str, Any]] = None,
         device_options: Optional[Mapping[str, Any]] = None,
+        task: Union[str, Type[Task]] = DEFAULT_TASK,
+        task_options: Optional[Mapping[str, Any]] = None,
+        loss: Optional[Loss] = None,
+        metrics: Optional[Metrics] = None,
         seed: int = 0,
         run_dir: Union[str, Path, None] = None,
         callbacks: Sequence[Callback] = (),
@@ -96,7 +110,14 @@ class Trainer:
         if schedule is not None:
             self.make_schedule = _maker("schedule", schedule, settings, ("schedule_options",))
             settings["schedule"] = _name(schedule)
-        train_config("", settings)  # A misspelt setting is an error here, not at the end of a long preparation.
+        # A misspelt setting is an error here, not at the end of a long preparation.
+        train_config("", settings, task)
+        check_options(task_class(task), task_options or {})
+        check_custom(loss, metrics)
+        self.task = task
+        self.task_options = {name: plain_value(value) for name, value in (task_options or {}).items()}
+        self.loss, self.metrics = loss, metrics
+        self.head_weights: Dict[str, Tensor] = {}
         self.backend = backend
         self.device: Union[str, Device] = device if isinstance(device, Device) else device_name(device)
         self.backend_options = dict(backend_options or {})
@@ -159,13 +180,13 @@ class Trainer:
         if self.run_dir is not None or earlier is not None:
             job.facts = {**_facts(job), "data_summary": summarize(graph)}
             every = job.config.save_every
-            job.keeper = StateKeeper(job.model, job.module, job.step, job.progress, job.facts, every=every)
+            job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
             check_resumable(earlier, job.model.spec, job.facts, job.config)
             job.keeper.put(earlier)
             job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
-            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts))
+            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, job.module.canonical_state))
         job.callbacks = callbacks
         try:
             with restored_generator(), repeating_bits(job):
@@ -184,6 +205,8 @@ class Trainer:
             **self.facts,
             "model": model_settings(job.model.spec, keep_outputs=job.task.num_outputs(job.graph) is None),
             "train": asdict(job.config),
+            "task": tasks.name_of(type(job.task)),
+            "task_options": self.task_options,
             "backend": backends.name_of(type(job.backend)),
             "device": devices.name_of(type(job.device)),
             "backend_options": self.backend_options,
@@ -233,6 +256,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,
+        "metric": {"name": job.task.metric, "higher_is_better": job.task.higher_is_better},
         "optimizer": job.optimizer,
         "average": job.config.average,
         "seed": job.seed,

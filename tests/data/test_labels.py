@@ -72,14 +72,28 @@ def test_marks_can_be_chosen():
     [
         ([0, 90210, 1, 0], "90,211 outputs.*renumber_classes"),
         ([0, 2**60, 1, 0], "outputs.*renumber_classes"),
-        ([0.5, 1.0, 2.0, 0.9], "0.5, expected a whole number.*regress"),
+        ([0.5, 1.0, math.inf, 0.9], "infinite"),
         ([1, -1, -1, 1], "-1 and 1 alone"),
-        (np.arange(764).repeat(3) * 100, "764 different labels.*regress"),
     ],
 )
 def test_what_is_no_class_is_refused_with_the_way_out(reader, y, words):
     with pytest.raises(DataError, match=words):
         read_labels(reader, y)
+
+
+@pytest.mark.parametrize("reader", readers())
+def test_numbers_to_regress_stay_numbers(reader):
+    graph = read_labels(reader, [0.5, NAN, 2.0, 1.0])
+    assert graph.has_numbers and graph.num_classes == 0 and graph.has_label.tolist() == [True, False, True, True]
+    assert graph.y.nan_to_num(9).tolist() == [0.5, 9, 2, 1]
+
+
+def test_too_many_whole_numbers_are_no_classes_unless_they_have_names():
+    y = np.arange(764).repeat(3) * 100
+    graph = from_edge_index([[0], [1]], y=y)
+    assert graph.has_numbers and graph.y.tolist() == y.tolist()
+    names = [str(number) for number in range(76301)]
+    assert from_edge_index([[0], [1]], y=y, class_names=names).num_classes == 76301
 
 
 def test_names_say_that_gaps_are_meant():

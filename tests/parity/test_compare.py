@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 import gnnkit
 from gnnkit.backends import load_backend
-from gnnkit.backends.reference import ReferenceBackend, SAGEConv
+from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.cli.main import app
 from gnnkit.errors import ConfigError
+from gnnkit.nn.convs.sage import SAGEConv
 from gnnkit.parity import compare
 from gnnkit.parity.equivalence import equivalence_test
 from gnnkit.parity.memory import PeakMemory

@@ -29,7 +29,7 @@ def test_certain_outputs_keep_their_order() -> None:
     assert METRICS["rocauc"](outputs, torch.tensor([1, 1, 0, 0])) == 1.0
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "rocauc"])
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 30), st.integers(2, 5), st.integers(0, 2**31))
 def test_a_constant_per_node_changes_no_metric(metric: str, num: int, classes: int, seed: int) -> None:

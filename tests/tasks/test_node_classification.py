@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from gnnkit.data import Graph, Targets
 from gnnkit.errors import DataError, UnknownNameError
-from gnnkit.tasks import METRICS, NodeClassification
+from gnnkit.tasks import METRICS, NodeClassification, NodeClassificationOptions
 
 
 def test_loss_is_the_mean_over_targets() -> None:
@@ -28,9 +28,7 @@ def test_multi_label_loss_is_the_mean_over_labelled_entries() -> None:
     y = torch.tensor([[0.0, 1, -100], [1, 1, 0], [-100, -100, -100], [0, 0, 1]])
     kept = y != -100
     expected = functional.binary_cross_entropy_with_logits(outputs[kept], y[kept])
-    torch.testing.assert_close(
-        NodeClassification(multi_label=True, metric="rocauc").loss(outputs, Targets(y)), expected
-    )
+    torch.testing.assert_close(NodeClassification(multi_label=True).loss(outputs, Targets(y)), expected)
 
 
 @pytest.mark.parametrize("y", [torch.full((3,), -100), torch.full((3, 2), -100.0)])
@@ -50,7 +48,7 @@ def test_metrics_ignore_unlabelled_nodes(num: int, classes: int, seed: int) -> N
     y = torch.randint(0, classes, (num,), generator=generator)
     y[torch.rand(num, generator=generator) < 0.3] = -100
     kept = y != -100
-    for metric in METRICS.values():
+    for metric in (METRICS[name] for name in ("accuracy", "macro_f1", "rocauc")):
         full, part = metric(outputs, y), metric(outputs[kept], y[kept])
         assert full == pytest.approx(part, nan_ok=True)
 
@@ -83,4 +81,4 @@ def test_a_graph_without_a_split_is_refused() -> None:
 
 def test_unknown_metric() -> None:
     with pytest.raises(UnknownNameError, match="macro_f1"):
-        NodeClassification(metric="macro_f")
+        NodeClassification(NodeClassificationOptions(metric="macro_f"))

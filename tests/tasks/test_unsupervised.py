@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gnnkit.data import Targets
 from gnnkit.errors import ConfigError, DataError
-from gnnkit.tasks import Unsupervised
+from gnnkit.tasks import Unsupervised, UnsupervisedOptions
 from tests.graphs import communities, multi_label
 
 PAIRS = Targets(
@@ -39,7 +39,7 @@ def by_hand(z: np.ndarray, weight: float) -> float:
 @pytest.mark.parametrize("weight", [1.0, 20.0])
 def test_loss_is_the_formula_written_out(weight: float) -> None:
     outputs = torch.from_numpy(np.random.default_rng(0).standard_normal((8, 5)))
-    task = Unsupervised(negative_weight=weight)
+    task = Unsupervised(UnsupervisedOptions(negative_weight=weight))
     assert float(task.loss(outputs, PAIRS)) == pytest.approx(by_hand(outputs.numpy(), weight), rel=1e-12)
     # Pairs of padding, which point at the last row, change nothing.
     rows = {"src": torch.tensor([0, 1, 2, 8]), "dst": torch.tensor([3, 4, 5, 8]), "negatives": torch.tensor([6, 7])}
@@ -73,19 +73,19 @@ def test_a_class_that_no_training_node_has_gets_the_smallest_score() -> None:
     y[0] = -100
     scores = Unsupervised().readout(train, y)(torch.randn(5, 2))
     assert scores.shape == (5, 3) and bool((scores.argmax(dim=1) != 1).all())
-    assert bool(torch.isfinite(Unsupervised().validation_loss(scores, torch.ones(5, dtype=torch.int64))))
+    assert bool(torch.isfinite(Unsupervised().validation_loss(scores, Targets(torch.ones(5, dtype=torch.int64)))))
 
 
 def test_bad_input_is_refused() -> None:
     graph = communities()
     for name, value in (("walk_length", 0), ("num_negatives", 0), ("negative_weight", -1)):
         with pytest.raises(ConfigError, match=f"{name} is {value}"):
-            Unsupervised(**{name: value})
+            UnsupervisedOptions(**{name: value})
     with pytest.raises(DataError, match="several labels per node"):
         Unsupervised.for_graph(multi_label())
     with pytest.raises(DataError, match="all of one class"):
         Unsupervised.for_graph(replace(graph, y=torch.zeros_like(graph.y)))
-    with pytest.raises(DataError, match="linear probe of unsupervised learning needs them"):
+    with pytest.raises(DataError, match="linear probe of task 'unsupervised' needs them"):
         Unsupervised.for_graph(replace(graph, x=None))
     with pytest.raises(DataError, match="valid"):
         Unsupervised.for_graph(replace(graph, splits={"train": torch.arange(5), "test": torch.arange(5)}))

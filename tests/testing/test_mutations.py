@@ -10,8 +10,8 @@ from gnnkit.backends import backends
 from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.devices import Device, DeviceCapabilities, load_device
 from gnnkit.devices.cpu import CpuDevice
-from gnnkit.testing import BackendSuite, DeviceSuite, Report
-from tests.testing.mutants import DEVICE_MUTANTS, MUTANTS, Mutant, narrowed
+from gnnkit.testing import BackendSuite, DeviceSuite, Report, TaskSuite
+from tests.testing.mutants import DEVICE_MUTANTS, MUTANTS, TASK_MUTANTS, Mutant, narrowed
 from tests.testing.mutants.device import RunsReferenceOnly
 
 # Trainings take most of the time; a backend without a fault makes all of them in the tests of its own suite.
@@ -56,6 +56,17 @@ def test_fault_is_caught_and_pointed_at(name: str) -> None:
 @pytest.mark.parametrize("name", DEVICE_MUTANTS)
 def test_fault_of_a_device_is_caught_and_pointed_at(name: str) -> None:
     points_at_it(examine_device(DEVICE_MUTANTS[name].plugin, DEVICE_MUTANTS[name].points_at_it), DEVICE_MUTANTS[name])
+
+
+@pytest.mark.parametrize("name", TASK_MUTANTS)
+def test_fault_of_a_task_is_caught_and_pointed_at(name: str) -> None:
+    class Planted(TaskSuite):
+        def task_class(self):
+            return TASK_MUTANTS[name].plugin
+
+    suite = Planted()
+    suite.name = "mutant"
+    points_at_it(suite.run(only=list(TASK_MUTANTS[name].points_at_it)), TASK_MUTANTS[name])
 
 
 @pytest.mark.parametrize("conv", ["gcn", "sage", "gat", "gatv2", "gin"])

@@ -11,6 +11,7 @@ from gnnkit.devices import DeviceCapabilities
 from gnnkit.devices.cpu import CpuDevice
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import ModelSpec
+from gnnkit.tasks import NodeClassification, Unsupervised
 from gnnkit.testing import communities
 from gnnkit.train.capabilities import check_capabilities
 
@@ -34,7 +35,6 @@ class Particular(CpuDevice):
     name = "particular"
     capabilities = DeviceCapabilities(
         "cpu",
-        tasks=frozenset({"node_classification", "unsupervised"}),
         backends=frozenset({"reference"}),
         excludes=({"conv": "sage", "aggregation": "max", "task": "unsupervised"},),
     )
@@ -42,16 +42,23 @@ class Particular(CpuDevice):
 
 class Small(CpuDevice):
     name = "small"
-    capabilities = DeviceCapabilities("cpu", dtypes=frozenset({"float32"}), tasks=frozenset({"sorting"}))
+    capabilities = DeviceCapabilities("cpu", dtypes=frozenset({"float32"}))
 
 
-def check(backend, device, conv="gcn", precision="float32", task="node_classification", **settings):
+class Ragged(NodeClassification):
+    name = "ragged"
+    needs = frozenset({"free_shapes"})
+
+
+def check(backend, device, conv="gcn", precision="float32", task=NodeClassification, **settings):
     spec = ModelSpec.from_dict({"conv": conv, "in_channels": 2, "out_channels": 2, **settings})
     check_capabilities(backend, device, spec=spec, precision=precision, task=task)
 
 
 def test_what_is_declared_passes() -> None:
     check(Narrow(), CpuDevice())
+    check(Narrow(), CpuDevice(), task=Ragged)
+    check(Narrow(), Small(), task=Unsupervised)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ def test_what_is_declared_passes() -> None:
     [
         (CpuDevice, {"conv": "gat"}, r"'narrow' has no convolution 'gat'; it has gcn\. It is young\."),
         (CpuDevice, {"precision": "bfloat16"}, r"'bfloat16' .* 'narrow' on device 'cpu', which offer float32\. It is"),
-        (Small, {}, r"Device 'small' does not do 'node_classification'; it does sorting\."),
+        (Small, {"task": Ragged}, r"Device 'small' does not do task 'ragged', whose loss needs free_shapes"),
     ],
 )
 def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str) -> None:
@@ -91,7 +98,7 @@ def test_what_is_not_declared_is_refused(device: type, wanted: dict, words: str)
         (
             ReferenceBackend,
             Particular,
-            {"conv": "sage", "aggregation": "max", "task": "unsupervised"},
+            {"conv": "sage", "aggregation": "max", "task": Unsupervised},
             "'particular' does not do conv 'sage' with aggregation 'max' with task 'unsupervised', though",
         ),
     ],
@@ -107,7 +114,7 @@ def test_combinations_and_aggregations_are_refused(backend: type, device: type, 
         (MeanOnly, CpuDevice, {"conv": "sage"}),
         (MeanOnly, CpuDevice, {"conv": "gat", "aggregation": "max"}),  # Of no account to attention.
         (ReferenceBackend, Particular, {"conv": "sage", "aggregation": "max"}),
-        (ReferenceBackend, Particular, {"conv": "gin", "aggregation": "max", "task": "unsupervised"}),
+        (ReferenceBackend, Particular, {"conv": "gin", "aggregation": "max", "task": Unsupervised}),
     ],
 )
 def test_what_falls_under_no_exclusion_passes(backend: type, device: type, wanted: dict) -> None:

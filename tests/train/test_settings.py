@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 import gnnkit
 from gnnkit.backends import load_backend
 from gnnkit.devices import devices
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn import ALL_OPTIONS, GNN, ModelSpec, model_spec
 from gnnkit.nn.effects import EFFECTS as MODEL_EFFECTS
 from gnnkit.options import make_options
@@ -170,7 +171,6 @@ def test_a_default_is_no_mistake() -> None:
 
 SAMPLED = {"batch_size": 8}
 ALL = {"fanouts": [-1, -1]}
-UNSUPERVISED = {"task": "unsupervised"}
 TRAIN_ROWS = {
     "replace": (True, [{}, ALL], [SAMPLED, {"fanouts": [2, 2]}, {"evaluation": "sampled", "eval_fanouts": [2, 2]}]),
     "weighted": (True, [{}, ALL], [SAMPLED, {"evaluation": "sampled", "eval_fanouts": [2, 2]}]),
@@ -182,15 +182,11 @@ TRAIN_ROWS = {
     "fuse_first_layer": ("never", [{}, {"evaluation": "layerwise"}], [SAMPLED, {"evaluation": "sampled"}]),
     "overflow": ("error", [{}], [SAMPLED]),
     "overflow_rate": (0.1, [{}], [SAMPLED]),
-    "walk_length": (3, [{}, SAMPLED], [UNSUPERVISED]),
-    "num_negatives": (3, [{}, SAMPLED], [UNSUPERVISED]),
-    "negative_weight": (3.0, [{}, SAMPLED], [UNSUPERVISED]),
     "eval_fanouts": ([2, 2], [{}, SAMPLED, {"evaluation": "layerwise"}], [{"evaluation": "sampled"}]),
     "eval_batch_size": (7, [{}, {"evaluation": "full"}], [SAMPLED, {"evaluation": "layerwise"}]),
     "eval_memory": (7.0, [{}, {**SAMPLED, "evaluation": "full"}], [SAMPLED, {"evaluation": "sampled"}]),
 }
 TRAIN_ALWAYS = {
-    "task",
     "optimizer",
     "optimizer_options",
     "schedule_options",
@@ -244,7 +240,33 @@ def test_recorded_settings_are_taken_as_they_are(tmp_path, how: dict) -> None:
     recorded = recorded_config(tmp_path / "run")
     again = load_config(tmp_path / "run" / "config.yaml")
     assert load_config(base=recorded) == again
-    assert gnnkit.Trainer(**asdict(again.train)) is not None
+    assert gnnkit.Trainer(task=again.task, task_options=again.task_options, **asdict(again.train)) is not None
+
+
+@pytest.mark.parametrize("where", ["base", "file"])
+def test_tasks_of_older_runs_are_read(tmp_path, where: str) -> None:
+    old = {"train": {"task": "unsupervised", "walk_length": 3, "num_negatives": 100, "negative_weight": 2.0}}
+    (tmp_path / "old.yaml").write_text(json.dumps(old))
+    config = load_config(tmp_path / "old.yaml") if where == "file" else load_config(base=old)
+    assert config.task == "unsupervised" and config.train.batch_size == 512
+    assert config.task_options == {"walk_length": 3, "num_negatives": 100, "negative_weight": 2.0}
+    other = load_config(base={"train": {"task": "node_classification", "walk_length": 5, "lr": 0.5}})
+    assert other.task == "node_classification" and other.task_options == {} and other.train.lr == 0.5
+
+
+def test_settings_of_tasks_are_refused_with_their_new_place() -> None:
+    with pytest.raises(UnknownNameError, match="task_options.walk_length"):
+        load_config(overrides=["train.walk_length=3"])
+    with pytest.raises(UnknownNameError, match="'train.task'.*task"):
+        load_config(overrides=["train.task=unsupervised"])
+    with pytest.raises(UnknownNameError, match="walk_length"):
+        load_config(overrides=["task=unsupervised", "task_options.walk_lenght=3"])
+    with pytest.raises(ConfigError, match="expected int"):
+        load_config(overrides=["task=unsupervised", "task_options.walk_length=many"])
+    with pytest.raises(UnknownNameError, match="class_weights"):
+        gnnkit.Trainer(task_options={"class_weight": "balanced"})
+    with pytest.raises(ConfigError, match="expected a name"):
+        gnnkit.Trainer(task=5)
 
 
 def test_what_older_runs_recorded_without_effect_is_left_out() -> None:

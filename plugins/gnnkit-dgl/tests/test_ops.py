@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from gnnkit.backends import Backend
-from gnnkit.backends.reference import GATv2Conv, ReferenceBackend
+from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.data import Block
 from gnnkit.nn import ConvSpec
+from gnnkit.nn.convs.gatv2 import GATv2Conv
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])

@@ -1,10 +1,10 @@
-"""Faults planted in copies of the reference backend and of the device cpu, each with the checks that point at it."""
+"""Faults planted in copies of the reference backend, the device cpu and tasks, each with the checks that find it."""
 
 from __future__ import annotations
 
 from typing import Dict
 
-from tests.testing.mutants import device, formulas, use
+from tests.testing.mutants import device, formulas, task, use
 from tests.testing.mutants.planting import Mutant, narrowed
 
 MUTANTS: Dict[str, Mutant] = {
@@ -18,4 +18,9 @@ DEVICE_MUTANTS: Dict[str, Mutant] = {
 }
 """Devices with a fault, by its name."""
 
-__all__ = ["DEVICE_MUTANTS", "MUTANTS", "Mutant", "narrowed"]
+TASK_MUTANTS: Dict[str, Mutant] = {
+    name: Mutant(cls, frozenset(points), words) for name, cls, points, words in task.FAULTS
+}
+"""Tasks with a fault, by its name."""
+
+__all__ = ["DEVICE_MUTANTS", "MUTANTS", "TASK_MUTANTS", "Mutant", "narrowed"]

@@ -13,7 +13,7 @@ import torch
 from gnnkit.data import BatchKey
 from gnnkit.devices import DeviceCapabilities, StepResult
 from gnnkit.devices.cpu import CpuDevice
-from gnnkit.devices.eager import EAGER_TASKS, EagerStep
+from gnnkit.devices.eager import EAGER_OFFERS, EagerStep
 from gnnkit.tasks import Unsupervised
 from tests.testing.mutants.planting import with_step
 
@@ -189,8 +189,8 @@ class IgnoresBfloat16(CpuDevice):
         return super().prepare(module, optimizer, replace(options, precision="float32"))
 
 
-class UnknownTask(CpuDevice):
-    capabilities = DeviceCapabilities("cpu", tasks=EAGER_TASKS | {"sorting"})
+class UnknownOffer(CpuDevice):
+    capabilities = DeviceCapabilities("cpu", offers=EAGER_OFFERS | {"sorting"})
 
 
 class CountsAllAsCompiling(CpuDevice):
@@ -286,7 +286,7 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("batch key lost", LosesKey, ("put",), "key arrives as BatchKey(epoch=0"),
     ("memory misread", MisreadsMemory, ("put",), "x is"),
     ("bfloat16 ignored", IgnoresBfloat16, ("bfloat16",), "declared and not computed in"),
-    ("unknown task declared", UnknownTask, ("declaration",), "tasks ['sorting'] are declared"),
+    ("unknown offer declared", UnknownOffer, ("declaration",), "offers ['sorting'] are declared"),
     ("training counts as compiling", CountsAllAsCompiling, ("compile_seconds",), "training counts as compiling"),
     ("deterministic raises", CannotBeDeterministic, ("deterministic",), "not on this device"),
     ("deterministic for good", StaysDeterministic, ("deterministic",), "deterministic algorithms"),

@@ -7,17 +7,14 @@ from typing import Callable, Dict, Tuple, Type
 import torch
 from torch import nn
 
-from gnnkit.backends.reference import (
-    GATConv,
-    GATv2Conv,
-    GCNConv,
-    GINConv,
-    ReferenceBackend,
-    ReferenceOps,
-    SAGEConv,
-)
+from gnnkit.backends.reference import ReferenceBackend, ReferenceOps
 from gnnkit.data import Block
 from gnnkit.nn import NativeParameter
+from gnnkit.nn.convs.gat import GATConv
+from gnnkit.nn.convs.gatv2 import GATv2Conv
+from gnnkit.nn.convs.gcn import GCNConv
+from gnnkit.nn.convs.gin import GINConv
+from gnnkit.nn.convs.sage import SAGEConv
 from tests.testing.mutants.planting import with_conv, with_lowering, with_map, with_ops
 
 

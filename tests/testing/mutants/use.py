@@ -8,8 +8,11 @@ from typing import Any, Tuple, Type
 import torch
 
 from gnnkit.backends import BackendCapabilities
-from gnnkit.backends.reference import GATConv, GCNConv, GINConv, ReferenceBackend, ReferenceOps
+from gnnkit.backends.reference import ReferenceBackend, ReferenceOps
 from gnnkit.data import Block
+from gnnkit.nn.convs.gat import GATConv
+from gnnkit.nn.convs.gcn import GCNConv
+from gnnkit.nn.convs.gin import GINConv
 from tests.testing.mutants.formulas import primitives_only
 from tests.testing.mutants.planting import with_conv, with_lowering, with_ops
 
