@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from omegaconf import OmegaConf
 
@@ -23,12 +23,12 @@ from gnnkit.nn import (
     preset_of,
     settled_settings,
 )
-from gnnkit.options import check_numbers, plain_value, settle_idle
+from gnnkit.options import check_numbers, plain_value
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
-from gnnkit.train.effects import idle_train_settings
+from gnnkit.train.effects import settled_training
 from gnnkit.train.merging import MOVED, import_classes, merged, parsed, plain_values
-from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
+from gnnkit.train.settings import TrainConfig
 
 
 @dataclass
@@ -169,27 +169,6 @@ def check_batches(config: TrainConfig, task: Type[Task]) -> None:
             f"The task {task.name!r} learns from sampled batches. Give train.batch_size or train.fanouts; fan-outs of "
             "-1 take all neighbours."
         )
-
-
-def settled_training(
-    config: TrainConfig, preset: Mapping[str, Any], given: Collection[str], owner: str = ""
-) -> TrainConfig:
-    """A training with its defaults in place of settings without effect.
-
-    Args:
-        config: Not resolved yet.
-        preset: Defaults of the model.
-        given: Names of the settings that the user gave.
-        owner: What messages put before a name.
-
-    Raises:
-        ConfigError: The user gave one without effect.
-    """
-    values, idle = asdict(config), idle_train_settings(config)
-    if "eval_batch_size" in idle and config.eval_batch_size == EVAL_BATCH_SIZE:
-        values["eval_batch_size"] = None  # Recorded configurations are resolved ones.
-    defaults = {**asdict(TrainConfig()), **preset}
-    return TrainConfig(**settle_idle(values, defaults, idle, given, owner))
 
 
 def settled_model(values: Mapping[str, Any], preset: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:

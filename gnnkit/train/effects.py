@@ -7,9 +7,11 @@ is chosen elsewhere.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
+from dataclasses import asdict
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Sequence, Tuple
 
-from gnnkit.train.settings import TrainConfig
+from gnnkit.options import settle_idle
+from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 
 def _is_sampled(config: TrainConfig) -> bool:
@@ -67,3 +69,24 @@ def idle_train_settings(config: TrainConfig) -> Dict[str, str]:
         [True, False]
     """
     return {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}
+
+
+def settled_training(
+    config: TrainConfig, preset: Mapping[str, Any], given: Collection[str], owner: str = ""
+) -> TrainConfig:
+    """A training with its defaults in place of settings without effect.
+
+    Args:
+        config: Not resolved yet.
+        preset: Defaults of the model.
+        given: Names of the settings that the user gave.
+        owner: What messages put before a name.
+
+    Raises:
+        ConfigError: The user gave one without effect.
+    """
+    values, idle = asdict(config), idle_train_settings(config)
+    if "eval_batch_size" in idle and config.eval_batch_size == EVAL_BATCH_SIZE:
+        values["eval_batch_size"] = None  # Recorded configurations are resolved ones.
+    defaults = {**asdict(TrainConfig()), **preset}
+    return TrainConfig(**settle_idle(values, defaults, idle, given, owner))
