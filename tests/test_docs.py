@@ -31,7 +31,7 @@ def test_code_that_pages_take_from_the_examples_is_what_stands_there(monkeypatch
     taken = [block for page in DOCS.rglob("*.md") for block in snippets.blocks(page) if "source" in block.mark]
     for block in taken:
         snippets.check_source(block)
-    assert len(taken) > 5
+    assert len(taken) >= 5
 
 
 def test_pages_are_run_and_a_command_that_an_earlier_one_has_only_once(

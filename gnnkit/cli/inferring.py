@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
 
@@ -132,7 +132,8 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     if new_nodes is not None or new_edges is not None:
         first = len(ids) if new_nodes is not None else 0
         features = list(opened.graph.feature_names or names.features or ())
-        graph, ids = read_new_nodes(opened.graph, ids, new_nodes, new_edges, features=features, undirected=undirected)
+        read = opened.graph if opened.model.spec.reads_edges else replace(opened.graph, edge_attr=None)
+        graph, ids = read_new_nodes(read, ids, new_nodes, new_edges, features=features, undirected=undirected)
         notes += _direction_notes(opened, graph, undirected)
         opened = opened.on(graph)
     wanted = None

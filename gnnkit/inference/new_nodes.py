@@ -1,11 +1,13 @@
 """Nodes and edges that a user adds to a run's data after training, from files.
 
 Rules: new nodes have the features of the old ones, under the same names where those have any; edges may join old and
-new nodes, by the ids that the data's own files use. Columns are found by the words of ``gnnkit.data.words``.
+new nodes, by the ids that the data's own files use, and have features where those of the data have some. Columns are
+found by the words of ``gnnkit.data.words``.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -23,6 +25,25 @@ _TABLES = (".csv", ".parquet")
 _PIECE_BYTES = 1 << 26
 
 
+@dataclass(frozen=True)
+class _NewEdges:
+    """Ends [2, K], weights [K], features [K, D]."""
+
+    ends: np.ndarray = field(default_factory=lambda: np.empty((2, 0), dtype=np.int64))
+    weights: Optional[np.ndarray] = None
+    features: Optional[np.ndarray] = None
+
+    def both_ways(self) -> _NewEdges:
+        """With the reverse of every edge that is no self-loop."""
+        is_back = self.ends[0] != self.ends[1]
+
+        def doubled(array: Optional[np.ndarray]) -> Optional[np.ndarray]:
+            return None if array is None else np.concatenate([array, array[is_back]])
+
+        ends = np.concatenate([self.ends, self.ends[::-1, is_back]], axis=1)
+        return _NewEdges(ends, doubled(self.weights), doubled(self.features))
+
+
 def read_new_nodes(
     graph: Graph,
     ids: NodeIds,
@@ -35,14 +56,16 @@ def read_new_nodes(
     """Add nodes and edges from files to a graph.
 
     Args:
-        graph: The run's data, not prepared.
+        graph: The run's data, not prepared; without ``edge_attr`` if nothing reads it, which new edges need not have
+            then.
         ids: The ids of its nodes.
         nodes: ``.csv`` or ``.parquet``: a row for each node, with a column ``id`` (not needed where nodes are numbered:
             new ones then go on counting) and the features, by the names that they have in the data; without such names,
             as many columns of numbers, in their order. Columns of labels and splits are not read. Or ``.npy``: the
             features, shape [M, F], of nodes that go on counting. None: edges alone are added.
         edges: ``.csv`` or ``.parquet`` with the columns ``source`` and ``target``, ids of old and new nodes, and
-            perhaps ``weight``; or where nodes are numbered any other list of edges that
+            perhaps ``weight``; where the graph has edge features, the other columns are those of the new edges, in the
+            graph's order. Or where nodes are numbered any other list of edges that
             :func:`gnnkit.datasets.import_graph` reads. None: the new nodes have no edges.
         features: Names of the graph's features, in its order. None: those that it has itself.
         undirected: Whether to add the reverse of every new edge.
@@ -63,13 +86,15 @@ def read_new_nodes(
     wanted = list(graph.feature_names) if features is None else features
     x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, wanted)
     grown = ids.extended(names)
-    ends, weights = (np.empty((2, 0), dtype=np.int64), None) if edges is None else _read_edges(edges, grown)
+    new = (
+        _NewEdges()
+        if edges is None
+        else _read_edges(edges, grown, 0 if graph.edge_attr is None else graph.edge_attr.shape[1])
+    )
     if undirected:
-        is_loop = ends[0] == ends[1]
-        ends = np.concatenate([ends, ends[::-1, ~is_loop]], axis=1)
-        weights = None if weights is None else np.concatenate([weights, weights[~is_loop]])
+        new = new.both_ways()
     try:
-        return add_nodes(graph, x, ends, edge_weight=weights), grown
+        return add_nodes(graph, x, new.ends, edge_weight=new.weights, edge_attr=new.features), grown
     except DataError as error:
         file = edges if edges is not None and error.field.startswith("edge") else nodes or edges
         raise DatasetError(f"{file}: {error}") from error
@@ -143,19 +168,33 @@ def _new_ids(table: Table, column: str, ids: NodeIds) -> List[str]:
     return names
 
 
-def _read_edges(file: Path, ids: NodeIds) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Edges as numbers, and their weights."""
+def _read_edges(file: Path, ids: NodeIds, width: int) -> _NewEdges:
+    """New edges, with so many features each."""
     if file.suffix in _TABLES:
         table = read_table(file)
         roles = _roles(table, ("source", "target", "weight"))
         for role in ("source", "target"):
             table.require(roles.get(role, role))
         ends = np.stack([_numbers(table, roles[end], ids) for end in ("source", "target")])
-        return ends, table.numbers(roles["weight"]).astype(np.float32) if "weight" in roles else None
+        weights = table.numbers(roles["weight"]).astype(np.float32) if "weight" in roles else None
+        return _NewEdges(ends, weights, _edge_features(table, list(roles.values()), width))
     if ids.names:
         raise DatasetError(f"{file} lists edges by numbers, but nodes have names. Give a .csv or .parquet file.")
     pieces = [piece for piece, _ in read_edges(file, len(ids), _PIECE_BYTES)]
-    return np.concatenate([np.empty((2, 0), dtype=np.int64), *pieces], axis=1), None
+    return _NewEdges(np.concatenate([np.empty((2, 0), dtype=np.int64), *pieces], axis=1))
+
+
+def _edge_features(table: Table, taken: Sequence[str], width: int) -> Optional[np.ndarray]:
+    """The columns that are not taken, if edges have features."""
+    if width == 0:
+        return None
+    found = [name for name in table.columns if name not in taken]
+    if len(found) != width:
+        raise DatasetError(
+            f"{table.file} has {len(found)} columns of edge features, expected {width} as the run's data have: the "
+            "model reads them. Columns of sources, targets and weights do not count."
+        )
+    return np.stack([table.numbers(column) for column in found], axis=1).astype(np.float32)
 
 
 def _numbers(table: Table, column: str, ids: NodeIds) -> np.ndarray:

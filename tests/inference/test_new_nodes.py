@@ -63,6 +63,18 @@ def test_arrays_and_other_lists_of_edges(tmp_path):
     assert (alone.num_nodes, alone.num_edges) == (5, 2)
 
 
+def test_new_edges_have_features_where_those_of_the_data_have_some(tmp_path):
+    old = from_edge_index([[0, 1], [1, 0]], x=[[1, 10], [2, 20], [3, 30]], edge_attr=[[1, 2], [3, 4]])
+    edges = write(tmp_path, "edges.csv", "km,source,weight,target,age\n5,2,0.5,0,6\n7,1,0.5,1,8\n")
+    grown, _ = read_new_nodes(old, NUMBERED, None, edges, undirected=True)
+    rows = dict(zip(map(tuple, grown.edge_index.T.tolist()), grown.edge_attr.tolist()))
+    assert rows == {(0, 1): [1, 2], (1, 0): [3, 4], (2, 0): [5, 6], (0, 2): [5, 6], (1, 1): [7, 8]}
+    with pytest.raises(DatasetError, match="edges.csv has 1 columns of edge features, expected 2"):
+        read_new_nodes(old, NUMBERED, None, write(tmp_path, "edges.csv", "source,target,km\n2,0,5\n"))
+    with pytest.raises(DatasetError, match="edges.tsv.*the new edges have none"):
+        read_new_nodes(old, NUMBERED, None, write(tmp_path, "edges.tsv", "2\t0\n"))
+
+
 GOOD_NODES, GOOD_EDGES = "id,age,height\nbob,4,40\n", "source,target\nrex,bob\n"
 MISTAKES = {
     "a column is missing": ("id,age\nbob,4\n", GOOD_EDGES, r"nodes.csv has other columns.*no 'height'"),

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import gnnkit
-from gnnkit.data import add_nodes, full_block, prepare_graph
+from gnnkit.data import add_nodes, full_block
 from gnnkit.errors import CheckpointError, ConfigError, DataError
 from gnnkit.inference import open_run
 from gnnkit.runs import read_weights
@@ -37,8 +37,8 @@ def opened(run, backend="reference", **more):
 def by_hand(run):
     """Outputs and layers over the whole graph, by the model itself."""
     spec = run.model.spec
-    graph = prepare_graph(run.graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
-    block, layers = full_block(graph), []
+    graph = spec.prepare(run.graph)
+    block, layers = full_block(graph, edge_features=spec.reads_edges), []
     with torch.no_grad():
         h = graph.x
         for i in range(run.model.num_layers):
@@ -65,7 +65,7 @@ def test_three_methods_give_one_answer_on_every_backend(name, backend_name, trai
 
 @pytest.mark.parametrize("name", ["gcn", "sage"])
 def test_new_nodes_are_predicted_as_by_a_pass_by_hand_over_the_larger_graph(name, trained):
-    old, draw = communities(), torch.Generator().manual_seed(1)
+    old, draw = replace(communities(), edge_attr=None), torch.Generator().manual_seed(1)
     x = torch.randn(5, old.num_features, generator=draw)
     edges = torch.tensor([[0, 7, 240, 241, 30, 242], [240, 240, 7, 242, 241, 12]])  # 243 and 244 know nobody.
     run = opened(trained(name)).on(add_nodes(old, x, edges))
