@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -10,8 +11,6 @@ import sysconfig
 import venv
 from pathlib import Path
 from typing import Dict
-
-import gnnkit
 
 NARROW = """
 from gnnkit.backends import BackendCapabilities
@@ -48,8 +47,10 @@ def clean_environment(parent: Path) -> Path:
     venv.create(parent / "venv", with_pip=False)
     python = parent / "venv" / "bin" / "python"
     site = run_python(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=parent).strip()
-    # Nothing is downloaded; the source of gnnkit under test comes first.
-    paths = [str(Path(gnnkit.__file__).parent.parent), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    # Nothing is downloaded; the sources under test come first, which editable installs do not show to another one.
+    specs = [importlib.util.find_spec(name) for name in ("gnnkit", "gnnkit_pyg", "gnnkit_dgl", "gnnkit_ipu")]
+    paths = [str(Path(spec.origin).parent.parent) for spec in specs if spec is not None and spec.origin]
+    paths += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     (Path(site) / "here.pth").write_text("\n".join(dict.fromkeys(paths)) + "\n")
     return python
 

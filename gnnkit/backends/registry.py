@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
-from gnnkit.data import Graph, expect_graph
+from gnnkit.data import Graph, expect_graph, missing_array
 from gnnkit.errors import BrokenPluginError, ConfigError, DataError, NotInstalledError
 from gnnkit.nn import GNN, PRESETS, MessagePassing, ModelSpec, can_read_edges, copied, model_kinds, model_spec
 from gnnkit.options import whole_number
@@ -93,12 +93,10 @@ def build_model(
         )
     if not isinstance(model, ModelSpec):
         if graph.x is None:
-            fix = "Pass x when building it, or load the data with dataset.options.make_features=degree or =constant."
-            raise DataError("x", "the graph has no node features, a model needs them.", fix=fix)
+            raise missing_array("x", "a model")
         if out_channels is None:
             if graph.y is None:
-                fix = "Pass y when building it, or name the column: dataset.options.columns.label=NAME."
-                raise DataError("y", "the graph has no labels, training needs them.", fix=fix)
+                raise missing_array("y", "training")
             out_channels = graph.num_classes
             if graph.has_numbers:
                 out_channels = graph.y.shape[1] if graph.y.ndim == 2 else 1

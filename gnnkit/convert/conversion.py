@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.backends.reference import ReferenceBackend
-from gnnkit.data import Graph, check_graph, full_block
+from gnnkit.data import Graph, check_graph, full_block, missing_array
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.errors import CheckpointError, ConfigError, DataError, UnknownNameError
 from gnnkit.nn import GNN, ConvSpec, ModelSpec
@@ -159,9 +159,7 @@ def _certified(
 
 def _features(graph: Graph) -> Tensor:
     if graph.x is None or not graph.num_nodes:
-        raise DataError(
-            "x", "the graph has no node features, a certificate needs them.", fix="Pass x when building it."
-        )
+        raise missing_array("x", "a certificate")
     return graph.x.float()
 
 

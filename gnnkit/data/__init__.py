@@ -7,7 +7,7 @@ from gnnkit.data.check import METRICS, check_graph
 from gnnkit.data.convert import from_scipy, to_scipy
 from gnnkit.data.convert_networkx import from_networkx, to_networkx
 from gnnkit.data.convert_pandas import from_pandas, to_pandas
-from gnnkit.data.expected import expect_graph
+from gnnkit.data.expected import expect_graph, missing_array
 from gnnkit.data.fingerprint import (
     check_same_data,
     data_differences,
@@ -62,6 +62,7 @@ __all__ = [
     "gcn_norm",
     "is_undirected",
     "log_warnings",
+    "missing_array",
     "normalize_features",
     "part_fingerprints",
     "pick_masks",

@@ -5,7 +5,7 @@ Rules: a kind of object is recognised by the module that defines its class, so t
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Tuple
 
 from gnnkit.data.graph import Graph
 from gnnkit.errors import DataError
@@ -41,3 +41,25 @@ def expect_graph(obj: Any) -> Graph:
     way = f"gnnkit.load_dataset({obj!r})" if isinstance(obj, str) else _WAYS.get(library)
     fix = f"Convert it: {way}." if way else "Build one with gnnkit.from_edge_index(edge_index, x=..., y=...)."
     raise DataError("graph", f"received {received}, expected a gnnkit.Graph.", fix=fix)
+
+
+_MISSING: Mapping[str, Tuple[str, str]] = {
+    "x": ("node features", "or load the data with dataset.options.make_features=degree or =constant."),
+    "y": ("labels", "or name the column: dataset.options.columns.label=NAME."),
+}
+
+
+def missing_array(field: str, needed_by: str) -> DataError:
+    """The error for a graph without features or without labels.
+
+    Args:
+        field: "x" or "y".
+        needed_by: What needs them.
+
+    Example:
+        >>> print(missing_array("y", "training"))  # doctest: +ELLIPSIS
+        Bad data in y: the graph has no labels, training needs them. Pass y when building it, or name the column: ...
+    """
+    what, way = _MISSING[field]
+    problem = f"the graph has no {what}, {needed_by} needs them."
+    return DataError(field, problem, fix=f"Pass {field} when building it, {way}")

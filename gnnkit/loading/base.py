@@ -12,7 +12,7 @@ from typing import Callable, Iterator, List, Optional
 
 from torch import Tensor
 
-from gnnkit.data import Batch, Graph
+from gnnkit.data import Batch, Graph, missing_array
 from gnnkit.errors import DataError
 from gnnkit.loading.padding import BatchSizes, batch_sizes
 
@@ -113,9 +113,7 @@ def features_of(graph: Graph) -> Tensor:
         DataError: It has none.
     """
     if graph.x is None:
-        raise DataError(
-            "x", f"graph {graph.name!r} has no node features, and a batch needs them.", fix="Build the graph with x=."
-        )
+        raise missing_array("x", "a batch")
     return graph.x
 
 

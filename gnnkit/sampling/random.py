@@ -100,7 +100,7 @@ def uniform_by_id(ids: NDArray[np.int64], *words: int) -> NDArray[np.float64]:
         Uniform in (0, 1]. Shape [n].
 
     Example:
-        >>> uniform_by_id(np.array([7, 9]), 0, 1)[1] == uniform_by_id(np.array([9]), 0, 1)[0]
+        >>> bool(uniform_by_id(np.array([7, 9]), 0, 1)[1] == uniform_by_id(np.array([9]), 0, 1)[0])
         True
     """
     found = np.empty(len(ids))

@@ -12,7 +12,7 @@ from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping, Opti
 
 from torch import Tensor, nn
 
-from gnnkit.data import SPLITS, Graph, Items, Targets
+from gnnkit.data import SPLITS, Graph, Items, Targets, missing_array
 from gnnkit.errors import DataError
 from gnnkit.loading import Draw
 from gnnkit.options import NoOptions, Option, describe_options
@@ -224,7 +224,7 @@ def check_learnable(graph: Graph, task: str, known: Optional[Tensor]) -> None:
     """
     for name, value in (("x", graph.x), ("y", known)):
         if value is None:
-            raise DataError(name, f"the graph has none, {task} needs them.", fix=f"Pass {name}=... .")
+            raise missing_array(name, task)
     for split in SPLITS:
         if split not in graph.splits or not graph.splits[split].numel():
             raise DataError(

@@ -121,8 +121,9 @@ def r2(outputs: Tensor, y: Tensor) -> float:
 
 
 def _explained(error: np.ndarray, true: np.ndarray) -> float:
-    total = float(np.sum((true - true.mean()) ** 2))
-    return 1 - float(np.sum(error**2)) / total if total else math.nan
+    if true.min() == true.max():  # Of their sum of squares rounding would leave something.
+        return math.nan
+    return 1 - float(np.sum(error**2) / np.sum((true - true.mean()) ** 2))
 
 
 def _over_columns(outputs: Tensor, y: Tensor, judge: Callable[[np.ndarray, np.ndarray], float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, List, Mapping, Optional, Sequence, Union
+from typing import ClassVar, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -107,9 +107,11 @@ class NodeClassification(Task):
             ConfigError: Weights do not fit the classes.
         """
         if graph.has_numbers:
+            row, number = _first_number(graph.y)
             raise DataError(
                 "y",
-                "it holds numbers, node classification needs classes 0, 1, ...",
+                f"it holds numbers such as {number:g}, node classification needs classes 0, 1, ...",
+                row=row,
                 fix="Regress them with --task node_regression, in Python Trainer(task='node_regression'); or number "
                 "them as classes with gnnkit.data.renumber_classes(labels).",
             )
@@ -163,6 +165,15 @@ class NodeClassification(Task):
     def num_outputs(self, graph: Graph) -> int:
         """One for each class."""
         return graph.num_classes
+
+
+def _first_number(y: Optional[Tensor]) -> Tuple[int, float]:
+    """Row and value of the first number that is neither an answer nor a mark; any if all are."""
+    assert y is not None
+    columns = y.reshape(len(y), -1)
+    is_number = ~((columns == 0) | (columns == 1) | (columns == IGNORED_LABEL) | columns.isnan())
+    row, column = (is_number if bool(is_number.any()) else ~columns.isnan()).nonzero()[0].tolist()
+    return row, float(columns[row, column])
 
 
 def _weights(graph: Graph, given: Weights) -> Optional[List[float]]:

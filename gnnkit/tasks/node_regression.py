@@ -16,6 +16,7 @@ from gnnkit.tasks.base import NUMBERS, Task, check_learnable
 from gnnkit.tasks.metrics import chosen_metrics
 from gnnkit.tasks.units import Units, units_of
 
+_METRICS = ("rmse", "mae", "r2")
 LOSSES = ("squared", "absolute", "huber")
 
 
@@ -60,6 +61,7 @@ class NodeRegression(Task):
     Args:
         options: The settings.
         units: What the numbers are called and how they are scaled. None: one number, as it is.
+        default: The metric that picks the best model if the options do not say; one of labels, or None, for the usual.
     """
 
     name: ClassVar[str] = "node_regression"
@@ -68,10 +70,16 @@ class NodeRegression(Task):
     options_class = NodeRegressionOptions
     outputs = NUMBERS
 
-    def __init__(self, options: Optional[NodeRegressionOptions] = None, units: Optional[Units] = None) -> None:
+    def __init__(
+        self,
+        options: Optional[NodeRegressionOptions] = None,
+        units: Optional[Units] = None,
+        default: Optional[str] = None,
+    ) -> None:
         super().__init__(options)
         self.units: Units = Units(("y",), (0.0,), (1.0,)) if units is None else units
-        self.metrics = chosen_metrics(NUMBERS, ("rmse", "mae", "r2"), self.options.metrics, self.options.metric)
+        names = list(dict.fromkeys([*([default] if default in _METRICS else []), *_METRICS]))
+        self.metrics = chosen_metrics(NUMBERS, names, self.options.metrics, self.options.metric)
 
     @classmethod
     def for_graph(cls, graph: Graph, options: Optional[NodeRegressionOptions] = None) -> NodeRegression:
@@ -86,7 +94,8 @@ class NodeRegression(Task):
         known = ~values.isnan()
         check_learnable(graph, "node regression", known.any(dim=1))
         training = graph.splits["train"]
-        return cls(options, units_of(values, training, names, log=options.log, standardize=options.standardize))
+        units = units_of(values, training, names, log=options.log, standardize=options.standardize)
+        return cls(options, units, default=graph.metric)
 
     def labelled(self, graph: Graph) -> Graph:
         """The graph with scaled numbers [N, T] as ``y``, NaN for a missing one."""

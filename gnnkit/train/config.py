@@ -27,7 +27,7 @@ from gnnkit.options import check_numbers, plain_value
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
 from gnnkit.train.effects import settled_training
-from gnnkit.train.merging import MOVED, import_classes, merged, parsed, plain_values
+from gnnkit.train.merging import import_classes, merged, parsed, plain_values, upgraded, without_options_of_others
 from gnnkit.train.settings import TrainConfig
 
 
@@ -238,6 +238,7 @@ def load_config(
     layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
     user = merged(OmegaConf.structured(RunConfig), layers)
     kinds = model_kinds(plain_values(user)["model"]["name"])
+    layers[0] = without_options_of_others(layers[0], kinds, unshielded(user.task))
     defaults = preset_of(kinds)
     if not isinstance(kinds, str):
         layers.insert(0, {"model": {"num_layers": len(kinds)}})
@@ -259,23 +260,6 @@ def load_config(
     trained = {name for layer in told for name in layer.get("train", {})}
     train = settled_training(config.train, defaults.train, trained, owner="train.")
     return replace(config, model=ModelConfig(**model), train=train)
-
-
-def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
-    """A configuration as it is written now, from one that gnnkit 0.1.0 may have written.
-
-    Example:
-        >>> upgraded({"train": {"task": "unsupervised", "walk_length": 3, "num_negatives": 100}})
-        {'train': {}, 'task': 'unsupervised', 'task_options': {'walk_length': 3, 'num_negatives': 100}}
-    """
-    train = config.get("train")
-    if not isinstance(train, Mapping) or not {"task", *MOVED} & set(train):
-        return dict(config)
-    task = train.get("task", config.get("task", DEFAULT_TASK))
-    moved = {name: train[name] for name in MOVED if name in train} if task == "unsupervised" else {}
-    kept = {name: value for name, value in train.items() if name not in ("task", *MOVED)}
-    options = {**moved, **(config.get("task_options") or {})}
-    return {**config, "train": kept, "task": task, "task_options": options}
 
 
 def _joined(sections: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:

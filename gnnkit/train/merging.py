@@ -10,8 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 from gnnkit.classes import import_class
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.io.files import shielded, unshielded
-from gnnkit.nn import ALL_OPTIONS, Kinds, place_options
+from gnnkit.nn import ALL_OPTIONS, Kinds, model_kinds, option_defaults, place_options
 from gnnkit.options import whole_numbers
+from gnnkit.tasks import DEFAULT_TASK
 
 MOVED = ("walk_length", "num_negatives", "negative_weight")
 """Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
@@ -42,6 +43,46 @@ def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]], kinds: Kinds =
         except OmegaConfBaseException as error:
             raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
     return base
+
+
+def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """A configuration as it is written now, from one that gnnkit 0.1.0 may have written.
+
+    Example:
+        >>> upgraded({"train": {"task": "unsupervised", "walk_length": 3, "num_negatives": 100}})
+        {'train': {}, 'task': 'unsupervised', 'task_options': {'walk_length': 3, 'num_negatives': 100}}
+    """
+    train = config.get("train")
+    if not isinstance(train, Mapping) or not {"task", *MOVED} & set(train):
+        return dict(config)
+    task = train.get("task", config.get("task", DEFAULT_TASK))
+    moved = {name: train[name] for name in MOVED if name in train} if task == "unsupervised" else {}
+    kept = {name: value for name, value in train.items() if name not in ("task", *MOVED)}
+    options = {**moved, **(config.get("task_options") or {})}
+    return {**config, "train": kept, "task": task, "task_options": options}
+
+
+def without_options_of_others(config: Mapping[str, Any], kinds: Kinds, task: str) -> Dict[str, Any]:
+    """A recorded configuration for a run with another model or task, whose options are not those of the recorded one.
+
+    Args:
+        config: The configuration.
+        kinds: The run's convolutions; of the recorded options those remain that these have.
+        task: The run's task.
+
+    Example:
+        >>> recorded = {"model": {"name": "gat", "conv_options": {"heads": 8}}, "task_options": {"log": True}}
+        >>> without_options_of_others(recorded, "gcn", "unsupervised")
+        {'model': {'name': 'gat', 'conv_options': {}}, 'task_options': {}}
+    """
+    kept, model = dict(config), config.get("model", {})
+    if "conv_options" in model and model_kinds(model.get("name", kinds)) != kinds:
+        own = {name for kind in ([kinds] if isinstance(kinds, str) else kinds) for name in option_defaults(kind)}
+        options = {name: value for name, value in model["conv_options"].items() if name in own}
+        kept["model"] = {**model, "conv_options": options}
+    if "task_options" in config and config.get("task", DEFAULT_TASK) != task:
+        kept["task_options"] = {}
+    return kept
 
 
 def plain_values(config: DictConfig) -> Dict[str, Any]:

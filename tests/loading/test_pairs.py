@@ -12,7 +12,7 @@ from gnnkit.data import Batch
 from gnnkit.errors import BatchOverflowError, ConfigError
 from gnnkit.loading import NeighborLoader, PadSpec, batch_sizes, pad_batch, paired, plan_padding
 from gnnkit.sampling import NeighborSampler, PairSampler
-from gnnkit.tasks import LossModule, Unsupervised
+from gnnkit.tasks import LossModule, Unsupervised, UnsupervisedOptions
 from tests.graphs import communities
 
 GRAPH = communities(60)
@@ -97,7 +97,7 @@ def test_padding_changes_no_loss_and_no_gradient(backend: Backend, extra: int) -
     found = []
     for each in (batch, padded, padded.layout.unflatten(padded.flatten())):
         model = build_model("sage", GRAPH, backend=backend, dropout=0.0).double()
-        loss, _ = LossModule(model, Unsupervised(negative_weight=3.0))(each)
+        loss, _ = LossModule(model, Unsupervised(UnsupervisedOptions(negative_weight=3.0)))(each)
         loss.backward()
         found.append([loss, *(parameter.grad for parameter in model.parameters())])
     for other in found[1:]:

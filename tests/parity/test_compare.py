@@ -125,7 +125,7 @@ def test_backends_agree_with_all_that_stands_between_layers(backend_name: str, n
 def test_what_is_switched_off_is_said() -> None:
     graph = communities()
     found = compare(gnnkit.build_model("gat", graph), graph, ["reference", "reference"], device="cpu", epochs=1)
-    assert found.notices == ["attention dropout is off: libraries draw its random numbers in their own way"]
+    assert found.notices == ["attention_dropout is off: libraries draw its random numbers in their own way"]
 
 
 def test_bfloat16_has_tolerances_of_its_own() -> None:

@@ -113,7 +113,7 @@ def test_no_metric_is_computed_from_outputs_that_are_not_finite(evaluation: str)
         fit(graph=alone, model="gin", epochs=2, lr=1.0, evaluation=evaluation, **SAMPLED)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if "classes" in metric.kinds])
 @pytest.mark.parametrize("make", [communities, multi_label])
 def test_every_metric_is_computed_or_refused_before_training(tmp_path, metric: str, make) -> None:
     graph = replace(make(), metric=metric)
@@ -129,3 +129,18 @@ def test_every_metric_is_computed_or_refused_before_training(tmp_path, metric: s
         assert not (tmp_path / "run").exists()
     else:
         assert math.isfinite(fit(graph=alike, epochs=1).history[0].valid_metric)
+
+
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if "numbers" in metric.kinds])
+def test_every_metric_of_numbers_is_computed_or_refused_before_training(tmp_path, metric: str) -> None:
+    graph = communities()
+    y = graph.x[:, 0].clone()
+    y[graph.splits["valid"]] = 1.0  # All alike: there is no variance.
+    alike, how = replace(graph, y=y, metric=metric), {"task": "node_regression", "epochs": 1}
+    if metric == "r2":
+        with pytest.raises(DataError, match=r"splits\['valid'\].*r2"):
+            fit(graph=alike, run_dir=tmp_path / "run", **how)
+        assert not (tmp_path / "run").exists()
+    else:
+        assert math.isfinite(fit(graph=alike, **how).history[0].valid_metric)
+        assert next(iter(fit(graph=alike, **how).test)) == metric

@@ -212,3 +212,14 @@ def test_command_line(tmp_path: Path) -> None:
     assert refused.returncode == 2 and "--task node_regression" in refused.stderr
     command("report", "run", "--output", "page.html")
     assert "confusion" not in (tmp_path / "page.html").read_text().lower()
+
+
+@pytest.mark.parametrize(
+    ("y", "row", "number"),
+    [(torch.tensor([0.0, 0.5, 1.0, 0.0] * 60), 1, "0.5"), (torch.tensor([[0.0, 1.0], [2.0, -100.0]] * 120), 1, "2")],
+    ids=["one", "several"],
+)
+def test_classification_names_the_number_that_is_no_class(y, row, number):
+    graph = replace(communities(), y=y, class_names=())
+    with pytest.raises(DataError, match=rf"y, row {row}: it holds numbers such as {number},.*node_regression"):
+        make_task("node_classification", graph)

@@ -21,6 +21,11 @@ MODELS = {
     "gat": {"heads": 2},
     "gatv2": {"heads": 2},
     "gin": {},
+    "gine": {},
+    "pna": {},
+    "transformer": {"heads": 2},
+    "graphconv": {},
+    "appnp": {"dropout": 0.5, "mlp_dropout": 0.0},
     "residual": {"residual": True, "norm": "layer", "jumping_knowledge": "cat"},
 }
 PLAIN = {"hidden_channels": 8, "dropout": 0.0, "input_dropout": 0.0, "attention_dropout": 0.0}
@@ -62,7 +67,7 @@ def train(backend, device_name, graph, batches, *, name="sage", settings=None, o
 def full_batch(graph, module_name):
     kind = gnnkit.nn.CONVS[module_name.split(",")[0] if module_name != "residual" else "sage"]
     prepared = prepare_graph(graph, self_loops=kind.self_loops, gcn_norm=kind.gcn_norm)
-    block = full_block(prepared)
+    block = full_block(prepared, edge_features=kind.reads_edges)
     return Batch((block, block), prepared.x, Targets.of_labels(prepared.y), torch.arange(prepared.num_nodes))
 
 
@@ -79,8 +84,10 @@ def assert_same(first, second):
 def test_every_convolution_trains_as_on_pyg(name):
     graph = communities()
     batches = [full_batch(graph, name)] * 20
-    ours = train("ipu", "ipu-emulator", graph, batches, name=name, settings=MODELS[name])
-    assert_same(ours, train("pyg", "cpu", graph, batches, name=name, settings=MODELS[name]))
+    # Softmax leaves some gradients near 0, whose rounding Adam would make as large as any other.
+    optimizer = "SGD" if name in ("gatv2", "transformer") else "Adam"
+    how = {"name": name, "settings": MODELS[name], "optimizer": optimizer}
+    assert_same(train("ipu", "ipu-emulator", graph, batches, **how), train("pyg", "cpu", graph, batches, **how))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
