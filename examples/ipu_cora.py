@@ -26,7 +26,7 @@ from torch import Tensor
 
 import gnnkit
 from gnnkit.backends import load_backend
-from gnnkit.data import Batch, Graph, prepare_graph
+from gnnkit.data import Batch, Graph, Targets, prepare_graph
 from gnnkit.devices import Device, StepOptions, choose_device
 from gnnkit.engine.inference import make_inference
 from gnnkit.loading import FullGraphLoader, plan_padding
@@ -78,7 +78,8 @@ def run(
         assert graph.y is not None
         for split in ("valid", "test"):
             nodes = graph.splits[split]
-            accuracies[split] = task.evaluate(inference.outputs(nodes), graph.y[nodes])
+            targets = Targets.of_labels(graph.y[nodes])
+            accuracies[split] = task.judge(inference.outputs(nodes), targets)["accuracy"]
         seconds = chosen.compile_seconds()
     finally:
         chosen.close()  # Detaches.

@@ -57,8 +57,8 @@ class Backend(ABC):
         capabilities: What it can do. An instance may narrow what its class declares to what is installed here.
         layer_marks: For each kind of convolution a parameter by which the library's own layer is known in a state
             dict, for finding layers in the models of others. Empty if their weights cannot be read.
-        layer_module: The module whose layers :meth:`native_layer` makes by name, such as "torch_geometric.nn"; empty if
-            there is none. Everybody's checkpoints may name them, so it must hold nothing that is dangerous to make.
+        layer_module: The module whose layers :meth:`library_layer` makes by name, such as "torch_geometric.nn"; empty
+            if there is none. Everybody's checkpoints may name them, so it must hold nothing that is dangerous to make.
         options_class: A dataclass whose fields, all with defaults, are settings of the backend itself: users give them
             under ``backend_options`` and read its docstring in ``gnnkit run --help-config``.
         options: Its record for this backend, from :meth:`configure`.
@@ -127,7 +127,7 @@ class Backend(ABC):
         """
         return spec.convolution.reference(spec, self.ops())
 
-    def native_layer(self, spec: ConvSpec) -> nn.Module:
+    def library_layer(self, spec: ConvSpec) -> nn.Module:
         """Make any layer of the library by its name, for models that need not run elsewhere.
 
         Args:

@@ -78,7 +78,7 @@ def _draw(found: Comparison, picture: Path) -> None:
     from gnnkit.runs.plots import plot_losses
 
     curves = {f"{report.backend} ({report.device})": report.losses for report in found.backends if report.losses}
-    plot_losses(curves, f"{found.operation} on {found.dataset}", picture)
+    plot_losses(curves, f"{found.conv} on {found.dataset}", picture)
 
 
 def show(found: Comparison, picture: Optional[Path]) -> None:
@@ -86,10 +86,10 @@ def show(found: Comparison, picture: Optional[Path]) -> None:
     first, tolerance = found.backends[0], found.tolerance
     print_table(
         "Tolerances",
-        ["operation", "dtype", "outputs", "gradients", "losses"],
+        ["convolution", "dtype", "outputs", "gradients", "losses"],
         [
             [
-                found.operation,
+                found.conv,
                 found.dtype,
                 *(f"{t:g}" for t in (tolerance.outputs, tolerance.gradients, tolerance.losses)),
             ]

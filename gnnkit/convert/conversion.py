@@ -298,7 +298,7 @@ def _essence(spec: ConvSpec) -> Dict[str, Any]:
 
 def _from_gnnkit(spec: ModelSpec, state: Mapping[str, Tensor], layers: Optional[Sequence[str]]) -> List[_Part]:
     extras = {"norm": spec.norm != "none", "residual": spec.residual, "head": spec.jumping_knowledge != "none"}
-    if spec.has_named_layers or any(extras.values()):
+    if spec.has_layer_classes or any(extras.values()):
         found = [name for name, is_there in extras.items() if is_there] or [f"layer {spec.name}"]
         raise CheckpointError(
             f"A model with {', '.join(found)} is not one of standard layers with an activation between them; "

@@ -89,7 +89,7 @@ class TrainedRun:
     def default_method(self) -> str:
         """How outputs are computed if nothing is said: "layerwise", which gives the exact answer in bounded memory.
 
-        A library's layer by name may look further than to its neighbours, or at all degrees, so that it gives other
+        A library layer may look further than to its neighbours, or at all degrees, so that it gives other
         outputs on parts of a graph. Of such a model, outputs are computed as the run was evaluated.
         """
         return "layerwise" if self.model.spec.is_portable else self.config.train.evaluation

@@ -99,7 +99,7 @@ def step_products(spec: ModelSpec, sizes: BatchSizes) -> Optional[List[Product]]
         >>> [product.flops for product in step_products(spec, BatchSizes((50, 20), (60,)))]
         [80000, 80000]
     """
-    if spec.has_named_layers:
+    if spec.has_layer_classes:
         return None
     products = []
     for layer in range(spec.num_layers):

@@ -254,7 +254,7 @@ def _floor(job: Job, sizes: List[BatchSizes]) -> Tuple[Optional[Floor], Optional
     typical = _mean_sizes(sizes)
     products = step_products(spec, typical)
     if products is None:
-        return None, "products of a layer by name are not known"
+        return None, "products of a layer class are not known"
     features_at = "cpu" if isinstance(job.loader, NeighborLoader) else place
     return Floor(
         flops=sum(product.flops for product in products),

@@ -29,7 +29,7 @@ from gnnkit.nn.copying import (
 from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.effects import idle_model_settings, settled_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
-from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_named_layer
+from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_layer_class
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
@@ -71,8 +71,8 @@ __all__ = [
     "check_choice",
     "check_convolutions",
     "check_edge_features",
+    "check_layer_class",
     "check_layers",
-    "check_named_layer",
     "check_parameter_names",
     "check_rebuildable",
     "conv_kinds",

@@ -17,7 +17,7 @@ from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
 from gnnkit.nn.convs import ConvSpec, ParameterSpec, convolution
 from gnnkit.nn.generator import forked_generator
-from gnnkit.nn.message_passing import MessageOps, is_own_layer, make_layer, own_layer
+from gnnkit.nn.message_passing import MessageOps, custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
 from gnnkit.nn.spec import ModelSpec
@@ -42,7 +42,7 @@ class ConvLibrary(Protocol):
     def ops(self) -> MessageOps:
         """The primitives that custom layers are written on."""
 
-    def native_layer(self, spec: ConvSpec) -> nn.Module:
+    def library_layer(self, spec: ConvSpec) -> nn.Module:
         """Make a layer of the library by its name."""
 
 
@@ -64,7 +64,7 @@ class GNN(nn.Module):
 
     Raises:
         CapabilityError: The backend does not have the convolution, or no primitives for a custom layer.
-        ConfigError: A layer by name is not known here, or cannot be made.
+        ConfigError: A layer class is not known here, or cannot be made.
     """
 
     def __init__(self, spec: ModelSpec, backend: ConvLibrary, seed: int = 0) -> None:
@@ -91,9 +91,9 @@ class GNN(nn.Module):
     def _conv(self, conv: ConvSpec) -> nn.Module:
         if ":" not in conv.kind:
             return self.backend.conv(conv)
-        if not is_own_layer(conv.kind):
-            return self.backend.native_layer(conv)
-        return make_layer(own_layer(conv.kind), self.backend.ops(), conv.in_channels, conv.out_channels)
+        if not is_custom_layer(conv.kind):
+            return self.backend.library_layer(conv)
+        return make_layer(custom_layer(conv.kind), self.backend.ops(), conv.in_channels, conv.out_channels)
 
     @property
     def _named(self) -> List[int]:
@@ -282,13 +282,13 @@ def check_convolutions(spec: ModelSpec, backend: ConvLibrary) -> None:
 
     Raises:
         CapabilityError: The backend does not have a convolution, or not with this aggregation or with edge features.
-        ConfigError: A layer by name is not known here.
+        ConfigError: A layer class is not known here.
     """
     has = backend.capabilities
     note = f" {has.note}" if has.note else ""
     for kind in dict.fromkeys(spec.kinds):
         if ":" in kind:
-            check_named_layer(kind, backend)
+            check_layer_class(kind, backend)
         elif kind not in has.convs:
             raise CapabilityError(
                 f"Backend {backend.name!r} has no convolution {kind!r}; it has {', '.join(sorted(has.convs))}.{note}"
@@ -305,8 +305,8 @@ def check_convolutions(spec: ModelSpec, backend: ConvLibrary) -> None:
             )
 
 
-def check_named_layer(path: str, backend: ConvLibrary) -> None:
-    """Refuse a layer by name that neither has been defined here nor belongs to the backend's library.
+def check_layer_class(path: str, backend: ConvLibrary) -> None:
+    """Refuse a layer class that neither has been defined here nor belongs to the backend's library.
 
     Args:
         path: ``module:Class``.
@@ -316,7 +316,7 @@ def check_named_layer(path: str, backend: ConvLibrary) -> None:
         ConfigError: It is refused; the message has the ways out.
     """
     module, _, name = path.partition(":")
-    if is_own_layer(path) or (module and module == backend.layer_module):
+    if is_custom_layer(path) or (module and module == backend.layer_module):
         return
     library = f"takes layers of its library by name from {backend.layer_module}" if backend.layer_module else ""
     raise ConfigError(

@@ -160,13 +160,13 @@ def layer_path(layer: Type[MessagePassing]) -> str:
     return f"{layer.__module__}:{layer.__qualname__}"
 
 
-def is_own_layer(path: str) -> bool:
+def is_custom_layer(path: str) -> bool:
     """Whether a layer class of that name has been defined."""
     return path in _LAYERS
 
 
-def own_layer(path: str) -> Type[MessagePassing]:
-    """The layer class of that name, for which :func:`is_own_layer` holds."""
+def custom_layer(path: str) -> Type[MessagePassing]:
+    """The layer class of that name, for which :func:`is_custom_layer` holds."""
     return _LAYERS[path]
 
 

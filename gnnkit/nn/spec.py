@@ -14,7 +14,7 @@ import torch
 from gnnkit.data import Graph, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
-from gnnkit.nn.message_passing import is_own_layer
+from gnnkit.nn.message_passing import is_custom_layer
 from gnnkit.options import check_types, plain_value
 
 Kinds = Union[str, Tuple[str, ...]]
@@ -156,13 +156,13 @@ class ModelSpec:
         return any(conv.is_propagation for conv in self.convolutions)
 
     @property
-    def has_named_layers(self) -> bool:
+    def has_layer_classes(self) -> bool:
         """Whether a layer is a class by name, custom or of a library, that brings its own parameters."""
         return any(":" in kind for kind in self.kinds)
 
     @property
     def is_portable(self) -> bool:
-        """Whether other backends can run the model too; a library's layer by name exists in that library alone."""
+        """Whether other backends can run the model too; a library layer exists in that library alone."""
         return not any(is_library_layer(kind) for kind in self.kinds)
 
     @property
@@ -322,7 +322,7 @@ def place_options(values: Mapping[str, Any], kinds: Kinds) -> Dict[str, Any]:
 
 def is_library_layer(kind: str) -> bool:
     """Whether a kind names a layer of a library, which no other backend has."""
-    return ":" in kind and not is_own_layer(kind)
+    return ":" in kind and not is_custom_layer(kind)
 
 
 def check_edge_features(spec: ModelSpec, graph: Graph) -> None:
@@ -374,7 +374,7 @@ def _check_together(spec: ModelSpec) -> None:
                 "convolution, no residual connection and no jumping_knowledge."
             )
     # What a class by name reads is its own affair.
-    can_read = spec.has_named_layers or any(conv.reads_edges for conv in convs)
+    can_read = spec.has_layer_classes or any(conv.reads_edges for conv in convs)
     if spec.edge_channels is not None and not can_read:
         raise ConfigError(f"edge_channels is {spec.edge_channels}, but {spec.name!r} reads no edge features.")
 

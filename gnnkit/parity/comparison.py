@@ -68,7 +68,7 @@ class Comparison:
     Attributes:
         dataset: Name of the graph.
         fingerprint: Of the graph after preprocessing, which was the same for all.
-        operation: The row of the table of tolerances.
+        conv: The row of the table of tolerances.
         dtype: Its column.
         tolerance: The largest differences that pass.
         metric: What ``metrics`` are.
@@ -78,7 +78,7 @@ class Comparison:
 
     dataset: str
     fingerprint: str
-    operation: str
+    conv: str
     dtype: str
     tolerance: Tolerance
     metric: str
@@ -170,7 +170,7 @@ def compare(
     loaded = [as_backend(choice) for choice in backends]
     config = train_config(model.spec.conv, settings, task).resolved(model.num_layers)
     made = make_task(task, graph, task_options or {})
-    operation, tolerance = tolerance_for(model.spec, config.precision)
+    conv, tolerance = tolerance_for(model.spec, config.precision)
     options = dict(device_options or {})
     names, is_static = _devices(device, options, loaded)
     work = _Work(graph, list(zip(loaded, names)), options, config, seed, made, dict(task_options or {}))
@@ -189,7 +189,7 @@ def compare(
     return Comparison(
         dataset=graph.name,
         fingerprint=fingerprint(work.prepared(model)),
-        operation=operation,
+        conv=conv,
         dtype=config.precision,
         tolerance=tolerance,
         metric=made.metric,

@@ -1,6 +1,6 @@
 """How far two backends may be apart, in one table.
 
-Rules: a tolerance belongs to an operation and a dtype. Backends add up the same numbers in another order, so they may
+Rules: a tolerance belongs to a convolution and a dtype. Backends add up the same numbers in another order, so they may
 differ by rounding and by nothing else; what is above a tolerance is a mistake of somebody's.
 """
 
@@ -27,8 +27,8 @@ class Tolerance:
     losses: float
 
 
-OWN_LAYERS = "own layers"
-"""The operation under which layers by name, custom or of a library, stand in the table."""
+CUSTOM_LAYERS = "custom layers"
+"""What layer classes, custom or of a library, are called in the table."""
 
 _BY_DTYPE = {
     "float32": Tolerance(1e-5, 1e-4, 1e-3),
@@ -37,18 +37,18 @@ _BY_DTYPE = {
 }
 
 TOLERANCES: Mapping[Tuple[str, str], Tolerance] = {
-    (operation, dtype): values for operation in (*CONVS, OWN_LAYERS) for dtype, values in _BY_DTYPE.items()
+    (conv, dtype): values for conv in (*CONVS, CUSTOM_LAYERS) for dtype, values in _BY_DTYPE.items()
 }
-"""Tolerances by operation (a kind of convolution) and dtype."""
+"""Tolerances by convolution and dtype."""
 
 
 def tolerance_for(spec: ModelSpec, dtype: str) -> Tuple[str, Tolerance]:
-    """The row of the table that holds for a model: operation and tolerance.
+    """The row of the table that holds for a model: convolution and tolerance.
 
     Args:
         spec: The model.
         dtype: "float32", "bfloat16" or "float64".
     """
     # Rounding is alike in all convolutions, so that the first one stands for a model of several.
-    operation = OWN_LAYERS if spec.has_named_layers else spec.kinds[0]
-    return operation, TOLERANCES[operation, dtype]
+    conv = CUSTOM_LAYERS if spec.has_layer_classes else spec.kinds[0]
+    return conv, TOLERANCES[conv, dtype]

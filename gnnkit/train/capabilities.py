@@ -36,7 +36,7 @@ def check_capabilities(
 
     Raises:
         CapabilityError: Something is not declared; the message says what is.
-        ConfigError: A layer by name that the backend cannot have.
+        ConfigError: A layer class that the backend cannot have.
     """
     has, on = backend.capabilities, device.capabilities
     note = f" {has.note}" if has.note else ""

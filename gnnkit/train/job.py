@@ -32,7 +32,7 @@ from gnnkit.nn import (
     has_own_forward,
 )
 from gnnkit.nn.custom import custom_model
-from gnnkit.nn.message_passing import is_own_layer
+from gnnkit.nn.message_passing import is_custom_layer
 from gnnkit.runs.callback import Callback
 from gnnkit.tasks import LossModule, Task, make_task
 from gnnkit.tasks.base import EMBEDDINGS
@@ -122,7 +122,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     # Labels have no part in preparing edges, which is not done twice.
     learned = prepared if labelled is graph else replace(prepared, y=labelled.y, class_names=labelled.class_names)
     computed = computed_graph(labelled, learned, model.spec, config.precision)
-    if not isinstance(model, CustomModel) and (special is not None or any(map(is_own_layer, model.spec.kinds))):
+    if not isinstance(model, CustomModel) and (special is not None or any(map(is_custom_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
     model = move_model(model, backend)

@@ -185,7 +185,7 @@ def test_layers_of_one_s_own_are_compared_too() -> None:
 
     graph = communities()
     found = compare(gnnkit.build_model(WeightedSAGEConv, graph), graph, ["reference"] * 2, device="cpu", epochs=0)
-    assert found.is_within and found.operation == "own layers"
+    assert found.is_within and found.conv == "custom layers"
 
 
 def test_several_seeds_are_tested_for_equivalence() -> None:

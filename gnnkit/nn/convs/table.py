@@ -14,7 +14,7 @@ from gnnkit.nn.convs.gcn import GCN
 from gnnkit.nn.convs.gin import GIN
 from gnnkit.nn.convs.gine import GINE
 from gnnkit.nn.convs.graphconv import GraphConvolution
-from gnnkit.nn.convs.named import NamedLayer
+from gnnkit.nn.convs.layer_class import LayerClass
 from gnnkit.nn.convs.pna import PNA
 from gnnkit.nn.convs.sage import SAGE
 from gnnkit.nn.convs.transformer import Transformer
@@ -51,14 +51,14 @@ def convolution(kind: str) -> Convolution:
         True
     """
     if ":" in kind:
-        return NamedLayer(kind)
+        return LayerClass(kind)
     if kind not in CONVS:
         raise UnknownNameError("convolution", kind, CONVS)
     return CONVS[kind]
 
 
 def option_defaults(kind: str) -> Dict[str, Any]:
-    """Names and defaults of a standard convolution's options; of a layer by name, none are known."""
+    """Names and defaults of a standard convolution's options; of a layer class, none are known."""
     return asdict(CONVS[kind].options_class()) if kind in CONVS else {}
 
 

@@ -107,7 +107,7 @@ class DglBackend(Backend):
         cls = wrapper(spec)
         return self.on_primitives(spec) if cls is None else cls(spec)
 
-    def native_layer(self, spec: ConvSpec) -> nn.Module:
+    def library_layer(self, spec: ConvSpec) -> nn.Module:
         """Any layer of ``dgl.nn`` that takes a graph and features."""
         from gnnkit_dgl.library import DglLayer
 

@@ -102,7 +102,7 @@ class PygBackend(Backend):
 
         return LAYERS[spec.kind](spec) if spec.kind in LAYERS else self.on_primitives(spec)
 
-    def native_layer(self, spec: ConvSpec) -> nn.Module:
+    def library_layer(self, spec: ConvSpec) -> nn.Module:
         """Any layer of ``torch_geometric.nn`` that takes features and a list of edges."""
         from gnnkit_pyg.library import PygLayer
 

@@ -127,8 +127,8 @@ class TrainsOnValidation(Classes):
 
 
 class WrongDirection(Numbers):
-    def __init__(self, options=None, units=None):
-        super().__init__(options, units)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.metrics = {"rmse": Metric(METRICS["rmse"].compute, higher_is_better=True)}
 
 

@@ -1,27 +1,27 @@
-"""Layers by name, ``module:Class``: custom ones, and those of a library."""
+"""Layer classes, ``module:Class``: custom layers, and those of a library."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, Mapping, NoReturn
 
 from gnnkit.nn.convs.base import Convolution, ConvSpec, ParameterSpec
-from gnnkit.nn.message_passing import is_own_layer, own_layer
+from gnnkit.nn.message_passing import custom_layer, is_custom_layer
 
 
-class NamedLayer(Convolution):
+class LayerClass(Convolution):
     """A layer that brings its own parameters. Whether there is such a class is asked when the model is built.
 
     Args:
         path: ``module:Class``.
     """
 
-    name = "a layer by name"
+    name = "a layer class"
     reads_weights = True  # It may.
 
     def __init__(self, path: str) -> None:
-        if is_own_layer(path):
-            self.self_loops = own_layer(path).self_loops
-            self.gcn_norm = own_layer(path).gcn_norm
+        if is_custom_layer(path):
+            self.self_loops = custom_layer(path).self_loops
+            self.gcn_norm = custom_layer(path).gcn_norm
 
     def make_options(self, values: Mapping[str, Any]) -> Dict[str, Any]:
         """Whatever the library's layer takes; it is checked when the layer is made."""
