@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gnnkit
+from gnnkit.data.words import MISSING_LABELS, MISSING_TEXT
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -32,6 +33,14 @@ def test_code_that_pages_take_from_the_examples_is_what_stands_there(monkeypatch
     for block in taken:
         snippets.check_source(block)
     assert len(taken) >= 5
+
+
+def test_the_page_on_data_lists_the_marks_of_a_missing_value() -> None:
+    page = (DOCS / "data.md").read_text()
+    paragraph = page[page.index("**Missing values**") :].split("\n\n")[0]
+    told = {mark.casefold() for mark in re.findall(r"`([^`]+)`", paragraph)} - {"missing"}
+    assert told == {mark.casefold() for mark in MISSING_TEXT} - {""} and "empty cells" in paragraph
+    assert all(str(mark) in paragraph for mark in MISSING_LABELS)
 
 
 def test_pages_are_run_and_a_command_that_an_earlier_one_has_only_once(

@@ -128,3 +128,19 @@ def test_bad_data_names_field_and_row(own_data: Path, tmp_path: Path) -> None:
     assert "row 3" in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_diverges_ends_with_a_line_and_no_metrics(tmp_path: Path) -> None:
+    done = gnnkit_here("run", "--dataset", "karate", "--lr", "1e30", "--epochs", "20", "--run-dir", "run", cwd=tmp_path)
+    assert done.returncode == 2 and "lr" in done.stderr and "accuracy" not in done.stdout
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+
+
+def test_a_run_says_what_it_has_read_and_keeps_it(own_data: Path, tmp_path: Path) -> None:
+    done = gnnkit_here("run", "--dataset", str(own_data), "--epochs", "1", "--run-dir", "run", cwd=tmp_path)
+    assert done.returncode == 0
+    kept = json.loads((tmp_path / "run" / "manifest.json").read_text())["data_summary"]
+    for word in ("nodes", "edges", "features", "labels", "splits"):
+        assert word in kept
+        assert any(line.split()[:1] == [word] for line in done.stdout.splitlines())
+    assert "drawn by seed 0" in kept["splits"] and "drawn by seed 0" in " ".join(done.stdout.split())

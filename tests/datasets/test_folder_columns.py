@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gnnkit.data import fingerprint, summarize
+from gnnkit.data import SPLITS, fingerprint, summarize
 from gnnkit.datasets import load_dataset, load_node_names
 from gnnkit.errors import ConfigError, DatasetError, UnknownNameError
 from tests.datasets.folders import PAIR, ROWS, write
@@ -198,6 +198,27 @@ def test_arrays_beside_ids_in_another_order_need_a_word(beside, tmp_path):
     else:
         assert named(by_rows) == named(by_ids) == [("a", "b"), ("b", "c")]
         assert (by_rows.x.tolist(), by_ids.x.tolist()) == ([[0], [1], [2]], [[2], [0], [1]])
+
+
+@pytest.mark.parametrize("beside", ["labels", "train"])
+def test_labels_and_splits_beside_ids_in_another_order_need_a_word(beside, tmp_path):
+    nodes = "id,age\n2,2\n0,0\n1,1\n"
+    folder = write(tmp_path / "g", edges__csv="source,target\n0,1\n1,2\n", nodes__csv=nodes)
+    values = (
+        {"labels__npy": np.array([0, 1, 2])}
+        if beside == "labels"
+        else {f"{name}__npy": np.array([i]) for i, name in enumerate(SPLITS)}
+    )
+    write(folder, **values)
+    with pytest.raises(DatasetError, match=r"ids 0 to 2 in another order than its rows.*array_order=rows"):
+        load_dataset(str(folder))
+    by_rows, by_ids = (load_dataset(str(folder), array_order=order) for order in ("rows", "ids"))
+    assert by_rows.x.tolist() == by_ids.x.tolist() == [[2], [0], [1]]
+    if beside == "labels":
+        assert (by_rows.y.tolist(), by_ids.y.tolist()) == ([0, 1, 2], [2, 0, 1])
+    else:
+        assert [by_rows.splits[name].tolist() for name in SPLITS] == [[0], [1], [2]]
+        assert [by_ids.splits[name].tolist() for name in SPLITS] == [[1], [2], [0]]
 
 
 def test_lists_by_id_are_joined_by_id(tmp_path):

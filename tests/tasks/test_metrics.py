@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+import gnnkit
+from gnnkit.data import full_block, prepare_graph
 from gnnkit.tasks import METRICS
+from tests.graphs import communities
 
 
 def test_the_area_of_two_classes_is_that_of_their_difference() -> None:
@@ -39,3 +44,17 @@ def test_a_constant_per_node_changes_no_metric(metric: str, num: int, classes: i
     y = torch.randint(0, classes, (num,), generator=generator)
     shifted = outputs + torch.randint(-64, 64, (num, 1), generator=generator)
     assert METRICS[metric](shifted, y) == pytest.approx(METRICS[metric](outputs, y), nan_ok=True)
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_the_area_of_probabilities_picks_the_best_epoch(num_classes: int) -> None:
+    graph = replace(communities(num_classes=num_classes), metric="rocauc")
+    result = gnnkit.Trainer(device="cpu", progress=False, epochs=12).fit(gnnkit.build_model("gcn", graph), graph)
+    judged = [record.valid_metric for record in result.history]
+    assert judged[result.best_epoch - 1] == max(judged)
+    prepared, valid = prepare_graph(graph, self_loops=True, gcn_norm=True), graph.splits["valid"]
+    with torch.no_grad():
+        shares = result.model.eval()([full_block(prepared)] * 2, prepared.x)[valid].double().softmax(dim=1).numpy()
+    y = graph.y[valid]
+    area = roc_auc_score(y, shares[:, 1]) if num_classes == 2 else roc_auc_score(y, shares, multi_class="ovr")
+    assert max(judged) == pytest.approx(area, abs=1e-6)
