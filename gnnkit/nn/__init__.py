@@ -29,7 +29,7 @@ from gnnkit.nn.copying import (
 from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.effects import idle_model_settings, settled_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
-from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_layer_class
+from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_layer_class, undeclared_convolution
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
@@ -100,4 +100,5 @@ __all__ = [
     "rebuilt",
     "restored_generator",
     "settled_settings",
+    "undeclared_convolution",
 ]

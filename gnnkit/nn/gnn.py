@@ -284,25 +284,37 @@ def check_convolutions(spec: ModelSpec, backend: ConvLibrary) -> None:
         CapabilityError: The backend does not have a convolution, or not with this aggregation or with edge features.
         ConfigError: A layer class is not known here.
     """
-    has = backend.capabilities
-    note = f" {has.note}" if has.note else ""
-    for kind in dict.fromkeys(spec.kinds):
+    for kind in spec.kinds:
         if ":" in kind:
             check_layer_class(kind, backend)
-        elif kind not in has.convs:
-            raise CapabilityError(
-                f"Backend {backend.name!r} has no convolution {kind!r}; it has {', '.join(sorted(has.convs))}.{note}"
-            )
-        elif kind == "sage" and spec.conv_options["aggregation"] not in has.aggregations:
-            raise CapabilityError(
-                f"Backend {backend.name!r} has no 'sage' with aggregation {spec.conv_options['aggregation']!r}; "
+    problem = undeclared_convolution(spec, backend.name, backend.capabilities)
+    if problem is not None:
+        raise CapabilityError(problem)
+
+
+def undeclared_convolution(spec: ModelSpec, backend: str, has: Any) -> Optional[str]:
+    """A sentence about the first convolution of a model that a backend does not declare; None if it declares all.
+
+    Args:
+        spec: The model. Layer classes are left out, because no declaration names them.
+        backend: The backend's name.
+        has: Its :class:`gnnkit.backends.BackendCapabilities`.
+    """
+    note = f" {has.note}" if has.note else ""
+    for kind in dict.fromkeys(kind for kind in spec.kinds if ":" not in kind):
+        if kind not in has.convs:
+            return f"Backend {backend!r} has no convolution {kind!r}; it has {', '.join(sorted(has.convs))}.{note}"
+        if kind == "sage" and spec.conv_options["aggregation"] not in has.aggregations:
+            return (
+                f"Backend {backend!r} has no 'sage' with aggregation {spec.conv_options['aggregation']!r}; "
                 f"it has {', '.join(sorted(has.aggregations))}.{note}"
             )
-        elif spec.reads_edges and convolution(kind).reads_edges and kind not in has.edge_convs:
-            raise CapabilityError(
-                f"Backend {backend.name!r} has no {kind!r} with edge features; it has edge features for "
+        if spec.reads_edges and convolution(kind).reads_edges and kind not in has.edge_convs:
+            return (
+                f"Backend {backend!r} has no {kind!r} with edge features; it has edge features for "
                 f"{', '.join(sorted(has.edge_convs)) or 'no convolution'}. Leave them out with edge_channels=None."
             )
+    return None
 
 
 def check_layer_class(path: str, backend: ConvLibrary) -> None:

@@ -5,14 +5,14 @@ Rules: this is asked before anything is prepared; what is wrong is said with wha
 
 from __future__ import annotations
 
-from typing import FrozenSet, List, Optional, Type
+from typing import FrozenSet, List, NamedTuple, Optional, Type
 
 from gnnkit.availability import Combination, first_excluded
-from gnnkit.backends import Backend
-from gnnkit.devices import Device
+from gnnkit.backends import Backend, BackendCapabilities
+from gnnkit.devices import Device, DeviceCapabilities
 from gnnkit.devices.base import ACCUMULATE, AVERAGE
 from gnnkit.errors import CapabilityError
-from gnnkit.nn import ModelSpec, check_convolutions
+from gnnkit.nn import ModelSpec, check_convolutions, undeclared_convolution
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
@@ -38,32 +38,60 @@ def check_capabilities(
         CapabilityError: Something is not declared; the message says what is.
         ConfigError: A layer class that the backend cannot have.
     """
-    has, on = backend.capabilities, device.capabilities
-    note = f" {has.note}" if has.note else ""
     if spec is not None:
         check_convolutions(spec, backend)
+    declared = Declared(backend.name, backend.capabilities, device.name, device.capabilities)
+    problem = undeclared(declared, spec=spec, precision=precision, task=task)
+    if problem is not None:
+        raise CapabilityError(problem)
+
+
+class Declared(NamedTuple):
+    """What a backend and a device declare, by name; neither has to be loaded."""
+
+    backend: str
+    has: BackendCapabilities
+    device: str
+    on: DeviceCapabilities
+
+
+def undeclared(
+    declared: Declared, *, spec: Optional[ModelSpec], precision: str, task: Optional[Type[Task]] = None
+) -> Optional[str]:
+    """A sentence about the first thing that is wanted and not declared; None if all is.
+
+    Args:
+        declared: By backend and device.
+        spec: As for :func:`check_capabilities`.
+        precision: Likewise.
+        task: Likewise.
+    """
+    backend, has, device, on = declared
+    note = f" {has.note}" if has.note else ""
+    problem = None if spec is None else undeclared_convolution(spec, backend, has)
+    if problem is not None:
+        return problem
     lacking = frozenset() if task is None else task.needs - on.offers
     if task is not None and lacking:
-        raise CapabilityError(
-            f"Device {device.name!r} does not do task {task.name!r}, whose loss needs {_list(lacking)}; it offers "
+        return (
+            f"Device {device!r} does not do task {task.name!r}, whose loss needs {_list(lacking)}; it offers "
             f"{_list(on.offers)}."
         )
-    if on.backends and backend.name not in on.backends:
-        raise CapabilityError(
-            f"Device {device.name!r} does not take backend {backend.name!r}; it takes {_list(on.backends)}."
-        )
+    if on.backends and backend not in on.backends:
+        return f"Device {device!r} does not take backend {backend!r}; it takes {_list(on.backends)}."
     if precision not in has.dtypes & on.dtypes:
-        raise CapabilityError(
-            f"Precision {precision!r} is not offered by backend {backend.name!r} on device {device.name!r}, "
+        return (
+            f"Precision {precision!r} is not offered by backend {backend!r} on device {device!r}, "
             f"which offer {_list(has.dtypes & on.dtypes)}.{note}"
         )
     name = None if task is None else task.name
-    for wanted in combinations(backend.name, device.name, spec=spec, precision=precision, task=name):
-        for owner, excludes in ((f"Backend {backend.name!r}", has.excludes), (f"Device {device.name!r}", on.excludes)):
+    for wanted in combinations(backend, device, spec=spec, precision=precision, task=name):
+        for owner, excludes in ((f"Backend {backend!r}", has.excludes), (f"Device {device!r}", on.excludes)):
             excluded = first_excluded(excludes, wanted)
             if excluded is not None:
                 words = " with ".join(f"{key} {value!r}" for key, value in excluded.items())
-                raise CapabilityError(f"{owner} does not do {words}, though it does each of them.{note}")
+                return f"{owner} does not do {words}, though it does each of them.{note}"
+    return None
 
 
 def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:

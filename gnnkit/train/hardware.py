@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Tuple
+from typing import Callable, Dict, Mapping, Tuple, TypeVar
 
-from gnnkit.availability import first_excluded
-from gnnkit.backends import Backend, backends, load_backend
-from gnnkit.devices import Device, choose_device, devices
+from gnnkit.backends import Backend, BackendCapabilities, backends, load_backend
+from gnnkit.devices import Device, DeviceCapabilities, choose_device, devices
 from gnnkit.errors import CapabilityError
-from gnnkit.probing import probe, probe_all
+from gnnkit.probing import PluginReport, probe, probe_all
 from gnnkit.tasks import task_class
-from gnnkit.train.capabilities import check_capabilities, check_updates, combinations
+from gnnkit.train.capabilities import Declared, check_capabilities, check_updates, undeclared
 from gnnkit.train.config import RunConfig
 from gnnkit.train.optimizers import short_name
+
+C = TypeVar("C")
 
 
 def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
@@ -41,34 +42,27 @@ def choose_hardware(config: RunConfig) -> Tuple[Backend, Device]:
 def _who_can(config: RunConfig) -> str:
     """A sentence with the installed backends that declare what the run needs."""
     candidates = probe_all(devices) if config.device == "auto" else probe(devices, [config.device])
-    on = {name: report.capabilities for name, report in candidates.items() if report.availability.is_ready}
-    can = [
-        name
-        for name, report in probe_all(backends).items()
-        if report.availability.is_ready
-        and any(_suit(name, report.capabilities, device, declared, config) for device, declared in on.items())
-    ]
+    on, has = _declared(candidates, DeviceCapabilities), _declared(probe_all(backends), BackendCapabilities)
+    spec, precision, task = config.model.sketch(), config.train.precision, task_class(config.task)
+
+    def suit(declared: Declared) -> bool:
+        runs = declared.on.torch_device in declared.has.devices
+        return runs and undeclared(declared, spec=spec, precision=precision, task=task) is None
+
+    can = [name for name in has if any(suit(Declared(name, has[name], device, on[device])) for device in on)]
     place = "" if config.device == "auto" else f" on device {config.device!r}"
     if not can:
         return f"No installed backend can{place}; see 'gnnkit backends --capabilities'."
     return f"Installed backends that can{place}: {', '.join(can)}."
 
 
-def _suit(
-    name: str, backend: Mapping[str, Any], device_name: str, device: Mapping[str, Any], config: RunConfig
-) -> bool:
-    precision, spec, task = config.train.precision, config.model.sketch(), task_class(config.task)
-    excludes = [*backend["excludes"], *device["excludes"]]
-    return (
-        all(":" in kind or kind in backend["convs"] for kind in spec.kinds)
-        and ("sage" not in spec.kinds or spec.conv_options["aggregation"] in backend["aggregations"])
-        and precision in backend["dtypes"]
-        and precision in device["dtypes"]
-        and device["torch_device"] in backend["devices"]
-        and (not device["backends"] or name in device["backends"])
-        and task.needs <= set(device["offers"])
-        and all(
-            first_excluded(excludes, wanted) is None
-            for wanted in combinations(name, device_name, spec=spec, precision=precision, task=task.name)
-        )
-    )
+def _declared(reports: Mapping[str, PluginReport], record: Callable[..., C]) -> Dict[str, C]:
+    """What plugins that are ready declare, by name; their sets come back from other processes as lists."""
+    found = {}
+    for name, report in reports.items():
+        if report.availability.is_ready:
+            values = dict(report.capabilities)
+            excludes = tuple(values.pop("excludes"))
+            sets = {key: frozenset(value) if isinstance(value, list) else value for key, value in values.items()}
+            found[name] = record(**sets, excludes=excludes)
+    return found
