@@ -7,7 +7,7 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
 import torch
@@ -93,6 +93,14 @@ SCHEDULES: Dict[str, Tuple[Dict[str, Any], Callable[[int], float]]] = {
         lambda epoch: 1 / (1 + epoch),
     ),
 }
+WEIGHTS = [0.5, 2.0, 1.0]
+LOSSES: Dict[str, Dict[str, Any]] = {
+    "class weights": {"class_weights": WEIGHTS},
+    "balanced": {"class_weights": "balanced"},
+    "label smoothing": {"label_smoothing": 0.2},
+    "weights and smoothing": {"class_weights": WEIGHTS, "label_smoothing": 0.1},
+}
+"""Options of node classification."""
 BACKENDS = [name for name in ("reference", "pyg", "dgl") if name in installed_backends()]
 
 
@@ -117,21 +125,23 @@ def by_hand(
     groups: List[List[Batch]],
     clip: float = math.inf,
     decay: float = 0.0,
+    loss: Optional[Callable[[Tensor, Tensor], Tensor]] = None,
 ) -> Tuple[List[float], Dict[str, Tensor]]:
     """Losses of each batch, and the average of the weights after the last update (with decay 0 the weights)."""
     model, task = made(graph), NodeClassification()
+    judge = task.loss if loss is None else lambda outputs, targets: loss(outputs, targets.y)
     optimizer = make(model.parameters())
     first, losses = optimizer.param_groups[0]["lr"], []
     average = {name: value.detach().clone() for name, value in model.named_parameters()}
     for step, group in enumerate(groups):
         optimizer.param_groups[0]["lr"] = first * share(step)
-        found = [task.loss(model.train()(batch.blocks, batch.x), batch.targets) for batch in group]
+        found = [judge(model.train()(batch.blocks, batch.x), batch.targets) for batch in group]
         counts = [batch.num_targets for batch in group]
         optimizer.zero_grad()
-        (sum(loss * num for loss, num in zip(found, counts)) / sum(counts)).backward()
+        (sum(each * num for each, num in zip(found, counts)) / sum(counts)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
-        losses += [float(loss) for loss in found]
+        losses += [each.item() for each in found]
         for name, value in model.named_parameters():
             average[name] = decay * average[name] + (1 - decay) * value.detach()
     return losses, average
@@ -159,6 +169,24 @@ def test_optimisers_are_those_of_torch(name: str, backend: str, graph: Graph) ->
     assert losses(fit(graph, backend, **settings)) == pytest.approx(
         expected, rel=1e-6 if backend == "reference" else 1e-5
     )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_those_of_torch(name: str, backend: str, graph: Graph) -> None:
+    options = LOSSES[name]
+    weights = options.get("class_weights")
+    if weights == "balanced":
+        counts = torch.bincount(graph.y[graph.splits["train"]])
+        weights = (counts.sum() / (len(counts) * counts)).tolist()
+    cross_entropy = torch.nn.CrossEntropyLoss(
+        weight=None if weights is None else torch.tensor(weights),
+        label_smoothing=options.get("label_smoothing", 0.0),
+        ignore_index=-100,
+    )
+    expected, _ = by_hand(graph, partial(Adam, lr=LR), groups=whole(graph), loss=cross_entropy)
+    found = losses(fit(graph, backend, task_options=options))
+    assert found == pytest.approx(expected, rel=1e-6 if backend == "reference" else 1e-5)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -258,6 +286,7 @@ def test_accumulated_batches_are_one_large_batch(num: int, backend: str, graph: 
 HOW = {
     **{name: settings for name, (settings, _) in OPTIMIZERS.items() if name != "adam"},
     **{f"{name} rates": settings for name, (settings, _) in SCHEDULES.items()},
+    **{name: {"task_options": options} for name, options in LOSSES.items()},
     "onecycle": {"schedule": "onecycle"},
     "plateau": {"schedule": "plateau", "lr": 1.0, "schedule_options": {"patience": 0}},
     "average": {"average": 0.7},
