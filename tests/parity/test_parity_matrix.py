@@ -68,9 +68,14 @@ def test_full_graph(model: str, group: str, data_dir: Path) -> None:
     check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=4)
 
 
-@pytest.mark.parametrize("model", OTHERS)
+# PNA computes on every edge, at the width of the features: half a minute on cora, a second on the digits.
+@pytest.mark.parametrize("model", [pytest.param(m, marks=pytest.mark.long) if m == "pna" else m for m in OTHERS])
 def test_other_convolutions(model: str, group: str, data_dir: Path) -> None:
     check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=2)
+
+
+def test_pna_on_few_features(group: str) -> None:
+    check(gnnkit.load_dataset("digits"), "pna", group, epochs=2)
 
 
 @pytest.mark.parametrize("how", [{}, {"fanouts": [4, 4], "batch_size": 32}], ids=["full", "sampled"])
