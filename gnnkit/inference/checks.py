@@ -1,4 +1,4 @@
-"""What must hold for a model to be used on data: features that it reads, and numbers that are finite."""
+"""What must hold for a run to be used: its data are named, features are those it reads, and numbers are finite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gnnkit.data import Graph
 from gnnkit.data.check import row_chunks
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.nn import GNN, check_edge_features
-from gnnkit.runs import Learned
+from gnnkit.runs import Learned, recorded_config
 from gnnkit.runs.learned import match_graph
 
 _LOG = logging.getLogger(__name__)
@@ -83,3 +83,19 @@ def check_values(values: Tensor, nodes: Tensor, what: str) -> None:
                 f"The model's {what} are not finite, first for node {node}. Look for very large features or edge "
                 "weights, or compute in another precision."
             )
+
+
+def check_dataset(path: Path) -> None:
+    """Refuse a run that does not say which data it had.
+
+    Args:
+        path: Its folder.
+
+    Raises:
+        ConfigError: It was made from a graph in memory.
+    """
+    if "dataset" not in recorded_config(path):
+        raise ConfigError(
+            f"The run {path} was made from a graph in memory and does not say where that came from. Give the graph: "
+            "gnnkit.inference.open_run(run, graph=...)."
+        )

@@ -24,7 +24,7 @@ from gnnkit.devices import Device, StepOptions, choose_device, devices
 from gnnkit.engine import LayerwiseInference
 from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.errors import ConfigError
-from gnnkit.inference.checks import check_values, check_weights, matched
+from gnnkit.inference.checks import check_dataset, check_values, check_weights, matched
 from gnnkit.inference.predictions import Predictions
 from gnnkit.nn import GNN, CustomModel, conv_name
 from gnnkit.nn.custom import like_custom_model
@@ -353,7 +353,7 @@ def open_run(
         net = net.double()
     names: Callable[[], NodeNames] = NodeNames
     if graph is None:
-        _check_dataset(path)
+        check_dataset(path)
         graph = load_data(config, data_dir)
         names = partial(load_node_names, **config.dataset.arguments(config.seed, data_dir))
     else:
@@ -393,12 +393,3 @@ def _device(device: Union[str, Device], backend: Backend, config: RunConfig) -> 
     if device == "auto" and devices.name_of(type(chosen)) == config.device:
         chosen.configure(config.device_options)
     return chosen
-
-
-def _check_dataset(path: Path) -> None:
-    """Refuse a run that does not say which data it had."""
-    if "dataset" not in recorded_config(path):
-        raise ConfigError(
-            f"The run {path} was made from a graph in memory and does not say where that came from. Give the graph: "
-            "gnnkit.inference.open_run(run, graph=...)."
-        )

@@ -33,8 +33,8 @@ class LayerClass(Convolution):
 
     def dense(self, *_: Any) -> NoReturn:
         """Nobody knows its formula."""
-        raise NotImplementedError
+        raise AssertionError("a layer class is asked for no formula")
 
     def reference(self, *_: Any) -> NoReturn:
         """It has no other form than its own."""
-        raise NotImplementedError
+        raise AssertionError("a layer class is made by the model")
