@@ -18,6 +18,7 @@ from gnnkit.data.fingerprint import (
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.labels import check_classes, renumber_classes
+from gnnkit.data.links import Links, message_graph
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.targets import BatchKey, Items, Targets
@@ -42,6 +43,7 @@ __all__ = [
     "Block",
     "Graph",
     "Items",
+    "Links",
     "Notes",
     "Targets",
     "add_nodes",
@@ -62,6 +64,7 @@ __all__ = [
     "gcn_norm",
     "is_undirected",
     "log_warnings",
+    "message_graph",
     "missing_array",
     "normalize_features",
     "part_fingerprints",

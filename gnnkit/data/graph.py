@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
+from gnnkit.data.links import Links
 from gnnkit.data.notes import Notes
 
 IGNORED_LABEL = -100
@@ -55,6 +56,7 @@ class Graph:
             classes and "rocauc" for multi-label data.
         evaluator: The Open Graph Benchmark's name of the data, if it is to be judged by that benchmark's own evaluator.
         notes: What the reader of the data noted; :func:`gnnkit.data.summarize` puts it into words.
+        links: Pairs of nodes to learn and judge, where a task is about edges. None if there are none.
     """
 
     indptr: Tensor
@@ -74,6 +76,7 @@ class Graph:
     feature_names: Tuple[str, ...] = ()
     notes: Notes = field(default_factory=Notes)
     evaluator: Optional[str] = None
+    links: Optional[Links] = None
 
     @property
     def num_nodes(self) -> int:
@@ -152,6 +155,8 @@ class Graph:
         if self.num_graphs > 1:
             parts.append(f"num_graphs={self.num_graphs}")
         parts.extend(f"{split}={ids.numel()}" for split, ids in self.splits.items())
+        if self.links is not None:
+            parts.extend(f"{split}_pairs={len(pairs)}" for split, pairs in self.links.pairs.items())
         return f"Graph({self.name!r}, {', '.join(parts)})"
 
 
