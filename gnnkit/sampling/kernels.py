@@ -2,7 +2,8 @@
 
 Rules: kernels read the graph and write to arrays that the caller allocated; they check nothing. Nodes are numbered
 globally in ``dst`` and ``nodes`` and locally (position in ``nodes``) in what ``relabel`` writes. The *candidates* of
-a destination are its in-edges less the self-loops that are taken anyway; they are numbered from 0 in edge order.
+a destination are its in-edges less the self-loops that are taken anyway and less the hidden ones; they are numbered
+from 0 in edge order.
 """
 
 from __future__ import annotations
@@ -42,7 +43,21 @@ def kept_loops(indices: Array, start: int, end: int, node: int, keep: bool) -> T
 
 
 @kernel
-def count_edges(indptr: Array, indices: Array, dst: Array, fanout: int, replace: bool, keep: bool, out: Array) -> None:
+def hidden_edges(hidden: Array, start: int, end: int) -> Tuple[int, int]:
+    """Range [first, last) of the ascending positions ``hidden`` that lie in [start, end); most often there are none."""
+    if len(hidden) == 0:
+        return 0, 0
+    first = first_not_below(hidden, 0, len(hidden), start)
+    last = first
+    while last < len(hidden) and hidden[last] < end:
+        last += 1
+    return first, last
+
+
+@kernel
+def count_edges(
+    indptr: Array, indices: Array, dst: Array, fanout: int, replace: bool, keep: bool, hidden: Array, out: Array
+) -> None:
     """Write the offsets of the edges that every destination will take. ``out``: int64 [len(dst) + 1]."""
     out[0] = 0
     for row in range(len(dst)):
@@ -50,7 +65,8 @@ def count_edges(indptr: Array, indices: Array, dst: Array, fanout: int, replace:
             fetch(indptr, dst[row + AHEAD], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
-        taken = end - start - (high - low)
+        first, last = hidden_edges(hidden, start, end)
+        taken = end - start - (high - low) - (last - first)
         if fanout >= 0 and taken > 0 and (replace or taken > fanout):
             taken = fanout
         out[row + 1] = out[row] + taken + (high - low)
@@ -132,6 +148,7 @@ def pick_edges(
     replace: bool,
     weighted: bool,
     keep: bool,
+    hidden: Array,
     marks: Array,
     scratch: Array,
     out: Array,
@@ -139,8 +156,9 @@ def pick_edges(
     """Write the edges that every destination takes, as positions in ``indices``.
 
     ``offsets`` comes from ``count_edges``. A destination that takes all its edges takes them in order; else its
-    self-loops come first and the others in the order of drawing. ``marks`` (uint8 zeros, [largest degree]) and
-    ``scratch`` (float64, twice that) serve one destination at a time. ``out``: int64 [offsets[-1]].
+    self-loops come first and the others in the order of drawing. ``hidden`` (int64, ascending positions, no self-loop
+    that is kept) are taken by nobody. ``marks`` (uint8 zeros, [largest degree]) and ``scratch`` (float64, twice that)
+    serve one destination at a time. ``out``: int64 [offsets[-1]].
     """
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
@@ -148,20 +166,24 @@ def pick_edges(
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
         loops = high - low
-        num = end - start - loops
+        first, last = hidden_edges(hidden, start, end)
+        num = end - start - loops - (last - first)
         begin = offsets[row] + loops
         chosen = out[begin : offsets[row + 1]]
         if num == 0 or (len(chosen) == num and not replace):
-            for step in range(end - start):
-                out[offsets[row] + step] = start + step
+            put_all(start, end, hidden[first:last], out[offsets[row] : offsets[row + 1]])
             continue
         for step in range(loops):
             out[offsets[row] + step] = low + step
         state = derive(key, np.uint64(dst[row]))
         if weighted:
-            for candidate in range(num):
-                edge = start + candidate
-                scratch[candidate] = weights[edge if edge < low else edge + loops]
+            candidate, skipped = 0, first
+            for edge in range(start, end):
+                if skipped < last and hidden[skipped] == edge:
+                    skipped += 1
+                elif edge < low or edge >= high:
+                    scratch[candidate] = weights[edge]
+                    candidate += 1
             if replace:
                 draw_repeated_weighted(state, scratch[:num], chosen)
             else:
@@ -172,13 +194,51 @@ def pick_edges(
         else:
             draw_distinct(state, num, marks, chosen)
         for step in range(len(chosen)):
-            edge = start + chosen[step]
-            chosen[step] = edge if edge < low else edge + loops
+            chosen[step] = candidate_edge(start + chosen[step], low, loops, hidden[first:last])
+
+
+@kernel
+def put_all(start: int, end: int, hidden: Array, out: Array) -> None:
+    """Write the edges [start, end) without the hidden ones, in order."""
+    if len(hidden) == 0:
+        for step in range(end - start):
+            out[step] = start + step
+        return
+    position, skipped = 0, 0
+    for edge in range(start, end):
+        if skipped < len(hidden) and hidden[skipped] == edge:
+            skipped += 1
+        else:
+            out[position] = edge
+            position += 1
+
+
+@kernel
+def candidate_edge(edge: int, low: int, loops: int, hidden: Array) -> int:
+    """Where a candidate's edge is, from where it would be if no edge before it were a kept self-loop or hidden."""
+    skipped = 0
+    while skipped < len(hidden) and hidden[skipped] < low and edge >= hidden[skipped]:
+        edge += 1
+        skipped += 1
+    if edge >= low:
+        edge += loops
+    while skipped < len(hidden) and edge >= hidden[skipped]:
+        edge += 1
+        skipped += 1
+    return edge
 
 
 @kernel
 def edge_weights(
-    indptr: Array, indices: Array, weights: Array, dst: Array, offsets: Array, edges: Array, rescale: bool, keep: bool
+    indptr: Array,
+    indices: Array,
+    weights: Array,
+    dst: Array,
+    offsets: Array,
+    edges: Array,
+    rescale: bool,
+    keep: bool,
+    hidden: Array,
 ) -> Array:
     """Weights [len(edges)] of the picked edges, in the type of ``weights``; if that is empty, all weights are 1.
 
@@ -193,7 +253,8 @@ def edge_weights(
                 loops += indices[edges[position]] == dst[row]
         scale = 1.0
         if rescale and end - begin > loops:
-            scale = (indptr[dst[row] + 1] - indptr[dst[row]] - loops) / (end - begin - loops)
+            first, last = hidden_edges(hidden, indptr[dst[row]], indptr[dst[row] + 1])
+            scale = (indptr[dst[row] + 1] - indptr[dst[row]] - loops - (last - first)) / (end - begin - loops)
         for position in range(begin, end):
             weight = weights[edges[position]] if len(weights) else 1.0
             fixed = keep and indices[edges[position]] == dst[row]

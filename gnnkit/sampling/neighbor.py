@@ -20,6 +20,7 @@ from gnnkit.data import Block, Graph
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.sampling import kernels
 from gnnkit.sampling.buffers import Buffers
+from gnnkit.sampling.hiding import NO_EDGES, edges_between
 from gnnkit.sampling.random import stream_key
 
 MAX_DENSE_NODES = 1 << 28
@@ -113,7 +114,13 @@ class NeighborSampler:
         return len(self.fanouts)
 
     def sample(
-        self, seeds: Union[Tensor, ArrayLike], *, epoch: int, batch: int, edge_ids: bool = False
+        self,
+        seeds: Union[Tensor, ArrayLike],
+        *,
+        epoch: int,
+        batch: int,
+        edge_ids: bool = False,
+        hidden: Optional[NDArray[np.int64]] = None,
     ) -> SampledBlocks:
         """Sample the blocks of one batch.
 
@@ -124,6 +131,8 @@ class NeighborSampler:
             batch: Number of the batch in its epoch, likewise.
             edge_ids: Whether blocks have the ids of their edges, positions in the graph's ``indices``. They cost one
                 more array of the blocks' size.
+            hidden: Pairs of source and destination between which no edge may be taken, as if the graph had none. Shape
+                [n, 2], int64. Self-loops that are always taken stay.
 
         Returns:
             Blocks from input to output layer, and the ids of the nodes whose features the first one needs.
@@ -139,12 +148,23 @@ class NeighborSampler:
             scratch = self._free.pop()
         except IndexError:
             scratch = _Scratch(self.graph.num_nodes, self._max_degree, self.weighted)
-        sampled = self._sample(checked, scratch, epoch, batch, edge_ids)
+        sampled = self._sample(checked, scratch, epoch, batch, edge_ids, self._edges_between(hidden))
         self._free.append(scratch)
         return sampled
 
+    def _edges_between(self, hidden: Optional[NDArray[np.int64]]) -> NDArray[np.int64]:
+        if hidden is None:
+            return NO_EDGES
+        return edges_between(self._indptr, self._indices, hidden, loops=not self.keep_self_loops)
+
     def _sample(
-        self, seeds: NDArray[np.int64], scratch: _Scratch, epoch: int, batch: int, edge_ids: bool
+        self,
+        seeds: NDArray[np.int64],
+        scratch: _Scratch,
+        epoch: int,
+        batch: int,
+        edge_ids: bool,
+        hidden: NDArray[np.int64],
     ) -> SampledBlocks:
         num = len(seeds)
         nodes = scratch.room_for(num, kept=0)
@@ -153,7 +173,7 @@ class NeighborSampler:
         for hop, fanout in enumerate(self.fanouts):
             dst = nodes[:num]
             key = stream_key(self.seed, epoch, batch, hop)
-            offsets, edges, weights = self._pick(dst, fanout, key, scratch)
+            offsets, edges, weights = self._pick(dst, fanout, key, scratch, hidden)
             kept = self._ids_of(edges) if edge_ids else None  # Before the edges are overwritten.
             nodes = scratch.room_for(num + len(edges), kept=num)
             num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num)
@@ -165,20 +185,25 @@ class NeighborSampler:
         return SampledBlocks(tuple(reversed(blocks)), torch.from_numpy(ids))
 
     def _pick(
-        self, dst: NDArray[np.int64], fanout: int, key: np.uint64, scratch: _Scratch
+        self,
+        dst: NDArray[np.int64],
+        fanout: int,
+        key: np.uint64,
+        scratch: _Scratch,
+        hidden: NDArray[np.int64],
     ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[Any]]]:
         """Offsets by destination, positions in the graph, and weights of the edges that one hop takes."""
         replace = self.replace and fanout >= 0
         keep = self.keep_self_loops
         offsets = self._room_for(len(dst) + 1)
-        kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, offsets)
+        kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, hidden, offsets)
         edges = self._room_for(int(offsets[-1]))
         graph = (self._indptr, self._indices, self._weights)
-        options = (replace, self.weighted, keep)
+        options = (replace, self.weighted, keep, hidden)
         kernels.pick_edges(*graph, dst, offsets, key, *options, scratch.marks, scratch.numbers, edges)
         if self.graph.edge_weight is None and not self.rescale:
             return offsets, edges, None
-        return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep)
+        return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep, hidden)
 
     def _ids_of(self, edges: NDArray[np.int64]) -> Tensor:
         """Ids in the graph of picked edges."""

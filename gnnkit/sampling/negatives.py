@@ -1,0 +1,215 @@
+"""Pairs that are none, drawn for pairs to be told from.
+
+Rules: what is drawn for a pair depends on (seed, epoch, number of the pair) alone, so it is the same in any batch, in any
+part of one, on every backend and in every process. Kernels check nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnkit.data import Graph
+from gnnkit.errors import ConfigError, DataError
+from gnnkit.jit import kernel
+from gnnkit.sampling.kernels import first_not_below
+from gnnkit.sampling.known_pairs import KnownPairs
+from gnnkit.sampling.random import derive, next_below, next_unit, stream_key
+
+Array = Any
+"""A NumPy array; the kernels' own docstrings give dtype and shape."""
+
+BY = ("uniform", "degree")
+"""How a node is drawn: all alike, or in proportion to a power of the in-degree."""
+
+DEGREE_POWER = 0.75
+"""That power, as in word2vec (Mikolov et al., 2013)."""
+
+_MOST_TRIES = 10_000
+# What stands in the place of the hop in keys of streams; see gnnkit.sampling.walks for those before.
+_NEGATIVE, _ORIENTATION, _SHIFT = -4, -5, -6
+
+
+@kernel
+def _draw_node(sums: Array, num_nodes: int, state: np.uint64) -> Any:
+    """A node and the state after it: in proportion to the steps of ``sums`` (float64, ascending), or uniform if empty."""
+    if len(sums) == 0:
+        return next_below(state, num_nodes)
+    unit, state = next_unit(state)
+    return first_not_below(sums, 0, len(sums), unit * sums[-1]), state
+
+
+@kernel
+def _is_known(indptr: Array, indices: Array, source: int, destination: int) -> bool:
+    end = indptr[source + 1]
+    place = first_not_below(indices, indptr[source], end, destination)
+    return place < end and indices[place] == destination
+
+
+@kernel
+def _draw(
+    ids: Array,
+    key: np.uint64,
+    sums: Array,
+    num_nodes: int,
+    indptr: Array,
+    indices: Array,
+    both: bool,
+    most: int,
+    sources: Array,
+    destinations: Array,
+) -> int:
+    """Fill int64 ``destinations`` [T, K], and with ``both`` ``sources`` [T, K], else ``sources`` [T, 1] is given.
+
+    Empty ``indptr``: nothing is known. Returns the first row that found no pair in so many tries, or -1.
+    """
+    for row in range(len(ids)):
+        state = derive(key, np.uint64(ids[row]))
+        for column in range(destinations.shape[1]):
+            source, destination, found = sources[row, 0], 0, False
+            for _ in range(most):
+                if both:
+                    source, state = _draw_node(sums, num_nodes, state)
+                destination, state = _draw_node(sums, num_nodes, state)
+                if destination == source:
+                    continue
+                if len(indptr) == 0 or not _is_known(indptr, indices, source, destination):
+                    found = True
+                    break
+            if not found:
+                return row
+            destinations[row, column] = destination
+            if both:
+                sources[row, column] = source
+    return -1
+
+
+class NegativeSampler:
+    """Draws pairs that are none: for a pair's source other destinations, or both nodes.
+
+    A node is never paired with itself.
+
+    Args:
+        graph: Its nodes are drawn.
+        num: How many to draw for each pair.
+        by: "uniform", or "degree": in proportion to the in-degree to the power of 0.75.
+        known: Pairs that may not be drawn. None: any may be.
+        seed: Seed of the random numbers.
+
+    Raises:
+        ConfigError: ``num`` is below 1, or there is no such way.
+        DataError: Fewer than two nodes, or ``by="degree"`` without edges.
+
+    Example:
+        >>> import gnnkit
+        >>> sampler = NegativeSampler(gnnkit.load_dataset("karate"), 3)
+        >>> sampler.destinations(np.array([0, 33]), np.array([4, 9]), epoch=0).shape
+        (2, 3)
+    """
+
+    def __init__(
+        self, graph: Graph, num: int, *, by: str = "uniform", known: Optional[KnownPairs] = None, seed: int = 0
+    ) -> None:
+        if num < 1:
+            raise ConfigError(f"The number of negatives is {num}, expected at least 1.")
+        if by not in BY:
+            raise ConfigError(f"Negatives are drawn by {by!r}, expected one of {', '.join(BY)}.")
+        if graph.num_nodes < 2:
+            raise DataError("indptr", f"no negatives are possible among {graph.num_nodes} nodes, expected 2 at least.")
+        self.num = num
+        self.seed = seed
+        self._num_nodes = graph.num_nodes
+        self._sums: NDArray[np.float64] = np.empty(0)
+        if by == "degree":
+            if graph.num_edges == 0:
+                raise DataError("indices", "the graph has no edges, and negatives are drawn by degree.")
+            self._sums = np.cumsum(graph.in_degrees.numpy().astype(np.float64) ** DEGREE_POWER)
+        nothing: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._known = (nothing, nothing) if known is None else (known.indptr, known.indices)
+
+    def destinations(self, sources: NDArray[np.int64], ids: NDArray[np.int64], *, epoch: int) -> NDArray[np.int64]:
+        """Draw destinations for the sources of pairs.
+
+        Args:
+            sources: Node ids. Shape [T], int64.
+            ids: Numbers of the pairs, which key what is drawn. Shape [T], int64.
+            epoch: Number of the epoch, part of the key.
+
+        Returns:
+            Node ids. Shape [T, num], int64.
+
+        Raises:
+            DataError: A source has a known pair with every other node.
+        """
+        return self._drawn(sources[:, None], ids, epoch, both=False)[1]
+
+    def pairs(self, ids: NDArray[np.int64], *, epoch: int) -> NDArray[np.int64]:
+        """Draw pairs of nodes.
+
+        Args:
+            ids: As for :meth:`destinations`.
+            epoch: Likewise.
+
+        Returns:
+            Sources and destinations. Shape [2, T, num], int64.
+
+        Raises:
+            DataError: All pairs are known.
+        """
+        return self._drawn(np.empty((len(ids), self.num), dtype=np.int64), ids, epoch, both=True)
+
+    def _drawn(self, sources: NDArray[np.int64], ids: NDArray[np.int64], epoch: int, *, both: bool) -> Any:
+        sources = np.ascontiguousarray(sources)
+        found = np.empty((len(ids), self.num), dtype=np.int64)
+        key = stream_key(self.seed, epoch, 0, _NEGATIVE)
+        row = _draw(ids, key, self._sums, self._num_nodes, *self._known, both, _MOST_TRIES, sources, found)
+        if row >= 0:
+            what = "" if both else f" for node {int(sources[row, 0])}"
+            raise DataError(
+                "links.pairs",
+                f"no negatives are possible{what}: {_MOST_TRIES:,} nodes that were drawn all have a known pair with it."
+                if what
+                else f"no negatives are possible: {_MOST_TRIES:,} pairs that were drawn are all known.",
+                fix="Leave known pairs among the negatives with filtered=False, or give negatives of your own.",
+            )
+        return (sources, found) if not both else np.stack([sources, found])
+
+
+@kernel
+def _fill_flips(ids: Array, key: np.uint64, out: Array) -> None:
+    for row in range(len(ids)):
+        choice, _ = next_below(derive(key, np.uint64(ids[row])), 2)
+        out[row] = choice == 1
+
+
+def flipped(ids: NDArray[np.int64], *, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which undirected pairs are read from their other end in an epoch, so that either node is a source half the time.
+
+    Args:
+        ids: Numbers of the pairs. Shape [T], int64.
+        seed: Seed of the random numbers.
+        epoch: Number of the epoch.
+    """
+    out = np.empty(len(ids), dtype=np.bool_)
+    _fill_flips(ids, stream_key(seed, epoch, 0, _ORIENTATION), out)
+    return out
+
+
+def shifts(num_pairs: int, num: int, *, seed: int, epoch: int, batch: int) -> NDArray[np.int64]:
+    """How far away the pairs are whose destinations serve as negatives of a batch's pairs.
+
+    Args:
+        num_pairs: Pairs in the batch, 2 at least.
+        num: How many negatives each pair has.
+        seed: Seed of the random numbers.
+        epoch: Number of the epoch.
+        batch: Number of the batch.
+
+    Returns:
+        Numbers from 1 to ``num_pairs - 1``, distinct if there are so many. Shape [num], int64.
+    """
+    key = np.array([int(stream_key(seed, epoch, batch, _SHIFT)), 0], dtype=np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=key))
+    return 1 + generator.choice(num_pairs - 1, size=num, replace=num > num_pairs - 1).astype(np.int64)
