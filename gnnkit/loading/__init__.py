@@ -1,8 +1,9 @@
 """Loaders: a split of a graph as a stream of batches, whole or neighbour-sampled, prepared in threads, padded."""
 
 from gnnkit.loading.base import Loader, Transfer
-from gnnkit.loading.drawing import Draw, paired
+from gnnkit.loading.drawing import Draw, Drawn, LinkDraw, paired
 from gnnkit.loading.full import FullGraphLoader
+from gnnkit.loading.full_pairs import FullGraphPairLoader
 from gnnkit.loading.neighbor import NeighborLoader
 from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch, pad_targets
@@ -12,8 +13,11 @@ from gnnkit.loading.reducing import InputReduction
 __all__ = [
     "BatchSizes",
     "Draw",
+    "Drawn",
     "FullGraphLoader",
+    "FullGraphPairLoader",
     "InputReduction",
+    "LinkDraw",
     "Loader",
     "NeighborLoader",
     "Packing",

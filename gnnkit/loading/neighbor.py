@@ -11,7 +11,7 @@ import logging
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from gnnkit.loading.base import (
     identity,
     spread,
 )
-from gnnkit.loading.drawing import Draw
+from gnnkit.loading.drawing import Draw, item_ids
 from gnnkit.loading.gather import gather_rows, loaded_dtype
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
@@ -49,7 +49,8 @@ class NeighborLoader(Loader):
 
     Args:
         graph: Where features and labels come from.
-        nodes: Ids of the nodes to load. One-dimensional, integer, at least one.
+        nodes: Ids of the nodes to load; with ``draw``, of the items that it takes. One-dimensional, integer, at least
+            one.
         sampler: Picks the blocks. It samples ``graph``, or one of the same nodes in the same order.
         batch_size: Seeds in a batch; the last batch has what is left.
         shuffle: Visit the nodes in a new order every epoch, keyed by (seed, epoch).
@@ -69,7 +70,7 @@ class NeighborLoader(Loader):
         overflow: What to do with a batch that is too large for ``pad``: "carry" splits its seeds in halves until they
             fit, each part a batch of its own directly after the other, so that an epoch may have more batches than
             ``len`` says; "error" stops with the margin of every size. One seed that is too large alone always stops.
-        draw: Turns the nodes of a batch into its seeds and what is to be learnt at them, such as
+        draw: Turns the items of a batch into its seeds and what is to be learnt at them, such as
             :func:`gnnkit.loading.paired`. None: the nodes themselves with their labels.
         edge_features: Whether the model reads edge features: blocks get those of the sampler's graph. Nothing is spent
             on them otherwise.
@@ -142,7 +143,7 @@ class NeighborLoader(Loader):
         self._x = features_of(graph)
         self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
         self._buffers = Buffers()
-        self._nodes = check_node_ids(nodes, graph.num_nodes, "nodes")
+        self._items = item_ids(nodes) if draw is not None else check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
         self.overlap = overlap
         if num_threads is None and not overlap:
@@ -151,13 +152,13 @@ class NeighborLoader(Loader):
         self._observer: Optional[Observer] = None
         if len(self) == 0:
             raise ConfigError(
-                f"drop_last leaves no batch: batch_size is {batch_size} and there are {len(self._nodes)} nodes. "
+                f"drop_last leaves no batch: batch_size is {batch_size} and there are {len(self._items)} nodes. "
                 "Use a smaller batch_size or turn drop_last off."
             )
 
     def __len__(self) -> int:
         """Number of batches in an epoch; with ``pad`` the least number, if none of them is too large."""
-        whole, rest = divmod(len(self._nodes), self.batch_size)
+        whole, rest = divmod(len(self._items), self.batch_size)
         return whole + (1 if rest and not self.drop_last else 0)
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -196,28 +197,33 @@ class NeighborLoader(Loader):
         """See :class:`Loader`; neighbours are sampled, features are not read."""
         order = self._order(number)
         for index in spread(len(self), limit):
-            seeds, targets = self._drawn(self._nodes_of(order, index), number, index)
-            sampled = self.sampler.sample(seeds, epoch=number, batch=index)
+            _, targets, sampled = self._sample_part(self._items_of(order, index), slice(None), number, index)
             yield batch_sizes(self._blocks(sampled), targets)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
-            return self._nodes
-        return self._nodes[shuffle_order(len(self._nodes), seed=self.seed, epoch=epoch)]
+            return self._items
+        return self._items[shuffle_order(len(self._items), seed=self.seed, epoch=epoch)]
 
-    def _nodes_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
+    def _items_of(self, order: NDArray[np.int64], index: int) -> NDArray[np.int64]:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def _drawn(self, nodes: NDArray[np.int64], epoch: int, index: int) -> Tuple[NDArray[np.int64], Optional[Targets]]:
-        """Seeds of a batch, and targets if they are not just the seeds with their labels."""
-        return (nodes, None) if self._draw is None else self._draw(nodes, epoch, index)
+    def _sample_part(self, items: NDArray[np.int64], part: slice, epoch: int, index: int) -> _Sampled:
+        """Seeds of a part of a batch, targets if they are not just the seeds with their labels, and neighbourhoods."""
+        if self._draw is None:
+            drawn: Tuple[NDArray[np.int64], Optional[Targets], Any] = (items[part], None, None)
+        else:
+            drawn = self._draw(items, part, epoch, index)
+        seeds, targets, hidden = drawn
+        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index, edge_ids=self.edge_features, hidden=hidden)
+        return seeds, targets, sampled
 
     def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
         """One batch, or the parts of one that was too large."""
         stages = Stages(self._observer)
         try:
             stages.enter("sampling")
-            parts = self._sample(self._nodes_of(order, index), epoch, index)
+            parts = self._sample(self._items_of(order, index), epoch, index)
             stages.enter("gathering features" if self.reduction is None else "reducing features")
             batches = [self._gather(*each, BatchKey(epoch, index, part)) for part, each in enumerate(parts)]
             if self.pad is not None:
@@ -234,23 +240,27 @@ class NeighborLoader(Loader):
             message = f"Batch {index} of epoch {epoch} failed in {stages.name}: {type(error).__name__}: {error}"
             raise PipelineError(message) from error
 
-    def _sample(self, nodes: NDArray[np.int64], epoch: int, index: int) -> List[_Sampled]:
-        """Draw targets of nodes and sample their neighbourhoods, in as many parts as it takes to fit.
+    def _sample(self, items: NDArray[np.int64], epoch: int, index: int) -> List[_Sampled]:
+        """Draw targets of items and sample their neighbourhoods, in as many parts as it takes to fit.
 
         Parts draw what the whole would.
         """
-        seeds, targets = self._drawn(nodes, epoch, index)
-        sampled = self.sampler.sample(seeds, epoch=epoch, batch=index, edge_ids=self.edge_features)
-        whole = [(seeds, targets, sampled)]
+        return self._sample_in_parts(items, 0, len(items), epoch, index)
+
+    def _sample_in_parts(
+        self, items: NDArray[np.int64], start: int, end: int, epoch: int, index: int
+    ) -> List[_Sampled]:
+        whole = self._sample_part(items, slice(start, end), epoch, index)
         if self.pad is None:
-            return whole
-        sizes = batch_sizes(self._blocks(sampled), targets)
-        if self.overflow == "error" or len(nodes) == 1:
+            return [whole]
+        sizes = batch_sizes(self._blocks(whole[2]), whole[1])
+        if self.overflow == "error" or end - start == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
-            return whole
-        half = (len(nodes) + 1) // 2
-        return self._sample(nodes[:half], epoch, index) + self._sample(nodes[half:], epoch, index)
+            return [whole]
+        half = start + (end - start + 1) // 2
+        first = self._sample_in_parts(items, start, half, epoch, index)
+        return first + self._sample_in_parts(items, half, end, epoch, index)
 
     def _blocks(self, sampled: SampledBlocks) -> Tuple[Block, ...]:
         """The blocks that a batch will have."""

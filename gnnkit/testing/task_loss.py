@@ -182,7 +182,7 @@ class DrawChecks(TaskBase):
         def drawn(seed: int, epoch: int) -> List[Tensor]:
             draw = task.draw(graph, seed)
             assert draw is not None
-            seeds, targets = draw(nodes, epoch, 0)
+            seeds, targets, _ = draw(nodes, slice(None), epoch, 0)
             for name, rows in targets.rows.items():
                 inside = bool(((rows >= 0) & (rows < len(seeds))).all())
                 assert inside, f"rows {name!r} point beyond the {len(seeds)} seeds."
@@ -204,7 +204,8 @@ class DrawChecks(TaskBase):
         graph, task = self.labelled(), self.task()
         draw, nodes = task.draw(graph, 5), task.items(graph, "train").ids[:40].numpy()
         assert draw is not None
-        whole, *halves = (_resolved(*draw(part, 3, 2)) for part in (nodes, nodes[:20], nodes[20:]))
+        parts_of_batch = (slice(None), slice(0, 20), slice(20, None))
+        whole, *halves = (_resolved(*draw(nodes, part, 3, 2)[:2]) for part in parts_of_batch)
         for name, values in whole.items():
             shared = name == "negatives" and values.ndim == 1
             parts = [halves[0][name]] if shared else [half[name] for half in halves]

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from gnnkit.data import Items, Targets
+from gnnkit.loading import Drawn
 from gnnkit.tasks import METRICS, Head, Metric, NodeClassification, NodeRegression, Task, Unsupervised
 
 
@@ -75,10 +76,10 @@ class GlobalDraws(Pairs):
     def draw(self, graph, seed):
         keyed = super().draw(graph, seed)
 
-        def draw(nodes, epoch, number):
-            seeds, targets = keyed(nodes, epoch, number)
-            seeds[-len(targets.rows["negatives"]) :] = np.random.randint(0, graph.num_nodes, 100)
-            return seeds, targets
+        def draw(items, part, epoch, number):
+            drawn = keyed(items, part, epoch, number)
+            drawn.seeds[-len(drawn.targets.rows["negatives"]) :] = np.random.randint(0, graph.num_nodes, 100)
+            return drawn
 
         return draw
 
@@ -86,17 +87,19 @@ class GlobalDraws(Pairs):
 class SeedIsIgnored(Pairs):
     def draw(self, graph, seed):
         keyed = super().draw(graph, 0)
-        return lambda nodes, epoch, number: keyed(nodes, 0, number)
+        return lambda items, part, epoch, number: keyed(items, part, 0, number)
 
 
 class DrawsByPosition(Pairs):
     def draw(self, graph, seed):
-        def draw(nodes, epoch, number):
+        def draw(items, part, epoch, number):
+            nodes = items[part]
             random = np.random.default_rng([seed, epoch, number])
             seeds = np.concatenate([nodes, random.integers(0, graph.num_nodes, len(nodes)), random.integers(0, 9, 5)])
             rows, num = torch.arange(len(seeds)), len(nodes)
-            return seeds, Targets(
-                rows={"src": rows[:num], "dst": rows[num : 2 * num], "negatives": rows[2 * num :]}, num=num
+            return Drawn(
+                seeds,
+                Targets(rows={"src": rows[:num], "dst": rows[num : 2 * num], "negatives": rows[2 * num :]}, num=num),
             )
 
         return draw
@@ -106,9 +109,9 @@ class MiscountsTargets(Pairs):
     def draw(self, graph, seed):
         keyed = super().draw(graph, seed)
 
-        def draw(nodes, epoch, number):
-            seeds, targets = keyed(nodes, epoch, number)
-            return seeds, replace(targets, num=len(seeds))
+        def draw(items, part, epoch, number):
+            drawn = keyed(items, part, epoch, number)
+            return drawn._replace(targets=replace(drawn.targets, num=len(drawn.seeds)))
 
         return draw
 

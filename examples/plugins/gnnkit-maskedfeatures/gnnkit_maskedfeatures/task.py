@@ -7,7 +7,7 @@ decoder is a graph layer on embeddings that are hidden once more; a head sees no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Mapping, Tuple
+from typing import Any, ClassVar, Mapping
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from gnnkit.data import Graph, Items, Targets
 from gnnkit.errors import ConfigError
-from gnnkit.loading import Draw
+from gnnkit.loading import Draw, Drawn
 from gnnkit.sampling import uniform_by_id
 from gnnkit.tasks import EmbeddingTask, Head
 
@@ -96,11 +96,12 @@ class MaskedFeatures(EmbeddingTask):
     def draw(self, graph: Graph, seed: int) -> Draw:
         """Hide some of the batch's nodes; what is to be reconstructed are their features."""
 
-        def draw(nodes: NDArray[np.int64], epoch: int, _number: int) -> Tuple[NDArray[np.int64], Targets]:
+        def draw(items: NDArray[np.int64], part: slice, epoch: int, _number: int) -> Drawn:
+            nodes = items[part]
             hidden = np.flatnonzero(uniform_by_id(nodes, seed, epoch) <= self.options.mask_rate)
             assert graph.x is not None, "a graph without features is refused"
             y = graph.x[torch.from_numpy(nodes[hidden])].float()
-            return nodes, Targets(y, {"hidden": torch.from_numpy(hidden)}, num=len(hidden))
+            return Drawn(nodes, Targets(y, {"hidden": torch.from_numpy(hidden)}, num=len(hidden)))
 
         return draw
 
