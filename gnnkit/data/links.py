@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from gnnkit.data.graph import Graph
 
 
+BY_SPLIT = ("pairs", "y", "negatives", "negative_destinations")
+"""Fields of ``Links`` that hold a tensor for each split."""
+
+
 @dataclass(frozen=True, eq=False)
 class Links:
     """Pairs of nodes by split, and what is true of them.
@@ -25,8 +29,10 @@ class Links:
         undirected: Whether (u, v) and (v, u) are the same pair. Each is then listed once.
         y: What is true of each pair, by split: classes [n] int64 (-100 for a missing one), or numbers [n] or [n, T]
             floating point (NaN for a missing one). Empty where pairs are to be told from others that are none.
-        negatives: Pairs that are none, by split: [m, 2] node ids, told from all pairs of the split; or [n, K]
-            destinations, told from each pair's own. A split without any gets some when it is needed.
+        negatives: Pairs that are none, by split, told from all pairs of the split. Each [m, 2], int64 node ids. A split
+            without any gets some when they are needed.
+        negative_destinations: Destinations that are negatives of each pair's source, by split, told from that pair
+            alone. Each [n, K], int64. A split has these, or ``negatives``, or neither.
         test_edges: What carries messages for testing, where that is more than the graph's own edges: a graph with edges
             and their arrays alone. None: the graph's own.
         class_names: Names of the classes, in the order of labels. Empty if unknown.
@@ -42,13 +48,14 @@ class Links:
     undirected: bool
     y: Mapping[str, Tensor] = field(default_factory=dict)
     negatives: Mapping[str, Tensor] = field(default_factory=dict)
+    negative_destinations: Mapping[str, Tensor] = field(default_factory=dict)
     test_edges: Optional[Graph] = None
     class_names: Tuple[str, ...] = ()
 
     @property
     def tensors(self) -> Dict[str, Tensor]:
         """All tensors of pairs, labels and negatives, by names such as "pairs.train"."""
-        parts = {"pairs": self.pairs, "y": self.y, "negatives": self.negatives}
+        parts = {name: getattr(self, name) for name in BY_SPLIT}
         return {f"{part}.{split}": values for part, held in parts.items() for split, values in held.items()}
 
 
