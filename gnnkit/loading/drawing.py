@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import Targets
+from gnnkit.data.targets import count_targets
 from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
 from gnnkit.sampling import PairSampler
@@ -148,7 +149,8 @@ class LinkDraw:
         split = np.split(rows, np.cumsum([each.size for each in nodes.values()])[:-1])
         by_name = {name: torch.from_numpy(row.reshape(nodes[name].shape)) for name, row in zip(nodes, split)}
         y = None if self._y is None else self._y[torch.from_numpy(ids)]
-        return Drawn(seeds, Targets(y, by_name, num=len(ids)), hidden)
+        num = len(ids) if y is None else count_targets(y)
+        return Drawn(seeds, Targets(y, by_name, num=num), hidden)
 
 
 @kernel

@@ -8,7 +8,7 @@ draws is keyed by seed, epoch and item.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Type, TypeVar
+from typing import Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Type, TypeVar
 
 from torch import Tensor, nn
 
@@ -33,8 +33,21 @@ FREE_SHAPES = "free_shapes"
 NEEDS = frozenset({FREE_SHAPES})
 """All that a loss may need of a device, and a device may offer."""
 
-CLASSES, LABELS, NUMBERS, EMBEDDINGS = "classes", "labels", "numbers", "embeddings"
-"""What outputs of a model can be: one class a node, several labels a node, numbers, or vectors that mean nothing."""
+CLASSES, LABELS, NUMBERS, EMBEDDINGS, SCORES = "classes", "labels", "numbers", "embeddings", "scores"
+"""What outputs of a model can be: one class an item, several labels an item, numbers, vectors that mean nothing, or how
+likely two nodes have an edge."""
+
+
+class Judged(NamedTuple):
+    """What is judged in a split.
+
+    Attributes:
+        nodes: Nodes whose outputs of the encoder are needed. Shape [M], int64.
+        targets: What is true; rows are positions among these nodes.
+    """
+
+    nodes: Tensor
+    targets: Targets
 
 
 class Head(nn.Module):
@@ -81,7 +94,8 @@ class Task(ABC):
         needs_training_outputs: Whether :meth:`readout` needs the outputs of the training nodes.
         changes_inputs: Whether its head changes features before the encoder reads them. Nothing of the first layer is
             then computed while loading.
-        outputs: What outputs are: "classes", "labels", "numbers" or "embeddings".
+        level: What its items are: "nodes" or "edges".
+        outputs: What outputs are: "classes", "labels", "numbers", "embeddings" or "scores".
         metrics: How outputs are judged, by name; the first one picks the best model.
         units: How outputs that are numbers are brought into the data's units. None for other outputs.
         custom_loss: What the user gave instead of :meth:`loss`.
@@ -97,6 +111,7 @@ class Task(ABC):
     needs_batches: ClassVar[bool] = False
     needs_training_outputs: ClassVar[bool] = False
     changes_inputs: ClassVar[bool] = False
+    level: ClassVar[str] = "nodes"
     outputs: str = CLASSES
     metrics: Mapping[str, Metric]
     units: Optional[Units] = None
@@ -112,12 +127,23 @@ class Task(ABC):
         return describe_options(cls.options_class)
 
     @classmethod
+    def arrange(cls, graph: Graph, options: Any, seed: int) -> Graph:
+        """The graph with the items of this task, split where the data do not say how. Done before anything else.
+
+        Args:
+            graph: As loaded. One that has been arranged stays as it is.
+            options: An instance of ``options_class``.
+            seed: The run's.
+        """
+        return graph
+
+    @classmethod
     @abstractmethod
     def for_graph(cls: Type[T], graph: Graph, options: Any) -> T:
         """The task on a graph.
 
         Args:
-            graph: With features, labels and splits, not prepared.
+            graph: From :meth:`arrange`, with features, labels and splits, not prepared.
             options: An instance of ``options_class``.
 
         Raises:
@@ -156,8 +182,19 @@ class Task(ABC):
         """
         return Items("nodes", graph.splits[split])
 
+    def judged(self, graph: Graph, split: str) -> Judged:
+        """What is judged in a split.
+
+        Args:
+            graph: From :meth:`labelled`.
+            split: Name of a split.
+        """
+        ids = self.items(graph, split).ids
+        assert graph.y is not None, "the task has found labels"
+        return Judged(ids, Targets.of_labels(graph.y[ids]))
+
     def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
-        """What a sampled batch learns from its items; None: the nodes themselves with their labels.
+        """What a batch learns from its items; None: the nodes themselves with their labels.
 
         Args:
             graph: From :meth:`labelled`, prepared.
@@ -172,6 +209,17 @@ class Task(ABC):
             width: How wide the encoder's outputs are.
         """
         return Head()
+
+    def score(self, head: Head, h: Tensor, targets: Targets) -> Tensor:
+        """What is judged, from what the encoder gives. Computed in host memory.
+
+        Args:
+            head: The task's, with its weights of just now.
+            h: A row for each of :attr:`Judged.nodes`.
+            targets: Theirs.
+        """
+        scores: Tensor = head(h, targets)
+        return scores
 
     def readout(self, outputs: Tensor, y: Tensor) -> Readout:
         """How outputs become scores that can be judged. Here they are scores already.

@@ -51,6 +51,22 @@ def task_options(task: Type[Task], options: Mapping[str, Any]) -> Any:
     return make_options(task.options_class, options, f"task {task.name!r}")
 
 
+def arranged(task: Union[str, Type[Task]], graph: Graph, options: Mapping[str, Any], seed: int) -> Graph:
+    """The graph with the items of a task, split where the data do not say how.
+
+    Args:
+        task: Its name, or a class.
+        graph: As loaded. One that has been arranged stays as it is.
+        options: Settings of the task itself, by name.
+        seed: The run's.
+
+    Raises:
+        GnnkitError: As :func:`make_task`.
+    """
+    cls = task_class(task)
+    return cls.arrange(graph, task_options(cls, options), seed)
+
+
 def make_task(
     task: Union[str, Type[Task]],
     graph: Graph,
@@ -63,7 +79,7 @@ def make_task(
 
     Args:
         task: Its name, or a class.
-        graph: With features, labels and splits, not prepared.
+        graph: From :func:`arranged`, with features, labels and splits, not prepared.
         options: Settings of the task itself, by name.
         loss: Instead of the task's.
         metrics: Instead of the task's; the first picks the best model.

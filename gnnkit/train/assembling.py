@@ -20,7 +20,7 @@ from gnnkit.runs import Learned, read_learned, read_weights
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
 from gnnkit.runs.run_folder import check_free
-from gnnkit.tasks import make_task
+from gnnkit.tasks import arranged, make_task
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
 from gnnkit.train.trainer import Trainer
@@ -75,13 +75,14 @@ def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learn
 
 
 def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None) -> Graph:
-    """The data that a configuration names.
+    """The data that a configuration names, split for its task.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
         data_dir: Where files are looked for first. None: where the configuration says.
     """
-    return load_dataset(**config.dataset.arguments(config.seed, data_dir))
+    graph = load_dataset(**config.dataset.arguments(config.seed, data_dir))
+    return arranged(config.task, graph, config.task_options, config.seed)
 
 
 def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "reference") -> GNN:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
-from gnnkit.data import SPLITS, Graph, check_graph
+from gnnkit.data import Graph, check_graph, check_leaks, message_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
@@ -34,12 +34,12 @@ from gnnkit.nn import (
 from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_custom_layer
 from gnnkit.runs.callback import Callback
-from gnnkit.tasks import LossModule, Task, make_task
+from gnnkit.tasks import LossModule, Task, arranged, make_task
 from gnnkit.tasks.base import EMBEDDINGS
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.capabilities import check_capabilities, check_updates
 from gnnkit.train.config import train_config
-from gnnkit.train.judging import head_outputs, judged_targets
+from gnnkit.train.judging import head_outputs
 from gnnkit.train.keeper import StateKeeper
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, training_loader
 from gnnkit.train.optimizers import make_optimizer, optimizer_name
@@ -58,6 +58,7 @@ class Job:
     """Everything that one training needs, checked and in place.
 
     ``graph`` is the prepared one, as the manifest describes it; ``labelled`` has what is learned as labels.
+    ``inferences`` are by split: edges that carry messages may be others for testing.
     """
 
     model: GNN
@@ -72,7 +73,7 @@ class Job:
     loader: Loader
     step: Step
     progress: Progress
-    inference: Inference
+    inferences: Dict[str, Inference]
     optimizer: str
     callbacks: Sequence[Callback] = ()
     keeper: Optional[StateKeeper] = None
@@ -98,7 +99,9 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
             f"The model has parameters of {', '.join(sorted(dtypes))}, expected float32. Leave them so and give "
             'precision="float64" or "bfloat16" to the Trainer.'
         )
+    graph = arranged(trainer.task, graph, trainer.task_options, trainer.seed)
     check_graph(graph, most_values=MOST_CHECKED)
+    check_leaks(graph)
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
         edge_channels = None if graph.edge_attr is None else graph.edge_attr.shape[1]
@@ -120,8 +123,14 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     _check_fit(model, labelled, task, backend, device, config)
     prepared = model.spec.prepare(graph)
     # Labels have no part in preparing edges, which is not done twice.
-    learned = prepared if labelled is graph else replace(prepared, y=labelled.y, class_names=labelled.class_names)
+    learned = prepared
+    if labelled is not graph:
+        learned = replace(prepared, y=labelled.y, class_names=labelled.class_names, links=labelled.links)
     computed = computed_graph(labelled, learned, model.spec, config.precision)
+    tested = computed
+    messages = message_graph(labelled, "test")
+    if messages is not labelled:
+        tested = computed_graph(messages, model.spec.prepare(messages), model.spec, config.precision)
     if not isinstance(model, CustomModel) and (special is not None or any(map(is_custom_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
@@ -138,17 +147,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     check_updates(device, optimizer_name(optimizer), config)
     options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average)
     step = device.prepare(module, optimizer, options)
-    inference = make_inference(
-        config.evaluation,
-        module,
-        computed,
-        device,
-        StepOptions(config.precision),
-        batch_size=config.eval_batch_size or 0,
-        memory=config.eval_memory * 1e9,
-        sampler=make_sampler(computed, model.spec, config, config.eval_fanouts, trainer.seed),
-        reduction=input_reduction(model.spec, config.fuse_first_layer) if config.evaluation == "sampled" else None,
-    )
+    inference = _inference(module, computed, device, config, trainer.seed)
+    testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed)
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
     pad = None
     if device.capabilities.static_shapes:
@@ -168,9 +168,25 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         loader,
         step,
         progress,
-        inference,
+        {"train": inference, "valid": inference, "test": testing},
         optimizer_name(optimizer),
         beyond_spec=None if isinstance(model, CustomModel) else special,
+    )
+
+
+def _inference(module: LossModule, graph: Graph, device: Device, config: TrainConfig, seed: int) -> Inference:
+    """How the outputs that are judged are computed."""
+    spec, is_sampled = module.model.spec, config.evaluation == "sampled"
+    return make_inference(
+        config.evaluation,
+        module,
+        graph,
+        device,
+        StepOptions(config.precision),
+        batch_size=config.eval_batch_size or 0,
+        memory=config.eval_memory * 1e9,
+        sampler=make_sampler(graph, spec, config, config.eval_fanouts, seed),
+        reduction=input_reduction(spec, config.fuse_first_layer) if is_sampled else None,
     )
 
 
@@ -214,10 +230,8 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
             f"{graph.num_features} features and {what}. Build the model for this graph."
         )
     check_edge_features(spec, graph)
-    for split in SPLITS:
-        level = task.items(graph, split).level
-        if level != "nodes":
-            raise ConfigError(f"Task {task.name!r} learns from {level}; the Trainer takes nodes alone.")
+    if task.level not in ("nodes", "edges"):
+        raise ConfigError(f"Task {task.name!r} learns from {task.level}; the Trainer takes nodes and edges.")
     check_capabilities(
         backend,
         device,
@@ -234,9 +248,9 @@ def _check_judging(graph: Graph, module: LossModule) -> None:
     training.
     """
     task = module.task
-    targets = judged_targets(task, graph, "valid")
+    nodes, targets = task.judged(graph, "valid")
     width = graph.num_classes if task.outputs == EMBEDDINGS else module.model.spec.out_channels
-    scores = torch.zeros(targets.size, width)
+    scores = torch.zeros(len(nodes), width)
     if task.outputs != EMBEDDINGS:
         scores = head_outputs(module, scores, targets)
         if task.custom_loss is not None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from torch import Tensor
 
 from gnnkit.data import Graph
 from gnnkit.errors import ConfigError
-from gnnkit.loading import FullGraphLoader, InputReduction, Loader, NeighborLoader, PadSpec, Transfer
+from gnnkit.loading import (
+    FullGraphLoader,
+    FullGraphPairLoader,
+    InputReduction,
+    Loader,
+    NeighborLoader,
+    PadSpec,
+    Transfer,
+)
 from gnnkit.loading.base import identity
 from gnnkit.nn import ModelSpec
 from gnnkit.sampling import NeighborSampler
@@ -93,7 +101,7 @@ def training_loader(
     pad: Optional[PadSpec] = None,
     overlap: bool = True,
 ) -> Loader:
-    """The loader of the training nodes: the full graph, or sampled batches.
+    """The loader of the training items: the full graph, or sampled batches.
 
     Args:
         graph: The prepared graph, from :meth:`gnnkit.tasks.Task.labelled`.
@@ -105,16 +113,26 @@ def training_loader(
         pad: Sizes to bring batches to.
         overlap: Whether batches are prepared while others are in use.
     """
-    nodes = task.items(graph, "train").ids
-    sampler = make_sampler(graph, spec, config, config.fanouts, seed)
+    items = task.items(graph, "train")
+    ids = items.ids if items.level == "nodes" else torch.arange(len(items.ids))
+    sampler, draw = make_sampler(graph, spec, config, config.fanouts, seed), task.draw(graph, seed)
     if sampler is None:
-        return FullGraphLoader(
-            graph, nodes, num_layers=spec.num_layers, transfer=transfer, pad=pad, edge_features=spec.reads_edges
+        whole: Dict[str, Any] = {
+            "num_layers": spec.num_layers,
+            "transfer": transfer,
+            "pad": pad,
+            "edge_features": spec.reads_edges,
+        }
+        if draw is None:
+            return FullGraphLoader(graph, ids, **whole)
+        loops = spec.self_loops
+        return FullGraphPairLoader(
+            graph, ids, draw, keep_self_loops=loops, shuffle=config.shuffle, seed=seed, **whole
         )
     assert config.batch_size is not None
     return NeighborLoader(
         graph,
-        nodes,
+        ids,
         sampler,
         batch_size=config.batch_size,
         shuffle=config.shuffle,
@@ -127,7 +145,7 @@ def training_loader(
         pad=pad,
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer, task),
-        draw=task.draw(graph, seed),
+        draw=draw,
         edge_features=spec.reads_edges,
     )
 

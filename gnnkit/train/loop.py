@@ -12,7 +12,7 @@ import math
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import ContextManager, List, Optional, Tuple
+from typing import ContextManager, Dict, List, Optional, Tuple
 
 from torch import Tensor
 
@@ -24,7 +24,7 @@ from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.state import TrainState
 from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
 from gnnkit.train.job import Job
-from gnnkit.train.judging import head_outputs, judged_targets
+from gnnkit.train.judging import head_outputs
 
 _LOG = logging.getLogger(__name__)
 
@@ -157,13 +157,17 @@ def _judged(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Targets]]:
 
     job.step.pull()
     task, graph = job.task, job.labelled
-    lists = {split: task.items(graph, split).ids for split in splits}
+    judged = {split: task.judged(graph, split) for split in splits}
+    lists = {split: each.nodes for split, each in judged.items()}
     if task.needs_training_outputs:
         lists = {"train": graph.splits["train"], **lists}
-    found = dict(zip(lists, job.inference.outputs_of_each(list(lists.values()), report)))
+    found: Dict[str, Tensor] = {}
+    for inference in dict.fromkeys(job.inferences[split] for split in lists):
+        names = [split for split in lists if job.inferences[split] is inference]
+        found.update(zip(names, inference.outputs_of_each([lists[split] for split in names], report)))
     for split, outputs in found.items():
         check_outputs(outputs, split, job.module, epoch, job.progress.schedule.lr)
-    targets = {split: judged_targets(task, graph, split) for split in splits}
+    targets = {split: each.targets for split, each in judged.items()}
     if not task.needs_training_outputs:
         return [(head_outputs(job.module, found[split], targets[split]), targets[split]) for split in splits]
     assert graph.y is not None

@@ -1,0 +1,220 @@
+"""What tasks about pairs of nodes have in common: their data, their head, and how they are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Iterator, Mapping, Optional
+
+import torch
+from torch import Tensor
+
+from gnnkit.data import SPLITS, Graph, Items, Links, Targets, split_edges
+from gnnkit.data.targets import count_targets
+from gnnkit.errors import ConfigError, DataError, UnknownNameError
+from gnnkit.loading import Draw, LinkDraw
+from gnnkit.tasks.base import Head, Judged, Task
+from gnnkit.tasks.pair_heads import HEADS, PairHead, pair_head
+
+_CHUNK_SCORES = 1 << 18
+"""Scores that are computed at a time when a split is judged."""
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Options that tasks about pairs have in common.
+
+    Attributes:
+        valid_share: Share of the pairs that validate, where the data bring no split.
+        test_share: Share of the pairs that test, likewise.
+        split_by: A column of ``Graph.edge_data`` with times: the latest pairs test, those before them validate.
+            Nothing: at random, by the run's seed.
+        split_seed: Seed of a random split and of the negatives that are judged. None: the run's.
+        head: What scores a pair from two embeddings: "dot", "cosine", "bilinear", "mlp" (on their product, entry by
+            entry) or "mlp_joined" (on both side by side).
+        head_channels: Width between the layers of an MLP.
+        head_layers: Number of its layers.
+        head_dropout: Dropout probability between them while training.
+    """
+
+    valid_share: float = 0.05
+    test_share: float = 0.1
+    split_by: Optional[str] = None
+    split_seed: Optional[int] = None
+    head: str = "dot"
+    head_channels: int = 64
+    head_layers: int = 2
+    head_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise UnknownNameError("head of pairs:", self.head, HEADS)
+        for name in ("head_channels", "head_layers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        if not 0 <= self.head_dropout < 1:
+            raise ConfigError(f"head_dropout is {self.head_dropout}, expected a probability from 0 up to below 1.")
+        shares = self.valid_share, self.test_share
+        if min(shares) <= 0 or sum(shares) >= 1:
+            raise ConfigError(
+                f"valid_share is {shares[0]} and test_share {shares[1]}, expected shares above 0 that leave some pairs "
+                "to train on."
+            )
+
+
+class PairTask(Task):
+    """Base of tasks whose items are pairs of nodes.
+
+    Args:
+        options: The settings.
+        undirected: Whether (u, v) and (v, u) are the same pair.
+        num_scores: How many outputs a pair has.
+    """
+
+    level: ClassVar[str] = "edges"
+    options_class = PairOptions
+    preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {"model": {"out_channels": 64, "dropout": 0.0}}
+
+    def __init__(self, options: Any = None, *, undirected: bool = False, num_scores: int = 1) -> None:
+        super().__init__(options)
+        self.undirected = undirected
+        self.num_scores = num_scores
+
+    @classmethod
+    def arrange(cls, graph: Graph, options: Any, seed: int) -> Graph:
+        """See :class:`Task`: pairs to train, validate and test on."""
+        if graph.links is not None:
+            return graph
+        return split_edges(
+            graph,
+            valid=options.valid_share,
+            test=options.test_share,
+            by=options.split_by,
+            y=cls.label(graph, options),
+            seed=seed if options.split_seed is None else options.split_seed,
+            negatives=False,
+        )
+
+    @classmethod
+    def label(cls, graph: Graph, options: Any) -> Optional[str]:
+        """The column of ``edge_data`` that is learnt; None where pairs are told from others that are none."""
+        return None
+
+    def items(self, graph: Graph, split: str) -> Items:
+        """The pairs of a split."""
+        return Items("edges", links_of(graph).pairs[split])
+
+    def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
+        """The pairs of a batch with what is true of them; the batch does not see them."""
+        links = links_of(graph)
+        return LinkDraw(links.pairs["train"], undirected=links.undirected, seed=seed, y=links.y.get("train"))
+
+    def head(self, width: int) -> Head:
+        """What scores pairs."""
+        options: PairOptions = self.options
+        return pair_head(
+            options.head,
+            width,
+            self.num_scores,
+            channels=options.head_channels,
+            num_layers=options.head_layers,
+            dropout=options.head_dropout,
+            symmetric=self.undirected,
+        )
+
+    def judged(self, graph: Graph, split: str) -> Judged:
+        """The nodes of a split's pairs, and what is true of these."""
+        links = links_of(graph)
+        pairs, y = links.pairs[split], links.y.get(split)
+        nodes, rows = torch.unique(pairs, return_inverse=True)
+        num = len(pairs) if y is None else count_targets(y)
+        return Judged(nodes, Targets(y, {"src": rows[:, 0], "dst": rows[:, 1]}, num=num))
+
+    def score(self, head: Head, h: Tensor, targets: Targets) -> Tensor:
+        """See :class:`Task`; in chunks of pairs."""
+        assert isinstance(head, PairHead), "the task made it"
+        return torch.cat([head(h, chunk) for chunk in _chunks(targets)])
+
+
+def links_of(graph: Graph) -> Links:
+    """The links of a graph, which a task has arranged.
+
+    Raises:
+        DataError: It has none.
+    """
+    if graph.links is None:
+        fix = "Split the edges: gnnkit.data.split_edges(graph)."
+        raise DataError("links", "the graph has no pairs to learn from and to judge.", fix=fix)
+    return graph.links
+
+
+def check_splits(graph: Graph) -> Links:
+    """The links of a graph, with pairs in each split.
+
+    Raises:
+        DataError: A split is missing.
+    """
+    links = links_of(graph)
+    for split in SPLITS:
+        if split not in links.pairs or not len(links.pairs[split]):
+            raise DataError(
+                f"links.pairs[{split!r}]", "is empty or missing.", fix="Give pairs for train, valid and test."
+            )
+    return links
+
+
+def as_items(graph: Graph, task: str) -> Graph:
+    """The labelled pairs of a graph as nodes of another one, which has no edges: what is true of nodes holds for pairs.
+
+    Args:
+        graph: With links.
+        task: What messages call the task.
+
+    Raises:
+        DataError: A split is missing, or has no labels.
+    """
+    links = check_splits(graph)
+    missing = [split for split in SPLITS if split not in links.y]
+    if missing:
+        raise DataError(
+            f"links.y[{missing[0]!r}]",
+            f"is missing, {task} needs something to learn about each pair.",
+            fix="Name a column of edge_data: task_options.label=NAME; or give Links(y=...).",
+        )
+    counts = [len(links.pairs[split]) for split in SPLITS]
+    places = torch.arange(sum(counts)).split(counts)
+    return Graph(
+        indptr=torch.zeros(sum(counts) + 1, dtype=torch.int64),
+        indices=torch.empty(0, dtype=torch.int64),
+        x=torch.empty(sum(counts), 0),
+        y=torch.cat([links.y[split] for split in SPLITS]),
+        splits=dict(zip(SPLITS, places)),
+        class_names=links.class_names,
+        metric=graph.metric,
+        name=graph.name,
+    )
+
+
+def label_column(graph: Graph, name: Optional[str], task: str) -> str:
+    """The column of ``edge_data`` that is to be learnt.
+
+    Raises:
+        ConfigError: None is named, or there is no such column.
+    """
+    held = ", ".join(sorted(graph.edge_data)) or "nothing"
+    if name is None:
+        raise ConfigError(
+            f"Task {task!r} needs the name of what it learns: task_options.label=NAME. edge_data holds {held}."
+        )
+    if name not in graph.edge_data:
+        raise UnknownNameError("column of edge_data:", name, graph.edge_data)
+    return name
+
+
+def _chunks(targets: Targets) -> Iterator[Targets]:
+    """Targets in parts, so that scores of all negatives need not be computed at once."""
+    negatives = targets.rows.get("negatives")
+    size = max(1, _CHUNK_SCORES // (1 if negatives is None else 1 + negatives.shape[1]))
+    for start in range(0, max(targets.size, 1), size):
+        rows = {name: row[start : start + size] for name, row in targets.rows.items()}
+        y = None if targets.y is None else targets.y[start : start + size]
+        yield replace(targets, y=y, rows=rows)
