@@ -6,13 +6,13 @@ that are judged are fixed with the data; those that are learnt from are drawn an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from gnnkit.data import Graph, Targets, add_negatives
+from gnnkit.data import SPLITS, Graph, Targets, sample_non_edges
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import LinkDraw
 from gnnkit.registry import API_VERSION
@@ -147,7 +147,7 @@ class LinkPrediction(PairTask):
         graph = super().arrange(graph, options, seed)
         if options.candidates == "all":
             return graph
-        return add_negatives(graph, seed=seed if options.split_seed is None else options.split_seed)
+        return with_negatives(graph, seed if options.split_seed is None else options.split_seed)
 
     @classmethod
     def for_graph(cls, graph: Graph, options: Optional[LinkPredictionOptions] = None) -> LinkPrediction:
@@ -273,6 +273,32 @@ class LinkPrediction(PairTask):
         if negative.ndim == 1:  # Each pair gets one of those that all are told from.
             negative = negative[torch.arange(len(positive)) % len(negative), None]
         return self._losses(positive[:, None], negative).mean()
+
+
+def with_negatives(graph: Graph, seed: int) -> Graph:
+    """The graph with as many negatives as pairs for every split that is judged and has none.
+
+    They are drawn once, uniformly, from all pairs of nodes that no split and no edge joins.
+
+    Args:
+        graph: With links.
+        seed: Seed of what is drawn.
+
+    Raises:
+        DataError: There are too few such pairs.
+    """
+    links = links_of(graph)
+    has_some = {*links.negatives, *links.negative_destinations}
+    counts = {split: len(links.pairs[split]) for split in SPLITS[1:] if split in links.pairs and split not in has_some}
+    if not counts:
+        return graph
+    known = [graph.edge_index.T, *links.pairs.values(), *links.negatives.values()]
+    if links.test_edges is not None:
+        known.append(links.test_edges.edge_index.T)
+    total = sum(counts.values())
+    drawn = sample_non_edges(torch.cat(known), graph.num_nodes, total, undirected=links.undirected, seed=seed)
+    negatives = {**links.negatives, **dict(zip(counts, drawn.split(list(counts.values()))))}
+    return replace(graph, links=replace(links, negatives=negatives))
 
 
 def told_apart(scores: Tensor, targets: Targets) -> Tuple[Tensor, Tensor]:
