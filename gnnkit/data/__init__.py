@@ -18,7 +18,7 @@ from gnnkit.data.fingerprint import (
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.labels import check_classes, renumber_classes
-from gnnkit.data.link_checks import check_leaks, check_links
+from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
 from gnnkit.data.links import Links, message_graph
 from gnnkit.data.negatives import sample_non_edges
@@ -51,6 +51,7 @@ __all__ = [
     "Targets",
     "add_nodes",
     "add_self_loops",
+    "attach_links",
     "check_classes",
     "check_graph",
     "check_leaks",

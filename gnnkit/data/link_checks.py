@@ -6,8 +6,9 @@ that the edges of a large graph on disk are never held as a whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 import torch
@@ -56,6 +57,27 @@ def check_links(graph: Graph) -> None:
         _check_negatives(negatives, f"links.negatives[{split!r}]", len(links.pairs[split]), graph.num_nodes)
     if links.test_edges is not None:
         _check_test_edges(graph, links.test_edges)
+
+
+def attach_links(graph: Graph, links: Optional[Links], num_nodes: int) -> Graph:
+    """Give a graph the links that another library's object has carried along, if they are still about its nodes.
+
+    Args:
+        graph: The graph that was read.
+        links: What was carried along; None for nothing.
+        num_nodes: Number of nodes when they were.
+
+    Returns:
+        The graph with them; without, and with a warning in ``notes``, if it has another number of nodes.
+    """
+    if links is None:
+        return graph
+    if num_nodes != graph.num_nodes:
+        warning = f"the links are about {num_nodes:,} nodes, not {graph.num_nodes:,}, and are left out."
+        return replace(graph, notes=graph.notes.warned(warning))
+    linked = replace(graph, links=links)
+    check_links(linked)
+    return linked
 
 
 def check_leaks(graph: Graph) -> int:
@@ -212,8 +234,9 @@ def _check_negatives(negatives: Tensor, field: str, num_pairs: int, num_nodes: i
         width = negatives.shape[1]
         flat = negatives.reshape(-1)
         if int(flat.min()) < 0 or int(flat.max()) >= num_nodes:
-            row = int(((flat < 0) | (flat >= num_nodes)).nonzero()[0]) // width
-            check_ids(negatives[row], f"{field}, row {row}", "destination", num_nodes)
+            place = int(((flat < 0) | (flat >= num_nodes)).nonzero()[0])
+            problem = f"destination {int(flat[place])} is out of range, expected 0 to {num_nodes - 1}."
+            raise DataError(field, problem, row=place // width)
 
 
 def _check_test_edges(graph: Graph, edges: Graph) -> None:
