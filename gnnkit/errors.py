@@ -90,6 +90,10 @@ class DataError(GnnkitError):
         self.row = row
 
 
+class LeakError(DataError):
+    """Pairs to be judged are among the edges that carry messages, or among the pairs that are learnt."""
+
+
 class DatasetError(GnnkitError):
     """The files of a data set are missing, cut short, of the wrong content or cannot be downloaded."""
 

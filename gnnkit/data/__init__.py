@@ -18,7 +18,10 @@ from gnnkit.data.fingerprint import (
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.labels import check_classes, renumber_classes
+from gnnkit.data.link_checks import attach_links, check_leaks, check_links
+from gnnkit.data.link_splits import given_links, split_edges
 from gnnkit.data.links import Links, message_graph
+from gnnkit.data.negatives import sample_non_edges
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.targets import BatchKey, Items, Targets
@@ -48,8 +51,11 @@ __all__ = [
     "Targets",
     "add_nodes",
     "add_self_loops",
+    "attach_links",
     "check_classes",
     "check_graph",
+    "check_leaks",
+    "check_links",
     "check_same_data",
     "data_differences",
     "describe_data",
@@ -62,6 +68,7 @@ __all__ = [
     "from_scipy",
     "full_block",
     "gcn_norm",
+    "given_links",
     "is_undirected",
     "log_warnings",
     "message_graph",
@@ -74,6 +81,8 @@ __all__ = [
     "random_split",
     "remove_self_loops",
     "renumber_classes",
+    "sample_non_edges",
+    "split_edges",
     "summarize",
     "to_networkx",
     "to_pandas",

@@ -31,8 +31,8 @@ def add_nodes(
 ) -> Graph:
     """Add nodes to a graph, with edges among them and to the nodes that are there.
 
-    Splits, class names and name stay. What is not known of new nodes and edges, arrays in ``node_data`` and
-    ``edge_data``, is left out of the result. The features are copied.
+    Splits, links, class names and name stay; new edges carry messages for every split. What is not known of new nodes
+    and edges, arrays in ``node_data`` and ``edge_data``, is left out of the result. The features are copied.
 
     Args:
         graph: One graph, not prepared: self-loops and normalisation are added afterwards.
@@ -66,27 +66,41 @@ def add_nodes(
     if edges.ndim != 2 or edges.shape[0] != 2:
         raise DataError("edge_index", f"shape is {list(edges.shape)}, expected [2, K].")
     check_edge_range(edges, num_nodes)
-    weight = _joined_weights(graph, as_floats(edge_weight, "edge_weight"), edges.shape[1])
-    attributes = _joined_attributes(graph, as_floats(edge_attr, "edge_attr"), edges.shape[1])
+    weight, attributes = as_floats(edge_weight, "edge_weight"), as_floats(edge_attr, "edge_attr")
+    links = graph.links
+    if links is not None and links.test_edges is not None:
+        links = replace(links, test_edges=_with_edges(links.test_edges, num_nodes, edges, weight, attributes))
+    grown = replace(
+        _with_edges(graph, num_nodes, edges, weight, attributes),
+        links=links,
+        x=graph.x if new_x is None or graph.x is None else torch.cat([graph.x, new_x]),
+        y=_joined_labels(graph, y, num_new),
+        node_data={},
+    )
+    check_graph(grown)
+    return grown
+
+
+def _with_edges(
+    graph: Graph, num_nodes: int, edges: Tensor, edge_weight: Optional[Tensor], edge_attr: Optional[Tensor]
+) -> Graph:
+    """The edges of a graph and new ones, with weights and features, among so many nodes."""
+    weight = _joined_weights(graph, edge_weight, edges.shape[1])
+    attributes = _joined_attributes(graph, edge_attr, edges.shape[1])
     src, dst = torch.cat([graph.indices, edges[0]]), torch.cat([graph.dst, edges[1]])
     indptr, indices, order = sort_edges(src, dst, num_nodes)
 
     def arranged(tensor: Optional[Tensor]) -> Optional[Tensor]:
         return tensor if tensor is None or order is None else tensor[order]
 
-    grown = replace(
+    return replace(
         graph,
         indptr=indptr,
         indices=indices,
-        x=graph.x if new_x is None or graph.x is None else torch.cat([graph.x, new_x]),
-        y=_joined_labels(graph, y, num_new),
         edge_weight=arranged(weight),
         edge_attr=arranged(attributes),
-        node_data={},
         edge_data={},
     )
-    check_graph(grown)
-    return grown
 
 
 def _features(graph: Graph, x: Any) -> Optional[Tensor]:

@@ -6,6 +6,7 @@ what was expected and what to do. Large arrays are read in chunks, so that memor
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import Iterator, Optional, Tuple
 
@@ -17,6 +18,9 @@ from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.errors import DataError
 
 METRICS = ("accuracy", "macro_f1", "rocauc", "rmse", "mae", "r2")
+PAIR_METRICS = ("mrr", "auc", "average_precision")
+"""Metrics of pairs, beside "hits@K" for any whole number K from 1."""
+
 MOST_CHECKED = 1 << 28
 """Values of an array up to which what enters from disk is looked at all; those of a larger one are sampled."""
 
@@ -55,8 +59,11 @@ def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
         raise DataError("feature_names", problem)
     _check_splits(graph)
     _check_graphs(graph)
-    if graph.metric is not None and graph.metric not in METRICS:
-        raise DataError("metric", f"it is {graph.metric!r}, expected one of {', '.join(METRICS)}.")
+    _check_metric(graph.metric)
+    if graph.links is not None:
+        from gnnkit.data.link_checks import check_links
+
+        check_links(graph)
 
 
 def check_indptr(indptr: Tensor, indices: Tensor) -> None:
@@ -251,6 +258,12 @@ def _check_splits(graph: Graph) -> None:
         if shared.numel():
             problem = f"node {int(shared[0])} is in both {first!r} and {second!r}; {shared.numel()} nodes are shared."
             raise DataError("splits", problem, fix="A node belongs to one split at most.")
+
+
+def _check_metric(metric: Optional[str]) -> None:
+    if metric is not None and metric not in (*METRICS, *PAIR_METRICS) and not re.fullmatch(r"hits@[1-9]\d*", metric):
+        expected = ", ".join([*METRICS, *PAIR_METRICS, "hits@K"])
+        raise DataError("metric", f"it is {metric!r}, expected one of {expected}.")
 
 
 def _check_graphs(graph: Graph) -> None:

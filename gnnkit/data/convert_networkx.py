@@ -28,7 +28,7 @@ from gnnkit.data.convert import (
 )
 from gnnkit.data.graph import Graph
 from gnnkit.data.labels import encode_classes, is_missing
-from gnnkit.data.notes import Notes, log_warnings, warn_one_way
+from gnnkit.data.notes import Notes, log_warnings, warn_of_links, warn_one_way
 from gnnkit.data.splits import take_masks
 from gnnkit.data.words import MISSING_TEXT
 from gnnkit.errors import DataError
@@ -53,6 +53,7 @@ def to_networkx(graph: Graph) -> Any:
         NotInstalledError: networkx is not installed.
         DataError: A member of ``node_data`` or ``edge_data`` has a name that is taken.
     """
+    warn_of_links(graph, "a networkx graph")
     nx = require("networkx")
     src, dst = graph.indices.tolist(), graph.dst.tolist()
     is_multi = len(set(zip(src, dst))) < len(src)

@@ -30,7 +30,7 @@ from gnnkit.data.convert import (
 )
 from gnnkit.data.graph import Graph
 from gnnkit.data.labels import encode_classes
-from gnnkit.data.notes import Notes, log_warnings, warn_one_way
+from gnnkit.data.notes import Notes, log_warnings, warn_of_links, warn_one_way
 from gnnkit.data.splits import take_masks
 from gnnkit.data.table import Table, column_names
 from gnnkit.data.words import MISSING_TEXT, find_columns
@@ -57,6 +57,7 @@ def to_pandas(graph: Graph) -> Tuple[Any, Any]:
         NotInstalledError: pandas is not installed.
         DataError: A member of ``node_data`` or ``edge_data`` has a name that is taken.
     """
+    warn_of_links(graph, "a pair of data frames")
     pd = require("pandas")
     arrays = node_arrays(graph)
     columns = {name: column_names(name, tensor.shape[1:]) for name, tensor in arrays.items()}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnkit.data.check import row_chunks
 from gnnkit.data.graph import Graph
+from gnnkit.data.links import describe_links
 from gnnkit.errors import OtherDataError
 
 MOST_VALUES = 1 << 27
@@ -46,7 +47,7 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
 
     Returns:
         64 hexadecimal digits by part: "edges", "edge weights", "features", "labels" (with class names), "splits",
-        "other arrays".
+        "other arrays", and "links" where there are links.
     """
     other: Dict[str, Optional[Tensor]] = {
         "edge_attr": graph.edge_attr,
@@ -55,7 +56,7 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
         **{f"node_data.{name}": tensor for name, tensor in graph.node_data.items()},
         **{f"edge_data.{name}": tensor for name, tensor in graph.edge_data.items()},
     }
-    return {
+    parts = {
         "edges": _digest({"indptr": graph.indptr, "indices": graph.indices}),
         "edge weights": _digest({"edge_weight": graph.edge_weight}),
         "features": _digest({"x": graph.x}),
@@ -63,10 +64,13 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
         "splits": _digest(graph.splits),
         "other arrays": _digest(other),
     }
+    if graph.links is not None:
+        parts["links"] = _digest(graph.links.tensors, repr((graph.links.undirected, graph.links.class_names)))
+    return parts
 
 
 def describe_data(graph: Graph) -> Dict[str, Any]:
-    """The identity of a graph for the manifest of a run: name, sizes, self-loops, direction and fingerprints.
+    """The identity of a graph for the manifest of a run: name, sizes, self-loops, direction, pairs and fingerprints.
 
     Self-loops and direction are None for a graph of more than ``MOST_VALUES`` edges, all of which would be looked at.
 
@@ -78,7 +82,7 @@ def describe_data(graph: Graph) -> Dict[str, Any]:
     """
     parts = part_fingerprints(graph)
     is_large = graph.num_edges > MOST_VALUES
-    return {
+    described = {
         "name": graph.name,
         "num_nodes": graph.num_nodes,
         "num_edges": graph.num_edges,
@@ -89,6 +93,9 @@ def describe_data(graph: Graph) -> Dict[str, Any]:
         "fingerprint": _joined(parts),
         "parts": parts,
     }
+    if graph.links is not None:
+        described["links"] = describe_links(graph.links)
+    return described
 
 
 def data_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> List[str]:
@@ -103,7 +110,7 @@ def data_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Lis
         equal content, whatever their names.
     """
     mine, theirs = first["parts"], second["parts"]
-    different = [part for part in theirs if mine.get(part) != theirs[part]]
+    different = [part for part in {**theirs, **mine} if mine.get(part) != theirs.get(part)]
     return [f"edges ({_edges(first)}; {_edges(second)})" if part == "edges" else part for part in different]
 
 

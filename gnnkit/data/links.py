@@ -8,7 +8,7 @@ host memory.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BY_SPLIT = ("pairs", "y", "negatives", "negative_destinations")
 """Fields of ``Links`` that hold a tensor for each split."""
+
+_EDGE_ARRAYS = ("indptr", "indices", "edge_weight", "edge_attr")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,62 @@ class Links:
 
     @property
     def tensors(self) -> Dict[str, Tensor]:
-        """All tensors of pairs, labels and negatives, by names such as "pairs.train"."""
-        parts = {name: getattr(self, name) for name in BY_SPLIT}
-        return {f"{part}.{split}": values for part, held in parts.items() for split, values in held.items()}
+        """All tensors, by names such as "pairs.train", "test_edges.indices" and "test_edges.edge_data.NAME"."""
+        parts: Dict[str, Mapping[str, Optional[Tensor]]] = {name: getattr(self, name) for name in BY_SPLIT}
+        edges = self.test_edges
+        if edges is not None:
+            parts["test_edges"] = {name: getattr(edges, name) for name in _EDGE_ARRAYS}
+            parts["test_edges.edge_data"] = edges.edge_data
+        named = ((f"{part}.{name}", values) for part, held in parts.items() for name, values in held.items())
+        return {name: values for name, values in named if values is not None}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], undirected: bool, class_names: Sequence[str] = ()) -> Links:
+        """The inverse of :attr:`tensors`.
+
+        Args:
+            tensors: By the names that it gives.
+            undirected: See the attribute.
+            class_names: Likewise.
+
+        Raises:
+            KeyError: A name that it does not give.
+
+        Example:
+            >>> import torch
+            >>> links = Links({"train": torch.tensor([[0, 1]])}, undirected=True)
+            >>> Links.from_tensors(links.tensors, True).pairs
+            {'train': tensor([[0, 1]])}
+        """
+        from gnnkit.data.graph import Graph
+
+        parts: Dict[str, Dict[str, Tensor]] = {name: {} for name in (*BY_SPLIT, "test_edges", "edge_data")}
+        for name, values in tensors.items():
+            part, _, key = name.partition(".")
+            if key.startswith("edge_data."):
+                part, key = "edge_data", key[len("edge_data.") :]
+            parts[part][key] = values
+        edges, edge_data = parts.pop("test_edges"), parts.pop("edge_data")
+        test_edges = Graph(**edges, edge_data=edge_data) if edges else None  # type: ignore[arg-type]
+        return cls(**parts, undirected=undirected, test_edges=test_edges, class_names=tuple(class_names))
+
+
+def describe_links(links: Links) -> Dict[str, Any]:
+    """Plain values for a manifest: numbers of pairs and negatives by split, and what holds for all of them.
+
+    Example:
+        >>> import torch
+        >>> describe_links(Links({"train": torch.tensor([[0, 1]])}, undirected=True))["pairs"]
+        {'train': 1}
+    """
+    return {
+        "pairs": {split: len(pairs) for split, pairs in links.pairs.items()},
+        "negatives": {split: len(pairs) for split, pairs in links.negatives.items()},
+        "negative_destinations": {split: list(ids.shape) for split, ids in links.negative_destinations.items()},
+        "undirected": links.undirected,
+        "labels": bool(links.y),
+        "num_test_edges": None if links.test_edges is None else links.test_edges.num_edges,
+    }
 
 
 def message_graph(graph: Graph, split: str) -> Graph:

@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from gnnkit.data.graph import Graph
+    from gnnkit.data.links import Links
 
 _MOST_LOOKED_UP = 100_000
 _MOST_LISTED = 10
@@ -113,7 +114,7 @@ def summarize(graph: Graph) -> Dict[str, str]:
 
     Returns:
         Lines by topic: "nodes", "edges", "features", "labels", "splits", and, where there is something to say,
-        "left out" and "warnings".
+        "links", "left out" and "warnings".
 
     Example:
         >>> import gnnkit
@@ -128,11 +129,45 @@ def summarize(graph: Graph) -> Dict[str, str]:
         "labels": _joined(_labels(graph), notes.labels),
         "splits": _joined(*_splits(graph), notes.splits),
     }
+    if graph.links is not None:
+        lines["links"] = _links(graph.links)
     if notes.left_out:
         lines["left out"] = ", ".join(notes.left_out)
     if notes.warnings:
         lines["warnings"] = "\n".join(notes.warnings)
     return lines
+
+
+def warn_of_links(graph: Graph, what: str) -> None:
+    """Log that links stay behind where a graph becomes something that has no place for them.
+
+    Args:
+        graph: With or without links.
+        what: What it becomes.
+    """
+    if graph.links is not None:
+        _LOG.warning("%s: %s has no place for the links, which stay behind: keep graph.links.", graph.name, what)
+
+
+def _links(links: Links) -> str:
+    """Pairs by split, and what is true of them."""
+    parts = [f"{split} {len(pairs):,}" for split, pairs in links.pairs.items()]
+    parts.append("undirected" if links.undirected else "directed")
+    if links.y:
+        parts.append(_pair_labels(links))
+    for split, negatives in links.negatives.items():
+        parts.append(f"{split} negatives {len(negatives):,}")
+    for split, negatives in links.negative_destinations.items():
+        parts.append(f"{split} negatives {negatives.shape[1]:,} a pair")
+    if links.test_edges is not None:
+        parts.append(f"{links.test_edges.num_edges:,} message edges for testing")
+    return ", ".join(parts)
+
+
+def _pair_labels(links: Links) -> str:
+    if any(y.is_floating_point() for y in links.y.values()):
+        return "numbers to regress"
+    return f"{max(len(links.class_names), *(int(y.max()) + 1 for y in links.y.values()))} classes"
 
 
 def _joined(*parts: str) -> str:

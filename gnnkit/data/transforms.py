@@ -7,7 +7,7 @@ source) again and every edge array moves with them; random choices come from a s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 import torch
@@ -78,6 +78,7 @@ def remove_self_loops(graph: Graph) -> Graph:
     Returns:
         A graph without self-loops.
     """
+    graph = _on_test_edges(graph, remove_self_loops)
     keep = graph.indices != graph.dst
     return _sorted(map_arrays(graph, edges=lambda tensor: tensor[keep]), graph.indices[keep], graph.dst[keep])
 
@@ -99,6 +100,7 @@ def to_undirected(graph: Graph) -> Graph:
         >>> to_undirected(from_edge_index([[0], [1]])).edge_index.tolist()
         [[1, 0], [0, 1]]
     """
+    graph = _on_test_edges(graph, to_undirected)
     src, dst = graph.indices, graph.dst
     keys = dst * graph.num_nodes + src  # ascending, because the edges are sorted
     wanted = src * graph.num_nodes + dst
@@ -227,6 +229,13 @@ def _gcn_weights(graph: Graph, dtype: Optional[torch.dtype]) -> Tensor:
 def _labelled_nodes(graph: Graph) -> Tensor:
     labelled = graph.has_label
     return torch.arange(graph.num_nodes) if labelled is None else labelled.nonzero()[:, 0]
+
+
+def _on_test_edges(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
+    """The graph with its edges for testing changed, where it has such: they are to be like its own."""
+    if graph.links is None or graph.links.test_edges is None:
+        return graph
+    return replace(graph, links=replace(graph.links, test_edges=change(graph.links.test_edges)))
 
 
 def _sorted(graph: Graph, src: Tensor, dst: Tensor) -> Graph:

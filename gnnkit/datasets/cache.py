@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Graph, Notes, check_graph
+from gnnkit.data import Graph, Links, Notes, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets.files import hash_files
 from gnnkit.errors import DataError, DatasetError, FileError
@@ -118,6 +118,9 @@ def load_graph(folder: PathLike) -> Graph:
         fields: Dict[str, Any] = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
         for group in _MAPPINGS:
             fields[group] = {key: _open(folder, entry) for key, entry in meta[group].items()}
+        if "links" in meta:
+            tensors = {key: _open(folder, entry) for key, entry in meta["links"].items()}
+            fields["links"] = Links.from_tensors(tensors, **meta["of_links"])
         graph = Graph(
             **fields,
             class_names=tuple(meta["class_names"]),
@@ -177,7 +180,7 @@ def prepared(
 
 
 def _write(graph: Graph, folder: Path) -> None:
-    entries: Dict[str, Dict[str, Any]] = {group: {} for group in ("arrays", *_MAPPINGS)}
+    entries: Dict[str, Dict[str, Any]] = {group: {} for group in ("arrays", *_MAPPINGS, "links")}
     # Names of node and edge data are free text, so files are numbered.
     for number, (group, key, tensor) in enumerate(_tensors(graph)):
         entries[group][key] = write_array(folder / f"{number:03d}.npy", tensor)
@@ -189,7 +192,8 @@ def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
 
     Args:
         folder: The folder.
-        entries: What :func:`array_entry` says of each array, by "arrays", "splits", "node_data", "edge_data" and name.
+        entries: What :func:`array_entry` says of each array, by "arrays", "splits", "node_data", "edge_data", and
+            "links" if the graph has some, and name.
         graph: Its names, metric and notes are written; its arrays are not.
     """
     meta = {
@@ -201,6 +205,9 @@ def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
         "notes": graph.notes.to_dict(),
     }
     meta.update({group: entries.get(group, {}) for group in ("arrays", *_MAPPINGS)})
+    if graph.links is not None:
+        meta["links"] = entries["links"]
+        meta["of_links"] = {"undirected": graph.links.undirected, "class_names": list(graph.links.class_names)}
     with (folder / "meta.json").open("w", encoding="utf-8") as stream:
         json.dump(meta, stream, indent=1)
 
@@ -213,6 +220,8 @@ def _tensors(graph: Graph) -> Iterator[Tuple[str, str, Tensor]]:
     for group in _MAPPINGS:
         for key, tensor in getattr(graph, group).items():
             yield group, key, tensor
+    for key, tensor in ({} if graph.links is None else graph.links.tensors).items():
+        yield "links", key, tensor
 
 
 def write_array(file: Path, tensor: Tensor) -> Dict[str, Any]:

@@ -116,7 +116,7 @@ def pack_graphs(graphs: GraphSizes, *, num_nodes: int, num_edges: int, num_graph
 
 
 def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
-    """Some of the graphs in a record, as a record of their own, without splits.
+    """Some of the graphs in a record, as a record of their own, without splits and links.
 
     Args:
         graph: A record of graphs.
@@ -139,6 +139,7 @@ def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
         indptr=_offsets(graph.in_degrees[nodes]),
         indices=graph.indices[edges] + shift,
         splits={},
+        links=None,
         graph_ptr=new_pointer,
         graph_y=None if graph.graph_y is None else graph.graph_y[chosen],
     )
@@ -165,7 +166,7 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
     """Bring a record of graphs to a fixed size, as jraph's ``pad_with_graphs`` does.
 
     Padding edges run from the last node to itself. Padding has features and weights 0 and labels -100. Splits are
-    kept.
+    kept, links are left out.
 
     Args:
         graph: The record.
@@ -192,6 +193,7 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
             nodes=lambda rows: pad_rows(rows, num_nodes, 0),
             edges=lambda rows: pad_rows(rows, num_edges, 0),
         ),
+        links=None,
         indptr=indptr,
         indices=pad_rows(graph.indices, num_edges, num_nodes - 1),
         y=None if graph.y is None else pad_rows(graph.y, num_nodes, IGNORED_LABEL),

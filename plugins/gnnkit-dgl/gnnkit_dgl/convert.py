@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import Block, Graph, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data import Block, Graph, Links, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
@@ -51,6 +51,8 @@ class Extras:
         splits: Node ids by split, in the order that they had.
         is_batch: Whether the record stated where its graphs begin.
         feature_names: Names of the columns of ``feat``.
+        links: Pairs of nodes to learn and judge, like ``Graph.links``.
+        num_nodes: Number of nodes that the links are about.
     """
 
     graph_y: Optional[Tensor] = None
@@ -60,6 +62,8 @@ class Extras:
     splits: Mapping[str, Tensor] = field(default_factory=dict)
     is_batch: bool = False
     feature_names: Tuple[str, ...] = ()
+    links: Optional[Links] = None
+    num_nodes: int = 0
 
 
 def to_block(block: Block) -> Any:
@@ -116,6 +120,8 @@ def to_dgl(graph: Graph) -> Any:
         splits=dict(graph.splits),
         is_batch=graph.graph_ptr is not None,
         feature_names=graph.feature_names,
+        links=graph.links,
+        num_nodes=graph.num_nodes,
     )
     return native
 
@@ -173,6 +179,7 @@ def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
         metric=extras.metric,
         **fields,
     )
+    graph = attach_links(graph, extras.links, extras.num_nodes)
     graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
     return log_warnings(graph if hasattr(native, "gnnkit") else warn_one_way(graph))
 

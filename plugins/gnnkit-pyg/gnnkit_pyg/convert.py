@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch_geometric.data import Batch, Data
 
-from gnnkit.data import Graph, Notes, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data import Graph, Links, Notes, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
 from gnnkit.data.build import check_count
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
@@ -56,6 +56,8 @@ class Extras:
         name: Name of the graph.
         metric: Metric that the data ask for.
         feature_names: Names of the columns of ``x``.
+        links: Pairs of nodes to learn and judge, like ``Graph.links``.
+        num_nodes: Number of nodes that the links are about.
     """
 
     node_data: Tuple[str, ...] = ()
@@ -65,6 +67,8 @@ class Extras:
     name: str = "graph"
     metric: Optional[str] = None
     feature_names: Tuple[str, ...] = ()
+    links: Optional[Links] = None
+    num_nodes: int = 0
 
 
 def to_pyg(graph: Graph) -> Any:
@@ -101,6 +105,8 @@ def to_pyg(graph: Graph) -> Any:
         name=graph.name,
         metric=graph.metric,
         feature_names=tuple(graph.feature_names),
+        links=graph.links,
+        num_nodes=graph.num_nodes,
     )
     arrays = {name: value for name, value in arrays.items() if value is not None}
     return Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes, gnnkit=extras, **arrays)
@@ -176,6 +182,7 @@ def from_pyg(obj: Any, *, split: Optional[int] = None) -> Graph:
         notes=notes,
         **fields,
     )
+    graph = attach_links(graph, extras.links, extras.num_nodes)
     graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
     return log_warnings(graph if "gnnkit" in data else warn_one_way(graph))
 

@@ -1,0 +1,258 @@
+"""Checks of ``Links``: the rules of the record, and that no pair to be judged carries messages.
+
+Rules: a leak is refused with how many pairs leak, out of how many, and the first of them. Edges are read in pieces, so
+that the edges of a large graph on disk are never held as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import List, Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.data.check import check_finite, check_ids, check_indptr
+from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.data.link_keys import check_num_nodes, edge_rows, keys_of, pair_keys
+from gnnkit.data.links import BY_SPLIT, Links
+from gnnkit.errors import DataError, LeakError
+
+_MOST_NAMED = 3
+
+
+def check_links(graph: Graph) -> None:
+    """Check the pairs of a graph against every rule of :class:`gnnkit.data.Links`; without links nothing is done.
+
+    :func:`gnnkit.data.check_graph` calls it. Negatives that are known pairs are allowed: published ones have some.
+
+    Args:
+        graph: The graph.
+
+    Raises:
+        DataError: The first rule that is broken, with field and row.
+    """
+    links = graph.links
+    if links is None:
+        return
+    check_num_nodes(graph.num_nodes)
+    _check_names(links)
+    for split, pairs in links.pairs.items():
+        field = f"links.pairs[{split!r}]"
+        _check_integers(pairs, field, "[n, 2]")
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise DataError(field, f"shape is {list(pairs.shape)}, expected [n, 2].")
+        if len(pairs) == 0:
+            raise DataError(field, "the split is empty, expected at least one pair.", fix="Leave it out or fill it.")
+        _check_ends(pairs, field, graph.num_nodes)
+    _check_apart(graph, links)
+    for split, y in links.y.items():
+        check_pair_labels(y, f"links.y[{split!r}]", len(links.pairs[split]), len(links.class_names))
+    if len({(y.dtype, tuple(y.shape[1:])) for y in links.y.values()}) > 1:
+        received = ", ".join(f"{split} {y.dtype} {list(y.shape)}" for split, y in links.y.items())
+        raise DataError("links.y", f"received {received}, expected one dtype and width for all splits.")
+    for split, negatives in links.negatives.items():
+        _check_negatives(negatives, f"links.negatives[{split!r}]", graph.num_nodes)
+    for split, negatives in links.negative_destinations.items():
+        field = f"links.negative_destinations[{split!r}]"
+        _check_destinations(negatives, field, len(links.pairs[split]), graph.num_nodes)
+        if split in links.negatives:
+            raise DataError(field, f"there are links.negatives[{split!r}] as well, expected one of them.")
+    if links.test_edges is not None:
+        _check_test_edges(graph, links.test_edges)
+
+
+def attach_links(graph: Graph, links: Optional[Links], num_nodes: int) -> Graph:
+    """Give a graph the links that another library's object has carried along, if they are still about its nodes.
+
+    Args:
+        graph: The graph that was read.
+        links: What was carried along; None for nothing.
+        num_nodes: Number of nodes when they were.
+
+    Returns:
+        The graph with them; without, and with a warning in ``notes``, if it has another number of nodes.
+    """
+    if links is None:
+        return graph
+    if num_nodes != graph.num_nodes:
+        warning = f"the links are about {num_nodes:,} nodes, not {graph.num_nodes:,}, and are left out."
+        return replace(graph, notes=graph.notes.warned(warning))
+    linked = replace(graph, links=links)
+    check_links(linked)
+    return linked
+
+
+def check_leaks(graph: Graph) -> int:
+    """Refuse a graph that shows a model what it is to predict.
+
+    A pair of "valid" or "test" must not be among the edges that carry messages, nor its reverse where pairs are
+    undirected. No pair of "test" may be among ``links.test_edges``, and no pair may be in two splits.
+
+    Args:
+        graph: The graph, not prepared. One without links has nothing to leak.
+
+    Returns:
+        The number of pairs that were looked up.
+
+    Raises:
+        LeakError: It leaks; the message says how many pairs, and names the first few with the row of their edge.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index, split_edges
+        >>> ring = from_edge_index([[0, 1, 2, 3], [1, 2, 3, 0]])
+        >>> check_leaks(split_edges(ring, valid=0.25, test=0.25))
+        2
+    """
+    links = graph.links
+    if links is None:
+        return 0
+    check_num_nodes(graph.num_nodes)
+    _check_apart(graph, links)
+    judged = [split for split in SPLITS[1:] if split in links.pairs]
+    found: List[str] = []
+    for split in judged:
+        found += _leaks(graph, links, split, "the edges that carry messages while training")
+    if links.test_edges is not None and "test" in links.pairs:
+        found += _leaks(links.test_edges, links, "test", "links.test_edges")
+    if found:
+        fix = "Split the whole graph with gnnkit.data.split_edges, or remove these edges."
+        raise LeakError("links", " ".join(found), fix=fix)
+    return sum(len(links.pairs[split]) for split in judged)
+
+
+def _leaks(edges: Graph, links: Links, split: str, where: str) -> List[str]:
+    """What to say of the pairs of a split that are edges; nothing if none is."""
+    pairs = links.pairs[split].numpy()
+    rows = _rows_of(edges, pairs)
+    if links.undirected:
+        back = _rows_of(edges, pairs[:, ::-1])
+        rows = np.where(rows < 0, back, rows)
+    leaking = np.flatnonzero(rows >= 0)
+    if not leaking.size:
+        return []
+    verb = "is" if leaking.size == 1 else "are"
+    named = []
+    for pair in leaking[:_MOST_NAMED].tolist():
+        row = int(rows[pair])
+        (low, high), source = pairs[pair].tolist(), int(edges.indices[row])
+        edge = "" if source == low else f", as {high} -> {low}"
+        named.append(f"pair {pair} ({low}, {high}), edge row {row}{edge}")
+    more = ", ..." if leaking.size > _MOST_NAMED else ""
+    return [f"{leaking.size:,} of {len(pairs):,} pairs of {split!r} {verb} among {where}: {'; '.join(named)}{more}."]
+
+
+def _rows_of(edges: Graph, pairs: np.ndarray) -> np.ndarray:
+    """The row of the edge of each pair, -1 without."""
+    keys = pair_keys(pairs[:, 0], pairs[:, 1], edges.num_nodes, undirected=False)
+    order = np.argsort(keys, kind="stable")
+    rows = np.empty(len(keys), dtype=np.int64)
+    rows[order] = edge_rows(edges, keys[order])
+    return rows
+
+
+def _check_names(links: Links) -> None:
+    if not links.pairs:
+        raise DataError("links.pairs", "there are none, expected pairs for at least one split.")
+    for name in links.pairs:
+        if name not in SPLITS:
+            raise DataError("links.pairs", f"unknown split {name!r}, expected {', '.join(SPLITS)}.")
+    for part in BY_SPLIT[1:]:
+        for name in getattr(links, part):
+            if name not in links.pairs:
+                known = ", ".join(repr(split) for split in links.pairs)
+                raise DataError(f"links.{part}", f"there are some for {name!r}, but pairs for {known} alone.")
+    if links.y and len(links.y) < len(links.pairs):
+        lacking = next(name for name in links.pairs if name not in links.y)
+        raise DataError("links.y", f"there are none for {lacking!r}.", fix="Give them for all splits or for none.")
+
+
+def _check_integers(tensor: Tensor, field: str, expected: str) -> None:
+    if not isinstance(tensor, Tensor) or tensor.dtype != torch.int64:
+        received = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise DataError(field, f"received {received}, expected an int64 tensor of shape {expected}.")
+
+
+def _check_ends(pairs: Tensor, field: str, num_nodes: int) -> None:
+    for end, what in enumerate(("source", "destination")):
+        check_ids(pairs[:, end], field, what, num_nodes)
+
+
+def _check_apart(graph: Graph, links: Links) -> None:
+    """Refuse a pair in two splits."""
+    keys = {split: keys_of(pairs, graph.num_nodes, links.undirected) for split, pairs in links.pairs.items()}
+    ordered = {split: np.sort(values) for split, values in keys.items()}
+    for first, second in combinations([split for split in SPLITS if split in keys], 2):
+        places = np.searchsorted(ordered[first], ordered[second])
+        places[places == len(ordered[first])] = 0
+        shared = ordered[second][ordered[first][places] == ordered[second]]
+        if shared.size:
+            row = int(np.isin(keys[second], shared).argmax())
+            source, target = links.pairs[second][row].tolist()
+            problem = f"({source}, {target}) is in {first!r} and in {second!r}; {shared.size:,} of "
+            problem += f"{len(keys[second]):,} pairs are shared."
+            fix = "A pair belongs to one split; where pairs are undirected, so does its reverse."
+            raise LeakError(f"links.pairs[{second!r}]", problem, row=row, fix=fix)
+
+
+def check_pair_labels(y: Tensor, field: str, num_pairs: int, num_names: int = 0) -> None:
+    """Check what is said of pairs: classes or numbers, one row for each pair.
+
+    Args:
+        y: The labels.
+        field: What messages call them.
+        num_pairs: Number of rows expected.
+        num_names: Number of names that classes have; 0 without.
+
+    Raises:
+        DataError: They are something else.
+    """
+    is_classes = isinstance(y, Tensor) and y.dtype == torch.int64 and y.ndim == 1
+    if not is_classes and not (isinstance(y, Tensor) and y.is_floating_point() and y.ndim in (1, 2)):
+        received = f"shape {list(y.shape)} and {y.dtype}" if isinstance(y, Tensor) else type(y).__name__
+        raise DataError(field, f"received {received}, expected classes [n] int64, or numbers [n] or [n, T].")
+    if len(y) != num_pairs:
+        raise DataError(field, f"it has {len(y):,} rows, but there are {num_pairs:,} pairs.")
+    if not is_classes:
+        check_finite(torch.where(y.isnan(), torch.zeros_like(y), y), field)  # NaN is a missing one
+        return
+    broken = (y < 0) & (y != IGNORED_LABEL)
+    if num_names:
+        broken |= y >= num_names
+    if bool(broken.any()):
+        row = int(broken.nonzero()[0])
+        expected = f"expected 0 to {num_names - 1}" if num_names else "expected 0 or more"
+        fix = f"A pair without a label has {IGNORED_LABEL}; numbers to regress are floating point."
+        raise DataError(field, f"label {int(y[row])} is outside the classes, {expected}.", row=row, fix=fix)
+
+
+def _check_negatives(negatives: Tensor, field: str, num_nodes: int) -> None:
+    _check_integers(negatives, field, "[m, 2]")
+    if negatives.ndim != 2 or negatives.shape[1] != 2 or negatives.numel() == 0:
+        fix = "Destinations of each pair's own negatives are links.negative_destinations."
+        raise DataError(field, f"shape is {list(negatives.shape)}, expected [m, 2].", fix=fix)
+    _check_ends(negatives, field, num_nodes)
+
+
+def _check_destinations(negatives: Tensor, field: str, num_pairs: int, num_nodes: int) -> None:
+    _check_integers(negatives, field, f"[{num_pairs}, K]")
+    if negatives.ndim != 2 or len(negatives) != num_pairs or negatives.numel() == 0:
+        raise DataError(field, f"shape is {list(negatives.shape)}, expected [{num_pairs}, K]: K for each pair.")
+    flat = negatives.reshape(-1)
+    if int(flat.min()) < 0 or int(flat.max()) >= num_nodes:
+        place = int(((flat < 0) | (flat >= num_nodes)).nonzero()[0])
+        problem = f"destination {int(flat[place])} is out of range, expected 0 to {num_nodes - 1}."
+        raise DataError(field, problem, row=place // negatives.shape[1])
+
+
+def _check_test_edges(graph: Graph, edges: Graph) -> None:
+    if not isinstance(edges, Graph) or edges.num_nodes != graph.num_nodes:
+        received = f"{edges.num_nodes:,} nodes" if isinstance(edges, Graph) else type(edges).__name__
+        raise DataError("links.test_edges", f"received {received}, expected a graph of {graph.num_nodes:,} nodes.")
+    for name in ("edge_weight", "edge_attr"):
+        if (getattr(edges, name) is None) != (getattr(graph, name) is None):
+            raise DataError(f"links.test_edges.{name}", "the graph and its test_edges both need it, or neither.")
+    check_indptr(edges.indptr, edges.indices)
+    check_ids(edges.indices, "links.test_edges.indices", "source", graph.num_nodes)
