@@ -74,7 +74,9 @@ def known_pairs(graph: Graph, splits: Sequence[str] = SPLITS) -> KnownPairs:
                 keys.append(source * num_nodes + destination)
                 if links.undirected:
                     keys.append(destination * num_nodes + source)
-    found = np.unique(np.concatenate(keys))
+    found = np.concatenate(keys)
+    found.sort()
+    found = found[np.diff(found, prepend=-1) > 0]
     indptr = np.searchsorted(found, np.arange(num_nodes + 1, dtype=np.int64) * num_nodes)
     return KnownPairs(indptr.astype(np.int64, copy=False), found % max(num_nodes, 1))
 
