@@ -15,7 +15,7 @@ from gnnkit.data import Graph
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.jit import kernel
 from gnnkit.sampling.kernels import first_not_below
-from gnnkit.sampling.known_pairs import KnownPairs
+from gnnkit.sampling.known_pairs import KnownPairs, is_known
 from gnnkit.sampling.random import derive, next_below, next_unit, stream_key
 
 Array = Any
@@ -39,13 +39,6 @@ def _draw_node(sums: Array, num_nodes: int, state: np.uint64) -> Any:
         return next_below(state, num_nodes)
     unit, state = next_unit(state)
     return first_not_below(sums, 0, len(sums), unit * sums[-1]), state
-
-
-@kernel
-def _is_known(indptr: Array, indices: Array, source: int, destination: int) -> bool:
-    end = indptr[source + 1]
-    place = first_not_below(indices, indptr[source], end, destination)
-    return place < end and indices[place] == destination
 
 
 @kernel
@@ -75,7 +68,7 @@ def _draw(
                 destination, state = _draw_node(sums, num_nodes, state)
                 if destination == source:
                     continue
-                if len(indptr) == 0 or not _is_known(indptr, indices, source, destination):
+                if len(indptr) == 0 or not is_known(indptr, indices, source, destination):
                     found = True
                     break
             if not found:
