@@ -71,6 +71,7 @@ class PairTask(Task):
     """
 
     level: ClassVar[str] = "edges"
+    needs_features: ClassVar[bool] = False
     options_class = PairOptions
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "model": {
