@@ -127,10 +127,12 @@ def summarize(graph: Graph) -> Dict[str, str]:
         "edges": _joined(f"{graph.num_edges:,}", _direction(graph), notes.edges),
         "features": _joined(str(graph.num_features) if graph.num_features else "none", notes.features),
         "labels": _joined(_labels(graph), notes.labels),
-        "splits": _joined(*_splits(graph), "" if graph.links is not None else notes.splits),
+        "splits": _joined(*_splits(graph), notes.splits),
     }
     if graph.links is not None:
-        lines["links"] = _joined(_links(graph.links), notes.splits)
+        lines["links"] = _links(graph.links)
+        if not graph.splits:  # Then the note is about the pairs.
+            lines.update(splits="none", links=_joined(lines["links"], notes.splits))
     if notes.left_out:
         lines["left out"] = ", ".join(notes.left_out)
     if notes.warnings:
