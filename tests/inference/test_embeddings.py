@@ -68,7 +68,7 @@ def test_other_nodes_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has 8 features, which it would not read"):
         mine.on(communities())
     rewired = to_undirected(graph)
-    assert mine.on(rewired).differences == ["edges"]
+    assert any(part.startswith("edges") for part in mine.on(rewired).differences)
     with pytest.raises(CapabilityError, match="learnt embeddings of its 240 nodes"):
         export_program(mine.model, graph, tmp_path / "model.pt2")
 
