@@ -55,13 +55,18 @@ class PairHead(Head):
             Shape [T, C]; with negatives [T, 1 + K], where C is 1.
         """
         rows = targets.rows
-        sources, destinations = h[rows["src"]], h[rows["dst"]]
+        sources, destinations = _rows(h, rows["src"]), _rows(h, rows["dst"])
         own = self.score(sources, destinations)
         if "negatives" not in rows:
             return own
-        others = h[rows["negatives"]]
-        starts = h[rows["negative_sources"]] if "negative_sources" in rows else sources[:, None]
+        others = _rows(h, rows["negatives"])
+        starts = _rows(h, rows["negative_sources"]) if "negative_sources" in rows else sources[:, None]
         return torch.cat([own, self.score(starts, others)[..., 0]], dim=1)
+
+
+def _rows(h: Tensor, rows: Tensor) -> Tensor:
+    """Rows of embeddings, [..., D]. Its gradient is several times faster than that of ``h[rows]``."""
+    return h.index_select(0, rows.reshape(-1)).reshape(*rows.shape, h.shape[1])
 
 
 class DotHead(PairHead):
