@@ -8,7 +8,17 @@ from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
 from gnnkit.data import Graph, expect_graph, missing_array
 from gnnkit.errors import BrokenPluginError, ConfigError, DataError, NotInstalledError
-from gnnkit.nn import GNN, PRESETS, MessagePassing, ModelSpec, can_read_edges, copied, model_kinds, model_spec
+from gnnkit.nn import (
+    GNN,
+    PRESETS,
+    MessagePassing,
+    ModelSpec,
+    can_read_edges,
+    check_without_features,
+    copied,
+    model_kinds,
+    model_spec,
+)
 from gnnkit.options import whole_number
 from gnnkit.registry import Registry
 
@@ -56,6 +66,7 @@ def build_model(
     backend: Union[str, Backend] = "reference",
     seed: int = 0,
     out_channels: Optional[int] = None,
+    embedding_channels: Optional[int] = None,
     **settings: Any,
 ) -> GNN:
     """Build a model that fits a graph.
@@ -69,6 +80,8 @@ def build_model(
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
         out_channels: Number of outputs per node. None: one for each class, or for each number to regress.
+        embedding_channels: Width of learnt embeddings, one for every node of a graph without features. None: features
+            are read.
         settings: Any other field of :class:`gnnkit.nn.ModelSpec`, and any option of the convolution such as ``heads``,
             unless ``model`` is a specification. Edge features are read where the convolution can and the graph has
             them, unless ``edge_channels`` is None here.
@@ -78,7 +91,8 @@ def build_model(
 
     Raises:
         DataError: The graph has no features or no labels, or is no :class:`gnnkit.Graph`.
-        ConfigError: A setting cannot be used, or has no effect on this model.
+        ConfigError: A setting cannot be used, or has no effect on this model; or embeddings are asked for, and the
+            graph has features.
 
     Example:
         >>> import gnnkit
@@ -92,7 +106,13 @@ def build_model(
             "gnnkit.nn.MessagePassing, one of these for each layer, or a ModelSpec."
         )
     if not isinstance(model, ModelSpec):
-        if graph.x is None:
+        in_channels = embedding_channels if embedding_channels is not None else graph.num_features
+        if embedding_channels is not None:
+            if embedding_channels < 1:
+                raise ConfigError(f"embedding_channels is {embedding_channels}, expected at least 1.")
+            check_without_features(graph)
+            settings["num_embeddings"] = graph.num_nodes
+        elif graph.x is None:
             raise missing_array("x", "a model")
         if out_channels is None:
             if graph.y is None:
@@ -104,7 +124,7 @@ def build_model(
                 raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
         if graph.edge_attr is not None and can_read_edges(model_kinds(model)):
             settings.setdefault("edge_channels", graph.edge_attr.shape[1])
-        model = model_spec(model, graph.num_features, out_channels, **settings)
+        model = model_spec(model, in_channels, out_channels, **settings)
     return GNN(model.for_graph(graph), as_backend(backend), whole_number("seed", seed))
 
 

@@ -44,8 +44,12 @@ def expect_graph(obj: Any) -> Graph:
 
 
 _MISSING: Mapping[str, Tuple[str, str]] = {
-    "x": ("node features", "or load the data with dataset.options.make_features=degree or =constant."),
-    "y": ("labels", "or name the column: dataset.options.columns.label=NAME."),
+    "x": (
+        "node features",
+        ", load the data with dataset.options.make_features=degree or =constant, or let the model learn embeddings "
+        "of the nodes: model.embedding_channels=64, build_model(..., embedding_channels=64).",
+    ),
+    "y": ("labels", " or name the column: dataset.options.columns.label=NAME."),
 }
 
 
@@ -58,8 +62,8 @@ def missing_array(field: str, needed_by: str) -> DataError:
 
     Example:
         >>> print(missing_array("y", "training"))  # doctest: +ELLIPSIS
-        Bad data in y: the graph has no labels, training needs them. Pass y when building it, or name the column: ...
+        Bad data in y: the graph has no labels, training needs them. Pass y when building it or name the column: ...
     """
     what, way = _MISSING[field]
     problem = f"the graph has no {what}, {needed_by} needs them."
-    return DataError(field, problem, fix=f"Pass {field} when building it, {way}")
+    return DataError(field, problem, fix=f"Pass {field} when building it{way}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from gnnkit.data import Graph
 from gnnkit.data.check import row_chunks
 from gnnkit.errors import CheckpointError, ConfigError
-from gnnkit.nn import GNN, check_edge_features
+from gnnkit.nn import GNN, check_edge_features, check_node_inputs
 from gnnkit.runs import Learned, recorded_config
 from gnnkit.runs.learned import match_graph
 
@@ -27,27 +27,16 @@ def matched(model: GNN, graph: Graph, learned: Learned) -> Tuple[Graph, Tuple[st
         learned: What the model has learned.
 
     Raises:
-        ConfigError: Features of nodes or edges are missing, or have another width.
+        ConfigError: Features of nodes or edges are missing or have another width, or nodes are not those whose
+            embeddings the model has.
+        DataError: Nodes have no features.
     """
     found, notes = match_graph(graph, learned, model.spec.out_channels)
-    check_width(model, found)
+    check_node_inputs(model.spec, found)
     check_edge_features(model.spec, found)
     for note in notes:
         _LOG.warning("%s: %s.", graph.name, note)
     return found, notes
-
-
-def check_width(model: GNN, graph: Graph) -> None:
-    """Refuse a graph whose features a model does not take.
-
-    Raises:
-        ConfigError: It has none, or they have another width.
-    """
-    if graph.num_features != model.spec.in_channels:
-        raise ConfigError(
-            f"The model takes {model.spec.in_channels} features, graph {graph.name!r} has {graph.num_features}. "
-            "Give the data that the run was trained on, or data prepared in the same way."
-        )
 
 
 def check_weights(model: GNN, file: Path) -> None:

@@ -23,10 +23,9 @@ from gnnkit.data import BatchLayout, Graph, check_graph, from_edge_index, full_b
 from gnnkit.data.batch import BlockLayout
 from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
-from gnnkit.inference.checks import check_width
 from gnnkit.inference.writing import check_output
 from gnnkit.io.files import replacing
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn import GNN, ModelSpec, check_node_inputs
 from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.paths import PathLike, user_path
 from gnnkit.runs import Learned
@@ -161,7 +160,7 @@ def export_program(
     check_graph(graph, most_values=MOST_VALUES)
     if learned is not None:
         graph, _ = match_graph(graph, learned, model.spec.out_channels)
-    check_width(model, graph)
+    check_node_inputs(model.spec, graph)
     assert isinstance(model.backend, Backend)
     model = move_model(model, model.backend).eval()
     dtype = next(model.parameters()).dtype
@@ -196,6 +195,11 @@ def _format(path: Path, format: Optional[str]) -> str:
 
 
 def _check_possible(model: GNN, format: str) -> None:
+    if model.spec.num_embeddings is not None:
+        raise CapabilityError(
+            f"Model {model.spec.name!r} learnt embeddings of its {model.spec.num_embeddings:,} nodes, and an exported "
+            "program takes graphs of any nodes. Train a model on features, or predict with gnnkit."
+        )
     if model.spec.reads_edges:
         raise CapabilityError(
             f"Model {model.spec.name!r} reads edge features, which an exported program has no input for. Train one "

@@ -74,8 +74,8 @@ def read_new_nodes(
         The larger graph, in which the new nodes come last, and the ids of its nodes.
 
     Raises:
-        DatasetError: A file cannot be read, columns do not match, or an id is unknown or taken; the message names the
-            file and the place.
+        DatasetError: A file cannot be read, columns do not match, an id is unknown or taken, or there are new nodes for
+            a graph without features; the message names the file and the place.
         NotInstalledError: Parquet needs pandas and pyarrow.
     """
     nodes = None if nodes is None else user_path(nodes)
@@ -83,6 +83,11 @@ def read_new_nodes(
     for file in (nodes, edges):
         if file is not None and not is_file(file):
             raise DatasetError(f"There is no file {file}.")
+    if nodes is not None and graph.x is None:
+        raise DatasetError(
+            f"{nodes}: the data have no features of nodes, so a model of theirs has learnt an embedding of each and "
+            "knows no other node. Add edges between known nodes alone, or train a model on features."
+        )
     wanted = list(graph.feature_names) if features is None else features
     x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, wanted)
     grown = ids.extended(names)

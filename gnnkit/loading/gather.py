@@ -85,7 +85,7 @@ def gather_rows(x: Tensor, rows: Tensor, out: Tensor) -> None:
     """Take rows of a table of features, widening half precision.
 
     Args:
-        x: Features in host memory, possibly memory-mapped. Shape [N, F], floating point.
+        x: Features or node ids in host memory, possibly memory-mapped. Shape [N, F], floating point or int64.
         rows: Rows to take. Shape [n], int64, each in [0, N).
         out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``.
     """

@@ -104,6 +104,7 @@ def step_products(spec: ModelSpec, sizes: BatchSizes) -> Optional[List[Product]]
     products = []
     for layer in range(spec.num_layers):
         conv = spec.conv_spec(layer)
+        reads_learnt = layer > 0 or spec.num_embeddings is not None
         sources, destinations = sizes.num_nodes[layer], sizes.num_nodes[layer + 1]
         kind = conv.convolution
         behind = kind.behind_parameters(conv.options)
@@ -113,10 +114,10 @@ def step_products(spec: ModelSpec, sizes: BatchSizes) -> Optional[List[Product]]
             # All other matrices need to be applied to destinations only: a sum over neighbours can come before them.
             rows = sources if name in kind.on_sources else destinations
             # What some read in the first layer is not the features themselves, so a gradient goes through them, too.
-            passes = layer > 0 or name in behind
+            passes = reads_learnt or name in behind
             products.append(Product(rows, parameter.shape[1], parameter.shape[0], passes))
         if spec.residual and conv.in_channels != conv.out_width:
-            products.append(Product(destinations, conv.in_channels, conv.out_width, layer > 0))
+            products.append(Product(destinations, conv.in_channels, conv.out_width, reads_learnt))
     if spec.jumping_knowledge != "none":
         widths = [spec.conv_spec(layer).out_width for layer in range(spec.num_layers)]
         inner = sum(widths) if spec.jumping_knowledge == "cat" else max(widths)

@@ -30,6 +30,7 @@ from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.effects import idle_model_settings, settled_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
 from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_layer_class, undeclared_convolution
+from gnnkit.nn.inputs import check_edge_features, check_node_inputs, check_without_features, node_ids_as_features
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
@@ -38,7 +39,6 @@ from gnnkit.nn.spec import (
     Kinds,
     ModelSpec,
     can_read_edges,
-    check_edge_features,
     conv_kinds,
     conv_name,
     is_library_layer,
@@ -73,8 +73,10 @@ __all__ = [
     "check_edge_features",
     "check_layer_class",
     "check_layers",
+    "check_node_inputs",
     "check_parameter_names",
     "check_rebuildable",
+    "check_without_features",
     "conv_kinds",
     "conv_name",
     "convolution",
@@ -94,6 +96,7 @@ __all__ = [
     "mlp_width",
     "model_kinds",
     "model_spec",
+    "node_ids_as_features",
     "option_defaults",
     "place_options",
     "preset_of",

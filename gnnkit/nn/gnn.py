@@ -2,7 +2,8 @@
 
 Rules: a backend supplies the convolutions and nothing else, so dropout masks, layer order and everything between the
 convolutions are the same everywhere. Parameters are known by canonical names (``convs.0.lin.weight``,
-``norms.0.weight``, ``residuals.1.weight``, ``head.weight``), whatever the library below calls them.
+``norms.0.weight``, ``residuals.1.weight``, ``head.weight``, ``embedding.weight``), whatever the library below calls
+them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Proto
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 
 from gnnkit.data import Block
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
@@ -57,6 +59,9 @@ class GNN(nn.Module):
     Padding destinations of a padded block are 0 after every layer and take no part in batch normalisation.
     With jumping knowledge (Xu et al., 2018) a linear head reads the outputs of all layers.
 
+    A model with learnt embeddings (``spec.num_embeddings``) reads node ids, [num_src, 1] integers, in the place of
+    features, and its first layer begins by looking them up.
+
     Args:
         spec: What to build.
         backend: Supplies the convolutions; see :func:`gnnkit.build_model` to give it by name.
@@ -79,6 +84,9 @@ class GNN(nn.Module):
 
     def _build(self) -> None:
         spec = self.spec
+        if spec.num_embeddings is not None:
+            # Initial values of its own would be drawn for nothing, which takes seconds where there are many nodes.
+            self.embedding = skip_init(nn.Embedding, spec.num_embeddings, spec.in_channels)  # type: ignore[no-untyped-call]
         convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
         self.convs = nn.ModuleList([self._conv(conv) for conv in convs])
         self.norms = nn.ModuleList([_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
@@ -117,7 +125,8 @@ class GNN(nn.Module):
 
         Args:
             blocks: One block per layer, from the input layer to the output layer.
-            x: Features of the first block's sources. Shape [blocks[0].num_src, in_channels].
+            x: Features of the first block's sources. Shape [blocks[0].num_src, in_channels]; with learnt embeddings
+                their node ids, [blocks[0].num_src, 1], integers.
 
         Returns:
             Outputs. Shape [blocks[-1].num_dst, out_channels].
@@ -134,7 +143,7 @@ class GNN(nn.Module):
         Args:
             i: Which layer, counted from the input.
             block: Its message flow.
-            h: Features of the block's sources. Shape [block.num_src, width].
+            h: Features of the block's sources, as for :meth:`forward` in the first layer. Shape [block.num_src, width].
 
         Returns:
             Features of the block's destinations. Shape [block.num_dst, width of layer i].
@@ -147,6 +156,8 @@ class GNN(nn.Module):
                 f"The model reads {self.spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
                 "graph that has them; by hand, full_block(graph, edge_features=True)."
             )
+        if i == 0 and self.spec.num_embeddings is not None:
+            h = self.embedding(h.squeeze(1))
         h_dst = h[: block.num_dst]
         between = 0.0 if self.spec.is_propagation else self.spec.dropout
         dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)
@@ -260,6 +271,8 @@ class GNN(nn.Module):
                 yield key, key, None, tuple(value.shape)
 
     def _parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
+        if self.spec.num_embeddings is not None:
+            yield "embedding.weight", ParameterSpec((self.spec.num_embeddings, self.spec.in_channels))
         for i in range(self.num_layers):
             for name, spec in self.spec.conv_spec(i).parameters.items():
                 yield f"convs.{i}.{name}", spec

@@ -28,7 +28,7 @@ class ModelSpec:
     Attributes:
         conv: Kind of convolution: a key of ``CONVS``, or ``module:Class`` of a custom layer or one of a library; or a
             sequence with one kind for each layer, from the input on.
-        in_channels: Width of the node features.
+        in_channels: Width of the node features, or of the embeddings.
         out_channels: Number of outputs per node.
         hidden_channels: Width between layers; for attention, of one head.
         num_layers: Number of convolutions, at least 1.
@@ -39,6 +39,8 @@ class ModelSpec:
         residual: Whether each layer adds its own input (through a linear layer where widths differ).
         jumping_knowledge: "none", or "cat" or "max" over the outputs of all layers before a linear head.
         edge_channels: Width of the edge features that convolutions read. None: none are read.
+        num_embeddings: Number of nodes, each of which has a learnt embedding instead of features. None: features are
+            read.
         conv_options: Options of the convolutions by name; where layers are of several kinds, each takes those that it
             has. Layers of a library take theirs as arguments, lists where they want tensors.
 
@@ -64,6 +66,7 @@ class ModelSpec:
     residual: bool = False
     jumping_knowledge: str = "none"
     edge_channels: Optional[int] = None
+    num_embeddings: Optional[int] = None
     conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class ModelSpec:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
-        for name in ("in_channels", "out_channels", "hidden_channels", "num_layers", "edge_channels"):
+        for name in ("in_channels", "out_channels", "hidden_channels", "num_layers", "edge_channels", "num_embeddings"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}, expected at least 1.")
@@ -323,25 +326,6 @@ def place_options(values: Mapping[str, Any], kinds: Kinds) -> Dict[str, Any]:
 def is_library_layer(kind: str) -> bool:
     """Whether a kind names a layer of a library, which no other backend has."""
     return ":" in kind and not is_custom_layer(kind)
-
-
-def check_edge_features(spec: ModelSpec, graph: Graph) -> None:
-    """Refuse a graph whose edges have not the features that a model reads.
-
-    Args:
-        spec: The model.
-        graph: What it is to compute on.
-
-    Raises:
-        ConfigError: They have others, or none.
-    """
-    found = None if graph.edge_attr is None else graph.edge_attr.shape[1]
-    if spec.edge_channels is not None and found != spec.edge_channels:
-        has = "no edge_attr" if found is None else f"edge_attr with {found}"
-        raise ConfigError(
-            f"The model reads {spec.edge_channels} features of every edge, the graph has {has}. Give a graph that has "
-            "them, or build the model for this graph."
-        )
 
 
 def _check_together(spec: ModelSpec) -> None:

@@ -90,7 +90,9 @@ def trace(model: GNN, backend: Backend, device: Device, batch: Batch, task: Task
     options = StepOptions(precision)
     copies = [without_dropout(model, backend) for _ in range(2)]
     if precision == "float64":
-        batch, copies = replace(batch, x=batch.x.double()), [copy.double() for copy in copies]
+        copies = [copy.double() for copy in copies]
+        if model.spec.num_embeddings is None:
+            batch = replace(batch, x=batch.x.double())
     outputs = _outputs(copies[0], device, batch, options)
     return Trace(outputs, _gradients(copies[1], device, batch, task, options))
 

@@ -94,6 +94,8 @@ class Task(ABC):
         needs_training_outputs: Whether :meth:`readout` needs the outputs of the training nodes.
         changes_inputs: Whether its head changes features before the encoder reads them. Nothing of the first layer is
             then computed while loading.
+        needs_features: Whether data without node features are refused unless the user asks for learnt embeddings of
+            nodes. Where it is False, the model learns them by itself, as wide as its hidden layers.
         level: What its items are: "nodes" or "edges".
         outputs: What outputs are: "classes", "labels", "numbers", "embeddings" or "scores".
         metrics: How outputs are judged, by name; the first one picks the best model.
@@ -112,6 +114,7 @@ class Task(ABC):
     needs_training_outputs: ClassVar[bool] = False
     changes_inputs: ClassVar[bool] = False
     level: ClassVar[str] = "nodes"
+    needs_features: ClassVar[bool] = True
     outputs: str = CLASSES
     metrics: Mapping[str, Metric]
     units: Optional[Units] = None
@@ -268,17 +271,15 @@ def check_learnable(graph: Graph, task: str, known: Optional[Tensor]) -> None:
         known: Of which nodes something is known. Shape [N], bool. None: the graph has no labels.
 
     Raises:
-        DataError: No features, no labels, or no split to train, validate or test on, or one without a labelled node.
+        DataError: No labels, or no split to train, validate or test on, or one without a labelled node.
     """
-    for name, value in (("x", graph.x), ("y", known)):
-        if value is None:
-            raise missing_array(name, task)
+    if known is None:
+        raise missing_array("y", task)
     for split in SPLITS:
         if split not in graph.splits or not graph.splits[split].numel():
             raise DataError(
                 f"splits[{split!r}]", "is empty or missing.", fix="Give node ids for train, valid and test."
             )
-    assert known is not None
     for split in SPLITS:
         if not bool(known[graph.splits[split]].any()):
             raise DataError(

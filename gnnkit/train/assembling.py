@@ -20,7 +20,7 @@ from gnnkit.runs import Learned, read_learned, read_weights
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
 from gnnkit.runs.run_folder import check_free
-from gnnkit.tasks import arranged, make_task
+from gnnkit.tasks import arranged, make_task, task_class
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
 from gnnkit.train.trainer import Trainer
@@ -96,6 +96,8 @@ def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "
     settings = asdict(config.model)
     if settings["out_channels"] is None:
         settings["out_channels"] = make_task(config.task, graph, config.task_options).num_outputs(graph)
+    if settings["embedding_channels"] is None and graph.x is None and not task_class(config.task).needs_features:
+        settings["embedding_channels"] = settings["hidden_channels"]
     if not settings.pop("edge_features"):
         settings["edge_channels"] = None
     return build_model(settings.pop("name"), graph, backend=backend, seed=config.seed, **settings)

@@ -75,11 +75,14 @@ class ModelConfig:
             "gat,gcn" or [gat, gcn].
         out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
             one for each class.
+        embedding_channels: Width of learnt embeddings, one for every node of data without features. None: features are
+            read; data without are refused, or get embeddings as wide as ``hidden_channels`` where the task says so.
         edge_features: Whether convolutions that can read edge features do so where the data have them.
     """
 
     name: Any = "gcn"
     out_channels: Optional[int] = None
+    embedding_channels: Optional[int] = None
     hidden_channels: int = 64
     num_layers: int = 2
     dropout: float = 0.5
@@ -190,7 +193,7 @@ def sketched_settings(values: Mapping[str, Any]) -> Dict[str, Any]:
     """The section "model" as fields of :class:`ModelSpec`, where there are no data yet: widths of theirs are 1."""
     settings = {**values, "out_channels": values["out_channels"] or 1}
     kinds = conv_kinds(settings.pop("name"))
-    del settings["edge_features"]
+    del settings["edge_features"], settings["embedding_channels"]
     needs_edges = any(convolution(kind).needs_edges for kind in ([kinds] if isinstance(kinds, str) else kinds))
     return {"conv": kinds, "edge_channels": 1 if needs_edges else None, **settings}
 
@@ -203,7 +206,8 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
         keep_outputs: Whether the number of outputs is a setting, too, because the data do not decide it.
     """
     values = spec.to_dict()
-    del values["in_channels"]
+    width = values.pop("in_channels")
+    values["embedding_channels"] = None if values.pop("num_embeddings") is None else width
     could_read = any(conv.reads_edges for conv in spec.convolutions)
     values["edge_features"] = values.pop("edge_channels") is not None or not could_read
     if not keep_outputs:

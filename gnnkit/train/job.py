@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
-from gnnkit.data import Graph, check_graph, check_leaks, message_graph
+from gnnkit.data import Graph, check_graph, check_leaks, message_graph, missing_array
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.inference import Inference, make_inference
@@ -28,6 +28,7 @@ from gnnkit.nn import (
     beyond_spec,
     check_edge_features,
     check_layers,
+    check_node_inputs,
     check_parameter_names,
     has_own_forward,
 )
@@ -46,6 +47,7 @@ from gnnkit.train.optimizers import make_optimizer, optimizer_name
 from gnnkit.train.progress import Progress
 from gnnkit.train.schedules import Schedule
 from gnnkit.train.settings import TrainConfig
+from gnnkit.train.sparse import decide_sparse
 
 if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer
@@ -104,6 +106,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     check_leaks(graph)
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
+        if graph.x is None:
+            raise missing_array("x", "a custom module")
         edge_channels = None if graph.edge_attr is None else graph.edge_attr.shape[1]
         model = custom_model(model, graph.num_features, backend, edge_channels)
     settings = train_config(model.spec.conv, trainer.settings, trainer.task)
@@ -141,7 +145,12 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.precision == "float64":
         module = module.double()
     _check_judging(computed, module)
-    optimizer, config = make_optimizer(config, _trained(module), trainer.make_optimizer)
+    trained, table = _trained(module), _table(model)
+    config = decide_sparse(config, table, device)
+    if table is not None:
+        model.embedding.sparse = bool(config.sparse_embeddings)
+    sparse = table if config.sparse_embeddings else None
+    optimizer, config = make_optimizer(config, trained, trainer.make_optimizer, table=sparse)
     better = task.higher_is_better
     schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
@@ -198,6 +207,14 @@ def _trained(module: LossModule) -> List[nn.Parameter]:
     return found
 
 
+def _table(model: GNN) -> Optional[nn.Parameter]:
+    """The embeddings of nodes, if the model learns some and they are not frozen."""
+    if model.spec.num_embeddings is None:
+        return None
+    weight: nn.Parameter = model.embedding.weight
+    return weight if weight.requires_grad else None
+
+
 def _for_special(settings: TrainConfig, model: GNN, special: str) -> TrainConfig:
     """Settings for a model that is more than its specification: nothing may be computed without calling it."""
     if settings.fuse_first_layer == "always":
@@ -223,11 +240,16 @@ def _backend(trainer: Trainer, model: nn.Module) -> Backend:
 
 def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:
     spec, wanted = model.spec, task.num_outputs(graph)
-    if spec.in_channels != graph.num_features or wanted not in (None, spec.out_channels):
-        what = f"{graph.num_classes} classes" if graph.num_classes == wanted else f"task {task.name!r} wants {wanted}"
+    check_node_inputs(spec, graph)
+    if wanted not in (None, spec.out_channels):
+        what = (
+            f"the graph has {wanted} classes" if graph.num_classes == wanted else f"task {task.name!r} wants {wanted}"
+        )
+        raise ConfigError(f"The model gives {spec.out_channels} outputs, {what}. Build the model for this graph.")
+    if spec.num_embeddings is not None and task.changes_inputs:
         raise ConfigError(
-            f"The model takes {spec.in_channels} features and gives {spec.out_channels} outputs, the graph has "
-            f"{graph.num_features} features and {what}. Build the model for this graph."
+            f"Task {task.name!r} changes features before the model reads them, and this model learns embeddings in "
+            "their place. Give the graph features, or take another task."
         )
     check_edge_features(spec, graph)
     if task.level not in ("nodes", "edges"):

@@ -20,7 +20,7 @@ from gnnkit.loading import (
     Transfer,
 )
 from gnnkit.loading.base import identity
-from gnnkit.nn import ModelSpec
+from gnnkit.nn import ModelSpec, node_ids_as_features
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
@@ -29,14 +29,15 @@ from gnnkit.train.settings import TrainConfig
 def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -> Graph:
     """The graph with features in a type that a precision computes in; edge weights follow the features.
 
-    Half precision stays, because loaders widen it; float64, which NumPy makes of any number, becomes float32.
+    Half precision stays, because loaders widen it; float64, which NumPy makes of any number, becomes float32. Node ids
+    stay as well.
 
     Args:
         graph: With features.
         precision: As :class:`gnnkit.train.TrainConfig` has it.
         edge_features: Whether edge features are read, which follow too.
     """
-    assert graph.x is not None, "a task has been found for the graph"
+    assert graph.x is not None, "the model fits the graph"
     changed = {"x": _in_precision(graph.x, precision)}
     if edge_features and graph.edge_attr is not None:
         changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
@@ -44,6 +45,8 @@ def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -
 
 
 def _in_precision(features: Tensor, precision: str) -> Tensor:
+    if not features.is_floating_point():
+        return features
     if precision == "float64":
         return features.double()
     return features.float() if features.dtype == torch.float64 else features
@@ -52,7 +55,7 @@ def _in_precision(features: Tensor, precision: str) -> Tensor:
 def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: str) -> Graph:
     """What a model computes on: the prepared graph, in float64 with a normalisation that is float64 from the start.
 
-    Features of edges are there if the model reads them.
+    Features of edges are there if the model reads them. Features of nodes are their ids if it learns embeddings.
 
     Args:
         graph: As loaded.
@@ -62,6 +65,8 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
     """
     if precision == "float64" and spec.gcn_norm:
         prepared = spec.prepare(graph, torch.float64)
+    if spec.num_embeddings is not None:
+        prepared = node_ids_as_features(prepared)
     return in_precision(prepared, precision, edge_features=spec.reads_edges)
 
 
@@ -126,9 +131,7 @@ def training_loader(
         if draw is None:
             return FullGraphLoader(graph, ids, **whole)
         loops = spec.self_loops
-        return FullGraphPairLoader(
-            graph, ids, draw, keep_self_loops=loops, shuffle=config.shuffle, seed=seed, **whole
-        )
+        return FullGraphPairLoader(graph, ids, draw, keep_self_loops=loops, shuffle=config.shuffle, seed=seed, **whole)
     assert config.batch_size is not None
     return NeighborLoader(
         graph,
@@ -166,6 +169,8 @@ def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> 
         reason = f"the task {task.name!r} changes features before the encoder reads them"
     elif spec.reads_edges:
         reason = "it reads edge features, which a sum over neighbours would lose"
+    elif spec.num_embeddings is not None:
+        reason = "it learns embeddings of nodes, which change with every update"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
     elif spec.reduces_first is None:

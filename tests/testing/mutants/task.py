@@ -225,11 +225,10 @@ class PlainMetrics(Classes):
         self.metrics = {"accuracy": METRICS["accuracy"].compute}
 
 
-class TakesGraphsWithoutFeatures(Numbers):
+class TakesGraphsWithoutValidation(Numbers):
     @classmethod
     def for_graph(cls, graph, options=None):
-        x = torch.zeros(graph.num_nodes, 1) if graph.x is None else graph.x
-        return super().for_graph(replace(graph, x=x), options)
+        return super().for_graph(replace(graph, splits={"valid": graph.splits["train"], **graph.splits}), options)
 
 
 FAULTS: Tuple[Tuple[str, Type[Task], Tuple[str, ...], str], ...] = (
@@ -258,5 +257,5 @@ FAULTS: Tuple[Tuple[str, Type[Task], Tuple[str, ...], str], ...] = (
     ("unknown preset", UnknownPreset, ("declaration",), "['learning_rate']"),
     ("unknown need", NeedsMagic, ("declaration",), "['magic']"),
     ("metrics without direction", PlainMetrics, ("declaration",), "whether more is better"),
-    ("takes graphs without features", TakesGraphsWithoutFeatures, ("missing_data",), "x"),
+    ("takes graphs without validation nodes", TakesGraphsWithoutValidation, ("missing_data",), "valid"),
 )
