@@ -69,6 +69,11 @@ HEURISTICS: Mapping[str, Callable[[Array], Array]] = {
 """What each neighbour that both nodes have adds, from the degrees of all nodes, [N] float64."""
 
 
+def is_heuristic(name: object) -> bool:
+    """Whether the name of a model is that of a heuristic."""
+    return isinstance(name, str) and name in HEURISTICS
+
+
 @kernel
 def _count_degrees(indptr: Array, indices: Array, degrees: Array) -> None:
     """Add to float64 ``degrees`` [N] how many nodes each node is a neighbour of."""

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from omegaconf import OmegaConf
 
+from gnnkit.engine.heuristics import is_heuristic
 from gnnkit.errors import ConfigError
 from gnnkit.io.files import read_yaml, unshielded
 from gnnkit.nn import (
@@ -27,6 +28,7 @@ from gnnkit.options import check_numbers, plain_value
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
 from gnnkit.train.effects import settled_training
+from gnnkit.train.heuristics import HEURISTIC_TASK, check_heuristic
 from gnnkit.train.merging import import_classes, merged, parsed, plain_values, upgraded, without_options_of_others
 from gnnkit.train.settings import TrainConfig
 
@@ -241,7 +243,12 @@ def load_config(
     written = read_yaml(user_path(file)) if file else {}
     layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
     user = merged(OmegaConf.structured(RunConfig), layers)
-    kinds = model_kinds(plain_values(user)["model"]["name"])
+    name = plain_values(user)["model"]["name"]
+    if is_heuristic(name):
+        check_heuristic(name, layers[1:])
+        values = {**plain_values(user), "task": HEURISTIC_TASK}
+        return RunConfig(**{**values, **{section: make(**values[section]) for section, make in _SECTIONS.items()}})
+    kinds = model_kinds(name)
     layers[0] = without_options_of_others(layers[0], kinds, unshielded(user.task))
     defaults = preset_of(kinds)
     if not isinstance(kinds, str):
