@@ -50,9 +50,10 @@ def heuristic_scores(name: str, graph: Graph, pairs: Tensor) -> Tensor:
     indptr, indices = graph.indptr.numpy(), graph.indices.numpy()
     degrees = np.zeros(graph.num_nodes)
     _count_degrees(indptr, indices, degrees)
-    found = np.zeros(len(pairs))
+    found = np.empty(len(pairs))
     sources, destinations = (np.ascontiguousarray(column) for column in pairs.numpy().T)
-    _add_common(indptr, indices, HEURISTICS[name](degrees), sources, destinations, found)
+    order = np.argsort(sources, kind="stable")
+    _sum_common(indptr, indices, HEURISTICS[name](degrees), order, sources, destinations, found)
     return torch.from_numpy(found)
 
 
@@ -87,18 +88,28 @@ def _count_degrees(indptr: Array, indices: Array, degrees: Array) -> None:
 
 
 @kernel
-def _add_common(
-    indptr: Array, indices: Array, weights: Array, sources: Array, destinations: Array, found: Array
+def _sum_common(
+    indptr: Array, indices: Array, weights: Array, order: Array, sources: Array, destinations: Array, found: Array
 ) -> None:
-    """Add to float64 ``found`` [n] the float64 ``weights`` [N] of the neighbours that both nodes of each pair have."""
-    for i in range(len(sources)):
-        u, v = sources[i], destinations[i]
-        a, b, end_a, end_b = indptr[u], indptr[v], indptr[u + 1], indptr[v + 1]
-        last = -1
-        while a < end_a and b < end_b:
-            left, right = indices[a], indices[b]
-            if left == right and left != last and left != u and left != v:
-                found[i] += weights[left]
-                last = left
-            a += left <= right
-            b += right <= left
+    """Fill float64 ``found`` [n] with the sums of ``weights`` [N] over the neighbours that both nodes of a pair have.
+
+    ``order`` [n] goes through the pairs source by source: the neighbours of each are marked once.
+    """
+    marked = np.zeros(len(weights))
+    marked_of = -1
+    for pair in order:
+        u, v = sources[pair], destinations[pair]
+        if u != marked_of:
+            if marked_of >= 0:
+                for i in range(indptr[marked_of], indptr[marked_of + 1]):
+                    marked[indices[i]] = 0.0
+            for i in range(indptr[u], indptr[u + 1]):
+                marked[indices[i]] = weights[indices[i]]
+            marked[u], marked_of = 0.0, u
+        total, last = 0.0, v
+        for i in range(indptr[v], indptr[v + 1]):
+            neighbor = indices[i]
+            # A repeat adds nothing, nor does a self-loop.
+            total += marked[neighbor] * (neighbor != last and neighbor != v)
+            last = neighbor
+        found[pair] = total

@@ -14,8 +14,6 @@ from gnnkit.backends import Backend, build_model
 from gnnkit.data import Graph
 from gnnkit.datasets import load_dataset
 from gnnkit.devices import Device
-from gnnkit.engine.heuristics import is_heuristic
-from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
@@ -60,11 +58,6 @@ def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learn
         >>> len(trainer.fit(model, graph).history)
         2
     """
-    if is_heuristic(config.model.name):
-        raise ConfigError(
-            f"Model {config.model.name!r} is a heuristic and learns nothing, and this takes models that are trained. "
-            "'gnnkit run' judges it, and so does gnnkit.train.judge_heuristic."
-        )
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_free(user_path(config.run_dir, "run_dir"))

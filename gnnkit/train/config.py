@@ -74,7 +74,8 @@ class ModelConfig:
     Attributes:
         name: A standard convolution, which brings defaults of its own for the settings below and for training; a layer
             of the backend's library, such as "torch_geometric.nn:ResGatedGraphConv"; or one of these for each layer:
-            "gat,gcn" or [gat, gcn].
+            "gat,gcn" or [gat, gcn]. "common_neighbors", "adamic_adar" and "resource_allocation" learn nothing: pairs are
+            scored by them and judged.
         out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
             one for each class.
         embedding_channels: Width of learnt embeddings, one for every node of data without features. None: features are
@@ -97,7 +98,16 @@ class ModelConfig:
     conv_options: Dict[str, Any] = field(default_factory=dict)
 
     def sketch(self) -> ModelSpec:
-        """The specification as far as it is known without data, widths of which are 1."""
+        """The specification as far as it is known without data, widths of which are 1.
+
+        Raises:
+            ConfigError: The model is a heuristic, which has none.
+        """
+        if is_heuristic(self.name):
+            raise ConfigError(
+                f"Model {self.name!r} is a heuristic and learns nothing, and this is for models that are trained. "
+                "'gnnkit run' judges it, and so does gnnkit.train.judge_heuristic."
+            )
         return ModelSpec.from_dict({**sketched_settings(asdict(self)), "in_channels": 1})
 
 
