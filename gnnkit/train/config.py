@@ -74,8 +74,8 @@ class ModelConfig:
     Attributes:
         name: A standard convolution, which brings defaults of its own for the settings below and for training; a layer
             of the backend's library, such as "torch_geometric.nn:ResGatedGraphConv"; or one of these for each layer:
-            "gat,gcn" or [gat, gcn]. "common_neighbors", "adamic_adar" and "resource_allocation" learn nothing: pairs are
-            scored by them and judged.
+            "gat,gcn" or [gat, gcn]. The heuristics "common_neighbors", "adamic_adar" and "resource_allocation" are
+            judged as they are, without training.
         out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
             one for each class.
         embedding_channels: Width of learnt embeddings, one for every node of data without features. None: features are
@@ -97,17 +97,21 @@ class ModelConfig:
     edge_features: bool = True
     conv_options: Dict[str, Any] = field(default_factory=dict)
 
-    def sketch(self) -> ModelSpec:
-        """The specification as far as it is known without data, widths of which are 1.
+    def check_learns(self) -> None:
+        """Refuse a heuristic where a model is to be built.
 
         Raises:
-            ConfigError: The model is a heuristic, which has none.
+            ConfigError: It is one.
         """
         if is_heuristic(self.name):
             raise ConfigError(
                 f"Model {self.name!r} is a heuristic and learns nothing, and this is for models that are trained. "
                 "'gnnkit run' judges it, and so does gnnkit.train.judge_heuristic."
             )
+
+    def sketch(self) -> ModelSpec:
+        """The specification as far as it is known without data, widths of which are 1."""
+        self.check_learns()
         return ModelSpec.from_dict({**sketched_settings(asdict(self)), "in_channels": 1})
 
 

@@ -25,15 +25,19 @@ def split_karate() -> Graph:
     return split_edges(gnnkit.load_dataset("karate"), valid=0.1, test=0.2)
 
 
+@pytest.fixture(scope="module")
+def ddi(data_dir: Path) -> Graph:
+    pytest.importorskip("ogb.linkproppred")
+    return gnnkit.load_dataset("ogbl-ddi", data_dir=data_dir)
+
+
 @pytest.mark.parametrize(
     ("name", "valid", "test"),
     [("common_neighbors", 9.47, 17.73), ("adamic_adar", 9.66, 18.61), ("resource_allocation", 7.25, 6.23)],
 )
-def test_published_figures(data_dir: Path, name: str, valid: float, test: float) -> None:
+def test_published_figures(ddi: Graph, name: str, valid: float, test: float) -> None:
     """Those of the Open Graph Benchmark's leaderboard for ogbl-ddi, in percent."""
-    pytest.importorskip("ogb.linkproppred")
-    graph = gnnkit.load_dataset("ogbl-ddi", data_dir=data_dir)
-    result = judge_heuristic(name, graph, task_options={"metrics": ["hits@20"]})
+    result = judge_heuristic(name, ddi, task_options={"metrics": ["hits@20"]})
     assert [round(100 * split["hits@20"], 2) for split in (result.valid, result.test)] == [valid, test]
 
 
