@@ -15,6 +15,9 @@ from gnnkit.data import Targets
 from gnnkit.errors import ConfigError
 from gnnkit.tasks.base import Head
 
+_TABLE_NUMBERS = 1 << 24
+"""Numbers that a table of scores may need at a time, where each pair of embeddings is read."""
+
 
 class PairHead(Head):
     """Base of heads that score pairs. C is how many scores a pair has, D the width of embeddings."""
@@ -41,7 +44,9 @@ class PairHead(Head):
         Returns:
             Shape [B, N].
         """
-        return self.score(sources[:, None], destinations[None])[..., 0]
+        size = max(1, _TABLE_NUMBERS // max(sources.numel(), 1))
+        parts = [destinations[start : start + size] for start in range(0, max(len(destinations), 1), size)]
+        return torch.cat([self.score(sources[:, None], part[None])[..., 0] for part in parts], dim=1)
 
     def forward(self, h: Tensor, targets: Targets) -> Tensor:
         """Scores of the pairs, followed by those of their negatives, if there are any.
