@@ -23,7 +23,8 @@ from gnnkit.tasks.metrics import Metric
 from gnnkit.tasks.pair_heads import PairHead
 from gnnkit.tasks.pair_losses import PAIR_LOSSES, mean_over_pairs, negative_weights
 from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of
-from gnnkit.tasks.ranking import chosen_pair_metrics, rank_metric, ranks
+from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
+from gnnkit.tasks.ranking import ranks
 
 NEGATIVES = ("uniform", "degree", "in_batch", "given")
 """Where negatives of a training come from."""
