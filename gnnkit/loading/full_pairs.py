@@ -24,8 +24,8 @@ from gnnkit.sampling import shuffle_order
 from gnnkit.sampling.hiding import edges_between
 
 NUM_BATCHES = 10
-"""Batches of an epoch. One would hide all pairs, and leave nothing that carries messages; the more there are, the more the
-messages of a training are those of the evaluation."""
+"""Batches of an epoch. One would hide all pairs, and leave nothing that carries messages; the more there are, the more
+the messages of a training are those of the evaluation."""
 
 
 class FullGraphPairLoader(Loader):

@@ -185,7 +185,7 @@ def as_items(graph: Graph, task: str) -> Graph:
             fix="Name a column of edge_data: task_options.label=NAME; or give Links(y=...).",
         )
     counts = [len(links.pairs[split]) for split in SPLITS]
-    places = torch.arange(sum(counts)).split(counts)
+    places = torch.split(torch.arange(sum(counts)), counts)
     return Graph(
         indptr=torch.zeros(sum(counts) + 1, dtype=torch.int64),
         indices=torch.empty(0, dtype=torch.int64),
