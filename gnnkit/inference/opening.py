@@ -104,14 +104,19 @@ def open_run(
         names = partial(load_node_names, **config.dataset.arguments(config.seed, data_dir))
     else:
         check_graph(graph, most_values=MOST_CHECKED)
-        graph = _arranged(graph, config)
+        graph = arranged_as(config, graph)
     learned = learned_by_run(record.manifest, graph)
     graph, notes = matched(net, graph, learned)
     return TrainedRun(path, net, graph, record, learned, config, chosen, names, notes)
 
 
-def _arranged(graph: Graph, config: RunConfig) -> Graph:
-    """A graph that the caller has, split for the run's task. Without what is learnt about pairs, none are set apart."""
+def arranged_as(config: RunConfig, graph: Graph) -> Graph:
+    """A graph that the caller has, split as a run splits its own; one without what is learnt about pairs stays whole.
+
+    Args:
+        config: The run's.
+        graph: As loaded.
+    """
     options = task_options(task_class(config.task), config.task_options)
     label = getattr(options, "label", None)
     if graph.links is None and label is not None and label not in graph.edge_data:
