@@ -19,4 +19,9 @@ def multi_label(num_nodes: int = 240) -> Graph:
     return replace(graph, y=y)
 
 
-__all__ = ["communities", "multi_label"]
+def featureless(num_nodes: int = 240) -> Graph:
+    """The communities, of whose nodes nothing is known but their neighbours."""
+    return replace(communities(num_nodes), x=None, edge_attr=None)
+
+
+__all__ = ["communities", "featureless", "multi_label"]

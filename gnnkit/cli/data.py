@@ -1,4 +1,4 @@
-"""``gnnkit data``: bringing a user's own data into the form that training reads."""
+"""``gnnkit data``: bringing a user's own data into the form that training reads, and checking data."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any, Dict, List, Optional, Union
 
 import typer
 
+from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
+CHECK_EXAMPLE = "Example: gnnkit data check path/to/folder dataset.options.undirected=true"
 EXAMPLE = "Example: gnnkit data import edges.csv.gz --features x.npy --labels y.npy --undirected --output papers"
 
-app = typer.Typer(no_args_is_help=True, help="Convert data of your own.")
+app = typer.Typer(no_args_is_help=True, help="Convert data of your own, and check data.")
 
 
 @app.callback()
 def data() -> None:
-    """Convert data of your own."""
+    """Convert data of your own, and check data."""
 
 
 @app.command("import", epilog=EXAMPLE)
@@ -91,6 +93,35 @@ def import_data(
     else:
         print_table("Imported", ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
         print(f"  train on it:  gnnkit run --dataset {output} --model sage --fanouts 10,10")
+
+
+@app.command("check", epilog=CHECK_EXAMPLE)
+@reports_errors
+@takes_flags("data_dir", "seed")
+def check_data(
+    *,
+    dataset: str = typer.Argument(..., help="See 'gnnkit datasets', or a folder."),
+    settings: Optional[List[str]] = SETTINGS,
+    flags: Dict[str, Any],
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Load a data set, say what it is, and refuse it if pairs to be judged carry messages."""
+    from gnnkit.data import check_graph, check_leaks, summarize
+    from gnnkit.train.assembling import load_data
+
+    flags["dataset"]["name"] = dataset
+    graph = load_data(run_config(settings, flags))
+    check_graph(graph)
+    num_pairs = check_leaks(graph)
+    summary = summarize(graph)
+    if json:
+        counts = {"num_nodes": graph.num_nodes, "num_edges": graph.num_edges}
+        print_json({"dataset": dataset, **counts, "num_pairs_checked": num_pairs, "num_leaks": 0, "data": summary})
+        return
+    print_table(graph.name, ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
+    looked_up = f"none of {num_pairs:,} pairs of valid and test is among {graph.num_edges:,} edges."
+    print("  no leaks:", looked_up if graph.links is not None else "there are no pairs to judge.")
 
 
 def _columns(pairs: List[str]) -> Dict[str, str]:

@@ -18,8 +18,8 @@ from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.errors import DataError
 
 METRICS = ("accuracy", "macro_f1", "rocauc", "rmse", "mae", "r2")
-PAIR_METRICS = ("mrr", "auc", "average_precision")
-"""Metrics of pairs, beside "hits@K" for any whole number K from 1."""
+PAIR_METRICS = ("mrr", "auc", "average_precision", "hits@K")
+"""Metrics of pairs."""
 
 MOST_CHECKED = 1 << 28
 """Values of an array up to which what enters from disk is looked at all; those of a larger one are sampled."""
@@ -59,7 +59,9 @@ def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
         raise DataError("feature_names", problem)
     _check_splits(graph)
     _check_graphs(graph)
-    _check_metric(graph.metric)
+    if graph.metric is not None and not is_metric(graph.metric):
+        expected = ", ".join((*METRICS, *PAIR_METRICS))
+        raise DataError("metric", f"it is {graph.metric!r}, expected one of {expected}.")
     if graph.links is not None:
         from gnnkit.data.link_checks import check_links
 
@@ -260,10 +262,14 @@ def _check_splits(graph: Graph) -> None:
             raise DataError("splits", problem, fix="A node belongs to one split at most.")
 
 
-def _check_metric(metric: Optional[str]) -> None:
-    if metric is not None and metric not in (*METRICS, *PAIR_METRICS) and not re.fullmatch(r"hits@[1-9]\d*", metric):
-        expected = ", ".join([*METRICS, *PAIR_METRICS, "hits@K"])
-        raise DataError("metric", f"it is {metric!r}, expected one of {expected}.")
+def is_metric(name: str) -> bool:
+    """Whether a name is one of a metric: of ``METRICS`` or ``PAIR_METRICS``, where "hits@K" has any number from 1.
+
+    Example:
+        >>> is_metric("hits@20"), is_metric("hits@0")
+        (True, False)
+    """
+    return name in (*METRICS, *PAIR_METRICS[:-1]) or re.fullmatch(r"hits@[1-9]\d*", name) is not None
 
 
 def _check_graphs(graph: Graph) -> None:

@@ -131,6 +131,8 @@ def summarize(graph: Graph) -> Dict[str, str]:
     }
     if graph.links is not None:
         lines["links"] = _links(graph.links)
+        if not graph.splits:  # Then the note is about the pairs.
+            lines.update(splits="none", links=_joined(lines["links"], notes.splits))
     if notes.left_out:
         lines["left out"] = ", ".join(notes.left_out)
     if notes.warnings:

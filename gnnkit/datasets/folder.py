@@ -8,7 +8,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from gnnkit.data import METRICS, Graph, Notes, from_edge_index, to_undirected
+from gnnkit.data import Graph, Notes, from_edge_index, to_undirected
+from gnnkit.data.build import check_count
+from gnnkit.data.check import METRICS, PAIR_METRICS, is_metric
 from gnnkit.data.notes import warn_one_way
 from gnnkit.data.words import find_columns
 from gnnkit.datasets.base import Dataset, NodeNames, seeded_split
@@ -24,6 +26,7 @@ from gnnkit.datasets.folder_nodes import (
     read_features,
     rows_of,
 )
+from gnnkit.datasets.folder_pairs import PAIR_ROLES, PairTable, read_pairs
 from gnnkit.datasets.folder_splits import read_splits
 from gnnkit.datasets.tables import read_array, read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError, UnknownNameError
@@ -43,7 +46,7 @@ class Folder(Dataset):
 
     ``edges.csv``, ``edges.parquet``
         Columns ``source`` and ``target``, in any order: an edge runs from one to the other. A column ``weight`` gives
-        edge weights; all other columns of numbers become ``edge_data``.
+        edge weights; all other columns of numbers become ``edge_data``, whole numbers as they are.
     ``edges.npy``
         Instead: whole numbers of shape [2, E] or [E, 2], sources and targets.
     ``nodes.csv``, ``nodes.parquet`` (or ``target.csv``, ``labels.csv``)
@@ -60,6 +63,10 @@ class Folder(Dataset):
     ``train.npy``, ``valid.npy``, ``test.npy``
         Instead: row numbers of nodes, masks of N booleans, or masks of several splits, [N, S] or [S, N], of which
         ``split=NUMBER`` picks one. ``split.npz`` has them as ``train_mask``, ``val_mask`` and ``test_mask``.
+    ``pairs.csv``, ``pairs.parquet``
+        Pairs to learn and judge (``graph.links``), where a task is about edges; the edges above carry messages then.
+        Columns ``source``, ``target``, ``split`` and perhaps ``label``: classes as in the table of nodes, or numbers to
+        regress. A pair is undirected if ``undirected`` is true or every edge has its reverse.
     ``ANY.npz``
         Instead of all of these: arrays ``edges``, ``features`` (or ``node_features``, ``x``), ``labels`` (or
         ``node_labels``, ``y``), and masks such as ``train_mask`` or ``train_masks``.
@@ -74,14 +81,14 @@ class Folder(Dataset):
     Or the folder is what ``gnnkit data import`` or :func:`gnnkit.datasets.save_graph` wrote: then its arrays are opened
     memory-mapped where they are, without a copy, and only ``undirected`` and ``metric`` can be given.
 
-    Without any split, labelled nodes are split 60/20/20 by the seed.
+    Without any split of nodes, labelled nodes are split 60/20/20 by the seed.
 
     Attributes:
         path: The folder.
         undirected: Whether to add the reverse of every edge that has none.
         columns: Names of columns by what they hold: id, label, split, words, source, target, weight. A column of
             words has words separated by blanks, commas or semicolons.
-        file_names: Names of files by what they hold: edges, nodes, features, labels, split, train, valid, test.
+        file_names: Names of files by what they hold: edges, nodes, features, labels, split, pairs, train, valid, test.
         ignore: Columns and files to leave out.
         missing: Marks of a missing value, instead of the usual ones: ["", "unknown", -1].
         label_bins: Put labels that are numbers into so many classes of about equal size.
@@ -91,7 +98,8 @@ class Folder(Dataset):
             column for each word.
         array_order: Whether arrays go by "rows" or by "ids" of the nodes, where these are the numbers from 0 in another
             order than the rows.
-        metric: "accuracy", "macro_f1" or "rocauc"; None lets the labels decide.
+        metric: "accuracy", "macro_f1" or "rocauc", or for pairs "hits@K", "mrr", "auc" or "average_precision"; None
+            lets the labels decide.
 
     Example:
         >>> import tempfile, pathlib, gnnkit
@@ -107,7 +115,7 @@ class Folder(Dataset):
     name = "folder"
     summary = "Your own data: give the path of a folder with edges.csv and more instead of a name."
 
-    version = 2
+    version = 3
 
     path: str = ""
     undirected: Optional[bool] = None
@@ -127,8 +135,8 @@ class Folder(Dataset):
                 raise ConfigError(f"columns names {role!r}, expected {', '.join(_ROLES)}.")
         if self.number_classes and self.label_bins is not None:
             raise ConfigError("label_bins and number_classes contradict each other. Leave one out.")
-        if self.metric is not None and self.metric not in METRICS:
-            raise ConfigError(f"metric is {self.metric!r}, expected one of {', '.join(METRICS)}.")
+        if self.metric is not None and not is_metric(self.metric):
+            raise ConfigError(f"metric is {self.metric!r}, expected one of {', '.join((*METRICS, *PAIR_METRICS))}.")
 
     def locate(self, finder: Finder) -> Mapping[str, Path]:
         """List the files that the format knows."""
@@ -155,11 +163,13 @@ class Folder(Dataset):
             graph = to_undirected(graph) if self.undirected else graph
             return graph if self.metric is None else replace(graph, metric=self.metric)
         chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
-        graph = _read(files, chosen.choices, chosen.metric)
+        graph, pairs = _read(files, chosen.choices, chosen.metric)
         if chosen.undirected:
             graph = to_undirected(graph)
-            return replace(graph, notes=replace(graph.notes, edges="with the reverse of each"))
-        return warn_one_way(graph, "say dataset.options.undirected=true")
+            graph = replace(graph, notes=replace(graph.notes, edges="with the reverse of each"))
+        else:
+            graph = warn_one_way(graph, "say dataset.options.undirected=true")
+        return graph if pairs is None else pairs.link(graph, chosen.undirected)
 
     @property
     def choices(self) -> Choices:
@@ -193,11 +203,11 @@ class Folder(Dataset):
         return NodeNames(ids, list(names) or None)
 
     def split(self, graph: Graph) -> Graph:
-        """Split by the seed if the folder has no split."""
-        return seeded_split(graph, self.seed)
+        """Split by the seed if the folder has no split, and is not about pairs alone."""
+        return graph if graph.links is not None and graph.y is None else seeded_split(graph, self.seed)
 
 
-def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) -> Graph:
+def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) -> Tuple[Graph, Optional[PairTable]]:
     found = Found()
     _check_roles(files, choices)
     nodes = open_nodes(files, choices)
@@ -210,18 +220,22 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
     }
     num_nodes = _agree(files, counts)
     edges, edge_fields = _edges(files["edges"], nodes, num_nodes, choices, found)
+    pairs = read_pairs(files, nodes, num_nodes, choices, found)
+    if num_nodes is None and pairs is not None and edges.ndim == 2 and len(edges) == 2:
+        num_nodes = max(pairs.most_nodes, int(edges.max(initial=-1)) + 1)
+        check_count(num_nodes, edges.shape[1] + sum(map(len, pairs.pairs.values())))
     splits, several, split_note = read_splits(files, nodes, num_nodes, choices)
     notes = Notes(
         nodes=_order_note(files, nodes),
         features=feature_note,
         labels=labels.note,
-        splits=split_note,
+        splits=split_note or ("" if pairs is None else pairs.file.name),
         left_out=(*found.left_out, *other_files(files)),
         warnings=tuple(found.warnings),
         numbers=tuple(labels.values),
     )
     try:
-        return from_edge_index(
+        graph = from_edge_index(
             edges,
             num_nodes,
             x=x,
@@ -236,6 +250,7 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
         )
     except DataError as error:
         raise DatasetError(f"{_file_of(error.field, files)}: {error}") from error
+    return graph, pairs
 
 
 def _check_roles(files: Mapping[str, Path], choices: Choices) -> None:
@@ -243,7 +258,7 @@ def _check_roles(files: Mapping[str, Path], choices: Choices) -> None:
     tables = {stem: file for stem, file in files.items() if file.suffix in TABLES}
     for role, column in choices.columns.items():
         homes = ("edges",) if role in ("source", "target", "weight") else ("nodes", "split")
-        if not any(home in tables for home in homes):
+        if not any(home in tables for home in homes) and not (role in PAIR_ROLES and "pairs" in tables):
             raise DatasetError(
                 f"columns.{role} is {column!r}, but {files['edges'].parent} has no table of {homes[0]}. Leave it out, "
                 f"or say which file it is: dataset.options.file_names.{homes[0]}=NAME."
@@ -308,7 +323,7 @@ def _edges(
             continue
         kind = "ignored" if column in choices.ignore else table.kind(column, choices.marks)
         if kind == "numbers":
-            fields["edge_data"][column] = table.numbers(column).astype(np.float32)
+            fields["edge_data"][column] = table.exact_numbers(column)
             continue
         found.left_out.append(f"column {column!r}")
         if kind != "ignored":

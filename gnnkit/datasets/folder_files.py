@@ -28,6 +28,7 @@ _KNOWN: Mapping[str, Sequence[str]] = {
     "features": (".npy", ".npz", ".json"),
     "labels": (".npy", ".npz"),
     "split": (*TABLES, ".npz"),
+    "pairs": TABLES,
     **dict.fromkeys(SPLITS, (".npy", ".npz")),
 }
 ARRAY_WORDS: Mapping[str, Sequence[str]] = {
@@ -54,7 +55,7 @@ def find_files(folder: Path, given: Mapping[str, str], ignored: Sequence[str]) -
 
     Args:
         folder: The folder.
-        given: Names of files by what they hold: "edges", "nodes", "features", "labels", "split", "train", ...
+        given: Names of files by what they hold: "edges", "nodes", "features", "labels", "split", "pairs", "train", ...
         ignored: Names of files to pass over.
 
     Returns:

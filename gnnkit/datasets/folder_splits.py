@@ -38,14 +38,14 @@ def read_splits(
         )
         table.require(*(role for role in ("id", "split") if role not in roles))
         rows = rows_of(table, roles["id"], nodes.ids, num_nodes)
-        return _group(table, roles["split"], rows, choices), {}, files["split"].name
+        return group_rows(table, roles["split"], rows, choices), {}, files["split"].name
     if "split" in files:
         held = set(array_names(files["split"]))
         arrays = {name: files["split"] for name in SPLITS if held & set(ARRAY_WORDS[name])}
         if not arrays:
             raise DatasetError(f"{files['split']} has no array train_mask, val_mask or test_mask.")
     if nodes.table is not None and column is not None:
-        group = _group(nodes.table, column, np.arange(nodes.table.num_rows), choices)
+        group = group_rows(nodes.table, column, np.arange(nodes.table.num_rows), choices)
         return group, {}, f"column {column!r}" if group else ""
     if nodes.table is not None and masks:
         return _masks_in(nodes.table, masks), {}, f"columns {listed(list(masks.values()))}"
@@ -88,8 +88,18 @@ def _arrays(
     return splits, several, listed(files)
 
 
-def _group(table: Table, column: str, nodes: np.ndarray, choices: Choices) -> Dict[str, np.ndarray]:
-    """Nodes by what a column says."""
+def group_rows(table: Table, column: str, nodes: np.ndarray, choices: Choices) -> Dict[str, np.ndarray]:
+    """Rows by the split that a column names; those without one are left out.
+
+    Args:
+        table: The table.
+        column: Name of the column.
+        nodes: What each row stands for: a node, or a number of its own. Shape [rows], int64.
+        choices: What the user said about missing values.
+
+    Raises:
+        DatasetError: A cell names something else than a split.
+    """
     words = [mark for mark in choices.marks if isinstance(mark, str)]
     cells = table.text(column)
     splits = []

@@ -105,6 +105,21 @@ class Table:
             )
         return values
 
+    def exact_numbers(self, column: str) -> np.ndarray:
+        """A column as int64 where all of it is written as whole numbers or truth values, else as float64.
+
+        Raises:
+            DatasetError: A cell is no finite number.
+        """
+        values = self.numbers(column)
+        cells = self.columns[column]
+        if not isinstance(cells, list) and cells.dtype.kind in "biuf":
+            return values if cells.dtype.kind == "f" else cells.astype(np.int64)
+        try:
+            return np.array([int(_TRUTH.get(cell.casefold(), cell)) for cell in self.text(column)], dtype=np.int64)
+        except (ValueError, OverflowError):
+            return values
+
     def lists(self, column: str) -> List[List[Any]]:
         """A column of lists; text without brackets is divided at blanks, commas and semicolons.
 

@@ -38,6 +38,9 @@ _ADMITTED: Dict[Tuple[str, str], Any] = {
     ("builtins", "list"): list,
     ("collections", "defaultdict"): defaultdict,
 }
+_OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""How a file of torch before 1.6 begins; two pickles about the format follow, then the data."""
+
 _MATRICES = (("scipy.sparse.csr", "csr_matrix"), ("scipy.sparse._csr", "csr_matrix"))
 
 
@@ -83,7 +86,7 @@ def read_torch_file(file: Path) -> Any:
     """Read what ``torch.save`` wrote, if it holds numbers, text, lists, dictionaries and NumPy arrays alone.
 
     Args:
-        file: A file in the zip layout of torch 1.6 and later.
+        file: A file in the zip layout of torch 1.6 and later, or in the layout before, of pickles one after the other.
 
     Returns:
         What it holds.
@@ -92,6 +95,9 @@ def read_torch_file(file: Path) -> Any:
         DatasetError: As for :func:`read_pickle`.
     """
     try:
+        with file.open("rb") as stream:
+            if stream.read(len(_OLD_TORCH)) == _OLD_TORCH:
+                return _unpickle(stream.read(), file, skip=2)
         with zipfile.ZipFile(file) as archive:
             names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             content = archive.read(names[0])
@@ -100,9 +106,13 @@ def read_torch_file(file: Path) -> Any:
     return _unpickle(content, file)
 
 
-def _unpickle(content: bytes, file: Path) -> Any:
+def _unpickle(content: bytes, file: Path, skip: int = 0) -> Any:
+    """Unpickle what follows a number of pickles that are not wanted, which are read as carefully."""
     try:
-        unpickler = _Unpickler(io.BytesIO(content))
+        stream = io.BytesIO(content)
+        for _ in range(skip):
+            _Unpickler(stream).load()
+        unpickler = _Unpickler(stream)
         return _without_holders(unpickler.load(), unpickler.holder)
     except _Refused as error:
         advice = "which data have no need of. It may be malicious: get the file from its source."

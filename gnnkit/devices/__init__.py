@@ -14,11 +14,13 @@ from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.eager import EagerDevice
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state, parameter_names
 from gnnkit.devices.registry import choose_device, device_name, devices, load_device
+from gnnkit.devices.sparse import JoinedOptimizer, optimizer_parts
 
 __all__ = [
     "Device",
     "DeviceCapabilities",
     "EagerDevice",
+    "JoinedOptimizer",
     "OptimizerState",
     "Step",
     "StepOptions",
@@ -31,6 +33,7 @@ __all__ = [
     "devices",
     "load_device",
     "load_optimizer_state",
+    "optimizer_parts",
     "optimizer_state",
     "parameter_names",
 ]

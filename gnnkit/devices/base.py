@@ -52,8 +52,8 @@ class DeviceCapabilities:
             compiles names those whose layers its compiler understands.
         optimizers: Optimisers that it can update with, as ``train.optimizer`` names them. None: any of torch's.
         updates: What it can do about updates besides: "accumulate" (gradients of several batches for one update,
-            ``train.accumulate``), "average" (a moving average of the weights, ``train.average``). Its steps are
-            then :class:`UpdatingStep`.
+            ``train.accumulate``), "average" (a moving average of the weights, ``train.average``), "sparse" (sparse
+            gradients of embeddings, ``train.sparse_embeddings``). Its steps are then :class:`UpdatingStep`.
         excludes: Combinations of what is declared that do not work, as in
             :class:`gnnkit.backends.BackendCapabilities`.
     """
@@ -104,8 +104,8 @@ class StepResult:
     num_targets: int
 
 
-ACCUMULATE, AVERAGE = "accumulate", "average"
-UPDATES = frozenset({ACCUMULATE, AVERAGE})
+ACCUMULATE, AVERAGE, SPARSE = "accumulate", "average", "sparse"
+UPDATES = frozenset({ACCUMULATE, AVERAGE, SPARSE})
 """All that :attr:`DeviceCapabilities.updates` may hold."""
 
 OptimizerState = Mapping[str, Mapping[str, Tensor]]

@@ -17,6 +17,7 @@ from gnnkit.availability import READY, Availability
 from gnnkit.devices.base import UPDATES, DeviceCapabilities, StepOptions, Way
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
+from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
 
 PRODUCTS = ("auto", "torch", "onednn")
@@ -62,8 +63,9 @@ class CpuDevice(EagerDevice):
 
         So does AdamW in releases of torch in which it is derived from Adam.
         """
-        if isinstance(optimizer, Adam) and has_fused_adam():
-            for group in optimizer.param_groups:
+        first = None if optimizer is None else optimizer_parts(optimizer)[0]
+        if isinstance(first, Adam) and has_fused_adam():
+            for group in first.param_groups:
                 if group["foreach"] is None and group["fused"] is None and not group["differentiable"]:
                     group["fused"] = True
         return super().prepare(module, optimizer, options)

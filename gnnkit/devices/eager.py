@@ -15,6 +15,7 @@ from gnnkit.devices.average import STATE_KEY, MovingAverage
 from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult, Way
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
+from gnnkit.devices.sparse import clip_gradients
 
 EAGER_OFFERS = frozenset({"free_shapes"})
 """What a device offers that can run any torch operation."""
@@ -157,7 +158,7 @@ class EagerStep:
 
     def _change_weights(self, optimizer: Optimizer) -> None:
         if self.options.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip_norm)
+            clip_gradients(self.module.parameters(), self.options.clip_norm)
         optimizer.step()
         if self._average is not None:
             self._average.update()

@@ -85,8 +85,8 @@ def read_new_nodes(
             raise DatasetError(f"There is no file {file}.")
     if nodes is not None and graph.x is None:
         raise DatasetError(
-            f"{nodes}: the data have no features of nodes, so a model of theirs has learnt an embedding of each and knows "
-            "no other node. Add edges between known nodes alone, or train a model on features."
+            f"{nodes}: the data have no features of nodes, so a model of theirs has learnt an embedding of each and "
+            "knows no other node. Add edges between known nodes alone, or train a model on features."
         )
     wanted = list(graph.feature_names) if features is None else features
     x, names = (None, []) if nodes is None else _read_nodes(nodes, ids, graph.num_features, wanted)

@@ -39,8 +39,8 @@ class Drawn(NamedTuple):
 
 
 Draw = Callable[[Ids, slice, int, int], Drawn]
-"""From the items of a batch, the part of them that is wanted, the epoch and the number of the batch to what that part is
-about. Items are node ids, or numbers of pairs."""
+"""From the items of a batch, the part of them that is wanted, the epoch and the number of the batch to what that part
+is about. Items are node ids, or numbers of pairs."""
 
 
 def item_ids(items: Tensor) -> Ids:

@@ -1,6 +1,6 @@
 """Batches of pairs on the full graph: every node is source and destination, but a batch's own pairs carry no messages.
 
-Rules: an epoch goes through all pairs, in two batches, so that the pairs of one are messages of the other. A batch is a
+Rules: an epoch goes through all pairs, in ten batches, so that nine tenths of them carry messages in each. A batch is a
 function of (loader, epoch, number of the batch).
 """
 
@@ -23,12 +23,13 @@ from gnnkit.loading.padding import BatchSizes, PadSpec, pad_batch
 from gnnkit.sampling import shuffle_order
 from gnnkit.sampling.hiding import edges_between
 
-NUM_BATCHES = 2
-"""Batches of an epoch. One would hide all pairs, and leave nothing that carries messages."""
+NUM_BATCHES = 10
+"""Batches of an epoch. One would hide all pairs, and leave nothing that carries messages; the more there are, the more
+the messages of a training are those of the evaluation."""
 
 
 class FullGraphPairLoader(Loader):
-    """Loads the whole graph for each half of the pairs.
+    """Loads the whole graph for each tenth of the pairs.
 
     Args:
         graph: The graph, with features.
@@ -36,7 +37,7 @@ class FullGraphPairLoader(Loader):
         draw: Turns items into pairs to learn from and pairs to hide.
         num_layers: How many layers the model has; a batch repeats its one block so often.
         keep_self_loops: Whether self-loops stay although their pair is hidden, because a convolution has added them.
-        shuffle: Whether the halves are others in every epoch, keyed by (seed, epoch).
+        shuffle: Whether the tenths are others in every epoch, keyed by (seed, epoch).
         seed: Seed of the order.
         transfer: What to do with a batch last, for example ``Device.put``.
         pad: Bring batches to these sizes. None leaves them as large as they are.
@@ -79,7 +80,7 @@ class FullGraphPairLoader(Loader):
             edge_features_of(graph)
 
     def __len__(self) -> int:
-        """Two; one, if there is but one pair."""
+        """Ten; as many as pairs, if these are fewer."""
         return min(NUM_BATCHES, len(self._items))
 
     def epoch(self, number: int) -> Iterator[Batch]:

@@ -72,8 +72,8 @@ def check_without_features(graph: Graph) -> None:
     if graph.x is not None:
         raise ConfigError(
             f"The model has an embedding of every node in place of features, but graph {graph.name!r} has "
-            f"{graph.num_features} features, which it would not read. Leave out embedding_channels to read them, or give the graph without "
-            "features: dataclasses.replace(graph, x=None, feature_names=())."
+            f"{graph.num_features} features, which it would not read. Leave out embedding_channels to read them, or "
+            "give the graph without features: dataclasses.replace(graph, x=None, feature_names=())."
         )
 
 

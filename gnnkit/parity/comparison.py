@@ -21,7 +21,7 @@ from gnnkit.parity.layers import Difference, Trace, differences, first_outside, 
 from gnnkit.parity.memory import PeakMemory
 from gnnkit.parity.tolerances import Tolerance, tolerance_for
 from gnnkit.runs.history import RunResult
-from gnnkit.tasks import DEFAULT_TASK, Task, make_task
+from gnnkit.tasks import DEFAULT_TASK, Task, arranged, make_task
 from gnnkit.train.config import train_config
 from gnnkit.train.loaders import computed_graph, training_loader
 from gnnkit.train.settings import TrainConfig
@@ -165,6 +165,7 @@ def compare(
         raise ConfigError(f"{len(backends)} backend given; a comparison needs at least two.")
     if seeds < 1 or epochs < 0 or (seeds > 1 and epochs == 0):
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
+    graph = arranged(task, graph, task_options or {}, seed)
     check_graph(graph, most_values=MOST_CHECKED)
     check_rebuildable(model, "compared")
     loaded = [as_backend(choice) for choice in backends]

@@ -1,17 +1,22 @@
 """Samplers: from seed nodes to blocks, and random walks, with random numbers that depend on what they are for alone."""
 
 from gnnkit.sampling.buffers import Buffers
+from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
+from gnnkit.sampling.negatives import NegativeSampler
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
 from gnnkit.sampling.random import shuffle_order, uniform_by_id
 from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
 __all__ = [
     "Buffers",
+    "KnownPairs",
+    "NegativeSampler",
     "NeighborSampler",
     "PairSampler",
     "SampledBlocks",
     "SampledPairs",
     "check_fanouts",
+    "known_pairs",
     "random_walks",
     "shuffle_order",
     "uniform_by_id",

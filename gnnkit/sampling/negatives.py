@@ -1,7 +1,7 @@
 """Pairs that are none, drawn for pairs to be told from.
 
-Rules: what is drawn for a pair depends on (seed, epoch, number of the pair) alone, so it is the same in any batch, in any
-part of one, on every backend and in every process. Kernels check nothing.
+Rules: what is drawn for a pair depends on (seed, epoch, number of the pair) alone, so it is the same in any batch, in
+any part of one, on every backend and in every process. Kernels check nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NEGATIVE, _ORIENTATION, _SHIFT = -4, -5, -6
 
 @kernel
 def _draw_node(sums: Array, num_nodes: int, state: np.uint64) -> Any:
-    """A node and the state after it: in proportion to the steps of ``sums`` (float64, ascending), or uniform if empty."""
+    """A node and the state after it: in proportion to the steps of ``sums`` (float64, ascending); uniform if empty."""
     if len(sums) == 0:
         return next_below(state, num_nodes)
     unit, state = next_unit(state)
@@ -136,7 +136,7 @@ class NegativeSampler:
         Raises:
             DataError: A source has a known pair with every other node.
         """
-        return self._drawn(sources[:, None], ids, epoch, both=False)[1]
+        return self._drawn(np.ascontiguousarray(sources)[:, None], ids, epoch, both=False)
 
     def pairs(self, ids: NDArray[np.int64], *, epoch: int) -> NDArray[np.int64]:
         """Draw pairs of nodes.
@@ -151,23 +151,24 @@ class NegativeSampler:
         Raises:
             DataError: All pairs are known.
         """
-        return self._drawn(np.empty((len(ids), self.num), dtype=np.int64), ids, epoch, both=True)
+        sources = np.empty((len(ids), self.num), dtype=np.int64)
+        return np.stack([sources, self._drawn(sources, ids, epoch, both=True)])
 
-    def _drawn(self, sources: NDArray[np.int64], ids: NDArray[np.int64], epoch: int, *, both: bool) -> Any:
-        sources = np.ascontiguousarray(sources)
+    def _drawn(
+        self, sources: NDArray[np.int64], ids: NDArray[np.int64], epoch: int, *, both: bool
+    ) -> NDArray[np.int64]:
+        """Destinations; with ``both``, sources are written as well."""
         found = np.empty((len(ids), self.num), dtype=np.int64)
         key = stream_key(self.seed, epoch, 0, _NEGATIVE)
         row = _draw(ids, key, self._sums, self._num_nodes, *self._known, both, _MOST_TRIES, sources, found)
         if row >= 0:
-            what = "" if both else f" for node {int(sources[row, 0])}"
+            what, of = ("pairs", "") if both else ("nodes", f" for node {int(sources[row, 0])}")
             raise DataError(
                 "links.pairs",
-                f"no negatives are possible{what}: {_MOST_TRIES:,} nodes that were drawn all have a known pair with it."
-                if what
-                else f"no negatives are possible: {_MOST_TRIES:,} pairs that were drawn are all known.",
+                f"no negatives are possible{of}: {_MOST_TRIES:,} {what} were drawn, and all are known.",
                 fix="Leave known pairs among the negatives with filtered=False, or give negatives of your own.",
             )
-        return (sources, found) if not both else np.stack([sources, found])
+        return found
 
 
 @kernel

@@ -199,8 +199,8 @@ class NeighborSampler:
         kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, hidden, offsets)
         edges = self._room_for(int(offsets[-1]))
         graph = (self._indptr, self._indices, self._weights)
-        options = (replace, self.weighted, keep, hidden)
-        kernels.pick_edges(*graph, dst, offsets, key, *options, scratch.marks, scratch.numbers, edges)
+        options = (replace, self.weighted, keep)
+        kernels.pick_edges(*graph, dst, offsets, key, *options, hidden, scratch.marks, scratch.numbers, edges)
         if self.graph.edge_weight is None and not self.rescale:
             return offsets, edges, None
         return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep, hidden)

@@ -79,7 +79,10 @@ class EdgeRegression(PairTask):
     def labelled(self, graph: Graph) -> Graph:
         """The graph with scaled numbers [n, T] of its pairs, NaN for a missing one."""
         links = links_of(graph)
-        y = {split: self._judge.units.to_model(values.double().reshape(len(values), -1)) for split, values in links.y.items()}
+        y = {
+            split: self._judge.units.to_model(values.double().reshape(len(values), -1))
+            for split, values in links.y.items()
+        }
         return replace(graph, links=replace(links, y=y))
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:

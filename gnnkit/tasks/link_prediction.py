@@ -18,12 +18,13 @@ from gnnkit.loading import LinkDraw
 from gnnkit.registry import API_VERSION
 from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
 from gnnkit.sampling.negatives import NegativeSampler
-from gnnkit.tasks.base import SCORES, Head, Judged, Task
+from gnnkit.tasks.base import SCORES, Head, Judged
 from gnnkit.tasks.metrics import Metric
 from gnnkit.tasks.pair_heads import PairHead
 from gnnkit.tasks.pair_losses import PAIR_LOSSES, mean_over_pairs, negative_weights
+from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
 from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of
-from gnnkit.tasks.ranking import chosen_pair_metrics, rank_metric, ranks
+from gnnkit.tasks.ranking import ranks
 
 NEGATIVES = ("uniform", "degree", "in_batch", "given")
 """Where negatives of a training come from."""
@@ -159,13 +160,12 @@ class LinkPrediction(PairTask):
         """
         links = check_splits(graph)
         options = LinkPredictionOptions() if options is None else options
-        if options.negatives == "given":
-            if "train" not in links.negative_destinations:
-                raise DataError(
-                    "links.negative_destinations",
-                    "there are none for 'train', which negatives='given' learns from.",
-                    fix="Have them drawn: negatives='uniform'.",
-                )
+        if options.negatives == "given" and "train" not in links.negative_destinations:
+            raise DataError(
+                "links.negative_destinations",
+                "there are none for 'train', which negatives='given' learns from.",
+                fix="Have them drawn: negatives='uniform'.",
+            )
         ranked = options.candidates == "all"
         task = cls(
             options,
@@ -247,8 +247,8 @@ class LinkPrediction(PairTask):
         """See :class:`Task`.
 
         Returns:
-            Scores of pairs and negatives, [n + m, 1] where ``targets.y`` says which is which, or [n, 1 + K]. Ranks [n, 3]
-            where pairs are ranked among all nodes: see :func:`gnnkit.tasks.ranking.ranks`.
+            Scores of pairs and negatives, [n + m, 1] where ``targets.y`` says which is which, or [n, 1 + K]. Ranks
+            [n, 3] where pairs are ranked among all nodes: see :func:`gnnkit.tasks.ranking.ranks`.
         """
         if self.options.candidates != "all":
             return super().score(head, h, targets)
@@ -297,7 +297,7 @@ def with_negatives(graph: Graph, seed: int) -> Graph:
         known.append(links.test_edges.edge_index.T)
     total = sum(counts.values())
     drawn = sample_non_edges(torch.cat(known), graph.num_nodes, total, undirected=links.undirected, seed=seed)
-    negatives = {**links.negatives, **dict(zip(counts, drawn.split(list(counts.values()))))}
+    negatives = {**links.negatives, **dict(zip(counts, torch.split(drawn, list(counts.values()))))}
     return replace(graph, links=replace(links, negatives=negatives))
 
 

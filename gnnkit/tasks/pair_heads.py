@@ -161,7 +161,7 @@ class MlpHead(PairHead):
         """See :class:`PairHead`."""
         if not self.joined:
             return self._perceptron(sources * destinations)
-        sources, destinations = torch.broadcast_tensors(sources, destinations)
+        sources, destinations = torch.broadcast_tensors(sources, destinations)  # type: ignore[no-untyped-call]
         forth = self._perceptron(torch.cat([sources, destinations], dim=-1))
         if not self.symmetric:
             return forth

@@ -1,7 +1,7 @@
 """Losses that tell pairs from negatives.
 
-Rules: each takes scores of pairs [T, 1] and of their negatives [T, K], and weights of the negatives [T, K] that add up to
-1 for each pair; it gives a loss for each pair, [T]. Shapes are fixed, so that compiled devices can have them all.
+Rules: each takes scores of pairs [T, 1] and of their negatives [T, K], and weights of the negatives [T, K] that add up
+to 1 for each pair; it gives a loss for each pair, [T]. Shapes are fixed, so that compiled devices can have them all.
 """
 
 from __future__ import annotations

@@ -74,14 +74,8 @@ class PairTask(Task):
     needs_features: ClassVar[bool] = False
     options_class = PairOptions
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "model": {
-            "hidden_channels": 128,
-            "out_channels": 64,
-            "dropout": 0.0,
-            "input_dropout": 0.0,
-            "attention_dropout": 0.0,
-        },
-        "train": {"lr": 0.01, "weight_decay": 0.0},
+        "model": {"out_channels": 64},
+        "train": {"weight_decay": 0.0},
     }
 
     def __init__(self, options: Any = None, *, undirected: bool = False, num_scores: int = 1) -> None:
@@ -191,7 +185,7 @@ def as_items(graph: Graph, task: str) -> Graph:
             fix="Name a column of edge_data: task_options.label=NAME; or give Links(y=...).",
         )
     counts = [len(links.pairs[split]) for split in SPLITS]
-    places = torch.arange(sum(counts)).split(counts)
+    places = torch.split(torch.arange(sum(counts)), counts)
     return Graph(
         indptr=torch.zeros(sum(counts) + 1, dtype=torch.int64),
         indices=torch.empty(0, dtype=torch.int64),

@@ -1,46 +1,177 @@
-"""stub"""
+"""Pairs ranked among all nodes, and the best destinations of a node, in bounded memory.
+
+Rules: scores of some sources with all nodes are there at a time, in one buffer. Known destinations get minus infinity
+there, so that counting goes straight through. The order of nodes never decides a rank: of equals, all are counted.
+"""
+
 from __future__ import annotations
+
 import math
-import numpy as np, torch
-from sklearn.metrics import roc_auc_score, average_precision_score
-from gnnkit.tasks.metrics import Metric
-def _auc(f):
-    def g(p,n):
-        return f(np.r_[np.ones(len(p)),np.zeros(n.numel())], np.r_[p.numpy(),n.ravel().numpy()])
-    return g
-def _mrr(p,n):
-    if n.ndim==1: n=n.expand(len(p),-1)
-    low=1+(n>p[:,None]).sum(1); high=low+(n==p[:,None]).sum(1)
-    return float((2/(low+high)).mean())
-def _hits(k):
-    def g(p,n):
-        if n.ndim==1:
-            return float((p>n.topk(min(k,len(n))).values[-1]).float().mean())
-        return float((1+(n>=p[:,None]).sum(1)<=k).float().mean())
-    return g
-def chosen_pair_metrics(names, wanted, first, *, default=None, evaluator=None, ranked=False):
-    names=wanted or names
-    first = first or default
-    names=list(dict.fromkeys(([first] if first else [])+list(names)))
-    made={}
-    for n in names:
-        if n=="auc": made[n]=Metric(_auc(roc_auc_score))
-        elif n=="average_precision": made[n]=Metric(_auc(average_precision_score))
-        elif n=="mrr": made[n]=Metric(_mrr)
-        else: made[n]=Metric(_hits(int(n.split("@")[1])))
-    return made
-def rank_metric(name, r):
-    rank=(r[:,0]+r[:,1])/2
-    return float((1/rank).mean()) if name=="mrr" else float((rank<=int(name.split("@")[1])).float().mean())
-def ranks(table,h,pairs,known):
-    out=[]
-    for i in range(0,len(pairs),256):
-        p=pairs[i:i+256]
-        s=table(h[p[:,0]],h)
-        own=s[torch.arange(len(p)),p[:,1]]
-        for j,(u,v) in enumerate(p.tolist()):
-            k=torch.from_numpy(known.indices[known.indptr[u]:known.indptr[u+1]]); s[j,k]=-math.inf; s[j,u]=-math.inf
-            s[j,v]=own[j]
-        low=1+(s>own[:,None]).sum(1); high=low+(s==own[:,None]).sum(1)-1
-        out.append(torch.stack([low.float(),high.float(),own-s.logsumexp(1)],1))
-    return torch.cat(out)
+from typing import Any, Callable, Iterator, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.jit import kernel
+from gnnkit.sampling.known_pairs import KnownPairs
+
+Array = Any
+"""A NumPy array; the kernels' own docstrings give dtype and shape."""
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""From embeddings of B sources [B, D] and of M destinations [M, D] to the scores of all their pairs, [B, M]."""
+
+MEMORY = 1 << 26
+"""Bytes of scores that are there at a time."""
+
+_CHUNK_SCORES = 1 << 18
+"""Scores that are computed at a time: they stay in a processor's cache, and what a head needs for each is little."""
+
+
+def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: int = MEMORY) -> Tensor:
+    """Rank each pair's destination among all nodes as destinations of its source.
+
+    The source itself and other destinations that it has a known pair with take no part: the "filtered" ranking of
+    Bordes et al., "Translating embeddings for modeling multi-relational data" (2013).
+
+    Args:
+        score: Scores pairs from embeddings, such as :meth:`gnnkit.tasks.PairHead.table`.
+        h: Embeddings of all nodes. Shape [N, D], floating point, in host memory.
+        pairs: Shape [n, 2], int64 ids.
+        known: Pairs that take no part, except for the ranked one itself.
+        memory: Bytes of scores that are there at a time; those of one source are in any case.
+
+    Returns:
+        Shape [n, 3], float64: the best and the worst rank that equal scores allow, from 1, and the logarithm of the
+        pair's share in the softmax over its candidates. A score that is NaN counts as a better one.
+
+    Example:
+        >>> h = torch.tensor([[1.0], [3.0], [2.0], [2.0]])
+        >>> known = KnownPairs(np.array([0, 1, 1, 1, 1]), np.array([1]))
+        >>> ranks(lambda a, b: a @ b.T, h, torch.tensor([[0, 2], [0, 1]]), known)[:, :2].tolist()
+        [[1.0, 2.0], [1.0, 1.0]]
+    """
+    order = torch.argsort(pairs[:, 0], stable=True)
+    sources, counts = torch.unique_consecutive(pairs[order, 0], return_counts=True)
+    pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    found = torch.empty(len(pairs), 3, dtype=torch.float64)
+    for first, table in _tables(score, h, sources, memory):
+        some = slice(first, first + len(table))
+        mine = order[pointer[first] : pointer[first + len(table)]]
+        rows = torch.repeat_interleave(torch.arange(len(table)), counts[some])
+        destinations = pairs[mine, 1]
+        own = table[rows, destinations]
+        _hide(table.numpy(), sources[some].numpy(), known.indptr, known.indices)
+        left = table[rows, destinations]
+        better, equal = torch.empty_like(mine), torch.empty_like(mine)
+        _count(table.numpy(), rows.numpy(), own.numpy(), left.numpy(), better.numpy(), equal.numpy())
+        others = torch.from_numpy(_log_sum_exp(table.numpy()))[rows]
+        total = torch.where(left == -math.inf, torch.logaddexp(others, own.double()), others)
+        found[mine] = torch.stack([1.0 + better, 1.0 + better + equal, own.double() - total], dim=1)
+    return found
+
+
+def top_k(
+    score: Score, h: Tensor, sources: Tensor, k: int, known: KnownPairs, *, memory: int = MEMORY
+) -> Tuple[Tensor, Tensor]:
+    """The destinations that score highest for each source, without itself and those that it has a known pair with.
+
+    Args:
+        score: As for :func:`ranks`.
+        h: Likewise.
+        sources: Shape [n], int64 ids.
+        k: How many are wanted.
+        known: Pairs that take no part.
+        memory: As for :func:`ranks`.
+
+    Returns:
+        Ids [n, k], int64, the best first, of equals the smaller id; and their scores [n, k], of the scores' dtype. -1 and
+        minus infinity where there are fewer.
+
+    Example:
+        >>> h = torch.tensor([[1.0], [3.0], [2.0], [2.0]])
+        >>> known = KnownPairs(np.array([0, 1, 1, 1, 1]), np.array([1]))
+        >>> top_k(lambda a, b: a @ b.T, h, torch.tensor([0, 1]), 2, known)[0].tolist()
+        [[2, 3], [2, 3]]
+    """
+    ids = torch.full((len(sources), k), -1)
+    best = torch.full((len(sources), k), -math.inf, dtype=h.dtype)
+    for first, table in _tables(score, h, sources, memory):
+        some = slice(first, first + len(table))
+        _hide(table.numpy(), sources[some].numpy(), known.indptr, known.indices)
+        _pick(table.numpy(), ids[some].numpy(), best[some].numpy())
+    return ids, best
+
+
+@torch.no_grad()
+def _tables(score: Score, h: Tensor, sources: Tensor, memory: int) -> Iterator[Tuple[int, Tensor]]:
+    """Position of the first source of some, and their scores with all nodes, which the next ones overwrite."""
+    num_nodes = len(h)
+    most = max(1, min(len(sources), memory // (num_nodes * h.element_size())))
+    width = max(1, _CHUNK_SCORES // most)
+    buffer = torch.empty(most, num_nodes, dtype=h.dtype)
+    for first in range(0, len(sources), most):
+        starts = h[sources[first : first + most]]
+        table = buffer[: len(starts)]
+        for column in range(0, num_nodes, width):
+            table[:, column : column + width] = score(starts, h[column : column + width])
+        yield first, table
+
+
+def _log_sum_exp(table: Array) -> Array:
+    """Logarithm of the sum of exponentials of each row of ``table`` [B, N]. Shape [B], float64.
+
+    A row at a time, which stays in a processor's cache.
+    """
+    found = np.full(len(table), -np.inf)
+    scratch = np.empty_like(table[0])
+    for i, row in enumerate(table):
+        most = row.max()
+        if most != -np.inf:
+            np.exp(np.subtract(row, most, out=scratch), out=scratch)
+            found[i] = most + np.log(scratch.sum())
+    return found
+
+
+@kernel
+def _hide(table: Array, sources: Array, indptr: Array, indices: Array) -> None:
+    """Give known destinations of ``sources`` [B] and these themselves minus infinity in ``table`` [B, N]."""
+    for row in range(len(sources)):
+        source = sources[row]
+        table[row, source] = -np.inf
+        for i in range(indptr[source], indptr[source + 1]):
+            table[row, indices[i]] = -np.inf
+
+
+@kernel
+def _count(table: Array, rows: Array, own: Array, left: Array, better: Array, equal: Array) -> None:
+    """How many scores of row ``rows[i]`` are not below or equal ``own[i]``, and how many are equal.
+
+    ``left[i]`` is what the row holds for the pair itself, which is not counted.
+    """
+    for i in range(len(rows)):
+        row, mine = table[rows[i]], own[i]
+        above, same = np.int32(0), np.int32(0)
+        for j in range(len(row)):
+            # Kept narrow, so that a processor counts many at once.
+            above = np.int32(above + (not (row[j] <= mine)))
+            same = np.int32(same + (row[j] == mine))
+        better[i] = above - (not (left[i] <= mine))
+        equal[i] = same - (left[i] == mine)
+
+
+@kernel
+def _pick(table: Array, ids: Array, best: Array) -> None:
+    """Fill ``ids`` and ``best`` [B, k], which hold -1 and minus infinity, with the highest of each row in order."""
+    most = ids.shape[1]
+    for row in range(len(table)):
+        for node in range(table.shape[1]):
+            value = table[row, node]
+            if not value > best[row, most - 1]:
+                continue
+            place = most - 1
+            while place > 0 and value > best[row, place - 1]:
+                best[row, place], ids[row, place] = best[row, place - 1], ids[row, place - 1]
+                place -= 1
+            best[row, place], ids[row, place] = value, node

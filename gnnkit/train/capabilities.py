@@ -10,7 +10,7 @@ from typing import FrozenSet, List, NamedTuple, Optional, Type
 from gnnkit.availability import Combination, first_excluded
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.devices import Device, DeviceCapabilities
-from gnnkit.devices.base import ACCUMULATE, AVERAGE
+from gnnkit.devices.base import ACCUMULATE, AVERAGE, SPARSE
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import ModelSpec, check_convolutions, undeclared_convolution
 from gnnkit.tasks import Task
@@ -120,6 +120,11 @@ def check_updates(device: Device, optimizer: str, config: TrainConfig) -> None:
         raise CapabilityError(
             f"Device {device.name!r} keeps no moving average of weights, received train.average={config.average}. "
             "Leave it out, or take another device."
+        )
+    if config.sparse_embeddings and SPARSE not in on.updates:
+        raise CapabilityError(
+            f"Device {device.name!r} has no sparse gradients, received train.sparse_embeddings=True. Set it to false, "
+            "or take another device."
         )
 
 

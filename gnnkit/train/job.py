@@ -47,6 +47,7 @@ from gnnkit.train.optimizers import make_optimizer, optimizer_name
 from gnnkit.train.progress import Progress
 from gnnkit.train.schedules import Schedule
 from gnnkit.train.settings import TrainConfig
+from gnnkit.train.sparse import decide_sparse
 
 if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer
@@ -144,7 +145,12 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.precision == "float64":
         module = module.double()
     _check_judging(computed, module)
-    optimizer, config = make_optimizer(config, _trained(module), trainer.make_optimizer)
+    trained, table = _trained(module), _table(model)
+    config = decide_sparse(config, table, device)
+    if table is not None:
+        model.embedding.sparse = bool(config.sparse_embeddings)
+    sparse = table if config.sparse_embeddings else None
+    optimizer, config = make_optimizer(config, trained, trainer.make_optimizer, table=sparse)
     better = task.higher_is_better
     schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
@@ -199,6 +205,14 @@ def _trained(module: LossModule) -> List[nn.Parameter]:
     if not found:
         raise ConfigError("Every parameter of the model is frozen (requires_grad is False), so nothing can be trained.")
     return found
+
+
+def _table(model: GNN) -> Optional[nn.Parameter]:
+    """The embeddings of nodes, if the model learns some and they are not frozen."""
+    if model.spec.num_embeddings is None:
+        return None
+    weight: nn.Parameter = model.embedding.weight
+    return weight if weight.requires_grad else None
 
 
 def _for_special(settings: TrainConfig, model: GNN, special: str) -> TrainConfig:

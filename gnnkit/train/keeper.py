@@ -203,6 +203,12 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
             f"The checkpoint was trained with train.average={average}, this run has {facts['average']}. Both must keep "
             "an average, or neither."
         )
+    was_sparse, is_sparse = (bool(each.get("sparse_embeddings")) for each in (state.facts, facts))
+    if was_sparse != is_sparse:
+        raise CheckpointError(
+            f"The checkpoint was trained with train.sparse_embeddings={was_sparse}, this run has {is_sparse}, and "
+            "their optimisers keep other states. Give the same, or start a new run from its weights with --init-from."
+        )
     if differences:
         raise CheckpointError(f"The checkpoint belongs to another architecture: {'; '.join(differences)}.")
     before, frozen = (each.get("frozen", []) for each in (state.facts, facts))

@@ -131,9 +131,7 @@ def training_loader(
         if draw is None:
             return FullGraphLoader(graph, ids, **whole)
         loops = spec.self_loops
-        return FullGraphPairLoader(
-            graph, ids, draw, keep_self_loops=loops, shuffle=config.shuffle, seed=seed, **whole
-        )
+        return FullGraphPairLoader(graph, ids, draw, keep_self_loops=loops, shuffle=config.shuffle, seed=seed, **whole)
     assert config.batch_size is not None
     return NeighborLoader(
         graph,

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop, SparseAdam
 
 from gnnkit.classes import check_arguments, class_path, find_class
+from gnnkit.devices import optimizer_parts
 from gnnkit.errors import ConfigError
 from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.train.settings import OPTIMIZER_NAMES, TrainConfig
+from gnnkit.train.sparse import join_table
 
 OPTIMIZERS: Mapping[str, Type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "rmsprop": RMSprop}
 """Optimisers by name. Any other is ``module:Class``."""
@@ -27,7 +29,11 @@ _TAKEN = ("self", "params", "lr", "weight_decay")
 
 
 def make_optimizer(
-    config: TrainConfig, parameters: Sequence[nn.Parameter], given: Optional[MakeOptimizer] = None
+    config: TrainConfig,
+    parameters: Sequence[nn.Parameter],
+    given: Optional[MakeOptimizer] = None,
+    *,
+    table: Optional[nn.Parameter] = None,
 ) -> Tuple[Optimizer, TrainConfig]:
     """The optimiser of a training.
 
@@ -35,6 +41,8 @@ def make_optimizer(
         config: Its settings.
         parameters: What is trained.
         given: Makes it; None makes what the settings name.
+        table: That of the parameters which has sparse gradients. SGD takes them as they are, beside Adam an
+            optimiser of its own has to.
 
     Returns:
         The optimiser, and the settings with the learning rate and the weight decay that it has.
@@ -47,11 +55,20 @@ def make_optimizer(
         >>> make_optimizer(config, [nn.Parameter()])[0].param_groups[0]["momentum"]
         0.9
     """
+    if table is not None and config.optimizer == "adam":
+        others = [parameter for parameter in parameters if parameter is not table]
+        rest = make_optimizer(config, others, given)[0] if others else None
+        return join_table(config, rest, table), config
     decides = given is not None and not isinstance(given, type)
     optimizer = given(parameters) if given is not None and decides else _from_class(config, parameters, given)
     if not isinstance(optimizer, Optimizer):
         raise ConfigError(f"optimizer gives a {type(optimizer).__qualname__}, expected a torch.optim.Optimizer.")
     _check_step(optimizer)
+    if isinstance(optimizer, SparseAdam):
+        raise ConfigError(
+            "SparseAdam takes sparse gradients alone, which only learnt embeddings of nodes have. Take optimizer "
+            "'adam' with sparse_embeddings=True, which updates the embeddings by SparseAdam."
+        )
     if decides:
         group = optimizer.param_groups[0]
         config = replace(config, lr=float(group["lr"]), weight_decay=float(group.get("weight_decay", 0.0)))
@@ -73,7 +90,7 @@ def short_name(path: str) -> str:
 
 def optimizer_name(optimizer: Optimizer) -> str:
     """What a configuration calls an optimiser: its name, or ``module:Class``."""
-    return short_name(class_path(type(optimizer)))
+    return short_name(class_path(type(optimizer_parts(optimizer)[0])))
 
 
 def _check_step(optimizer: Optimizer) -> None:

@@ -32,6 +32,10 @@ class TrainConfig:
         average: Decay of a moving average of the weights, such as 0.99. The averages are what is evaluated and kept.
             None: no average.
         clip_norm: Largest norm of the gradients. None: no clipping.
+        sparse_embeddings: Whether learnt embeddings of nodes get sparse gradients, so that an update costs what the
+            batch's nodes cost and not what all nodes would: "adam" leaves the embeddings of other nodes as they are
+            (torch's SparseAdam), "sgd" gives the same numbers. None: where a table has 2^24 values or more, training is
+            sampled, and device and settings allow it.
         patience: Stop at the first evaluation that is this many epochs or more after the best one. None: never.
         precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
             tells rounding from mistakes.
@@ -77,6 +81,7 @@ class TrainConfig:
     accumulate: int = 1
     average: Optional[float] = None
     clip_norm: Optional[float] = None
+    sparse_embeddings: Optional[bool] = None
     patience: Optional[int] = None
     precision: str = "float32"
     batch_size: Optional[int] = None

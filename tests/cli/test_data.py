@@ -64,3 +64,47 @@ def test_a_column_is_given_with_what_it_holds(tmp_path: Path) -> None:
     for pair in ("kind", "=kind", "label="):
         done = gnnkit_here("data", "import", "edges.csv", "--output", "g", "--column", pair, cwd=tmp_path)
         assert done.returncode == 2 and f"--column is {pair!r}, expected" in done.stderr
+
+
+PAIRS = "source,target,split\n0,1,train\n1,2,valid\n2,3,test\n"
+
+
+def linked_folder(folder: Path, edges: str) -> Path:
+    folder.mkdir()
+    (folder / "edges.csv").write_text("source,target\n" + edges)
+    (folder / "pairs.csv").write_text(PAIRS)
+    return folder
+
+
+def test_check_says_what_data_are_and_that_nothing_leaks(tmp_path: Path) -> None:
+    folder = linked_folder(tmp_path / "clean", "0,1\n1,0\n3,3\n")
+    done = gnnkit_here("data", "check", str(folder), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "train 1, valid 1, test 1, undirected, pairs.csv" in text
+    assert text.endswith("no leaks: none of 2 pairs of valid and test is among 3 edges.")
+    done = gnnkit_here("data", "check", str(folder), "--json", cwd=tmp_path)
+    values = json.loads(done.stdout)
+    assert (values["num_pairs_checked"], values["num_leaks"], values["num_nodes"]) == (2, 0, 4)
+    done = gnnkit_here("data", "check", "karate", "--json", cwd=tmp_path)
+    assert done.returncode == 0 and json.loads(done.stdout)["num_pairs_checked"] == 0
+
+
+def test_check_refuses_a_leak_in_one_line(tmp_path: Path) -> None:
+    folder = linked_folder(tmp_path / "leaky", "0,1\n1,0\n3,2\n2,3\n")
+    done = gnnkit_here("data", "check", str(folder), cwd=tmp_path)
+    assert done.returncode == 2 and not done.stdout
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ") and "1 of 1 pairs of 'test' is among the edges that carry messages" in line
+    assert "pair 0 (2, 3), edge row" in line
+    one_way = linked_folder(tmp_path / "one way", "0,1\n3,2\n")
+    assert (
+        gnnkit_here("data", "check", str(one_way), cwd=tmp_path).returncode == 0
+    )  # directed: the reverse is another pair
+    done = gnnkit_here("data", "check", str(one_way), "dataset.options.undirected=true", cwd=tmp_path)
+    assert done.returncode == 2 and "'test' is among" in done.stderr
+
+
+def test_check_refuses_what_is_no_data(tmp_path: Path) -> None:
+    done = gnnkit_here("data", "check", "coral", cwd=tmp_path)
+    assert done.returncode == 2 and "Did you mean 'cora'" in done.stderr

@@ -20,6 +20,7 @@ from gnnkit.data import (
     data_differences,
     describe_data,
     from_edge_index,
+    link_keys,
     part_fingerprints,
     split_edges,
     summarize,
@@ -105,6 +106,17 @@ def test_one_leak_in_ten_thousand_is_named_with_its_row():
     message = rf"pair 700 \({source}, {target}\), edge row {row}, as {target} -> {source}"
     with pytest.raises(LeakError, match=message):
         check_leaks(leaked)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+def test_edges_are_found_in_pieces_of_any_size(piece, monkeypatch):
+    monkeypatch.setattr(link_keys, "_CHUNK_EDGES", piece)
+    rng = np.random.default_rng(piece)
+    graph = from_edge_index(rng.integers(0, 9, (2, 40)), 9)  # repeats lie across the borders of pieces
+    edges = list(map(tuple, graph.edge_index.t().tolist()))
+    keys = np.arange(81)
+    expected = [edges.index((key % 9, key // 9)) if (key % 9, key // 9) in edges else -1 for key in keys]
+    assert link_keys.edge_rows(graph, keys).tolist() == expected
 
 
 def test_many_leaks_are_counted_and_the_first_named():

@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from gnnkit.data import fingerprint
-from gnnkit.datasets import load_dataset
-from gnnkit.datasets import ogb as module
+from gnnkit.datasets import load_dataset, ogb, ogb_files
 from gnnkit.errors import DatasetError, UnknownNameError
 
 pytest.importorskip("ogb")
@@ -36,7 +35,7 @@ def content(seed: int = 0) -> dict:
 
 def save(root: Path, monkeypatch, name="ogbn-small", labels=None, metric="acc", graph=None, num_classes=3) -> Path:
     """Write a data set with ogb's DatasetSaver; returns its folder."""
-    module._import_raw_readers()
+    ogb_files.import_raw_readers()
     from ogb.io import DatasetSaver
 
     monkeypatch.chdir(root)
@@ -66,7 +65,7 @@ def test_a_saved_data_set_loads_and_loads_again_from_the_cache(tmp_path, monkeyp
     assert np.allclose(graph.x.numpy(), expected["node_feat"])
     assert graph.node_data["year"].tolist() == expected["node_year"][:, 0].tolist()
     assert sorted(map(tuple, graph.edge_index.t().tolist())) == sorted(map(tuple, expected["edge_index"].T.tolist()))
-    monkeypatch.setattr(module, "_read_raw", None)
+    monkeypatch.setattr(ogb, "read_raw", None)
     assert fingerprint(load_dataset("ogbn-small", data_dir=tmp_path)) == fingerprint(graph)
 
 
@@ -142,9 +141,9 @@ def serve_zip(server, monkeypatch, tmp_path, **more: bytes) -> None:
             archive.write(file, file.relative_to(tmp_path / "made"))
         for name, data in more.items():
             archive.writestr(name, data)
-    published = module._published()
+    published = ogb_files.published("nodeproppred")
     published["ogbn-arxiv"]["url"] = server.url + "arxiv.zip"
-    monkeypatch.setattr(module, "_published", lambda: published)
+    monkeypatch.setattr(ogb_files, "published", lambda table: published)
 
 
 def test_a_published_data_set_is_downloaded_and_unpacked(server, monkeypatch, tmp_path, cache, capfd):
@@ -218,7 +217,7 @@ def test_what_cannot_be_had_is_told(tmp_path, monkeypatch):
 
 def test_importing_ogb_starts_no_thread():
     code = (
-        "import threading; from gnnkit.datasets import ogb; ogb._import_raw_readers(); import sys;"
+        "import threading; from gnnkit.datasets import ogb_files; ogb_files.import_raw_readers(); import sys;"
         "assert threading.active_count() == 1, threading.enumerate();"
         "assert not any(name.startswith(('torch_geometric', 'dgl')) for name in sys.modules);"
         "import outdated"

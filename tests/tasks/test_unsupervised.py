@@ -86,6 +86,6 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(DataError, match="all of one class"):
         Unsupervised.for_graph(replace(graph, y=torch.zeros_like(graph.y)))
     with pytest.raises(DataError, match="linear probe of task 'unsupervised' needs them"):
-        Unsupervised.for_graph(replace(graph, x=None))
+        Unsupervised.for_graph(replace(graph, y=None))
     with pytest.raises(DataError, match="valid"):
         Unsupervised.for_graph(replace(graph, splits={"train": torch.arange(5), "test": torch.arange(5)}))

@@ -1,0 +1,259 @@
+"""What all data sets of the Open Graph Benchmark have in common: where their folders lie, and their raw layout.
+
+Rules: the files are read by ogb's own raw readers; ogb's processed cache, which needs unrestricted unpickling, is
+neither read nor written. Importing ogb must not start the thread in which it asks the network for a newer version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional
+
+import numpy as np
+
+from gnnkit.datasets.base import Dataset
+from gnnkit.datasets.files import DataFile, Finder, download, is_there
+from gnnkit.datasets.unpickling import read_torch_file
+from gnnkit.errors import DatasetError, NotInstalledError, UnknownNameError
+
+Meta = Mapping[str, str]
+_HETERO_FILES = ("triplet-type-list.csv.gz", "edge_index_dict.npz")
+_RAW_FILES = ("data.npz", "edge.csv.gz", *_HETERO_FILES)
+
+
+@dataclass(frozen=True)
+class OgbData(Dataset):
+    """A family of data sets of the Open Graph Benchmark.
+
+    Attributes:
+        table: Which of ogb's packages says what is published: "nodeproppred" or "linkproppred".
+        example: A data set of the family that can be read, for messages.
+    """
+
+    is_family = True
+    table: ClassVar[str]
+    example: ClassVar[str]
+
+    @property
+    def evaluator(self) -> Optional[str]:
+        """Published data are judged by ogb's own evaluator."""
+        return self.requested if self.requested in published(self.table) else None
+
+    def locate(self, finder: Finder) -> Mapping[str, Path]:
+        """Find the folder, or download and unpack it; the files in it are named by their path inside of it."""
+        known = published(self.table)
+        folder = self._find(finder)
+        if folder is None:
+            if self.requested not in known:
+                places = self._candidates(finder)
+                if self.requested == self.name or not finder.roots():
+                    raise UnknownNameError("OGB data set", self.requested, known)
+                missing = [DataFile("raw/data.npz"), DataFile("split/")]
+                reason = f"{self.requested!r} is not published by OGB, which has {', '.join(sorted(known))}"
+                raise DatasetError(finder.describe_missing(missing, reason, places))
+            meta = known[self.requested]
+            if meta["is hetero"] == "True":
+                raise self._unsupported()
+            folder = self._download(finder, meta)
+        files = [file for part in ("raw", "split", "mapping") for file in sorted((folder / part).rglob("*"))]
+        found = {file.relative_to(folder).as_posix(): file for file in files if is_there(file)}
+        for meta_file in (folder / "meta_dict.pt", folder.parent / "meta_dict.pt"):
+            if meta_file.is_file():
+                found["meta_dict.pt"] = meta_file
+                break
+        return found
+
+    def check_kind(self, files: Mapping[str, Path], meta: Meta) -> None:
+        """Refuse data with several kinds of nodes or edges.
+
+        Raises:
+            DatasetError: They are such.
+        """
+        if meta.get("is hetero") == "True" or any(f"raw/{name}" in files for name in _HETERO_FILES):
+            raise self._unsupported()
+
+    def meta(self, files: Mapping[str, Path]) -> Meta:
+        """What ogb says about the data, or who saved them with ogb's ``DatasetSaver``; empty if nobody does."""
+        if "meta_dict.pt" not in files:
+            return published(self.table).get(self.requested, {})
+        meta = read_torch_file(files["meta_dict.pt"])
+        if not isinstance(meta, dict):
+            raise DatasetError(f"{files['meta_dict.pt']} holds a {type(meta).__name__}, expected a dictionary.")
+        return {str(key): str(value) for key, value in meta.items()}
+
+    def _candidates(self, finder: Finder) -> List[Path]:
+        short = "_".join(self.requested.split("-")[1:])
+        full = "_".join(self.requested.split("-"))
+        found = []
+        for root in finder.roots():
+            found += [root / full, root / self.requested, root / short, root]
+            found += [parent / short for parent in sorted(root.glob(f"*_{full}"))]
+        return [*found, finder.raw]
+
+    def _find(self, finder: Finder) -> Optional[Path]:
+        for folder in self._candidates(finder):
+            if any((folder / "raw" / name).is_file() for name in _RAW_FILES):
+                return folder
+        return None
+
+    def _download(self, finder: Finder, meta: Meta) -> Path:
+        file = DataFile(meta["url"].rsplit("/", 1)[-1], meta["url"])
+        archive = finder.raw.parent / file.name
+        if not archive.is_file():
+            reason = "downloading is switched off"
+            try:
+                if finder.download:
+                    download(file, archive)
+            except DatasetError as error:
+                reason = str(error)
+            if not archive.is_file():
+                raise DatasetError(finder.describe_missing([file], f"{reason}", self._candidates(finder)))
+        _unpack(archive, finder.raw)
+        archive.unlink()
+        return finder.raw
+
+    def _unsupported(self) -> DatasetError:
+        return DatasetError(
+            f"{self.requested} has several kinds of nodes and edges; heterogeneous graphs are not supported yet. "
+            f"Use a data set with one kind, such as {self.example}."
+        )
+
+
+def import_raw_readers() -> Any:
+    """ogb's raw readers, imported without the question to the network.
+
+    Raises:
+        NotInstalledError: ogb is not installed.
+    """
+    missing = object()
+    before: Any = sys.modules.get("outdated", missing)
+    # Without this package ogb skips the thread that looks for a newer version of it.
+    sys.modules["outdated"] = None  # type: ignore[assignment]
+    try:
+        import ogb.io.read_graph_raw as readers
+    except ImportError as error:
+        raise NotInstalledError(f"What reads OGB data ({error.name})", "pip install gnnkit[ogb]") from error
+    finally:
+        if before is missing:
+            del sys.modules["outdated"]
+        else:
+            sys.modules["outdated"] = before
+    return readers
+
+
+def published(table: str) -> Dict[str, Dict[str, str]]:
+    """What ogb says about every data set that it publishes, by name; ``table`` is as in :class:`OgbData`."""
+    file = Path(import_raw_readers().__file__).parent.parent / table / "master.csv"
+    with file.open(newline="", encoding="utf-8") as stream:
+        header, *rows = list(csv.reader(stream))
+    return {name: {row[0]: row[column] for row in rows} for column, name in enumerate(header) if column}
+
+
+@contextlib.contextmanager
+def reading_raw(raw: Path) -> Iterator[None]:
+    """Silence ogb, and say which folder is at fault whatever its readers run into."""
+    silence = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+            yield
+    except DatasetError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        cause = f"{type(error).__name__}: {error}"
+        raise DatasetError(f"The OGB files in {raw} are cut short or damaged ({cause}). Get them again.") from error
+
+
+def read_raw(raw: Path, meta: Meta, is_binary: bool) -> Dict[str, Any]:
+    """The one graph of a folder ``raw/`` as ogb's readers give it: arrays by name, and "num_nodes"."""
+    readers = import_raw_readers()
+    if is_binary:
+        return dict(readers.read_binary_graph_raw(str(raw))[0])
+    _check_gzip(raw)
+    more_edges = [] if meta.get("additional edge files", "None") == "None" else meta["additional edge files"].split(",")
+    add_inverse = meta.get("add_inverse_edge") == "True"
+    content = dict(readers.read_csv_graph_raw(str(raw), add_inverse, additional_edge_files=more_edges)[0])
+    # ogb would rename a file of ogbn-proteins in the user's folder, so these are read here.
+    more_nodes = meta.get("additional node files", "None")
+    for name in [] if more_nodes == "None" else more_nodes.split(","):
+        file = raw / f"{name}.csv.gz"
+        content[name] = read_csv(file if file.is_file() else raw / f"{name[5:]}.csv.gz")
+    return content
+
+
+def _check_gzip(raw: Path) -> None:
+    """Read every compressed file once, so that the one that is cut short is named."""
+    for file in sorted(raw.glob("*.csv.gz")):
+        try:
+            with gzip.open(file) as stream:
+                while stream.read(1 << 22):
+                    pass
+        except (OSError, EOFError, zlib.error) as error:
+            raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
+
+
+def read_csv(file: Path) -> np.ndarray:
+    """Read a compressed table of numbers without a header.
+
+    Raises:
+        DatasetError: It is missing or damaged.
+    """
+    import pandas
+
+    try:
+        values: np.ndarray = pandas.read_csv(file, compression="gzip", header=None).to_numpy()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DatasetError(f"{file} is missing, cut short or damaged ({error}). Get it again.") from error
+    return values
+
+
+def split_kind(files: Mapping[str, Path], wanted: str) -> str:
+    """The name of the published split, or of the only one that there is.
+
+    Args:
+        files: What ``locate`` returned.
+        wanted: What ogb says; empty if it says nothing.
+
+    Raises:
+        DatasetError: It is not there, or there are several.
+    """
+    kinds = sorted({name.split("/")[1] for name in files if name.startswith("split/") and name.count("/") == 2})
+    kind = wanted if wanted in kinds else (kinds[0] if len(kinds) == 1 else "")
+    if not kind:
+        received = ", ".join(kinds) or "none"
+        raise DatasetError(f"The folder split/ has {received}, expected {wanted or 'one split'}. Get the files again.")
+    return kind
+
+
+def flat(values: np.ndarray) -> np.ndarray:
+    """An array of one column as one of one dimension; others as they are."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip file whose content, or whose only folder, has ``raw``; ``folder`` appears whole or not at all."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        with zipfile.ZipFile(archive) as content:
+            for name in content.namelist():
+                if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
+                    raise DatasetError(f"{archive} is refused: it would write to {name!r}, outside of its folder.")
+            content.extractall(temporary)
+        homes = [home for home in (temporary, *sorted(temporary.iterdir())) if (home / "raw").is_dir()]
+        if not homes:
+            raise DatasetError(f"{archive} holds no folder 'raw'. Delete the file and try again.")
+        os.replace(homes[0], folder)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(f"{archive} cannot be unpacked ({error}). Delete it and try again.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
