@@ -249,8 +249,10 @@ def test_a_split_without_pairs_is_refused() -> None:
 
 def test_a_run_says_how_many_negatives_are_pairs_after_all(tmp_path: Path) -> None:
     rates = {}
-    for name, options in {"filtered": {}, "not": {"filtered": False}, "in batch": {"negatives": "in_batch"}}.items():
-        fit(options={"num_negatives": 20, **options}, epochs=1, run_dir=tmp_path / name)
+    every = {"filtered": {}, "not": {"filtered": False}, "in batch": {"negatives": "in_batch"}}
+    for name, options in every.items():
+        both = {} if name == "in batch" else {"corrupt": "both"}
+        fit(options={"num_negatives": 20, **both, **options}, epochs=1, run_dir=tmp_path / name)
         rates[name] = read_run(tmp_path / name).manifest["negatives"]["false_rate"]
     graph = graph_for("link_prediction")
     density = graph.num_edges / (graph.num_nodes * (graph.num_nodes - 1))
