@@ -135,6 +135,25 @@ class RunFolder(Callback):
         write_text(self.path / MANIFEST, to_json(self._manifest, indent=2) + "\n")
 
 
+def write_judged(path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write the folder of a run that trained nothing: configuration and manifest.
+
+    Args:
+        path: The folder; must not exist, or be empty.
+        config: The merged configuration.
+        facts: What the manifest says besides versions and times.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    now = _now()
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        write_yaml(path / CONFIG, config)
+        manifest = {"status": "complete", "started": now, "finished": now, **environment(), **facts}
+        write_text(path / MANIFEST, to_json(manifest, indent=2) + "\n")
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """What a run folder says about a run.
@@ -166,6 +185,11 @@ def read_run(path: PathLike) -> RunRecord:
     manifest = _read_json(manifest_file, _read_text(manifest_file))
     if "parts" not in manifest.get("data", {}):
         raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
+    if manifest.get("trained") is False:
+        raise ConfigError(
+            f"The run {path} judged a heuristic, {manifest['model']['name']}: it has no epochs and no weights to open. "
+            f'What came out is in its {MANIFEST}, under "result".'
+        )
     if not metrics_file.is_file():
         cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""
         raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did{cause}.")

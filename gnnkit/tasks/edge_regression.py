@@ -20,6 +20,7 @@ class EdgeRegressionOptions(NodeRegressionOptions, PairOptions):
 
     Attributes:
         label: The column of ``Graph.edge_data`` with the numbers, where the data bring no pairs with theirs.
+            Nothing: the only one.
         head: As for all tasks about pairs; "dot" and "cosine" give one number.
     """
 

@@ -199,12 +199,15 @@ def as_items(graph: Graph, task: str) -> Graph:
 
 
 def label_column(graph: Graph, name: Optional[str], task: str) -> str:
-    """The column of ``edge_data`` that is to be learnt.
+    """The column of ``edge_data`` that is to be learnt: the one that is named, or the only one.
 
     Raises:
-        ConfigError: None is named, or there is no such column.
+        ConfigError: None is named, and there is not just one.
+        UnknownNameError: There is no such column.
     """
     held = ", ".join(sorted(graph.edge_data)) or "nothing"
+    if name is None and len(graph.edge_data) == 1:
+        return next(iter(graph.edge_data))
     if name is None:
         raise ConfigError(
             f"Task {task!r} needs the name of what it learns: task_options.label=NAME. edge_data holds {held}."

@@ -1,13 +1,14 @@
 """Pairs ranked among all nodes, and the best destinations of a node, in bounded memory.
 
-Rules: scores of some sources with all nodes are there at a time, in one buffer. Known destinations get minus infinity
-there, so that counting goes straight through. The order of nodes never decides a rank: of equals, all are counted.
+Rules: scores of some sources with all nodes are there at a time. Known destinations get minus infinity there, so that
+counting goes straight through. The order of nodes never decides a rank: of equals, all are counted.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterator, Tuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Tuple
 
 import numpy as np
 import torch
@@ -22,11 +23,8 @@ Array = Any
 Score = Callable[[Tensor, Tensor], Tensor]
 """From embeddings of B sources [B, D] and of M destinations [M, D] to the scores of all their pairs, [B, M]."""
 
-MEMORY = 1 << 26
-"""Bytes of scores that are there at a time."""
-
-_CHUNK_SCORES = 1 << 18
-"""Scores that are computed at a time: they stay in a processor's cache, and what a head needs for each is little."""
+MEMORY = 1 << 25
+"""Bytes of scores that are there at a time. glibc maps what is larger anew, page by page, at each allocation."""
 
 
 def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: int = MEMORY) -> Tensor:
@@ -44,7 +42,7 @@ def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: 
 
     Returns:
         Shape [n, 3], float64: the best and the worst rank that equal scores allow, from 1, and the logarithm of the
-        pair's share in the softmax over its candidates. A score that is NaN counts as a better one.
+        pair's share in the softmax over its candidates. NaN never wins: it counts as better than any other score.
 
     Example:
         >>> h = torch.tensor([[1.0], [3.0], [2.0], [2.0]])
@@ -54,22 +52,19 @@ def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: 
     """
     order = torch.argsort(pairs[:, 0], stable=True)
     sources, counts = torch.unique_consecutive(pairs[order, 0], return_counts=True)
-    pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    found = torch.empty(len(pairs), 3, dtype=torch.float64)
-    for first, table in _tables(score, h, sources, memory):
-        some = slice(first, first + len(table))
-        mine = order[pointer[first] : pointer[first + len(table)]]
-        rows = torch.repeat_interleave(torch.arange(len(table)), counts[some])
-        destinations = pairs[mine, 1]
-        own = table[rows, destinations]
-        _hide(table.numpy(), sources[some].numpy(), known.indptr, known.indices)
-        left = table[rows, destinations]
-        better, equal = torch.empty_like(mine), torch.empty_like(mine)
-        _count(table.numpy(), rows.numpy(), own.numpy(), left.numpy(), better.numpy(), equal.numpy())
-        others = torch.from_numpy(_log_sum_exp(table.numpy()))[rows]
-        total = torch.where(left == -math.inf, torch.logaddexp(others, own.double()), others)
-        found[mine] = torch.stack([1.0 + better, 1.0 + better + equal, own.double() - total], dim=1)
-    return found
+    destinations = pairs[order, 1].numpy()
+    pointer = np.concatenate([[0], np.cumsum(counts.numpy())])
+    found = np.empty((len(pairs), 3))
+
+    def rank(rows: slice, table: Array) -> None:
+        mine = slice(pointer[rows.start], pointer[rows.stop])
+        here = np.repeat(np.arange(len(table)), np.diff(pointer[rows.start : rows.stop + 1]))
+        found[mine] = _ranked(table, sources[rows].numpy(), here, destinations[mine], known)
+
+    _for_tables(score, h, sources, memory, rank)
+    out = torch.empty(len(pairs), 3, dtype=torch.float64)
+    out[order] = torch.from_numpy(found)
+    return out
 
 
 def top_k(
@@ -86,8 +81,8 @@ def top_k(
         memory: As for :func:`ranks`.
 
     Returns:
-        Ids [n, k], int64, the best first, of equals the smaller id; and their scores [n, k], of the scores' dtype. -1 and
-        minus infinity where there are fewer.
+        Ids [n, k], int64, the best first, of equals the smaller id; and their scores [n, k], of the embeddings' dtype.
+        -1 and minus infinity where there are fewer. A score that is NaN is left out.
 
     Example:
         >>> h = torch.tensor([[1.0], [3.0], [2.0], [2.0]])
@@ -97,26 +92,47 @@ def top_k(
     """
     ids = torch.full((len(sources), k), -1)
     best = torch.full((len(sources), k), -math.inf, dtype=h.dtype)
-    for first, table in _tables(score, h, sources, memory):
-        some = slice(first, first + len(table))
-        _hide(table.numpy(), sources[some].numpy(), known.indptr, known.indices)
-        _pick(table.numpy(), ids[some].numpy(), best[some].numpy())
+
+    def pick(rows: slice, table: Array) -> None:
+        _hide(table, sources[rows].numpy(), known.indptr, known.indices)
+        _pick(table, ids[rows].numpy(), best[rows].numpy())
+
+    if k and len(h):
+        _for_tables(score, h, sources, memory, pick)
     return ids, best
 
 
 @torch.no_grad()
-def _tables(score: Score, h: Tensor, sources: Tensor, memory: int) -> Iterator[Tuple[int, Tensor]]:
-    """Position of the first source of some, and their scores with all nodes, which the next ones overwrite."""
-    num_nodes = len(h)
-    most = max(1, min(len(sources), memory // (num_nodes * h.element_size())))
-    width = max(1, _CHUNK_SCORES // most)
-    buffer = torch.empty(most, num_nodes, dtype=h.dtype)
-    for first in range(0, len(sources), most):
-        starts = h[sources[first : first + most]]
-        table = buffer[: len(starts)]
-        for column in range(0, num_nodes, width):
-            table[:, column : column + width] = score(starts, h[column : column + width])
-        yield first, table
+def _for_tables(score: Score, h: Tensor, sources: Tensor, memory: int, work: Callable[[slice, Array], None]) -> None:
+    """Do something with the scores [B, N] of some sources after others, on as many threads as torch has.
+
+    ``work`` gets the positions of its sources, and may write to the scores.
+    """
+    most = max(1, memory // (len(h) * h.element_size()))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for first in range(0, len(sources), most):
+            table = score(h[sources[first : first + most]], h).contiguous().numpy()
+            size = -(-len(table) // torch.get_num_threads())
+            starts = range(0, len(table), size)
+            rows = [slice(first + start, first + min(start + size, len(table))) for start in starts]
+            list(pool.map(work, rows, [table[start : start + size] for start in starts]))
+
+
+def _ranked(table: Array, sources: Array, rows: Array, destinations: Array, known: KnownPairs) -> Array:
+    """What :func:`ranks` returns for pairs, [n, 3], from scores of ``sources`` [B] with all nodes, [B, N].
+
+    Pair i is that of row ``rows[i]`` with ``destinations[i]``.
+    """
+    own = table[rows, destinations]
+    _hide(table, sources, known.indptr, known.indices)
+    left = table[rows, destinations]
+    better, equal = np.empty_like(rows), np.empty_like(rows)
+    _count(table, rows, own, left, better, equal)
+    own = own.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # Scores may be NaN.
+        # A pair that is hidden is not in the sum yet.
+        total = np.logaddexp(_log_sum_exp(table)[rows], np.where(left == -np.inf, own, -np.inf))
+    return np.stack([1.0 + better, 1.0 + better + equal, own - total], axis=1)
 
 
 def _log_sum_exp(table: Array) -> Array:
