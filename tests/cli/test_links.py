@@ -53,7 +53,10 @@ GOOD = {
         "plan --dataset mine --model sage --batch-size 16 --json task=link_prediction",
         {"mine/edges.csv": DATED},
     ),
-    "a comparison": ("compare --dataset mine --device cpu --epochs 2 --json task=link_prediction", folder()),
+    "a comparison": (
+        "compare --dataset mine --device cpu --backends reference,reference --epochs 2 --json task=link_prediction",
+        folder(),
+    ),
     "a benchmark": ("bench --dataset mine --device cpu --batch-size 16 --json task=link_prediction", folder()),
 }
 
