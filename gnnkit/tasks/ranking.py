@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 
 from gnnkit.jit import kernel
-from gnnkit.sampling.kernels import first_not_below
 from gnnkit.sampling.known_pairs import KnownPairs
 
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
 
 Score = Callable[[Tensor, Tensor], Tensor]
-"""From embeddings of B sources [B, D] and of M destinations [M, D] to the scores of all their pairs, [B, M], in a tensor
-that nobody else holds."""
+"""From embeddings of B sources [B, D] and of M destinations [M, D] to the scores of all their pairs, [B, M], in a
+tensor that nobody else holds."""
 
 MEMORY = 1 << 21
 """Bytes of scores that are there at a time."""
@@ -101,17 +100,10 @@ def top_k(
     ids = torch.full((len(sources), k), -1)
     best = torch.full((len(sources), k), -math.inf, dtype=h.dtype)
     for first in range(0, len(sources) if k else 0, _ROWS):
-        some = slice(first, first + _ROWS)
-        nodes, found, scores = sources[some].numpy(), ids[some].numpy(), best[some].numpy()
-
-        def pick(
-            table: Array, row: int, start: int, fresh: int, nodes: Array = nodes, into: Any = (found, scores)
-        ) -> None:
-            rows = slice(row, row + len(table))
-            _hide(table, nodes[rows], known.indptr, known.indices, start, fresh)
-            _pick(table, start, into[0][rows], into[1][rows])
-
-        _for_tables(score, h[sources[some]], h, _width(len(nodes), h, memory), pick)
+        rows = slice(first, first + _ROWS)
+        nodes = sources[rows]
+        picking = _Picking(nodes.numpy(), ids[rows].numpy(), best[rows].numpy(), known)
+        _for_tables(score, h[nodes], h, _width(len(nodes), h, memory), picking.add)
     return ids, best
 
 
@@ -137,7 +129,7 @@ def _for_tables(
             start = min(fresh, len(h) - width)
             table = score(starts, h[start : start + width]).contiguous().numpy()
             parts = [(table[row : row + size], row, start, fresh) for row in rows]
-            list(pool.map(lambda part: work(*part), parts))
+            list((pool.map if threads > 1 else map)(lambda part: work(*part), parts))
 
 
 def _own_scores(score: Score, starts: Tensor, h: Tensor, pointer: Array, ends: Array, width: int) -> Array:
@@ -167,6 +159,7 @@ class _Counting:
 
     def __init__(self, sources: Array, pointer: Array, ends: Array, own: Array, known: KnownPairs) -> None:
         self.sources, self.pointer, self.ends, self.own, self.known = sources, pointer, ends, own, known
+        self.places = known.indptr[sources]
         self.better = np.zeros(len(ends), dtype=np.int64)
         self.equal = np.zeros(len(ends), dtype=np.int64)
         self.hidden = np.zeros(len(ends), dtype=np.bool_)
@@ -176,15 +169,18 @@ class _Counting:
     def add(self, table: Array, row: int, start: int, fresh: int) -> None:
         """Take in the scores of some sources; see :func:`_for_tables`."""
         rows = slice(row, row + len(table))
-        _hide(table, self.sources[rows], self.known.indptr, self.known.indices, start, fresh)
+        _hide(table, self.sources[rows], self.places[rows], self.known.indptr, self.known.indices, start, fresh)
         _count(table, start, fresh, self.pointer[row:], self.ends, self.own, self.better, self.equal, self.hidden)
-        with np.errstate(invalid="ignore"):  # Scores may be NaN.
-            before = self.most[rows]
-            most = np.maximum(before, table.max(axis=1))
-            shift = np.where(most == -np.inf, 0, most).astype(most.dtype)
-            np.exp(np.subtract(table, shift[:, None], out=table), out=table)
-            self.total[rows] = self.total[rows] * np.exp(before - shift) + table.sum(axis=1)
-            self.most[rows] = most
+        most = self.most[rows]
+        with np.errstate(over="ignore", invalid="ignore"):  # Scores may be NaN.
+            part = _sums_of_exponentials(table, most)
+            # Looking for the largest scores costs a good part of all: it is done at first, and where sums overflow.
+            if most.min() == -np.inf or not np.isfinite(part).all():
+                larger = np.maximum(most, table.max(axis=1))
+                self.total[rows] *= np.exp(most - np.maximum(larger, _LEAST))
+                self.most[rows] = larger
+                part = _sums_of_exponentials(table, larger)
+            self.total[rows] += part
 
     def result(self) -> Array:
         """What :func:`ranks` returns for the pairs."""
@@ -196,11 +192,43 @@ class _Counting:
             return np.stack([1.0 + self.better, 1.0 + self.better + self.equal, own - total], axis=1)
 
 
-@kernel
-def _hide(table: Array, sources: Array, indptr: Array, indices: Array, start: int, fresh: int) -> None:
-    """Give minus infinity to what takes no part in ``table`` [B, M], scores of ``sources`` [B] with nodes from ``start``.
+class _Picking:
+    """The best destinations of some sources, while one table after another comes in.
 
-    That is known destinations, the sources themselves, and nodes before ``fresh``.
+    Args:
+        sources: Shape [B], int64.
+        ids: What is found, as :func:`_pick` has it. Shape [B, k].
+        best: Likewise.
+        known: Pairs that take no part.
+    """
+
+    def __init__(self, sources: Array, ids: Array, best: Array, known: KnownPairs) -> None:
+        self.sources, self.ids, self.best, self.known = sources, ids, best, known
+        self.places = known.indptr[sources]
+
+    def add(self, table: Array, row: int, start: int, fresh: int) -> None:
+        """Take in the scores of some sources; see :func:`_for_tables`."""
+        rows = slice(row, row + len(table))
+        _hide(table, self.sources[rows], self.places[rows], self.known.indptr, self.known.indices, start, fresh)
+        _pick(table, start, self.ids[rows], self.best[rows])
+
+
+_LEAST = np.float32(-1e30)
+"""Stands for minus infinity where a difference is to be a number."""
+
+
+def _sums_of_exponentials(table: Array, most: Array) -> Array:
+    """Sum over each row of ``table`` [B, M] of exp(score - ``most``). Shape [B]."""
+    values = np.subtract(table, np.maximum(most, _LEAST)[:, None])
+    return np.einsum("ij->i", np.exp(values, out=values))
+
+
+@kernel
+def _hide(table: Array, sources: Array, places: Array, indptr: Array, indices: Array, start: int, fresh: int) -> None:
+    """Give minus infinity to what takes no part in ``table`` [B, M], scores of ``sources`` with nodes from ``start``.
+
+    That is known destinations, the sources themselves, and nodes before ``fresh``. ``places`` [B] are positions in
+    ``indices`` behind what has been hidden already.
     """
     end = start + table.shape[1]
     for row in range(len(sources)):
@@ -208,11 +236,11 @@ def _hide(table: Array, sources: Array, indptr: Array, indices: Array, start: in
         table[row, : fresh - start] = -np.inf
         if start <= source < end:
             table[row, source - start] = -np.inf
-        last = indptr[source + 1]
-        i = first_not_below(indices, indptr[source], last, start)
+        i, last = places[row], indptr[source + 1]
         while i < last and indices[i] < end:
             table[row, indices[i] - start] = -np.inf
             i += 1
+        places[row] = i
 
 
 @kernel
