@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, Iterator, Tuple
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ _ROWS = 1024
 """Sources whose scores are computed at a time."""
 
 
-@torch.no_grad()
 def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: int = MEMORY) -> Tensor:
     """Rank each pair's destination among all nodes as destinations of its source.
 
@@ -60,20 +59,21 @@ def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: 
     sources, counts = torch.unique_consecutive(pairs[order, 0], return_counts=True)
     pointer = np.concatenate([[0], np.cumsum(counts.numpy())])
     found = torch.empty(len(pairs), 3, dtype=torch.float64)
-    for first in range(0, len(sources), _ROWS):
-        some = sources[first : first + _ROWS]
-        block = pointer[first : first + len(some) + 1]
+
+    def rank(rows: slice) -> None:
+        starts, block = h[sources[rows]], pointer[rows.start : rows.stop + 1]
         mine = order[block[0] : block[-1]]
-        width = _width(len(some), h, memory)
-        starts, ends = h[some], pairs[mine, 1].numpy()
+        ends, width = pairs[mine, 1].numpy(), _width(len(starts), h, memory)
         own = _own_scores(score, starts, h, block - block[0], ends, width)
-        counting = _Counting(some.numpy(), block - block[0], ends, own, known)
-        _for_tables(score, starts, h, width, counting.add)
+        counting = _Counting(sources[rows].numpy(), block - block[0], ends, own, known)
+        for table, start, fresh in _tables(score, starts, h, width):
+            counting.add(table, start, fresh)
         found[mine] = torch.from_numpy(counting.result())
+
+    _in_blocks(len(sources), rank)
     return found
 
 
-@torch.no_grad()
 def top_k(
     score: Score, h: Tensor, sources: Tensor, k: int, known: KnownPairs, *, memory: int = MEMORY
 ) -> Tuple[Tensor, Tensor]:
@@ -99,12 +99,30 @@ def top_k(
     """
     ids = torch.full((len(sources), k), -1)
     best = torch.full((len(sources), k), -math.inf, dtype=h.dtype)
-    for first in range(0, len(sources) if k else 0, _ROWS):
-        rows = slice(first, first + _ROWS)
-        nodes = sources[rows]
-        picking = _Picking(nodes.numpy(), ids[rows].numpy(), best[rows].numpy(), known)
-        _for_tables(score, h[nodes], h, _width(len(nodes), h, memory), picking.add)
+
+    def pick(rows: slice) -> None:
+        nodes = sources[rows].numpy()
+        places = known.indptr[nodes]
+        for table, start, fresh in _tables(score, h[sources[rows]], h, _width(len(nodes), h, memory)):
+            _hide(table, nodes, places, known.indptr, known.indices, start, fresh)
+            _pick(table, start, ids[rows].numpy(), best[rows].numpy())
+
+    if k:
+        _in_blocks(len(sources), pick)
     return ids, best
+
+
+def _in_blocks(num_sources: int, work: Callable[[slice], None]) -> None:
+    """Do something for sources, a block after another, on as many threads as torch has."""
+    threads = torch.get_num_threads()
+    size = min(_ROWS, -(-num_sources // threads))
+    blocks = [slice(first, min(first + size, num_sources)) for first in range(0, num_sources, max(size, 1))]
+    try:
+        # Each with one thread of torch's: many small products would wait for each other's threads most of the time.
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(torch.no_grad()(work), blocks))
+    finally:
+        torch.set_num_threads(threads)  # A thread's own number is also that of threads to come.
 
 
 def _width(num_sources: int, h: Tensor, memory: int) -> int:
@@ -112,24 +130,14 @@ def _width(num_sources: int, h: Tensor, memory: int) -> int:
     return max(1, min(len(h), memory // (num_sources * h.element_size())))
 
 
-def _for_tables(
-    score: Score, starts: Tensor, h: Tensor, width: int, work: Callable[[Array, int, int, int], None]
-) -> None:
-    """Do something with the scores of sources with some nodes after others, on as many threads as torch has.
+def _tables(score: Score, starts: Tensor, h: Tensor, width: int) -> Iterator[Tuple[Array, int, int]]:
+    """Scores of sources with some nodes after others, [B, width], with the first node and the first one that is new.
 
-    ``work`` gets scores of some sources, [b, width], which it may write to, the position of the first of these, the
-    first node, and the first one that it has not seen yet: all tables have one width, so that equal embeddings have
-    scores of the same bits.
+    All tables have one width, so that equal embeddings have scores of the same bits.
     """
-    threads = torch.get_num_threads()
-    size = -(-len(starts) // threads)
-    rows = range(0, len(starts), size)
-    with ThreadPoolExecutor(threads) as pool:
-        for fresh in range(0, len(h), width):
-            start = min(fresh, len(h) - width)
-            table = score(starts, h[start : start + width]).contiguous().numpy()
-            parts = [(table[row : row + size], row, start, fresh) for row in rows]
-            list((pool.map if threads > 1 else map)(lambda part: work(*part), parts))
+    for fresh in range(0, len(h), width):
+        start = min(fresh, len(h) - width)
+        yield score(starts, h[start : start + width]).contiguous().numpy(), start, fresh
 
 
 def _own_scores(score: Score, starts: Tensor, h: Tensor, pointer: Array, ends: Array, width: int) -> Array:
@@ -166,21 +174,18 @@ class _Counting:
         self.most = np.full(len(sources), -np.inf, dtype=own.dtype)
         self.total = np.zeros(len(sources))
 
-    def add(self, table: Array, row: int, start: int, fresh: int) -> None:
-        """Take in the scores of some sources; see :func:`_for_tables`."""
-        rows = slice(row, row + len(table))
-        _hide(table, self.sources[rows], self.places[rows], self.known.indptr, self.known.indices, start, fresh)
-        _count(table, start, fresh, self.pointer[row:], self.ends, self.own, self.better, self.equal, self.hidden)
-        most = self.most[rows]
+    def add(self, table: Array, start: int, fresh: int) -> None:
+        """Take in the scores with some nodes; see :func:`_tables`."""
+        _hide(table, self.sources, self.places, self.known.indptr, self.known.indices, start, fresh)
+        _count(table, start, fresh, self.pointer, self.ends, self.own, self.better, self.equal, self.hidden)
         with np.errstate(over="ignore", invalid="ignore"):  # Scores may be NaN.
-            part = _sums_of_exponentials(table, most)
+            part = _sums_of_exponentials(table, self.most)
             # Looking for the largest scores costs a good part of all: it is done at first, and where sums overflow.
-            if most.min() == -np.inf or not np.isfinite(part).all():
-                larger = np.maximum(most, table.max(axis=1))
-                self.total[rows] *= np.exp(most - np.maximum(larger, _LEAST))
-                self.most[rows] = larger
-                part = _sums_of_exponentials(table, larger)
-            self.total[rows] += part
+            if self.most.min() == -np.inf or not np.isfinite(part).all():
+                most = np.maximum(self.most, table.max(axis=1))
+                self.total *= np.exp(self.most - np.maximum(most, _LEAST))
+                self.most, part = most, _sums_of_exponentials(table, most)
+            self.total += part
 
     def result(self) -> Array:
         """What :func:`ranks` returns for the pairs."""
@@ -190,27 +195,6 @@ class _Counting:
             # A pair that is hidden is not in the sum yet.
             total = np.logaddexp(others, np.where(self.hidden, own, -np.inf))
             return np.stack([1.0 + self.better, 1.0 + self.better + self.equal, own - total], axis=1)
-
-
-class _Picking:
-    """The best destinations of some sources, while one table after another comes in.
-
-    Args:
-        sources: Shape [B], int64.
-        ids: What is found, as :func:`_pick` has it. Shape [B, k].
-        best: Likewise.
-        known: Pairs that take no part.
-    """
-
-    def __init__(self, sources: Array, ids: Array, best: Array, known: KnownPairs) -> None:
-        self.sources, self.ids, self.best, self.known = sources, ids, best, known
-        self.places = known.indptr[sources]
-
-    def add(self, table: Array, row: int, start: int, fresh: int) -> None:
-        """Take in the scores of some sources; see :func:`_for_tables`."""
-        rows = slice(row, row + len(table))
-        _hide(table, self.sources[rows], self.places[rows], self.known.indptr, self.known.indices, start, fresh)
-        _pick(table, start, self.ids[rows], self.best[rows])
 
 
 _LEAST = np.float32(-1e30)
