@@ -18,7 +18,19 @@ EXAMPLE = "Example: gnnkit bench --backend pyg --dataset cora --model sage --fan
 
 @reports_errors
 @takes_flags(
-    *("backend", "device", "dataset", "data_dir", "task", "model", "hidden", "layers", "dropout", "fanouts", "batch_size"),
+    *(
+        "backend",
+        "device",
+        "dataset",
+        "data_dir",
+        "task",
+        "model",
+        "hidden",
+        "layers",
+        "dropout",
+        "fanouts",
+        "batch_size",
+    ),
     *("precision", "seed"),
 )
 def bench(

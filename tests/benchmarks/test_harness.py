@@ -118,12 +118,12 @@ def test_page_shows_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(report, "PAGE", page)
     rows = run._all()["cpu"]
     measured = replace(rows[0], measured="2.00 times faster", met=True, date="2000-01-01")
-    results = {"machine": report.machine(), "records": {measured.name: vars(measured)}, "contests": {}}
+    results = {"machines": {"cpu": report.machine()}, "records": {measured.name: vars(measured)}, "contests": {}}
     report.write_section("cpu", report.section(results, rows, "cpu"))
     text = page.read_text(encoding="utf-8")
     assert "| 2.00 times faster | yes | 2000-01-01 |" in text
     assert text.count("not measured yet") == len(rows) - 1
-    assert text.count("<!-- end of benchmarks -->") == 3
+    assert text.count("<!-- end of benchmarks -->") == 4
 
 
 def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
