@@ -25,7 +25,7 @@ from gnnkit.tasks.metrics import Metric
 from gnnkit.tasks.pair_heads import PairHead
 from gnnkit.tasks.pair_losses import PAIR_LOSSES, mean_over_pairs, negative_weights
 from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
-from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of
+from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered
 from gnnkit.tasks.ranking import ranks
 
 NEGATIVES = ("uniform", "degree", "in_batch", "given")
@@ -251,11 +251,11 @@ class LinkPrediction(PairTask):
             return Judged(torch.arange(graph.num_nodes), Targets(None, rows, num=len(pairs)))
         if split in links.negative_destinations:
             both = torch.cat([pairs, links.negative_destinations[split]], dim=1)
-            nodes, rows_of = torch.unique(both, return_inverse=True)
+            nodes, rows_of = numbered(both, graph.num_nodes)
             rows = {"src": rows_of[:, 0], "dst": rows_of[:, 1], "negatives": rows_of[:, 2:]}
             return Judged(nodes, Targets(None, rows, num=len(pairs)))
         negatives = links.negatives[split]
-        nodes, rows_of = torch.unique(torch.cat([pairs, negatives]), return_inverse=True)
+        nodes, rows_of = numbered(torch.cat([pairs, negatives]), graph.num_nodes)
         y = torch.cat([torch.ones(len(pairs)), torch.zeros(len(negatives))])
         return Judged(nodes, Targets(y, {"src": rows_of[:, 0], "dst": rows_of[:, 1]}, num=len(pairs)))
 
