@@ -72,7 +72,8 @@ def seconds_allowed() -> float:
 def probe_all(registry: Registry[Any]) -> Dict[str, PluginReport]:
     """Probe every installed plugin of a group, and name the official ones that are not installed.
 
-    Of plugins that share a name none is loaded; each is reported as ambiguous under ``name@distribution``.
+    Of plugins that share a name none is loaded; each is reported as ambiguous under ``name@distribution``. Our own of a
+    group that has no probe, such as tasks, are ready once they are imported; that is done here.
 
     Args:
         registry: The group, for example ``gnnkit.backends.backends``.
@@ -81,7 +82,9 @@ def probe_all(registry: Registry[Any]) -> Dict[str, PluginReport]:
         One answer per name, sorted by name.
     """
     names = registry.names()
-    reports = probe(registry, [name for name in names if not _is_ambiguous(name)])
+    here = [] if hasattr(registry.base, "probe") else [name for name in names if registry.is_ours(name)]
+    reports = probe(registry, [name for name in names if not (name in here or _is_ambiguous(name))])
+    reports.update({name: _answer(registry, name, _ask) for name in here})
     for name in filter(_is_ambiguous, names):
         refused = registry.refused(name)
         if refused:

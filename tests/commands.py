@@ -1,6 +1,7 @@
 """The command line for tests: in a process of its own, or in this one, which spares the time of starting one.
 
-Rules: whatever can end, hang or change an interpreter gets its own process; of each command at least one test has one.
+Rules: whatever can end, hang or change an interpreter gets its own process; of each command at least one test has one,
+among the long tests if what a process adds is only that it starts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Mapping, Optional
 
+import pytest
 from typer.testing import CliRunner
 
 from gnnkit.cli.main import app
@@ -36,3 +38,9 @@ def gnnkit_here(*arguments: str, cwd: Path) -> SimpleNamespace:
         os.chdir(before)
     text = done.stderr if done.exception is None or isinstance(done.exception, SystemExit) else repr(done.exception)
     return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=text)
+
+
+here_and_in_a_process = pytest.mark.parametrize(
+    "command", [gnnkit_here, pytest.param(gnnkit_command, marks=pytest.mark.long)], ids=["here", "process"]
+)
+"""For tests of what a command does, which hold for both; ``command`` is one of them."""

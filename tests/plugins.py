@@ -12,6 +12,8 @@ import venv
 from pathlib import Path
 from typing import Dict
 
+import pytest
+
 NARROW = """
 from gnnkit.backends import BackendCapabilities
 from gnnkit.backends.reference import ReferenceBackend
@@ -42,17 +44,28 @@ def environment_with(site: Path, **settings: str) -> Dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **settings}
 
 
+def use(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process, and those that it starts, find the folder's plugins; for plugins that do no harm."""
+    monkeypatch.setenv("PYTHONPATH", environment_with(site)["PYTHONPATH"])
+    monkeypatch.syspath_prepend(site)
+
+
 def clean_environment(parent: Path) -> Path:
     """A new virtual environment that sees gnnkit and all that is installed here; its interpreter."""
     venv.create(parent / "venv", with_pip=False)
     python = parent / "venv" / "bin" / "python"
-    site = run_python(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=parent).strip()
     # Nothing is downloaded; the sources under test come first, which editable installs do not show to another one.
     specs = [importlib.util.find_spec(name) for name in ("gnnkit", "gnnkit_pyg", "gnnkit_dgl", "gnnkit_ipu")]
     paths = [str(Path(spec.origin).parent.parent) for spec in specs if spec is not None and spec.origin]
     paths += [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    (Path(site) / "here.pth").write_text("\n".join(dict.fromkeys(paths)) + "\n")
+    (site_of(python) / "here.pth").write_text("\n".join(dict.fromkeys(paths)) + "\n")
     return python
+
+
+def site_of(python: Path) -> Path:
+    """Where a virtual environment keeps what is installed into it."""
+    (site,) = python.parents[1].glob("lib/python*/site-packages")
+    return site
 
 
 def run_python(python: Path, *arguments: str, cwd: Path) -> str:
@@ -62,7 +75,7 @@ def run_python(python: Path, *arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
-def pip_install(python: Path, folder: Path) -> None:
-    """Install a package from its source, without a download."""
+def pip_install(python: Path, *folders: Path) -> None:
+    """Install packages from their sources, without a download."""
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    run_python(python, "-m", "pip", "install", *options, str(folder), cwd=folder)
+    run_python(python, "-m", "pip", "install", *options, *map(str, folders), cwd=folders[0])

@@ -14,6 +14,7 @@ from gnnkit.devices import devices
 from gnnkit.errors import BrokenPluginError, ConfigError, NotInstalledError, UnknownNameError
 from gnnkit.probing import probe_all, seconds_allowed
 from gnnkit.registry import Registry
+from gnnkit.tasks import tasks
 from tests.plugins import environment_with, install
 
 BACKEND = """
@@ -131,9 +132,15 @@ def test_gnnkits_own_names_and_auto_are_not_free(site: Path) -> None:
     ):
         with pytest.raises(BrokenPluginError, match=words):
             backends.load(name)
-    reports = probe_all(backends)
-    assert reports["reference"].availability.is_ready
-    for name in ("reference@stranger", "auto@other"):
+
+
+def test_what_takes_a_name_that_is_not_free_is_listed_as_broken(site: Path) -> None:
+    # Of tasks, whose own are quickly asked.
+    install(site, "unsupervised", "raise RuntimeError('imported')", group="tasks", distribution="stranger")
+    install(site, "auto", "raise RuntimeError('imported')", group="tasks", distribution="other")
+    reports = probe_all(tasks)
+    assert reports["unsupervised"].availability.is_ready
+    for name in ("unsupervised@stranger", "auto@other"):
         assert reports[name].availability.status == "broken" and "calls it" in reports[name].availability.detail
 
 

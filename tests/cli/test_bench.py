@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gnnkit
-from tests.commands import gnnkit_command, gnnkit_here
+from tests.commands import gnnkit_here, here_and_in_a_process
 
 SAMPLED = ["--dataset", "digits", "--fanouts", "3,2", "--batch-size", "64", "--model", "sage", "--batches", "3"]
 STEP = ["forward", "backward", "update"]
@@ -21,8 +21,9 @@ def measured(*arguments: str, cwd: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_sampled_training_as_json(tmp_path: Path) -> None:
-    done = gnnkit_command("bench", *SAMPLED, "--picture", "here/bars.png", "--json", cwd=tmp_path)
+@here_and_in_a_process
+def test_sampled_training_as_json(command, tmp_path: Path) -> None:
+    done = command("bench", *SAMPLED, "--picture", "here/bars.png", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout.splitlines()[-1])
     assert list(values["stages"]) == ["sample", "reduce", "transfer", *STEP]

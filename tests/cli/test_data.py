@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from gnnkit.datasets import load_graph
-from tests.commands import gnnkit_command, gnnkit_here
+from tests.commands import gnnkit_here, here_and_in_a_process
 from tests.graphs import communities
 
 
-def test_import_and_train(tmp_path: Path) -> None:
+@here_and_in_a_process
+def test_import_and_train(command, tmp_path: Path) -> None:
     graph = communities()
     edges = graph.edge_index.numpy()
     (tmp_path / "edges.csv").write_text("source,target\n" + "".join(f"{s},{t}\n" for s, t in edges.T.tolist()))
@@ -23,7 +24,7 @@ def test_import_and_train(tmp_path: Path) -> None:
     for name, ids in graph.splits.items():
         np.save(tmp_path / f"{name}.npy", ids.numpy())
     how = ["edges.csv", "--features", "x.npy", "--labels", "y.npy", *splits, "--output", "mine", "--json"]
-    done = gnnkit_command("data", "import", *how, cwd=tmp_path)
+    done = command("data", "import", *how, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert (values["num_nodes"], values["num_edges"], values["train"]) == (
@@ -34,11 +35,11 @@ def test_import_and_train(tmp_path: Path) -> None:
     imported = load_graph(tmp_path / "mine")
     assert torch.equal(imported.indices, graph.indices) and imported.x.dtype == torch.float16
 
-    again = gnnkit_command("data", "import", *how, cwd=tmp_path)
+    again = command("data", "import", *how, cwd=tmp_path)
     assert again.returncode == 2 and "holds a graph already" in again.stderr and "Traceback" not in again.stderr
 
     how = ["--model", "sage", "--fanouts", "5,5", "--batch-size", "64", "--epochs", "20", "--device", "cpu"]
-    done = gnnkit_command("run", "--dataset", "mine", *how, "--json", cwd=tmp_path)
+    done = command("run", "--dataset", "mine", *how, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["test_accuracy"] > 0.6
 

@@ -85,7 +85,11 @@ def interrupt(process: subprocess.Popen, cwd: Path, number: int) -> Tuple[str, s
     return output, errors, time.monotonic() - start
 
 
-@pytest.mark.parametrize("case", [*SIZES, "a batch that takes a minute"])
+# Small batches are interrupted below, too.
+CASES = [pytest.param("small batches", marks=pytest.mark.long), "large batches", "a batch that takes a minute"]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_a_run_ends_at_once_and_can_be_resumed(case: str, tmp_path: Path) -> None:
     install(tmp_path, "slow", SLOW_DEVICE, group="devices")
     arguments = [*SIZES.get(case, SIZES["small batches"]), "--device", "cpu" if case in SIZES else "slow"]

@@ -80,7 +80,7 @@ def test_standard_output_is_the_json_line(name: str, workplace: Path, monkeypatc
         assert "loud: a layer" in done.stderr, "what a plugin prints is not lost"
 
 
-@pytest.mark.parametrize("name", ["run", "predict"])
+@pytest.mark.parametrize("name", ["run", pytest.param("predict", marks=pytest.mark.long)])
 def test_what_is_printed_below_python_or_at_the_end_stays_out(name: str, workplace: Path) -> None:
     arguments = COMMANDS[name].replace("p.csv", "q.csv").split()
     done = gnnkit_command(*arguments, "--json", cwd=workplace, environment=environment_with(workplace))

@@ -15,7 +15,7 @@ import torch
 from tests.cli.mistakes import LONG, MISTAKES, Mistake, prepare, write
 from tests.commands import gnnkit_command, gnnkit_here
 
-IN_A_PROCESS = ("a run folder that is a file", "runs is a file", "a command that is none", "heads of a gcn")
+IN_A_PROCESS = ("a run folder that is a file", "a command that is none")
 """Rows that are also tried as a user types them."""
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import gnnkit_command, gnnkit_here
+from tests.commands import gnnkit_here, here_and_in_a_process
 
 SAMPLED = ["--dataset", "digits", "--fanouts", "4,4", "--batch-size", "64", "--model", "sage", "--batches", "16"]
 
 
-def test_sampled_plan_as_json(tmp_path: Path) -> None:
-    done = gnnkit_command(
-        "plan", *SAMPLED, "--overflow-rate", "0.1", "--picture", "here/sizes.png", "--json", cwd=tmp_path
-    )
+@here_and_in_a_process
+def test_sampled_plan_as_json(command, tmp_path: Path) -> None:
+    sizes = ("--overflow-rate", "0.1", "--picture", "here/sizes.png")
+    done = command("plan", *SAMPLED, *sizes, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert len(values["num_nodes"]) == 3 and len(values["num_edges"]) == 2

@@ -12,7 +12,7 @@ import pytest
 
 from gnnkit.testing import conform
 from tests.commands import gnnkit_command, gnnkit_here
-from tests.plugins import NARROW, environment_with, install
+from tests.plugins import NARROW, environment_with, install, use
 
 BACKEND = """
 from gnnkit.backends.reference import ReferenceBackend
@@ -54,13 +54,20 @@ def install_double(site: Path) -> None:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
-    """An environment with every backend of ``BROKEN``, two with one name, and two that work."""
+    """An environment with every backend of ``BROKEN``, two with one name, and two that work.
+
+    There are broken devices and data sets, too, and a device that works.
+    """
     site = tmp_path_factory.mktemp("site")
     for name, (source, _) in BROKEN.items():
         install(site, name, source)
     install(site, "good", BACKEND.format(name="good"))
     install(site, "narrow", NARROW)
     install_double(site)
+    for name in ("crashes", "exits"):
+        install(site, name, BROKEN[name][0], group="devices", distribution=f"device_{name}")
+    install(site, "better", DEVICE.format(name="better"), group="devices")
+    install(site, "stops", CRASH, group="datasets")
     settings = {"PID_FILE": str(site / "pid"), "LOADED": str(site / "loaded")}
     return environment_with(site, GNNKIT_PROBE_SECONDS="12", **settings)
 
@@ -79,8 +86,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose plugins are found by this process and by those that it starts; for plugins that do no harm."""
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", environment_with(site)["PYTHONPATH"])
+    use(site, monkeypatch)
     return site
 
 
@@ -114,25 +120,16 @@ def test_a_broken_one_is_refused(name: str, site: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_beside_broken_ones_others_run(environment: Dict[str, str], tmp_path: Path) -> None:
+def test_beside_broken_backends_devices_and_data_sets_others_run(environment: Dict[str, str], tmp_path: Path) -> None:
     arguments = ("run", "--backend", "good", "--dataset", "karate", "--epochs", "1", "--json")
     done = gnnkit_command(*arguments, cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["backend"] == "good"
+    values = json.loads(done.stdout.splitlines()[-1])
+    assert values["backend"] == "good"
+    assert values["device"] == "better"  # "auto" still sees what works.
 
 
-def test_broken_devices_and_data_sets_do_not_keep_a_run_from_its_device(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    for name in ("crashes", "exits"):
-        install(site, name, BROKEN[name][0], group="devices")
-    install(site, "better", DEVICE.format(name="better"), group="devices")
-    install(site, "stops", CRASH, group="datasets")
-    environment = environment_with(site)
-    run = ("run", "--dataset", "karate", "--epochs", "1", "--json")
-    done = gnnkit_command(*run, cwd=tmp_path, environment=environment)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["device"] == "better"  # "auto" still sees what works.
+def test_beside_a_broken_data_set_others_are_listed(environment: Dict[str, str], tmp_path: Path) -> None:
     done = gnnkit_command("datasets", "--json", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     summaries = json.loads(done.stdout.splitlines()[-1])
@@ -223,16 +220,6 @@ def test_options_of_plugins(site: Path, tmp_path: Path) -> None:
         assert done.returncode == 2 and words in done.stderr
 
 
-def test_capabilities_are_checked_before_data_are_loaded(site: Path, tmp_path: Path) -> None:
-    install(site, "narrow", NARROW)
-    nowhere = ("run", "--dataset", "synthetic", "dataset.options.num_nodes=-1", "--backend", "narrow")
-    done = gnnkit_here(*nowhere, "--model", "gat", "--device", "cpu", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "Backend 'narrow' has no convolution 'gat'; it has gcn. It is young." in done.stderr
-    can = done.stderr.split("Installed backends that can on device 'cpu': ")[1].strip(" .\n").split(", ")
-    assert "reference" in can and "narrow" not in can
-
-
 MEAN_ONLY = """
 from gnnkit.backends import BackendCapabilities
 from gnnkit.backends.reference import ReferenceBackend
@@ -255,26 +242,34 @@ class Plugin(CpuDevice):
     ("arguments", "words"),
     [
         (
-            ("--device", "cpu", "--model", "sage", "model.aggregation=max"),
-            "has no 'sage' with aggregation 'max'; it has mean.",
-        ),
-        (
             ("--device", "cpu", "--model", "gat", "train.precision=bfloat16"),
             "does not do conv 'gat' with precision 'bfloat16'",
         ),
         (("--device", "particular"), "Device 'particular' does not take backend 'mean-only'; it takes reference."),
+        # That each refusal is the right one is tested in tests/train/test_capabilities.py.
+        pytest.param(
+            ("--device", "cpu", "--model", "sage", "model.aggregation=max"),
+            "has no 'sage' with aggregation 'max'; it has mean.",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            ("--device", "cpu", "--model", "gat", "--backend", "narrow"),
+            "Backend 'narrow' has no convolution 'gat'; it has gcn. It is young.",
+            marks=pytest.mark.long,
+        ),
     ],
 )
-def test_what_cannot_be_combined_is_refused_before_data_are_loaded(
+def test_what_is_not_declared_is_refused_before_data_are_loaded(
     arguments: tuple, words: str, site: Path, tmp_path: Path
 ) -> None:
     install(site, "mean-only", MEAN_ONLY)
+    install(site, "narrow", NARROW)
     install(site, "particular", PARTICULAR, group="devices")
     nowhere = ("run", "--dataset", "synthetic", "dataset.options.num_nodes=-1", "--backend", "mean-only")
     done = gnnkit_here(*nowhere, *arguments, cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr
     can = done.stderr.split("Installed backends that can")[1].split(": ")[1].strip(" .\n").split(", ")
-    assert "reference" in can and "mean-only" not in can
+    assert "reference" in can and not {"mean-only", "narrow"} & set(can)
     assert not (tmp_path / "runs").exists()
 
 

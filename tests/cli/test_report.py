@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import gnnkit_command, gnnkit_here
+from tests.commands import gnnkit_here, here_and_in_a_process
 
 QUICK = ["--map", "pca", "--batches", "0"]
 
@@ -23,8 +23,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_one_run(home: Path) -> None:
-    done = gnnkit_command("report", "one", "--batches", "1", cwd=home)
+@here_and_in_a_process
+def test_one_run(command, home: Path) -> None:
+    done = command("report", "one", "--force", "--batches", "1", cwd=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["page:", "one/report.html", "figures:", "one/plots"]
     assert "<title>gcn on karate</title>" in (home / "one" / "report.html").read_text()

@@ -123,7 +123,7 @@ def test_bad_data_names_field_and_row(own_data: Path, tmp_path: Path) -> None:
     features = np.load(folder / "features.npy")
     features[3, 1] = np.nan
     np.save(folder / "features.npy", features)
-    done = gnnkit_command("run", "--dataset", str(folder), cwd=tmp_path)
+    done = gnnkit_here("run", "--dataset", str(folder), cwd=tmp_path)
     assert done.returncode == 2
     assert "row 3" in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 2

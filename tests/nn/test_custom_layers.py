@@ -164,17 +164,17 @@ def test_unknown_words_are_refused(ops: Any, backend: Any) -> None:
         ops.edge_scores(backend.lower(block), h, h, "times")
 
 
-@pytest.mark.parametrize("layer", [LAYERS[0], *(pytest.param(layer, marks=pytest.mark.long) for layer in LAYERS[1:])])
-def test_the_examples_learn_cora_everywhere(ops: Any, backend_name: str, layer: type, data_dir: Path) -> None:
-    learn_cora(backend_name, layer, data_dir)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_examples_learn(ops: Any, backend_name: str, layer: type) -> None:
+    graph = communities()
+    trainer = gnnkit.Trainer(backend_name, "auto", epochs=30, progress=False)
+    # One class in three; the dropout masks, which releases of torch draw differently, move it by a few nodes of 60.
+    assert trainer.fit(gnnkit.build_model(layer, graph, hidden_channels=16), graph).test["accuracy"] >= 0.65
 
 
-@pytest.mark.parametrize("layer", LAYERS[1:])
-def test_the_examples_learn_cora(layer: type, data_dir: Path) -> None:
-    learn_cora("reference", layer, data_dir)
-
-
-def learn_cora(backend_name: str, layer: type, data_dir: Path) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_examples_learn_cora(ops: Any, backend_name: str, layer: type, data_dir: Path) -> None:
     graph = gnnkit.load_dataset("cora", data_dir=data_dir)
     model = gnnkit.build_model(layer, graph, hidden_channels=16)
     # After 30 epochs the accuracy still depends on the dropout masks, which releases of torch draw differently.

@@ -51,7 +51,7 @@ def test_its_parts_are_the_same_alone() -> None:
 
 @pytest.mark.parametrize(
     "override, error",
-    [("backend=none-such", UnknownNameError), ("train.precision=bfloat16", CapabilityError)],
+    [("backend=none-such", UnknownNameError), ("train.average=0.9", CapabilityError)],
 )
 def test_what_cannot_be_had_is_told_before_data_are_loaded(override: str, error: type, tmp_path: Path) -> None:
     place = ["backend=ipu", "device=ipu-emulator", f"dataset.name={tmp_path / 'missing'}"]
