@@ -19,10 +19,7 @@ class Work:
     Attributes:
         graph: Which graph.
         conv: "sage" (mean) or "gcn".
-        task: "node_classification" or "link_prediction". The latter's items are pairs, each with one negative that is
-            drawn uniformly for its source, scored by dot products.
         hidden: Width of the hidden layers.
-        out: Width of the outputs. 0: the number of classes.
         layers: Number of layers.
         dropout: Dropout between layers; before the first one too for "gcn", as in the paper.
         fanouts: Neighbours per layer, seeds first; empty for the full graph.
@@ -32,13 +29,14 @@ class Work:
         weight_decay: Of Adam.
         seed: Of the initial weights, which all sides share, and of order and samples.
         device: "cpu" or "cuda".
+        task: "node_classification" or "link_prediction". The latter's items are pairs, each with one negative that is
+            drawn uniformly for its source, scored by dot products.
+        out: Width of the outputs. 0: the number of classes.
     """
 
     graph: GraphSpec
     conv: str = "sage"
-    task: str = "node_classification"
     hidden: int = 256
-    out: int = 0
     layers: int = 3
     dropout: float = 0.0
     fanouts: Tuple[int, ...] = ()
@@ -48,6 +46,8 @@ class Work:
     weight_decay: float = 0.0
     seed: int = 0
     device: str = "cpu"
+    task: str = "node_classification"
+    out: int = 0
 
     @property
     def is_links(self) -> bool:

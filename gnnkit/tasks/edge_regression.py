@@ -8,6 +8,7 @@ from typing import ClassVar, Dict, Optional
 from torch import Tensor
 
 from gnnkit.data import Graph, Targets
+from gnnkit.errors import ConfigError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks.base import NUMBERS
 from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
@@ -30,6 +31,8 @@ class EdgeRegressionOptions(NodeRegressionOptions, PairOptions):
     def __post_init__(self) -> None:
         NodeRegressionOptions.__post_init__(self)
         PairOptions.__post_init__(self)
+        if self.targets is not None:
+            raise ConfigError("Option 'targets' names arrays of nodes. What is learnt of edges is task_options.label.")
 
 
 class EdgeRegression(PairTask):

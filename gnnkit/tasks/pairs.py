@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Iterator, Mapping, Optional
+from typing import Any, ClassVar, Iterator, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -129,7 +129,7 @@ class PairTask(Task):
         """The nodes of a split's pairs, and what is true of these."""
         links = links_of(graph)
         pairs, y = links.pairs[split], links.y.get(split)
-        nodes, rows = torch.unique(pairs, return_inverse=True)
+        nodes, rows = numbered(pairs, graph.num_nodes)
         num = len(pairs) if y is None else count_targets(y)
         return Judged(nodes, Targets(y, {"src": rows[:, 0], "dst": rows[:, 1]}, num=num))
 
@@ -137,6 +137,24 @@ class PairTask(Task):
         """See :class:`Task`; in chunks of pairs."""
         assert isinstance(head, PairHead), "the task made it"
         return torch.cat([head(h, chunk) for chunk in _chunks(targets)])
+
+
+def numbered(ids: Tensor, num_nodes: int) -> Tuple[Tensor, Tensor]:
+    """Each node id once, ascending, and where every entry stands among them. Nothing is sorted.
+
+    Args:
+        ids: Node ids of any shape. int64.
+        num_nodes: Number of nodes of the graph.
+
+    Example:
+        >>> [each.tolist() for each in numbered(torch.tensor([[7, 3], [3, 5]]), 9)]
+        [[3, 5, 7], [[2, 0], [0, 1]]]
+    """
+    place = torch.zeros(num_nodes, dtype=torch.int64)
+    place[ids.reshape(-1)] = 1
+    nodes = place.nonzero()[:, 0]
+    place[nodes] = torch.arange(len(nodes))
+    return nodes, place[ids]
 
 
 def links_of(graph: Graph) -> Links:

@@ -262,6 +262,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "optimizer": job.optimizer,
         "average": job.config.average,
         "seed": job.seed,
+        **job.task.facts(job.labelled, job.seed),
         **({"sparse_embeddings": True} if job.config.sparse_embeddings else {}),
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),

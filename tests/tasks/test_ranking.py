@@ -93,6 +93,16 @@ def test_a_score_that_is_no_number_is_no_success() -> None:
     assert top_k(dot, h, torch.tensor([0]), 3, known)[0].tolist() == [[3, 2, -1]]
 
 
+def test_shares_of_large_scores_are_exact() -> None:
+    # The largest comes last, and exponentials of all of them are no numbers of single precision.
+    h = torch.tensor([[1.0], [-500.0], [-400.0], [300.0], [301.0]])
+    known = KnownPairs(np.zeros(6, dtype=np.int64), np.empty(0, dtype=np.int64))
+    for memory in (1, 8, 1 << 20):
+        found = ranks(dot, h, torch.tensor([[0, 3], [0, 4], [0, 1]]), known, memory=memory)
+        expected = h[1:, 0].double().log_softmax(dim=0)[[2, 3, 0]]
+        assert torch.allclose(found[:, 2], expected, atol=1e-6)
+
+
 def test_nothing_is_ranked_without_pairs() -> None:
     known = KnownPairs(np.zeros(3, dtype=np.int64), np.empty(0, dtype=np.int64))
     assert ranks(dot, torch.ones(2, 1), torch.empty(0, 2, dtype=torch.int64), known).shape == (0, 3)
