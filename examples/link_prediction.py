@@ -63,7 +63,6 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
         fanouts=[10, 10],
         batch_size=1024,  # Pairs.
         lr=0.005,
-        weight_decay=0.0,
         epochs=given.epochs or 20,
     )
     found["gcn"] = trainer.fit(model, graph).test

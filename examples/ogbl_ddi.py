@@ -47,7 +47,6 @@ def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:
         fanouts=[10, 10],
         batch_size=16384,  # Pairs; each has one negative.
         lr=0.005,
-        weight_decay=0.0,
         epochs=given.epochs or EPOCHS,
     )
     result = trainer.fit(model, graph)
