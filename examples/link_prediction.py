@@ -34,7 +34,8 @@ def recommend(run_dir: Path, graph: Graph, device: str) -> Tensor:
     run = open_run(run_dir, graph=graph, device=device)
     found = run.recommend(k=RECOMMENDED)
     for node in (0, 1, 2):
-        said = ", ".join(f"{i} ({score:.2f})" for i, score in zip(found.ids[node].tolist(), found.scores[node].tolist()))
+        best = zip(found.ids[node].tolist(), found.scores[node].tolist())
+        said = ", ".join(f"{i} ({score:.2f})" for i, score in best)
         print(f"node {node}: {said}")
     run.close()
     return found.ids
