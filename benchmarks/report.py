@@ -142,11 +142,11 @@ def machine() -> Dict[str, Any]:
 
 
 def load() -> Dict[str, Any]:
-    """All results so far: "machine", "records" by name of row, "contests" by title."""
+    """All results so far: "machines" by table, "records" by name of row, "contests" by title."""
     if RESULTS.is_file():
         results: Dict[str, Any] = json.loads(RESULTS.read_text())
         return results
-    return {"machine": {}, "records": {}, "contests": {}}
+    return {"machines": {}, "records": {}, "contests": {}}
 
 
 def save(results: Mapping[str, Any]) -> None:
@@ -172,7 +172,7 @@ def section(results: Mapping[str, Any], records: Sequence[Record], name: str) ->
     contests = [c for c in results["contests"].values() if c["table"] == name]
     if not contests and not any(record.date for record in shown):
         return "Nothing has been measured for this version yet."
-    parts = [_machine_text(results["machine"]), _table(shown)]
+    parts = [_machine_text(results["machines"][name]), _table(shown)]
     for contest in contests:
         sides = list(contest["sides"].values())
         header = [key for key in sides[0] if any(side[key] for side in sides)]

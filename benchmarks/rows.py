@@ -79,12 +79,15 @@ ARXIV = GraphSpec("synthetic", nodes=169_343, edges=2 * 1_166_243, features=128,
 LARGE = GraphSpec("chunked", nodes=10_000_000, edges=100_000_000, features=128, classes=40, dtype="float16")
 MEDIUM = replace(LARGE, nodes=1_000_000, edges=10_000_000)
 CORA = GraphSpec("cora")
+FACEBOOK = GraphSpec("facebook_large")
 
 SAGE = Work(ARXIV)
 FUSED = {"precision": "bfloat16", "fuse_first_layer": "always"}
 
 DGL = SideSpec("dgl", "DGL's tutorial loop")
 DGL_KEEPING = SideSpec("dgl", "DGL's loop, freed memory kept", keep_memory=True)
+DGL_LINKS = SideSpec("dgl-links", "DGL's loop for link prediction")
+DGL_LINKS_KEEPING = SideSpec("dgl-links", "DGL's loop for link prediction, freed memory kept", keep_memory=True)
 PYG = SideSpec("pyg", "PyG's NeighborLoader loop", same_work=False)
 FLOOR = SideSpec("floor", "the floor of torch's products", same_work=False)
 FASTEST = SideSpec("floor", "the floor of the fastest products", {"fastest": True}, keep_memory=True, same_work=False)
@@ -205,6 +208,21 @@ def _cora() -> Contest:
     return Contest(what, work, sides, rows)
 
 
+def _links(name: str, graph: GraphSpec, words: str) -> Contest:
+    what = f"link prediction on {words}, SAGE 2 x 128, fan-outs 10,5, 1,024 pairs, float32"
+    work = Work(graph, task="link_prediction", hidden=128, out=64, layers=2, fanouts=(10, 5))
+    sides = {"dgl": DGL_LINKS, "dgl-keeping": DGL_LINKS_KEEPING, "ours-pyg": ours("pyg"), "ours-dgl": ours("dgl")}
+    keeping = "the same, freed memory kept as gnnkit does"
+    rows = []
+    for backend in ("pyg", "dgl"):
+        mine = f"{what}, `{backend}`"
+        rows += [
+            Row(f"links-{name}-{backend}", mine, DGL_LINKS.label, f"ours-{backend}", "dgl", at_least=1.5),
+            Row(f"links-{name}-{backend}-keeping", mine, keeping, f"ours-{backend}", "dgl-keeping"),
+        ]
+    return Contest(what, work, sides, rows)
+
+
 def _scale() -> Contest:
     what = "10 M nodes, 100 M edges, features in float16 on disk, 15,10,5"
     large, medium = (replace(SAGE, graph=graph, fanouts=(15, 10, 5), batches=100) for graph in (LARGE, MEDIUM))
@@ -223,7 +241,9 @@ def contests() -> List[Contest]:
         for cores, at_least in ((1, 2.4), (2, 2.2))
         for fanouts in ((5, 10, 15), (15, 10, 5))
     ]
-    return [_fanouts_5_10_15(), _fanouts_15_10_5(), _neighbor_loader(), _small_fanouts(), *loading, _cora(), _scale()]
+    nodes = [_fanouts_5_10_15(), _fanouts_15_10_5(), _neighbor_loader(), _small_fanouts(), *loading, _cora(), _scale()]
+    links = [_links("facebook", FACEBOOK, "facebook_large"), _links("arxiv", ARXIV, "the arxiv-sized graph")]
+    return nodes + links
 
 
 def cuda_contests() -> List[Contest]:

@@ -29,13 +29,15 @@ def main(arguments: Sequence[str] = ()) -> List[Record]:
     """
     options = _options(arguments)
     results = report.load()
-    results["machine"] = report.machine()
+    machine = report.machine()
+    tables = {row.name: table for table, rows in _all().items() for row in rows}
     records: List[Record] = []
 
     def keep(new: Sequence[Record], contest: Dict[str, Any]) -> None:
         for record in new:
             records.append(record)
             results["records"][record.name] = vars(record)
+            results["machines"][tables[record.name]] = machine
             print(f"{record.name}: {record.measured}; asked: {record.asked or 'nothing'}", flush=True)
         if contest["sides"]:
             earlier = results["contests"].get(contest["title"], {"sides": {}})
@@ -52,11 +54,11 @@ def main(arguments: Sequence[str] = ()) -> List[Record]:
         keep(_accuracy(options), {"sides": {}})
         keep(_startup(options), {"sides": {}})
     if not records:
-        names = ", ".join(record.name for record in _all()[options.device])
+        names = ", ".join(record.name for rows in _all().values() for record in rows)
         sys.exit(f"No row is called like {' or '.join(options.rows)}. There are: {names}.")
     if options.write:
-        for name, rows in _all().items():
-            report.write_section(name, report.section(results, rows, name))
+        for name in {tables[record.name] for record in records}:  # The others stay as they are.
+            report.write_section(name, report.section(results, _all()[name], name))
     return records
 
 
@@ -68,7 +70,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="trainings for the comparison of accuracies (%(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="which table (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works, measures nothing")
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="write the tables of these rows into docs/benchmarks.md")
     options = parser.parse_args(list(arguments))
     if options.quick and options.write:
         parser.error("--quick measures nothing that could be written")
@@ -97,7 +99,7 @@ def _measure(contest: Contest, rounds: int | None) -> tuple[List[Record], Dict[s
     is_full = not contest.work.fanouts
     told = {
         "title": contest.title,
-        "table": contest.work.device,
+        "table": contest.work.table,
         "unit": "an epoch" if is_full else "a batch",
         "sides": {key: report.side_row(side, is_full, _today()) for key, side in done.items()},
         "results": {key: side.to_dict() for key, side in done.items()},
@@ -173,10 +175,12 @@ def _startup_row(name: str) -> Record:
 
 
 def _all() -> Dict[str, List[Record]]:
-    """Every row there is, as if nothing had been measured."""
-    cpu = [report.empty(row) for contest in contests() for row in contest.rows]
-    cpu += [_accuracy_row(row) for row in accuracy.CONTEST.rows] + [_startup_row(name) for name in _STARTUP]
-    return {"cpu": cpu, "cuda": [report.empty(row) for contest in cuda_contests() for row in contest.rows]}
+    """Every row there is by table, as if nothing had been measured."""
+    tables: Dict[str, List[Record]] = {"cpu": [], "links": [], "cuda": []}
+    for contest in [*contests(), *cuda_contests()]:
+        tables[contest.work.table] += [report.empty(row) for row in contest.rows]
+    tables["cpu"] += [_accuracy_row(row) for row in accuracy.CONTEST.rows] + [_startup_row(name) for name in _STARTUP]
+    return tables
 
 
 if __name__ == "__main__":

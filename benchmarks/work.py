@@ -23,12 +23,15 @@ class Work:
         layers: Number of layers.
         dropout: Dropout between layers; before the first one too for "gcn", as in the paper.
         fanouts: Neighbours per layer, seeds first; empty for the full graph.
-        batch_size: Seeds per batch.
-        batches: Batches in a turn, or epochs in a turn on the full graph. 0: all training nodes.
+        batch_size: Nodes or pairs to learn per batch.
+        batches: Batches in a turn, or epochs in a turn on the full graph. 0: all training nodes or pairs.
         lr: Learning rate of Adam.
         weight_decay: Of Adam.
         seed: Of the initial weights, which all sides share, and of order and samples.
         device: "cpu" or "cuda".
+        task: "node_classification" or "link_prediction". The latter's items are pairs, each with one negative that is
+            drawn uniformly for its source, scored by dot products.
+        out: Width of the outputs. 0: the number of classes.
     """
 
     graph: GraphSpec
@@ -43,6 +46,18 @@ class Work:
     weight_decay: float = 0.0
     seed: int = 0
     device: str = "cpu"
+    task: str = "node_classification"
+    out: int = 0
+
+    @property
+    def is_links(self) -> bool:
+        """Whether pairs are learnt."""
+        return self.task == "link_prediction"
+
+    @property
+    def table(self) -> str:
+        """The section of docs/benchmarks.md that shows it."""
+        return "links" if self.is_links else self.device
 
     @classmethod
     def from_dict(cls, values: Dict[str, Any]) -> Work:

@@ -18,6 +18,7 @@ SIDES = {
     "gnnkit-loading": "benchmarks.sides.ours:LoadingSide",
     "dgl": "benchmarks.sides.dgl_peer:TutorialSide",
     "dgl-loading": "benchmarks.sides.dgl_peer:LoadingSide",
+    "dgl-links": "benchmarks.sides.dgl_links:LinkSide",
     "dgl-full": "benchmarks.sides.dgl_peer:FullSide",
     "pyg": "benchmarks.sides.pyg_peer:LoaderSide",
     "pyg-full": "benchmarks.sides.pyg_peer:FullSide",

@@ -7,8 +7,10 @@ from pathlib import Path
 import bring_your_own_data
 import custom_layers
 import large_graph
+import link_prediction
 import neighbor_sampling
 import numpy as np
+import ogbl_ddi
 import products_case_study
 import pytest
 import research_code
@@ -81,6 +83,35 @@ def test_custom_layers() -> None:
     assert min(found.values()) > 0.9
 
 
+def test_link_prediction(place: list, capsys: pytest.CaptureFixture) -> None:
+    found = link_prediction.main([*place, "--epochs", "3"])
+    scores = {name: values["auc"] for name, values in found["test"].items()}
+    assert list(scores) == ["common_neighbors", "adamic_adar", "resource_allocation", "gcn"]
+    assert min(scores.values()) > 0.95, "digits are linked to digits that have links to them"
+    assert found["alike"] > 0.9, "recommended digits look alike"
+    said = capsys.readouterr().out
+    assert "1,489 pairs that are judged carry no message" in said and "node 2: " in said
+
+
+def test_ogbl_ddi_on_data_of_its_form(place: list, tmp_path: Path) -> None:
+    pytest.importorskip("ogb")
+    from tests.datasets.test_ogb_links import ddi
+
+    found = ogbl_ddi.main([*place, "--data-dir", str(ddi(tmp_path).parent), "--epochs", "1"])
+    assert found["valid"] == found["test"] == 1, "there are fewer than 20 negatives"
+
+
+def test_ogbl_ddi_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ogb")
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GNNKIT_DATA", raising=False)
+    monkeypatch.setenv("https_proxy", "http://localhost:9")
+    monkeypatch.setenv("http_proxy", "http://localhost:9")
+    with pytest.raises(SystemExit, match="error: .*ogbl-ddi"):
+        launch(lambda: ogbl_ddi.main(["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]))
+    assert not (tmp_path / "out").exists()
+
+
 def test_large_graph(tmp_path: Path) -> None:
     sizes = ["--nodes", "2000", "--edges", "9000", "--features", "8", "--train", "500"]
     graph = large_graph.main([str(tmp_path / "large"), *sizes])
@@ -118,6 +149,18 @@ def test_an_example_says_in_a_line_what_is_wrong() -> None:
 @pytest.mark.parametrize("example", [neighbor_sampling, salient_pipeline, products_case_study, research_code])
 def test_sampled_examples_on_the_facebook_pages(place: list, example, data_dir: Path) -> None:
     assert example.main([*place, "--dataset", "facebook_large", "--data-dir", str(data_dir)])["test"] >= 0.93
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("epochs, split, least", [(12, "valid", 0.35), (45, "test", 0.45)])
+def test_ogbl_ddi_reaches_what_its_page_says(
+    epochs: int, split: str, least: float, data_dir: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ogb")
+    if not (data_dir / "ogbl_ddi").is_dir():
+        pytest.skip(f"there is no ogbl_ddi in {data_dir}")
+    place = ["--data-dir", str(data_dir), "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert ogbl_ddi.main([*place, "--epochs", str(epochs)])[split] >= least
 
 
 @pytest.mark.long

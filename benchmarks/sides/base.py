@@ -18,6 +18,7 @@ from torch.nn import functional
 from benchmarks.memory import peak_memory
 from benchmarks.work import Work
 from gnnkit import Graph, build_model
+from gnnkit.data import split_edges
 
 Answer = Dict[str, Any]
 
@@ -87,7 +88,7 @@ class Side(ABC):
 
     Args:
         work: What to do.
-        graph: On which graph; its split "train" holds the seeds of a turn.
+        graph: On which graph; its split "train" holds what a turn learns, nodes or ``links.pairs``.
         settings: See the classes.
     """
 
@@ -139,20 +140,33 @@ class TurnSide(Side):
 
 
 def with_seeds(graph: Graph, work: Work) -> Graph:
-    """The graph with the seeds of a turn as training nodes, the same for all sides."""
-    nodes = graph.splits["train"]
-    if not work.fanouts or work.batches == 0:
+    """The graph with what a turn learns as training nodes or pairs, the same for all sides.
+
+    Where pairs are learnt, the edges of all training pairs carry messages, not only those of the turn.
+    """
+    if work.is_links:
+        graph = split_edges(graph, seed=work.seed)
+        assert graph.links is not None
+        pairs = {**graph.links.pairs, "train": _some(graph.links.pairs["train"], work, "pairs")}
+        return replace(graph, links=replace(graph.links, pairs=pairs))
+    if not work.fanouts:
         return graph
-    wanted = work.batches * work.batch_size
-    if wanted > len(nodes):
-        raise ValueError(f"a turn needs {wanted} seeds, the graph has {len(nodes)} training nodes")
-    order = torch.randperm(len(nodes), generator=torch.Generator().manual_seed(work.seed))
-    return replace(graph, splits={**graph.splits, "train": nodes[order[:wanted]]})
+    return replace(graph, splits={**graph.splits, "train": _some(graph.splits["train"], work, "nodes")})
+
+
+def _some(items: Tensor, work: Work, what: str) -> Tensor:
+    """As many items as a turn learns, drawn at random."""
+    wanted = work.batches * work.batch_size or len(items)
+    if wanted > len(items):
+        raise ValueError(f"a turn needs {wanted} seeds, the graph has {len(items)} training {what}")
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(work.seed))
+    return items[order[:wanted]] if work.batches else items
 
 
 def model_settings(work: Work) -> Dict[str, Any]:
     """The model of a work in gnnkit's words."""
-    values = {"hidden_channels": work.hidden, "num_layers": work.layers, "dropout": work.dropout}
+    values: Dict[str, Any] = {"hidden_channels": work.hidden, "num_layers": work.layers, "dropout": work.dropout}
+    values["out_channels"] = work.out or None
     return {**values, "input_dropout": work.dropout if work.conv == "gcn" else 0.0}
 
 
@@ -163,8 +177,8 @@ def initial_weights(work: Work, graph: Graph) -> Dict[str, Tensor]:
 
 
 def widths(work: Work, graph: Graph) -> List[int]:
-    """Widths from the features to the classes."""
-    return [graph.num_features, *[work.hidden] * (work.layers - 1), graph.num_classes]
+    """Widths from the features to the outputs."""
+    return [graph.num_features, *[work.hidden] * (work.layers - 1), work.out or graph.num_classes]
 
 
 @torch.no_grad()

@@ -93,7 +93,7 @@ class TutorialSide(_Sampled):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.model = Sage(widths(self.work, self.graph)).to(self.work.device)
-        self.model.load_state_dict(_sage_state(initial_weights(self.work, self.graph)))
+        self.model.load_state_dict(sage_state(initial_weights(self.work, self.graph)))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.work.lr, weight_decay=self.work.weight_decay)
 
     def turn(self) -> Optional[float]:
@@ -157,7 +157,7 @@ class FullSide(TurnSide):
 _SAGE = {"lin_self.weight": "fc_self.weight", "lin_neigh.weight": "fc_neigh.weight", "bias": "fc_self.bias"}
 
 
-def _sage_state(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def sage_state(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """DGL's names for canonical ones: ``convs.0.bias`` is ``layers.0.fc_self.bias``."""
     parts = {name: name.split(".", 2) for name in weights}
     return {f"layers.{i}.{_SAGE[rest]}": weights[name] for name, (_, i, rest) in parts.items()}

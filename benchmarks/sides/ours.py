@@ -13,6 +13,7 @@ from gnnkit import GNN, Trainer, build_model
 from gnnkit.loading import NeighborLoader
 from gnnkit.runs import EpochRecord
 from gnnkit.sampling import NeighborSampler
+from gnnkit.tasks.link_prediction import LinkPrediction
 from gnnkit.train import Callback
 
 _FOREVER = 10**9
@@ -41,6 +42,7 @@ class TrainerSide(Side):
             backend,
             work.device,
             seed=work.seed,
+            task=work.task,
             callbacks=[_Turns(self, channel)],
             progress=False,
             epochs=_FOREVER,
@@ -97,9 +99,14 @@ class _Turns(Callback):
 
 def make_loader(side: Side, **settings: Any) -> NeighborLoader:
     """gnnkit's loader of a turn's seeds."""
-    sampler = NeighborSampler(side.graph, list(side.work.fanouts), seed=side.work.seed)
-    nodes, size = side.graph.splits["train"], side.work.batch_size
-    return NeighborLoader(side.graph, nodes, sampler, batch_size=size, shuffle=True, seed=side.work.seed, **settings)
+    graph, work = side.graph, side.work
+    sampler = NeighborSampler(graph, list(work.fanouts), seed=work.seed)
+    items = graph.splits["train"]
+    if work.is_links:
+        assert graph.links is not None
+        items = torch.arange(len(graph.links.pairs["train"]))
+        settings = {"draw": LinkPrediction.for_graph(graph).draw(graph, work.seed), **settings}
+    return NeighborLoader(graph, items, sampler, batch_size=work.batch_size, shuffle=True, seed=work.seed, **settings)
 
 
 def count_batches(loader: NeighborLoader) -> Answer:

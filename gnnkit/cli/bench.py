@@ -18,7 +18,19 @@ EXAMPLE = "Example: gnnkit bench --backend pyg --dataset cora --model sage --fan
 
 @reports_errors
 @takes_flags(
-    *("backend", "device", "dataset", "data_dir", "model", "hidden", "layers", "dropout", "fanouts", "batch_size"),
+    *(
+        "backend",
+        "device",
+        "dataset",
+        "data_dir",
+        "task",
+        "model",
+        "hidden",
+        "layers",
+        "dropout",
+        "fanouts",
+        "batch_size",
+    ),
     *("precision", "seed"),
 )
 def bench(
@@ -53,7 +65,7 @@ def _show(found: Measurement, picture: Path) -> None:
     rows = [
         ["a batch", f"{_ms(found.seconds_per_batch)} ms{threads}"],
         ["waiting for a batch", f"{100 * found.waiting:.1f}% of it"],
-        ["targets", f"{found.targets_per_second:,.0f} a second"],
+        [found.targets, f"{found.targets_per_second:,.0f} a second"],
         ["nodes", f"{found.nodes_per_second:,.0f} a second"],
         ["edges", f"{found.edges_per_second:,.0f} a second"],
     ]

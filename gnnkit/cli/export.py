@@ -36,7 +36,8 @@ def export(
 
     check_output(user_path(output), force)
     opened = open_run(run, backend=backend, device="cpu", data_dir=data_dir, precision="float32")
-    done = export_program(opened.model, opened.graph, output, format, learned=opened.learned, force=force)
+    head = opened.pair_head if opened.learned.level == "edges" else None
+    done = export_program(opened.model, opened.graph, output, format, head=head, learned=opened.learned, force=force)
     rows = [
         ["format", done.format],
         ["model", f"{opened.model.spec.name} on backend {opened.model.backend.name}"],

@@ -90,13 +90,13 @@ class Work:
         with closing(self.run), drawn() as draw:
             yield {**self.how, "report": lambda done, total: draw("computing", done / total)}
 
-    def report(self, output: Path, num: int, **more: Any) -> Dict[str, Any]:
-        """What was done, in plain values."""
+    def report(self, output: Path, num: int, *, what: str = "nodes", **more: Any) -> Dict[str, Any]:
+        """What was done, in plain values; ``num`` nodes or pairs."""
         run = self.run
         return {
             "output": str(output),
             "run": str(run.path),
-            "nodes": num,
+            what: num,
             **more,
             "method": self.how["method"],
             "backend": run.model.backend.name,
@@ -156,7 +156,8 @@ def _direction_notes(opened: TrainedRun, grown: Any, undirected: bool) -> List[s
 
 def show(title: str, work: Work, report: Dict[str, Any], rows: List[List[str]], json: bool) -> None:
     """Say what was done: a table, notes, and one line of JSON if that is wanted."""
-    table = [["nodes", f"{report['nodes']:,}"], *rows]
+    what = "pairs" if "pairs" in report else "nodes"
+    table = [[what, f"{report[what]:,}"], *rows]
     table += [["method", report["method"]], ["backend / device", f"{report['backend']} / {report['device']}"]]
     table.append(["time", f"{report['seconds']:.1f} s"])
     print_table(title, ["", ""], table)

@@ -50,13 +50,15 @@ def make_plan(config: Any, num_batches: int) -> Tuple[PaddingPlan, int]:
     from gnnkit.loading import plan_padding
     from gnnkit.tasks import make_task
     from gnnkit.train.assembling import load_data, make_model
-    from gnnkit.train.loaders import training_loader
+    from gnnkit.train.loaders import computed_graph, training_loader
 
     settings = config.train.resolved(config.model.num_layers)
     graph = load_data(config)
     task = make_task(config.task, graph, config.task_options)  # Says what is missing for a training.
     spec = make_model(config, graph, config.backend).spec
-    loader = training_loader(spec.prepare(task.labelled(graph)), spec, task, settings, config.seed)
+    labelled = task.labelled(graph)
+    computed = computed_graph(labelled, spec.prepare(labelled), spec, settings.precision)
+    loader = training_loader(computed, spec, task, settings, config.seed)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
     return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs), len(loader)
 

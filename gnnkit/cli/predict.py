@@ -1,17 +1,18 @@
-"""``gnnkit predict``: what a trained run says about nodes, as a file."""
+"""``gnnkit predict``: what a trained run says about nodes or pairs of nodes, as a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Optional, Union
 
 import typer
 
-from gnnkit.cli.inferring import Asked, open_work, show, takes_asked
+from gnnkit.cli.inferring import Asked, Work, open_work, show, takes_asked
 from gnnkit.cli.output import reports_errors
+from gnnkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gnnkit.inference import Predictions
+    from gnnkit.inference import PairPredictions, Predictions
 
 EXAMPLE = "Example: gnnkit predict runs/20240101-120000-cora-gcn-pyg --output predictions.parquet"
 
@@ -21,23 +22,70 @@ EXAMPLE = "Example: gnnkit predict runs/20240101-120000-cora-gcn-pyg --output pr
 def predict(
     *,
     output: Path = typer.Option(..., help="Where predictions go: *.parquet, *.csv or *.npy."),
-    top: bool = typer.Option(False, "--top", help="Leave out the probabilities of all classes."),
+    pairs: Optional[Path] = typer.Option(
+        None, help="Pairs of nodes to score: a table of source and target, or .npy, for a run that learned about pairs."
+    ),
+    top: Optional[int] = typer.Option(
+        None, metavar="N", help="The N best destinations of each node that it has no edge to, of link prediction."
+    ),
+    classes_only: bool = typer.Option(False, "--classes-only", help="Leave out the probabilities of all classes."),
     asked: Asked,
 ) -> None:
-    """Predict classes or numbers of nodes with the best model of a run."""
-    from gnnkit.inference import write_predictions
+    """Predict classes, numbers or links with the best model of a run."""
     from gnnkit.inference.writing import PREDICTION_FILES
 
+    _check_together(asked, pairs, top, classes_only)
     work = open_work(asked, output, PREDICTION_FILES)
+    if top is not None:
+        _recommend(work, output, top, asked)
+    else:
+        _predict(work, output, pairs, classes_only, asked)
+
+
+def _check_together(asked: Asked, pairs: Optional[Path], top: Optional[int], classes_only: bool) -> None:
+    """Refuse options that exclude each other."""
+    given = {"--pairs": pairs is not None, "--top": top is not None, "--nodes": asked.nodes is not None}
+    given["--classes-only"] = classes_only
+    why = {
+        ("--pairs", "--top"): "pairs of a file are scored, or the best ones are looked for",
+        ("--pairs", "--nodes"): "the file of pairs says which nodes are meant",
+        ("--top", "--classes-only"): "recommendations have no classes",
+    }
+    for (first, second), reason in why.items():
+        if given[first] and given[second]:
+            raise ConfigError(f"{first} and {second} exclude each other: {reason}. Leave one of them out.")
+    if top is not None and top < 1:
+        raise ConfigError(f"--top is {top}, expected how many destinations to recommend: a whole number above 0.")
+
+
+def _predict(work: Work, output: Path, pairs: Optional[Path], classes_only: bool, asked: Asked) -> None:
+    from gnnkit.inference import read_pairs, write_predictions
+
+    predictions: Union[Predictions, PairPredictions]
     with work.computing() as how:
-        predictions = work.run.predict(work.nodes, **how)
-    write_predictions(predictions, output, ids=work.ids, top=top, force=asked.force)
-    report = work.report(output, len(predictions), classes=predictions.outputs.shape[1])
+        if pairs is None:
+            predictions = work.run.predict(work.nodes, **how)
+        else:
+            predictions = work.run.predict_pairs(read_pairs(pairs, work.ids), **how)
+    write_predictions(predictions, output, ids=work.ids, top=classes_only, force=asked.force)
+    what = "nodes" if pairs is None else "pairs"
+    report = work.report(output, len(predictions), what=what, classes=predictions.outputs.shape[1])
     show("Predictions", work, report, _counts(predictions), asked.json)
 
 
-def _counts(predictions: Predictions) -> List[List[str]]:
-    """The most frequent classes, or the means of numbers."""
+def _recommend(work: Work, output: Path, top: int, asked: Asked) -> None:
+    from gnnkit.inference import write_recommendations
+
+    with work.computing() as how:
+        found = work.run.recommend(work.nodes, top, **how)
+    write_recommendations(found, output, ids=work.ids, force=asked.force)
+    num = int((found.ids >= 0).sum())
+    report = work.report(output, len(found), top=top, recommendations=num)
+    show("Recommendations", work, report, [["recommendations", f"{num:,}"]], asked.json)
+
+
+def _counts(predictions: Union[Predictions, PairPredictions]) -> List[List[str]]:
+    """The most frequent classes, or the means of numbers; of scores, how many are high."""
     import torch
 
     num = predictions.outputs.shape[1]
@@ -45,6 +93,9 @@ def _counts(predictions: Predictions) -> List[List[str]]:
         names = predictions.class_names or [f"value_{place}" for place in range(num)]
         columns = zip(names, predictions.outputs.T)
         return [[f"mean of {name}", f"{float(values.double().mean()):,.6g}"] for name, values in columns]
+    if getattr(predictions, "are_scores", False):
+        likely = int((predictions.outputs >= 0).sum())
+        return [["likely", f"{likely:,} have a probability of 0.5 or more"]]
     members = predictions.classes
     counts = members.sum(dim=0) if predictions.is_multi_label else torch.bincount(members, minlength=num)
     names = predictions.class_names or [str(number) for number in range(num)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gnnkit.nn import GNN
     from gnnkit.runs import Learned, RunResult
     from gnnkit.train import Callback, RunConfig
+    from gnnkit.train.heuristics import HeuristicResult
 
 EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1 train.epochs=100"
 
@@ -47,11 +49,43 @@ def run(
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     flags["run_dir"] = run_dir
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
+    from gnnkit.engine.heuristics import is_heuristic
+
     config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
+    if is_heuristic(config.model.name):
+        if resume is not None:
+            raise ConfigError(f"--resume has no effect: model {config.model.name!r} is a heuristic and learns nothing.")
+        judged = judge(config)
+        _show_judged(judged)
+        if json:
+            print_json(judged.summary())
+        return
     result = train(config, resume=None if resume is None else user_path(resume, "--resume"))
     _show(result)
     if json:
         print_json(result.summary())
+
+
+def judge(config: RunConfig) -> HeuristicResult:
+    """Judge the heuristic that a configuration names, and keep what came out in a run folder."""
+    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.train.assembling import load_data
+    from gnnkit.train.heuristics import judge_heuristic
+
+    graph = load_data(config)
+    made = None if config.run_dir is not None else new_run_dir(Path("runs"), graph.name, config.model.name)
+    try:
+        return judge_heuristic(
+            config.model.name,
+            graph,
+            task_options=config.task_options,
+            seed=config.seed,
+            run_dir=made or config.run_dir,
+            facts={"dataset": asdict(config.dataset)},
+        )
+    finally:
+        if made is not None:
+            drop_run_dir(made)
 
 
 def train(
@@ -130,6 +164,24 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     return {"model": model_settings(read_weights(file)[0])}
 
 
+def _show_judged(result: HeuristicResult) -> None:
+    rows = [["data set", result.dataset], ["model", f"{result.model}, nothing trained"]]
+    rows += [*_metrics(result.valid, result.test), ["time", f"{result.seconds:.1f} s"]]
+    print_table("Result", ["", ""], rows)
+    if result.run_dir is not None:
+        print(f"  run folder:  {result.run_dir}")
+
+
+def _metrics(valid: Dict[str, float], test: Dict[str, float]) -> List[List[str]]:
+    """Rows of the table."""
+    splits = {"valid": valid, "test": test}
+    return [
+        [f"{split} {name.replace('_', ' ')}", f"{value:.4f}"]
+        for split in splits
+        for name, value in splits[split].items()
+    ]
+
+
 def _show(result: RunResult) -> None:
     rows = [
         ["backend / device", f"{result.backend} / {result.device}"],
@@ -138,8 +190,7 @@ def _show(result: RunResult) -> None:
         ["epochs", f"{len(result.history)}, best {result.best_epoch}"],
         ["train loss", f"{result.history[-1].train_loss:.4f}"],
     ]
-    for split, metrics in (("valid", result.valid), ("test", result.test)):
-        rows += [[f"{split} {name.replace('_', ' ')}", f"{value:.4f}"] for name, value in metrics.items()]
+    rows += _metrics(result.valid, result.test)
     rows.append(["time", f"{result.seconds:.1f} s, {result.seconds_per_epoch * 1000:.1f} ms an epoch"])
     if not result.model.spec.is_portable:
         rows.append(["portable", f"no: the layer is one of backend {result.backend} alone"])

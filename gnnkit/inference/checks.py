@@ -53,23 +53,24 @@ def check_weights(model: GNN, file: Path) -> None:
             )
 
 
-def check_values(values: Tensor, nodes: Tensor, what: str) -> None:
+def check_values(values: Tensor, items: Tensor, what: str) -> None:
     """Refuse results that are NaN or infinite.
 
     Args:
         values: Shape [M, width].
-        nodes: Whose they are. Shape [M].
+        items: Whose they are: nodes [M], or pairs of nodes [M, 2].
         what: What messages call them.
 
     Raises:
-        ConfigError: One is; the message names the node.
+        ConfigError: One is; the message names the node or the pair.
     """
     for start, part in row_chunks(values):
         broken = ~part.isfinite().all(dim=1)
         if bool(broken.any()):
-            node = int(nodes[start + int(broken.nonzero()[0])])
+            item = items[start + int(broken.nonzero()[0])].tolist()
+            of = f"node {item}" if isinstance(item, int) else f"the pair ({item[0]}, {item[1]})"
             raise ConfigError(
-                f"The model's {what} are not finite, first for node {node}. Look for very large features or edge "
+                f"The model's {what} are not finite, first for {of}. Look for very large features or edge "
                 "weights, or compute in another precision."
             )
 

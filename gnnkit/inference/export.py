@@ -7,13 +7,14 @@ other than the one it was made with.
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from gnnkit.data import BatchLayout, Graph, check_graph, from_edge_index, full_b
 from gnnkit.data.batch import BlockLayout
 from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
+from gnnkit.inference.pairs import pairs_of
 from gnnkit.inference.writing import check_output
 from gnnkit.io.files import replacing
 from gnnkit.nn import GNN, ModelSpec, check_node_inputs
@@ -31,6 +33,7 @@ from gnnkit.paths import PathLike, user_path
 from gnnkit.runs import Learned
 from gnnkit.runs.learned import match_graph
 from gnnkit.strict_json import to_json
+from gnnkit.tasks import PairHead
 
 FORMATS = {"torch": ".pt2", "onnx": ".onnx"}
 """A ``torch.export`` program, and ONNX, with the ends of their files' names."""
@@ -90,20 +93,39 @@ class Program(nn.Module):
         return out
 
 
-def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
+class PairProgram(nn.Module):
+    """A model and the head that scores pairs as one function of tensors over a whole graph."""
+
+    def __init__(self, model: GNN, head: PairHead) -> None:
+        super().__init__()
+        self.encoder = Program(model)
+        self.model = model
+        self.head = head
+
+    def forward(self, x: Tensor, edge_index: Tensor, pairs: Tensor, edge_weight: Optional[Tensor] = None) -> Tensor:
+        """Outputs of pairs [n, 2], source first: [n, C]."""
+        h = self.encoder(x, edge_index, edge_weight)
+        return self.head.score(h[pairs[:, 0]], h[pairs[:, 1]])
+
+
+AnyProgram = Union[Program, PairProgram]
+
+
+def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None) -> Inputs:
     """What an exported program takes, for a graph as it is loaded.
 
     Args:
         spec: The model's.
         graph: Not prepared; N nodes, and E edges after preparation.
+        pairs: For a program about pairs, those to score: node ids, source first. Shape [n, 2], int64.
 
     Returns:
-        By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations; and
-        ``edge_weight`` [E], if the model reads weights.
+        By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations;
+        ``edge_weight`` [E], if the model reads weights; and ``pairs``, if some are given.
 
     Raises:
-        ConfigError: The graph has no features.
-        DataError: It breaks a rule.
+        ConfigError: The graph has no features, or there are no pairs in what is given.
+        DataError: The graph breaks a rule, or pairs are of another shape or out of range.
 
     Example:
         >>> import gnnkit
@@ -115,7 +137,8 @@ def program_inputs(spec: ModelSpec, graph: Graph) -> Inputs:
     check_graph(graph, most_values=MOST_VALUES)
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
-    return _inputs(spec, spec.prepare(graph), torch.float32)
+    inputs = _inputs(spec, spec.prepare(graph), torch.float32)
+    return inputs if pairs is None else {**inputs, "pairs": pairs_of(pairs, graph.num_nodes)}
 
 
 def export_program(
@@ -124,13 +147,14 @@ def export_program(
     file: PathLike,
     format: Optional[str] = None,
     *,
+    head: Optional[PairHead] = None,
     learned: Optional[Learned] = None,
     force: bool = False,
 ) -> Exported:
     """Write a model as a program for graphs of any size, and compare it with the model.
 
-    The program computes the outputs of all nodes, ``[N, out_channels]``, from what :func:`program_inputs` gives. It is
-    compared on a random graph, and on the caller's if that is not very large.
+    The program computes the outputs of all nodes, ``[N, out_channels]``, or with a head those of pairs, ``[n, C]``,
+    from what :func:`program_inputs` gives. It is compared on a random graph, and on the caller's if that is small.
 
     Args:
         model: Trained, on a backend that can be exported.
@@ -138,6 +162,7 @@ def export_program(
         file: Where to: ``*.pt2`` or ``*.onnx``.
         format: "torch" for a ``torch.export`` program, which ``torch.export.load(file).module()`` makes a function of
             the inputs by name; or "onnx". None: as the file's name says.
+        head: What scores pairs, :attr:`TrainedRun.pair_head`; it becomes part of the program. None for models of nodes.
         learned: What outputs mean and features are called, :attr:`TrainedRun.learned`. The program says it in its
             metadata. None: it says nothing, because a graph cannot tell what a model was trained on.
         force: Replace a file that exists.
@@ -167,14 +192,16 @@ def export_program(
     spec = model.spec
     prepared = spec.prepare(graph, dtype)
     is_weighted = prepared.edge_weight is not None
-    example = _inputs(spec, _random_graph(spec, 13, is_weighted), dtype)
+    head = None if head is None else copy.deepcopy(head).to(dtype).eval()
+    example = _tried(spec, _random_graph(spec, 13, is_weighted), dtype, head)
     tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
     if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
         tests[graph.name] = prepared
     with replacing(path) as temporary, _quiet():
         write = _write_torch if format == "torch" else _write_onnx
-        run = write(Program(model), example, temporary, _metadata(model, example, learned))
-        difference = max(_difference(model, test, dtype, run) for test in tests.values())
+        program = Program(model) if head is None else PairProgram(model, head)
+        run = write(program, example, temporary, _metadata(model, example, learned))
+        difference = max(_difference(model, head, test, dtype, run) for test in tests.values())
         if not difference <= TOLERANCE:
             raise CapabilityError(
                 f"The exported program's outputs differ from the model's by {difference:.1e}, at most {TOLERANCE:g} is "
@@ -241,15 +268,26 @@ def _random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
     return spec.prepare(graph)
 
 
-def _difference(model: GNN, prepared: Graph, dtype: torch.dtype, run: Run) -> float:
-    inputs = _inputs(model.spec, prepared, dtype)
+def _tried(spec: ModelSpec, prepared: Graph, dtype: torch.dtype, head: Optional[PairHead]) -> Inputs:
+    """Inputs to trace or compare with; for a head with pairs at random."""
+    inputs = _inputs(spec, prepared, dtype)
+    if head is None:
+        return inputs
+    draw = torch.Generator().manual_seed(prepared.num_nodes)
+    return {**inputs, "pairs": torch.randint(0, prepared.num_nodes, (2 * prepared.num_nodes, 2), generator=draw)}
+
+
+def _difference(model: GNN, head: Optional[PairHead], prepared: Graph, dtype: torch.dtype, run: Run) -> float:
+    inputs = _tried(model.spec, prepared, dtype, head)
     with torch.no_grad():
         expected = model([full_block(prepared)] * model.num_layers, inputs["x"])
+        if head is not None:
+            expected = head.score(*(expected[ends] for ends in inputs["pairs"].T))
         found = run(inputs)
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
 
 
-def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
+def _write_torch(program: AnyProgram, example: Inputs, file: Path, metadata: str) -> Run:
     traced = _trace(program, example)
     stream = io.BytesIO()  # On a disk that is full, torch's own writer ends the process.
     torch.export.save(traced, stream, extra_files={METADATA: metadata})
@@ -259,7 +297,7 @@ def _write_torch(program: Program, example: Inputs, file: Path, metadata: str) -
     return lambda inputs: loaded(**inputs)
 
 
-def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) -> Run:
+def _write_onnx(program: AnyProgram, example: Inputs, file: Path, metadata: str) -> Run:
     import onnxruntime
 
     traced = _trace(program, example)
@@ -280,9 +318,14 @@ def _write_onnx(program: Program, example: Inputs, file: Path, metadata: str) ->
     return run
 
 
-def _trace(program: Program, example: Inputs) -> Any:
+def _trace(program: AnyProgram, example: Inputs) -> Any:
     nodes, edges = torch.export.Dim("num_nodes"), torch.export.Dim("num_edges")
-    sizes = {"x": {0: nodes}, "edge_index": {1: edges}, "edge_weight": {0: edges}}
+    sizes = {
+        "x": {0: nodes},
+        "edge_index": {1: edges},
+        "edge_weight": {0: edges},
+        "pairs": {0: torch.export.Dim("num_pairs")},
+    }
     shapes = {name: sizes[name] for name in example}
     try:
         with torch.no_grad():

@@ -13,13 +13,17 @@ from typing import Any, Callable, Dict, Sequence
 import numpy as np
 
 from gnnkit.data import Graph
+from gnnkit.data.words import find_columns
 from gnnkit.datasets import NodeNames
-from gnnkit.datasets.tables import read_array, read_table
-from gnnkit.errors import DatasetError
-from gnnkit.paths import is_file, reading, user_path
+from gnnkit.datasets.tables import Table, read_array, read_table
+from gnnkit.errors import DataError, DatasetError
+from gnnkit.paths import PathLike, is_file, reading, user_path
 
 FILES = (".csv", ".parquet", ".npy", ".txt")
 """Kinds of files that can list nodes."""
+
+PAIR_FILES = (".csv", ".parquet", ".npy")
+"""Kinds of files that can list pairs of nodes."""
 
 
 @dataclass(frozen=True)
@@ -138,22 +142,76 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
         table = read_table(file)
         column: str = next((name for name in ("id", "node") if name in table.columns), "id")
         table.require(column)
-        found = ids.numbers(table.text(column), lambda row: table.place(column, row))
+        found = column_ids(table, column, ids)
     return _some(found, str(file))
 
 
-def _numbers_in(file: Path, num_nodes: int) -> np.ndarray:
+def read_pairs(file: PathLike, ids: NodeIds) -> np.ndarray:
+    """Read pairs of nodes from a file.
+
+    Args:
+        file: ``.csv`` or ``.parquet`` with columns of sources and targets, by the words of ``gnnkit.data.words``; other
+            columns are not read. Or ``.npy`` with numbers of nodes, shape [n, 2].
+        ids: The ids of all nodes.
+
+    Returns:
+        Node numbers, source first, in the file's order. Shape [n, 2], int64.
+
+    Raises:
+        DatasetError: There is no such file, column or node, or nothing is listed; the message names the row.
+        NotInstalledError: Parquet needs pandas and pyarrow.
+    """
+    path = user_path(file, "The file of pairs")
+    if path.suffix not in PAIR_FILES:
+        raise DatasetError(f"{path} is no list of pairs, expected a name that ends in {', '.join(PAIR_FILES)}.")
+    if not is_file(path):
+        raise DatasetError(f"There is no file {path}. Give a file that lists pairs of nodes.")
+    if path.suffix == ".npy":
+        return _numbers_in(path, len(ids), width=2)
+    table = read_table(path)
+    roles = table_roles(table, ("source", "target"))
+    for role in ("source", "target"):
+        table.require(roles.get(role, role))
+    return _some(np.stack([column_ids(table, roles[end], ids) for end in ("source", "target")], axis=1), str(path))
+
+
+def table_roles(table: Table, roles: Sequence[str], taken: Sequence[str] = ()) -> Dict[str, str]:
+    """Columns of a table that have a meaning, by that; those that are taken have another.
+
+    Raises:
+        DatasetError: Two columns have words of one meaning.
+    """
+    others = [name for name in table.columns if name not in set(taken)]
+    try:
+        return find_columns(others, roles, {}, str(table.file))
+    except DataError as error:
+        raise DatasetError(str(error)) from error
+
+
+def column_ids(table: Table, column: str, ids: NodeIds) -> np.ndarray:
+    """A column of ids as node numbers, [rows], int64.
+
+    Raises:
+        DatasetError: There is no such node; the message names the row.
+    """
+    return ids.numbers(table.text(column), lambda row: table.place(column, row))
+
+
+def _numbers_in(file: Path, num_nodes: int, width: int = 1) -> np.ndarray:
+    """Node numbers of a ``.npy`` file: [M], or [M, width]."""
     array = read_array(file)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DatasetError(f"{file} has shape {list(array.shape)} and dtype {array.dtype}, expected node numbers [M].")
+    expected = "node numbers [M]" if width == 1 else f"pairs of node numbers [M, {width}]"
+    if array.shape[1:] != (() if width == 1 else (width,)) or array.ndim == 0 or array.dtype.kind not in "iu":
+        raise DatasetError(f"{file} has shape {list(array.shape)} and dtype {array.dtype}, expected {expected}.")
     outside = np.flatnonzero((array < 0) | (array >= num_nodes))
     if outside.size:
-        row = int(outside[0])
-        raise DatasetError(f"{file}, row {row}: there is no node {array[row]}, expected 0 to {num_nodes - 1}.")
+        row, node = int(outside[0]) // width, array.reshape(-1)[outside[0]]
+        raise DatasetError(f"{file}, row {row}: there is no node {node}, expected 0 to {num_nodes - 1}.")
     return _some(array.astype(np.int64), str(file))
 
 
 def _some(nodes: np.ndarray, source: str) -> np.ndarray:
     if nodes.size == 0:
-        raise DatasetError(f"{source} lists no nodes, expected at least one.")
+        what = "nodes" if nodes.ndim == 1 else "pairs"
+        raise DatasetError(f"{source} lists no {what}, expected at least one.")
     return nodes

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from gnnkit.data import Graph, add_nodes
-from gnnkit.data.words import find_columns
 from gnnkit.datasets.edge_files import read_edges
 from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
-from gnnkit.inference.ids import NodeIds
+from gnnkit.inference.ids import NodeIds, column_ids, table_roles
 from gnnkit.paths import is_file, user_path
 
 _TABLES = (".csv", ".parquet")
@@ -115,19 +114,10 @@ def _read_nodes(file: Path, ids: NodeIds, width: int, names: List[str]) -> Tuple
     if file.suffix not in _TABLES:
         raise DatasetError(f"{file} is no table of nodes, expected .csv, .parquet or .npy.")
     table = read_table(file)
-    roles = _roles(table, ("id", "label", "split"), names)
+    roles = table_roles(table, ("id", "label", "split"), names)
     columns = _columns(table, [name for name in table.columns if name not in roles.values()], width, names)
     x = np.stack([table.numbers(column) for column in columns], axis=1).astype(np.float32)
     return x, _new_ids(table, roles["id"], ids) if "id" in roles else _counted_on(file, table.num_rows, ids)
-
-
-def _roles(table: Table, roles: Sequence[str], taken: Sequence[str] = ()) -> Dict[str, str]:
-    """Columns of a table that have a meaning, by that; those that are taken have another."""
-    others = [name for name in table.columns if name not in set(taken)]
-    try:
-        return find_columns(others, roles, {}, str(table.file))
-    except DataError as error:
-        raise DatasetError(str(error)) from error
 
 
 def _columns(table: Table, found: List[str], width: int, names: List[str]) -> List[str]:
@@ -177,10 +167,10 @@ def _read_edges(file: Path, ids: NodeIds, width: int) -> _NewEdges:
     """New edges, with so many features each."""
     if file.suffix in _TABLES:
         table = read_table(file)
-        roles = _roles(table, ("source", "target", "weight"))
+        roles = table_roles(table, ("source", "target", "weight"))
         for role in ("source", "target"):
             table.require(roles.get(role, role))
-        ends = np.stack([_numbers(table, roles[end], ids) for end in ("source", "target")])
+        ends = np.stack([column_ids(table, roles[end], ids) for end in ("source", "target")])
         weights = table.numbers(roles["weight"]).astype(np.float32) if "weight" in roles else None
         return _NewEdges(ends, weights, _edge_features(table, list(roles.values()), width))
     if ids.names:
@@ -200,7 +190,3 @@ def _edge_features(table: Table, taken: Sequence[str], width: int) -> Optional[n
             "model reads them. Columns of sources, targets and weights do not count."
         )
     return np.stack([table.numbers(column) for column in found], axis=1).astype(np.float32)
-
-
-def _numbers(table: Table, column: str, ids: NodeIds) -> np.ndarray:
-    return ids.numbers(table.text(column), lambda row: table.place(column, row))

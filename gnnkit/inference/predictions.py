@@ -1,4 +1,4 @@
-"""What a model says about nodes: the ``Predictions`` record."""
+"""What a model says about nodes and pairs: the ``Predictions``, ``PairPredictions`` and ``Recommendations`` records."""
 
 from __future__ import annotations
 
@@ -10,11 +10,44 @@ from torch import Tensor
 from gnnkit.errors import ConfigError
 
 THRESHOLD = 0.5
-"""Probability from which a node counts as a member of a class, where it may have several."""
+"""Probability from which an item counts as a member of a class, where it may have several."""
+
+
+class _Outputs:
+    """What outputs mean, whatever they are about."""
+
+    outputs: Tensor
+    is_multi_label: bool
+    class_names: Tuple[str, ...]
+    are_numbers: bool
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of every class: by softmax, or for multi-label data each by its own sigmoid. Shape [M, C].
+
+        Raises:
+            ConfigError: Outputs are numbers.
+        """
+        self._check_classes()
+        return self.outputs.sigmoid() if self.is_multi_label else self.outputs.softmax(dim=1)
+
+    @property
+    def classes(self) -> Tensor:
+        """The most probable class of each item, shape [M], int64; for multi-label data, membership, [M, C], bool.
+
+        Raises:
+            ConfigError: Outputs are numbers.
+        """
+        self._check_classes()
+        return self.outputs.sigmoid() >= THRESHOLD if self.is_multi_label else self.outputs.argmax(dim=1)
+
+    def _check_classes(self) -> None:
+        if self.are_numbers:
+            raise ConfigError("The model gives numbers, which have no classes. Take the outputs.")
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(_Outputs):
     """Outputs of a model for nodes, and what they mean. M is the number of nodes, C of classes.
 
     Attributes:
@@ -39,30 +72,6 @@ class Predictions:
     class_names: Tuple[str, ...] = ()
     are_numbers: bool = False
 
-    @property
-    def probabilities(self) -> Tensor:
-        """Probability of every class: by softmax, or for multi-label data each by its own sigmoid. Shape [M, C].
-
-        Raises:
-            ConfigError: Outputs are numbers.
-        """
-        self._check_classes()
-        return self.outputs.sigmoid() if self.is_multi_label else self.outputs.softmax(dim=1)
-
-    @property
-    def classes(self) -> Tensor:
-        """The most probable class of each node, shape [M], int64; for multi-label data, membership, [M, C], bool.
-
-        Raises:
-            ConfigError: Outputs are numbers.
-        """
-        self._check_classes()
-        return self.outputs.sigmoid() >= THRESHOLD if self.is_multi_label else self.outputs.argmax(dim=1)
-
-    def _check_classes(self) -> None:
-        if self.are_numbers:
-            raise ConfigError("The model gives numbers, which have no classes. Take the outputs.")
-
     def __len__(self) -> int:
         """Number of nodes."""
         return self.nodes.numel()
@@ -70,3 +79,84 @@ class Predictions:
     def part(self, start: int, stop: int) -> Predictions:
         """The predictions from one position up to another, by reference."""
         return replace(self, nodes=self.nodes[start:stop], outputs=self.outputs[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
+class PairPredictions(_Outputs):
+    """Outputs of a model for pairs of nodes, and what they mean. M is the number of pairs, C of classes or numbers.
+
+    Attributes:
+        pairs: Source and destination of each, in the order asked for. Shape [M, 2], int64 node ids.
+        outputs: Logits, or numbers in the data's units. Shape [M, C], float32; float64 where that is the run's
+            precision. Of scores C is 1.
+        is_multi_label: Whether a pair can belong to several classes at once.
+        class_names: Names of the classes or numbers that the model has learned, in the order of its outputs. Empty if
+            it knows none.
+        are_numbers: Whether outputs are numbers, which have no classes and no probabilities.
+        are_scores: Whether outputs say how likely a pair has an edge.
+
+    Example:
+        >>> import torch
+        >>> said = PairPredictions(torch.tensor([[7, 2]]), torch.tensor([[0.0]]), are_scores=True)
+        >>> said.probabilities.tolist()
+        [[0.5]]
+    """
+
+    pairs: Tensor
+    outputs: Tensor
+    is_multi_label: bool = False
+    class_names: Tuple[str, ...] = ()
+    are_numbers: bool = False
+    are_scores: bool = False
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of every class, [M, C]; of scores that of an edge, [M, 1].
+
+        That of an edge is what the loss "bce" learns, among as many negatives as training had. Other losses learn the
+        order of scores alone.
+
+        Raises:
+            ConfigError: Outputs are numbers.
+        """
+        return self.outputs.sigmoid() if self.are_scores else super().probabilities
+
+    def _check_classes(self) -> None:
+        if self.are_scores:
+            raise ConfigError("The model gives scores of pairs, which have no classes. Take the probabilities.")
+        super()._check_classes()
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.pairs)
+
+    def part(self, start: int, stop: int) -> PairPredictions:
+        """The predictions from one position up to another, by reference."""
+        return replace(self, pairs=self.pairs[start:stop], outputs=self.outputs[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
+class Recommendations:
+    """The best destinations of nodes as sources.
+
+    Attributes:
+        nodes: The sources, in the order asked for. Shape [n], int64.
+        ids: Destinations of each, the best first, of equals the smaller id; -1 where there are fewer. Shape [n, k],
+            int64.
+        scores: Theirs, minus infinity where there are fewer. Shape [n, k], float32; float64 where that is the run's
+            precision.
+
+    Example:
+        >>> import torch
+        >>> found = Recommendations(torch.tensor([4]), torch.tensor([[7, -1]]), torch.tensor([[0.0, -torch.inf]]))
+        >>> len(found)
+        1
+    """
+
+    nodes: Tensor
+    ids: Tensor
+    scores: Tensor
+
+    def __len__(self) -> int:
+        """Number of sources."""
+        return len(self.nodes)

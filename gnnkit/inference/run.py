@@ -8,36 +8,32 @@ and classes are matched to the model's by name; what outputs mean is said by the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
-from gnnkit.backends import Backend, load_backend
-from gnnkit.data import Graph, Targets, check_graph, data_differences, describe_data
+from gnnkit.data import Graph, Targets, check_graph, data_differences, describe_data, message_graph
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.datasets import NodeNames, load_node_names
-from gnnkit.devices import Device, StepOptions, choose_device, devices
+from gnnkit.datasets import NodeNames
+from gnnkit.devices import Device, StepOptions
 from gnnkit.engine import LayerwiseInference
 from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.errors import ConfigError
-from gnnkit.inference.checks import check_dataset, check_values, check_weights, matched
-from gnnkit.inference.predictions import Predictions
-from gnnkit.nn import GNN, CustomModel, conv_name
-from gnnkit.nn.custom import like_custom_model
-from gnnkit.paths import user_path
-from gnnkit.runs import Learned, RunRecord, load_model, read_run, read_weights, recorded_config
+from gnnkit.inference.checks import check_values, matched
+from gnnkit.inference.pairs import best_destinations, check_recommending, pairs_of, read_pair_head, score_pairs
+from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
+from gnnkit.nn import GNN, CustomModel
+from gnnkit.runs import Learned, RunRecord
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
-from gnnkit.runs.learned import learned_by_run
+from gnnkit.runs.learned import EDGES
 from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
-from gnnkit.tasks import LossModule, NodeClassification, Task, make_task, task_class
-from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS
-from gnnkit.train import RunConfig, load_config
-from gnnkit.train.assembling import load_data
-from gnnkit.train.capabilities import check_capabilities
+from gnnkit.tasks import LossModule, NodeClassification, PairHead, Task, make_task, task_class
+from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
+from gnnkit.train import RunConfig
 from gnnkit.train.judging import head_outputs
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
@@ -99,7 +95,7 @@ class TrainedRun:
 
         Args:
             graph: Not prepared, with the features that the model reads: by name, or where either side has no names, in
-                their order.
+                their order. All edges of a graph without links carry messages.
 
         Raises:
             ConfigError: Features are missing, or have another width.
@@ -133,10 +129,15 @@ class TrainedRun:
             temporary file, except for "full".
 
         Raises:
-            ConfigError: No such method, fan-outs that do not fit, no nodes, a run that learned no classes, or outputs
-                that are not finite.
+            ConfigError: No such method, fan-outs that do not fit, no nodes, a run that learned no classes or learned
+                about pairs, or outputs that are not finite.
             DataError: A node id that the graph does not have.
         """
+        if self.learned.level == EDGES:
+            raise ConfigError(
+                f"The run was trained for the task {self.config.task!r}, which is about pairs of nodes. Predict pairs "
+                "(predict_pairs, --pairs FILE), or embed nodes."
+            )
         if self.learned.outputs == EMBEDDINGS:
             task = self.config.task
             raise ConfigError(
@@ -148,10 +149,7 @@ class TrainedRun:
                 "it, and it did not come to its end. Open it with the data that it was trained on."
             )
         ids = self._ids(nodes)
-        config = self._settings(method, fanouts, batch_size)
-        # The batches have no targets: no head and no loss is computed with them.
-        encoder = LossModule(self.model, NodeClassification())
-        outputs = self._head_outputs(self._inference(config, encoder).outputs(ids, report))
+        outputs = self._head_outputs(self._encoded(ids, self._settings(method, fanouts, batch_size), report))
         check_values(outputs, ids, "outputs")
         if self.learned.units is not None:
             outputs = self.learned.units.to_data(outputs)
@@ -167,6 +165,109 @@ class TrainedRun:
         module = LossModule(self.model, make_task(cls, self.graph, self.config.task_options))
         module.load_head(read_head(checkpoint_file(self.path, BEST)))
         return head_outputs(module, h, Targets())
+
+    def predict_pairs(
+        self,
+        pairs: Union[Tensor, ArrayLike],
+        *,
+        method: Optional[str] = None,
+        fanouts: Optional[Sequence[int]] = None,
+        batch_size: Optional[int] = None,
+        report: Report = quiet,
+    ) -> PairPredictions:
+        """Compute what a run about pairs says of pairs of nodes, whether they are edges or not.
+
+        As in testing, the edges of ``links.test_edges`` carry messages where there are some, else the graph's own.
+
+        Args:
+            pairs: Source and destination of each. Shape [n, 2], integer node ids.
+            method: How embeddings of their nodes are computed, as for :meth:`predict`.
+            fanouts: As for :meth:`predict`.
+            batch_size: As for :meth:`predict`.
+            report: As for :meth:`predict`.
+
+        Returns:
+            Outputs in the order of ``pairs``. Of embeddings, those of the pairs' nodes are kept, as :meth:`predict`
+            keeps outputs.
+
+        Raises:
+            ConfigError: The run learned about nodes, there are no pairs, or outputs are not finite; or as
+                :meth:`predict`.
+            DataError: A node id that the graph does not have, or another shape.
+        """
+        self._check_level("predict_pairs")
+        given = pairs_of(pairs, self.graph.num_nodes)
+        nodes, rows = torch.unique(given, return_inverse=True)
+        h = self._encoded(nodes, self._settings(method, fanouts, batch_size), report)
+        outputs = score_pairs(self.pair_head, h, rows)
+        check_values(outputs, given, "outputs")
+        if self.learned.units is not None:
+            outputs = self.learned.units.to_data(outputs)
+            check_values(outputs, given, "predictions in the data's units")
+        kind = self.learned.outputs
+        return PairPredictions(given, outputs, kind == LABELS, self.class_names, kind == NUMBERS, kind == SCORES)
+
+    def recommend(
+        self,
+        nodes: Nodes = None,
+        k: int = 10,
+        *,
+        known: str = "leave out",
+        method: Optional[str] = None,
+        fanouts: Optional[Sequence[int]] = None,
+        batch_size: Optional[int] = None,
+        report: Report = quiet,
+    ) -> Recommendations:
+        """Find the destinations that score highest for each node as a source; never the node itself.
+
+        Args:
+            nodes: As for :meth:`predict`.
+            k: How many for each.
+            known: "leave out" those that the node has an edge to, or a pair of any split with; or "keep" them.
+            method: As for :meth:`predict_pairs`.
+            fanouts: As for :meth:`predict`.
+            batch_size: As for :meth:`predict`.
+            report: As for :meth:`predict`.
+
+        Returns:
+            In the order of ``nodes``. Embeddings of all nodes are kept as :meth:`predict` keeps outputs; scores with
+            all nodes are there for some sources at a time.
+
+        Raises:
+            ConfigError: The run did not learn which pairs are edges, ``k`` is not above 0, or no such ``known``; or as
+                :meth:`predict`.
+            DataError: As :meth:`predict`.
+        """
+        self._check_level("recommend", SCORES)
+        sources = self._ids(nodes)
+        check_recommending(k, known)
+        everyone = torch.arange(self.graph.num_nodes)
+        h = self._encoded(everyone, self._settings(method, fanouts, batch_size), report)
+        check_values(h, everyone, "embeddings")
+        return best_destinations(self.pair_head, h, sources, k, self.graph if known == "leave out" else None)
+
+    @cached_property
+    def pair_head(self) -> PairHead:
+        """What scores pairs from the embeddings of their nodes, with the run's weights, in host memory.
+
+        Raises:
+            ConfigError: The run learned about nodes.
+            CheckpointError: The weights are none of this head.
+        """
+        self._check_level("pair_head")
+        return read_pair_head(self.path, self.config, self.learned, self.record.manifest, self.graph)
+
+    def _check_level(self, what: str, outputs: Optional[str] = None) -> None:
+        if self.learned.level != EDGES:
+            raise ConfigError(
+                f"The run was trained for the task {self.config.task!r}, which is about nodes; {what} needs one about "
+                "pairs. Predict nodes, or train with --task link_prediction."
+            )
+        if outputs is not None and self.learned.outputs != outputs:
+            raise ConfigError(
+                f"The run was trained for the task {self.config.task!r}; {what} needs one that says which pairs are "
+                "edges. Predict pairs, or train with --task link_prediction."
+            )
 
     def embed(
         self,
@@ -269,9 +370,15 @@ class TrainedRun:
             )
         return list(fanouts)
 
+    def _encoded(self, nodes: Tensor, config: TrainConfig, report: Report) -> Tensor:
+        """The encoder's outputs. The batches have no targets: no head and no loss is computed with them."""
+        return self._inference(config, LossModule(self.model, NodeClassification())).outputs(nodes, report)
+
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
-        graph = computed_graph(self.graph, self._prepared, spec, config.precision)
+        messages = message_graph(self.graph, "test")
+        prepared = self._prepared if messages is self.graph else spec.prepare(messages)
+        graph = computed_graph(messages, prepared, spec, config.precision)
         sampler = None
         if is_sampled:
             sampler = make_sampler(graph, spec, config, config.eval_fanouts, self.config.seed)
@@ -286,110 +393,3 @@ class TrainedRun:
             sampler=sampler,
             reduction=input_reduction(spec, config.fuse_first_layer) if is_sampled else None,
         )
-
-
-def open_run(
-    run: Union[str, Path],
-    *,
-    backend: Union[str, Backend, None] = None,
-    device: Union[str, Device] = "auto",
-    graph: Optional[Graph] = None,
-    data_dir: Union[str, Path, None] = None,
-    precision: Optional[str] = None,
-    model: Optional[nn.Module] = None,
-) -> TrainedRun:
-    """Open a run folder: the best model, and data to use it on.
-
-    Args:
-        run: The run folder.
-        backend: Name of a backend, or one that is loaded; it need not be the one that the run was trained on, which
-            None takes.
-        device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
-        graph: Data to use instead of the run's, not prepared; see :meth:`TrainedRun.on`. None loads those that the
-            configuration names.
-        data_dir: Where their files are looked for first. None: where the run looked.
-        precision: "float32", "bfloat16" or "float64". None: the run's.
-        model: For a run that trained a custom module, and no other: a module like it, whose weights do not matter.
-
-    Returns:
-        The run; ``differences`` says whether the data are the run's own. Close it to release a device that is held.
-
-    Raises:
-        CheckpointError: It is no run folder, it has no checkpoint, or the checkpoint is damaged or not finite.
-        ConfigError: The folder is damaged, does not say which data it had, or features are missing or have another
-            width.
-        DataError: The graph that is given breaks a rule.
-        CapabilityError: The backend or the device does not do what the model needs.
-        GnnkitError: Backend, device or data cannot be used.
-
-    Example:
-        >>> import tempfile, gnnkit
-        >>> from gnnkit.inference import open_run
-        >>> graph = gnnkit.load_dataset("karate")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     trainer = gnnkit.Trainer(device="cpu", epochs=2, run_dir=folder, progress=False)
-        ...     _ = trainer.fit(gnnkit.build_model("gcn", graph), graph)
-        ...     run = open_run(folder, graph=graph)
-        >>> run.differences, tuple(run.predict([0, 33]).outputs.shape), sorted(run.embed([0]))
-        ([], (2, 4), [1, 2])
-    """
-    path = user_path(run, "The run folder")
-    weights = checkpoint_file(path, BEST)
-    record = read_run(path)
-    config = load_config(base=recorded_config(path))
-    if precision is not None:
-        config.train.precision = precision
-    loaded = _backend(backend, config)
-    chosen = _device(device, loaded, config)
-    net = _model(record, weights, loaded, model).eval()
-    check_weights(net, weights)
-    check_capabilities(
-        loaded,
-        chosen,
-        spec=None if isinstance(net, CustomModel) else net.spec,
-        precision=config.train.precision,
-    )
-    if config.train.precision == "float64":
-        net = net.double()
-    names: Callable[[], NodeNames] = NodeNames
-    if graph is None:
-        check_dataset(path)
-        graph = load_data(config, data_dir)
-        names = partial(load_node_names, **config.dataset.arguments(config.seed, data_dir))
-    else:
-        check_graph(graph, most_values=MOST_CHECKED)
-    learned = learned_by_run(record.manifest, graph)
-    graph, notes = matched(net, graph, learned)
-    return TrainedRun(path, net, graph, record, learned, config, chosen, names, notes)
-
-
-def _model(record: RunRecord, weights: Path, backend: Backend, module: Optional[nn.Module]) -> GNN:
-    """The model of a run with its weights; ``module`` is like the one that was trained, where that was a custom one."""
-    is_custom, name = bool(record.manifest.get("custom_model")), conv_name(record.manifest["model"]["conv"])
-    if is_custom and module is None:
-        raise ConfigError(
-            f"The run trained a custom module, {name}, of which its folder has the weights alone. Open it in Python: "
-            "gnnkit.open_run(run, model=MODULE) with a module like that one."
-        )
-    if module is None:
-        return load_model(weights, backend)
-    if not is_custom:
-        raise ConfigError(f"model= is for runs that trained a custom module; this one trained {name!r}. Leave it out.")
-    spec, values, _ = read_weights(weights)
-    return like_custom_model(module, spec, values, backend)
-
-
-def _backend(backend: Union[str, Backend, None], config: RunConfig) -> Backend:
-    if isinstance(backend, Backend):
-        return backend
-    is_same = backend is None or backend == config.backend
-    return load_backend(backend or config.backend, config.backend_options if is_same else None)
-
-
-def _device(device: Union[str, Device], backend: Backend, config: RunConfig) -> Device:
-    if isinstance(device, Device):
-        return device
-    chosen = choose_device(device, backend, config.device_options if device == config.device else {})
-    if device == "auto" and devices.name_of(type(chosen)) == config.device:
-        chosen.configure(config.device_options)
-    return chosen

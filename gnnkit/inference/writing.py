@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from torch import Tensor
 
 from gnnkit.errors import ConfigError, NotInstalledError
 from gnnkit.inference.ids import NodeIds
-from gnnkit.inference.predictions import Predictions
+from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
 from gnnkit.io.files import replacing
 from gnnkit.paths import PathLike, check_writable, user_path
 
@@ -55,21 +55,22 @@ def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> Non
 
 
 def write_predictions(
-    predictions: Predictions,
+    predictions: Union[Predictions, PairPredictions],
     file: PathLike,
     *,
     ids: Optional[NodeIds] = None,
     top: bool = False,
     force: bool = False,
 ) -> None:
-    """Write predictions as a table with one row a node.
+    """Write predictions as a table with one row a node or pair.
 
-    Columns: ``node``, its id; ``class``, the number of the most probable class; ``class_name``, if classes have names;
-    ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For multi-label data ``classes`` instead
-    of ``class``: the names (else numbers) of all classes with a probability of 0.5 or more, separated by ``"; "``.
-    A ``.npy`` file is a structured array with the same names as fields, except that ``p`` is one field of shape [C],
-    and so is ``member`` (bool) instead of ``classes``. Numbers are in columns of their names, or ``value_0``, ...; in a
-    ``.npy`` file in one field ``value`` of shape [T].
+    Columns: ``node``, its id, or of a pair ``source`` and ``target``; ``class``, the number of the most probable class;
+    ``class_name``, if classes have names; ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For
+    multi-label data ``classes`` instead of ``class``: the names (else numbers) of all classes with a probability of 0.5
+    or more, separated by ``"; "``. A ``.npy`` file is a structured array with the same names as fields, except that
+    ``p`` is one field of shape [C], and so is ``member`` (bool) instead of ``classes``. Numbers are in columns of their
+    names, or ``value_0``, ...; in a ``.npy`` file in one field ``value`` of shape [T]. Scores of pairs are in columns
+    ``score`` and ``probability``, their sigmoid.
 
     Args:
         predictions: What to write.
@@ -90,7 +91,9 @@ def write_predictions(
 
     def piece(start: int, stop: int) -> Columns:
         part = predictions.part(start, stop)
-        columns = {"node": _labels(part.nodes, ids)}
+        columns = _who(part, ids)
+        if isinstance(part, PairPredictions) and part.are_scores:
+            return {**columns, "score": part.outputs[:, 0].numpy(), "probability": part.probabilities[:, 0].numpy()}
         if part.are_numbers:
             values = part.outputs.numpy()
             if is_array or not names.size:
@@ -110,6 +113,50 @@ def write_predictions(
         return columns if top else {**columns, "p": chances.numpy()}
 
     _write(path, len(predictions), predictions.outputs.shape[1], piece, is_flat=True)
+
+
+def write_recommendations(
+    recommendations: Recommendations,
+    file: PathLike,
+    *,
+    ids: Optional[NodeIds] = None,
+    force: bool = False,
+) -> None:
+    """Write recommendations as a table with one row for each of them, those of a source together, the best first.
+
+    Columns: ``source`` and ``target``, ids; ``rank``, from 1; ``score``; and ``probability``, its sigmoid. A ``.npy``
+    file is a structured array with the same names.
+
+    Args:
+        recommendations: What to write.
+        file: As for :func:`write_predictions`.
+        ids: As for :func:`write_predictions`.
+        force: As for :func:`write_predictions`.
+
+    Raises:
+        ConfigError: As :func:`write_predictions`.
+        FileError: As :func:`write_predictions`.
+        NotInstalledError: As :func:`write_predictions`.
+    """
+    path = user_path(file)
+    check_output(path, force, PREDICTION_FILES)
+    found, k = recommendations, recommendations.ids.shape[1]
+    # Rows that there are: a source may have fewer than k.
+    places = (found.ids.reshape(-1) >= 0).nonzero()[:, 0]
+
+    def piece(start: int, stop: int) -> Columns:
+        part = places[start:stop]
+        rows, ranks = part // k, part % k
+        scores = found.scores[rows, ranks]
+        return {
+            "source": _labels(found.nodes[rows], ids),
+            "target": _labels(found.ids[rows, ranks], ids),
+            "rank": (ranks + 1).numpy(),
+            "score": scores.numpy(),
+            "probability": scores.sigmoid().numpy(),
+        }
+
+    _write(path, len(places), 5, piece, is_flat=True)
 
 
 def write_embeddings(
@@ -148,6 +195,13 @@ def write_embeddings(
     _write(path, nodes.numel(), width, piece, is_flat=False)
 
 
+def _who(part: Union[Predictions, PairPredictions], ids: Optional[NodeIds]) -> Columns:
+    """The columns that say what a row is about."""
+    if isinstance(part, Predictions):
+        return {"node": _labels(part.nodes, ids)}
+    return {name: _labels(part.pairs[:, end], ids) for end, name in enumerate(("source", "target"))}
+
+
 def _labels(nodes: Tensor, ids: Optional[NodeIds]) -> np.ndarray:
     return nodes.numpy() if ids is None else ids.labels(nodes.numpy())
 
@@ -163,7 +217,7 @@ def _write(file: Path, num: int, width: int, piece: Piece, *, is_flat: bool) -> 
         is_flat: Whether an array of several columns becomes columns of their own in Parquet.
     """
     rows = max(1, _PIECE_VALUES // max(1, width))
-    pieces = (piece(start, min(start + rows, num)) for start in range(0, num, rows))
+    pieces = (piece(start, min(start + rows, num)) for start in range(0, max(num, 1), rows))
     with replacing(file) as temporary:
         if file.suffix == ".npy":
             _write_npy(temporary, num, pieces)
@@ -181,7 +235,7 @@ def _write_npy(file: Path, num: int, pieces: Iterator[Columns]) -> None:
             if number == 0:
                 header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (num,)}
                 np.lib.format.write_array_header_1_0(stream, header)
-            rows = np.empty(len(columns["node"]), dtype)
+            rows = np.empty(len(next(iter(columns.values()))), dtype)
             for name, values in columns.items():
                 rows[name] = values
             stream.write(rows.tobytes())

@@ -75,9 +75,10 @@ class FullGraphPairLoader(Loader):
         self._draw = draw
         self._loops = not keep_self_loops
         self._transfer = transfer
-        self._block = full_block(graph, edge_features=edge_features)
+        self._block = full_block(graph)
         if edge_features:
-            edge_features_of(graph)
+            edge_attr = edge_features_of(graph)
+            self._block = replace(self._block, edge_attr=edge_attr.to(loaded_dtype(edge_attr.dtype)))
 
     def __len__(self) -> int:
         """Ten; as many as pairs, if these are fewer."""

@@ -64,6 +64,7 @@ class Measurement:
         dataset: Name of the graph.
         model: Name of the convolution.
         precision: Precision of computing.
+        targets: What is learnt at, "targets" (nodes) or "pairs".
         batches: How many batches each figure rests on.
         threads: Threads that prepared batches; None where the batch is the whole graph and loaded once.
         stages: Median seconds per batch of every stage, one after the other, in their order: "sample", "gather" (or
@@ -85,6 +86,7 @@ class Measurement:
     dataset: str
     model: str
     precision: str
+    targets: str
     batches: int
     threads: Optional[int]
     stages: Dict[str, float]
@@ -171,6 +173,7 @@ def _measure(job: Job, num_batches: int) -> Measurement:
         dataset=job.graph.name,
         model=job.model.spec.name,
         precision=job.config.precision,
+        targets="pairs" if job.task.level == "edges" else "targets",
         batches=num_batches,
         threads=job.loader.num_threads if isinstance(job.loader, NeighborLoader) else None,
         stages=stages,
@@ -225,7 +228,10 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
 
 
 def _sampled_sizes(loader: Loader, epoch: int, number: int, nodes: torch.Tensor) -> BatchSizes:
-    """Sizes of a batch before padding and reducing, which its blocks do not tell."""
+    """Sizes of a batch before padding and reducing, which its blocks do not tell.
+
+    Of a batch of pairs the edges between these are among those counted, though it was sampled without them.
+    """
     if not isinstance(loader, NeighborLoader):
         return next(iter(loader.sizes(epoch)))
     nodes = nodes.cpu()

@@ -149,7 +149,7 @@ class GNN(nn.Module):
             Features of the block's destinations. Shape [block.num_dst, width of layer i].
 
         Raises:
-            ConfigError: The model reads edge features, and the block has none.
+            ConfigError: The model reads edge features, and the block has none; or features come where it reads ids.
         """
         if self.spec.reads_edges and block.edge_attr is None:
             raise ConfigError(
@@ -157,7 +157,7 @@ class GNN(nn.Module):
                 "graph that has them; by hand, full_block(graph, edge_features=True)."
             )
         if i == 0 and self.spec.num_embeddings is not None:
-            h = self.embedding(h.squeeze(1))
+            h = self._embedded(h)
         h_dst = h[: block.num_dst]
         between = 0.0 if self.spec.is_propagation else self.spec.dropout
         dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)
@@ -170,6 +170,15 @@ class GNN(nn.Module):
         if block.dst_mask is not None:
             # Sums over padding edges would otherwise grow from layer to layer, past what half precision can hold.
             out = out * block.dst_mask.to(out.dtype).unsqueeze(-1)
+        return out
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        if ids.is_floating_point():
+            raise ConfigError(
+                f"The model reads node ids, [nodes, 1] integers, received {list(ids.shape)} of {ids.dtype}. Give it "
+                "gnnkit.nn.node_ids_as_features(graph).x."
+            )
+        out: Tensor = self.embedding(ids.squeeze(1))
         return out
 
     def _normalize(self, i: int, h: Tensor, mask: Optional[Tensor]) -> Tensor:

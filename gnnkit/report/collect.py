@@ -7,7 +7,7 @@ why in a sentence that the page shows: a report of what there is helps more than
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
@@ -16,22 +16,27 @@ import numpy as np
 import torch
 
 from gnnkit.backends import load_backend
-from gnnkit.data import IGNORED_LABEL, Graph, data_differences, describe_data
+from gnnkit.data import IGNORED_LABEL, Graph, Links, data_differences, describe_data
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.inference import TrainedRun, open_run
+from gnnkit.inference.opening import arranged_as
 from gnnkit.measure import Measurement, measure
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.report.link_scores import LinkScores, score_links
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
-from gnnkit.runs import EpochRecord, RunRecord, read_run, recorded_config
-from gnnkit.runs.learned import learned_by_run, match_graph
+from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
+from gnnkit.runs.learned import EDGES, learned_by_run, match_graph
 from gnnkit.tasks import METRICS, Units, make_task
-from gnnkit.tasks.base import EMBEDDINGS
+from gnnkit.tasks.base import EMBEDDINGS, SCORES
 from gnnkit.train import load_config
 from gnnkit.train.assembling import load_data, make_trainer
+
+_OF_DATA = ("dataset", "seed", "task", "task_options")
+"""Entries of a configuration that say what a run's data are."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class RunFacts:
         class_names: One for each class that the model has learned; numbers where they have no names.
         scores: Of the predictions by the best checkpoint.
         number_scores: Likewise, where these are numbers.
+        link_scores: Likewise, where these say which pairs are edges.
+        links: The pairs of the data; None where the run is about nodes.
         maps: By layer.
         measurement: Stages of a training batch.
         measured: When that was.
@@ -110,6 +117,8 @@ class RunFacts:
     class_names: List[str] = field(default_factory=list)
     scores: Optional[ClassScores] = None
     number_scores: Optional[NumberScores] = None
+    link_scores: Optional[LinkScores] = None
+    links: Optional[Links] = None
     maps: List[EmbeddingMap] = field(default_factory=list)
     measurement: Optional[Measurement] = None
     measured: Optional[datetime] = None
@@ -118,6 +127,12 @@ class RunFacts:
     def result(self) -> Dict[str, Any]:
         """What the run says that came out; empty if it did not come to its end."""
         return dict(self.record.manifest.get("result") or {})
+
+    @property
+    def is_about_pairs(self) -> bool:
+        """Whether the run learned about pairs of nodes."""
+        learned = Learned.among(self.record.manifest)
+        return learned is not None and learned.level == EDGES
 
     @property
     def metric(self) -> str:
@@ -203,12 +218,13 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
         run.warnings.append(f"The training of {run.label} diverged: its loss is not finite in epoch {broken[0]}.")
     graph: Optional[Graph] = None
     try:
-        graph = options.graph if options.graph is not None else _load(run.config, options)
+        graph = _load(run.config, options)
     except GnnkitError as error:
         for part in ("data", "predictions", "maps", "stages"):
             run.missing[part] = f"The data could not be loaded. {error}"
         return None
     run.data = describe_graph(graph)
+    run.links = graph.links if run.is_about_pairs else None
     run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options))
     if options.batches:
         run.attempt("stages", lambda: _measure(run, graph, options.batches))
@@ -216,10 +232,13 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
 
 
 def _load(config: Dict[str, Any], options: ReportOptions) -> Graph:
-    data = config.get("dataset")
-    if data is None:
+    """The data, with the pairs that the run's task learns and judges."""
+    named = load_config(base={name: config[name] for name in _OF_DATA if name in config})
+    if options.graph is not None:
+        return arranged_as(named, options.graph)
+    if "dataset" not in config:
         raise ConfigError("The run does not say which data set it was trained on: its graph was made in a program.")
-    return load_data(load_config(base={"dataset": data, "seed": config["seed"]}), options.data_dir)
+    return load_data(named, options.data_dir)
 
 
 def _how_it_ended(run: RunFacts) -> str:
@@ -240,9 +259,10 @@ def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> No
             "Scores and maps are of the data at hand."
         )
     run.warnings += [f"Data and model of {run.label} do not fit in all: {note}." for note in trained.notes]
-    names, num_outputs = trained.class_names, trained.model.spec.out_channels
+    names, num_outputs = trained.class_names, trained.learned.num_scores or trained.model.spec.out_channels
     run.class_names = list(names) or [str(number) for number in range(num_outputs)]
-    run.num_parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+    modules = [trained.model, *([trained.pair_head] if run.is_about_pairs else [])]
+    run.num_parameters = sum(parameter.numel() for module in modules for parameter in module.parameters())
     try:
         run.attempt("predictions", lambda: _score(run, trained))
         run.attempt("maps", lambda: _map(run, trained, graph, options))
@@ -255,6 +275,9 @@ def _score(run: RunFacts, trained: TrainedRun) -> None:
     if trained.learned.outputs == EMBEDDINGS:
         task = run.record.manifest.get("task")
         raise ConfigError(f"The task is {task}: outputs are embeddings. Metrics above are those of a probe on them.")
+    if trained.learned.level == EDGES:
+        _score_pairs(run, trained)
+        return
     if trained.learned.units is not None:
         _score_numbers(run, trained, trained.learned.units)
         return
@@ -268,6 +291,24 @@ def _score(run: RunFacts, trained: TrainedRun) -> None:
         if run.scores is not None:
             return
     raise ConfigError("No node of a split has a label, so predictions cannot be judged.")
+
+
+def _score_pairs(run: RunFacts, trained: TrainedRun) -> None:
+    links, learned = trained.graph.links, trained.learned
+    if links is None or "test" not in links.pairs:
+        raise ConfigError("The data have no pairs to test, so predictions cannot be judged.")
+    if learned.outputs == SCORES:
+        run.link_scores = score_links(trained, links)
+        return
+    if "test" not in links.y:
+        raise ConfigError("Nothing is known about the pairs of the data, so predictions cannot be judged.")
+    outputs, y = trained.predict_pairs(links.pairs["test"]).outputs, links.y["test"]
+    if learned.units is None:
+        scored = score_classes(outputs, y, "test")
+        run.scores = None if scored is None else replace(scored, items="pairs")
+    else:
+        numbers = score_numbers(outputs, y.reshape(len(y), -1), learned.units.names, "test")
+        run.number_scores = None if numbers is None else replace(numbers, items="pairs")
 
 
 def _score_numbers(run: RunFacts, trained: TrainedRun, units: Units) -> None:

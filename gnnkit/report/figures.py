@@ -21,7 +21,7 @@ from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import WIDTH, Theme, class_label, new_figure, text_width
 from gnnkit.runs import EpochRecord
 
-Lines = List[Tuple[Line2D, str]]
+Lines = List[Tuple[Any, str]]
 """What a legend explains: lines and their names."""
 
 MOST_ROWS = 40
@@ -96,7 +96,7 @@ def _finish_curves(
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(True)
-    _legend_below(figure, lines)
+    legend_below(figure, lines)
 
 
 def draw_degrees(statistics: DataStatistics, theme: Theme) -> Figure:
@@ -141,12 +141,12 @@ def draw_classes(statistics: DataStatistics, theme: Theme) -> Figure:
             axes.barh(np.arange(len(shown)), widths, left=start, color=colour, height=0.72, edgecolor=theme.background)
             lines.append((Line2D([], [], color=colour, linewidth=6), split))
             start += widths
-    _name_rows(axes, [class_label(int(c), statistics.class_names) for c in shown])
+    name_rows(axes, [class_label(int(c), statistics.class_names) for c in shown])
     axes.set(xlabel="nodes")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_count))
     axes.grid(True, axis="x")
-    _legend_below(figure, lines)
+    legend_below(figure, lines)
     return figure
 
 
@@ -164,7 +164,7 @@ def draw_confusion(scores: ClassScores, names: Sequence[str], theme: Theme) -> F
                 share = shares[row, column]
                 colour = theme.text if share < 0.5 else theme.background
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-    _name_rows(axes, [class_label(int(c), names) for c in shown])
+    name_rows(axes, [class_label(int(c), names) for c in shown])
     step = 1 if len(shown) <= _MOST_CELLS else 5
     axes.set_xticks(np.arange(0, len(shown), step), [str(c) for c in shown[::step]])
     axes.set(xlabel="predicted class", ylabel="true class")
@@ -197,11 +197,11 @@ def draw_class_scores(scores: Mapping[str, ClassScores], names: Sequence[str], t
         places = rows + (i - (len(series) - 1) / 2) * 0.5 / len(series)
         (line,) = axes.plot(values[shown], places, clip_on=False, **look)
         lines.append((line, name))
-    _name_rows(axes, [class_label(int(c), names) for c in shown])
+    name_rows(axes, [class_label(int(c), names) for c in shown])
     axes.set(xlabel="F1 score" if len(scores) > 1 else "score", xlim=(max(min(0.5, least - 0.05), 0), 1))
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(True, axis="x")
-    _legend_below(figure, lines)
+    legend_below(figure, lines)
     return figure
 
 
@@ -243,7 +243,7 @@ def draw_map(points: np.ndarray, classes: np.ndarray, names: Sequence[str], them
             Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=6)
             for colour, marker in styles.values()
         )
-        _legend_below(figure, list(zip(marks, labels)))
+        legend_below(figure, list(zip(marks, labels)))
     return figure
 
 
@@ -260,7 +260,7 @@ def draw_stages(stages: Mapping[str, float], theme: Theme) -> Figure:
     axes.barh(rows, values, height=0.66, color=theme.colour(0))
     for row, value in zip(rows, values):
         axes.annotate(_milliseconds(float(value)), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
-    _name_rows(axes, list(stages))
+    name_rows(axes, list(stages))
     axes.set(xlabel="milliseconds a batch", xlim=(0, float(values.max()) * 1.2 or 1))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(True, axis="x")
@@ -272,7 +272,7 @@ def largest(sizes: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-sizes, kind="stable")[:MOST_ROWS])
 
 
-def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """One row for each name, from top to bottom."""
     axes.set_yticks(np.arange(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -293,7 +293,7 @@ def _legend_height(labels: Sequence[str]) -> float:
     return 0.12 + 0.2 * math.ceil(len(labels) / _legend_columns(labels)) if labels else 0.0
 
 
-def _legend_below(figure: Figure, lines: Lines) -> None:
+def legend_below(figure: Figure, lines: Lines) -> None:
     """A legend below everything; the figure grows by its height, so that the rest keeps its size."""
     if not lines:
         return

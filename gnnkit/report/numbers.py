@@ -6,16 +6,16 @@ from gnnkit.report.page import Panel, Table
 from gnnkit.report.scores import NumberScores
 from gnnkit.report.words import split_name
 
-_COLUMNS = ("number", "nodes", "RMSE", "mean absolute error", "R2", "true mean", "true deviation")
+_COLUMNS = ("RMSE", "mean absolute error", "R2", "true mean", "true deviation")
 
 
 def number_errors(scores: NumberScores) -> Panel:
     """A table of the errors of each number."""
-    where = f"{scores.num_nodes:,} {split_name(scores.split)} nodes"
+    where = f"{scores.num_nodes:,} {split_name(scores.split)} {scores.items}"
     rows = []
-    for name, (nodes, *values) in scores.rows.items():
-        rows.append([name, f"{nodes:,}", *(f"{value:.4g}" for value in values)])
+    for name, (num, *values) in scores.rows.items():
+        rows.append([name, f"{num:,}", *(f"{value:.4g}" for value in values)])
     return Panel(
         notes=[f"Computed for this page with the weights of the best epoch, on {where}, in the data's units."],
-        tables=[Table("Errors of predicted numbers", list(_COLUMNS), rows, numbers=True)],
+        tables=[Table("Errors of predicted numbers", ["number", scores.items, *_COLUMNS], rows, numbers=True)],
     )

@@ -28,6 +28,7 @@ class ClassScores:
         support: Nodes of the class. Shape [C], int64.
         confusion: Nodes by true class (row) and predicted class (column). Shape [C, C], int64. None for multi-label
             data, where a node has no one class.
+        items: "nodes", or "pairs" that stand in their place.
     """
 
     split: str
@@ -37,6 +38,7 @@ class ClassScores:
     f1: np.ndarray
     support: np.ndarray
     confusion: Optional[np.ndarray]
+    items: str = "nodes"
 
     @property
     def accuracy(self) -> Optional[float]:
@@ -63,11 +65,13 @@ class NumberScores:
         num_nodes: How many there are.
         rows: For each number by name: how many nodes have it, root mean squared and mean absolute error, share of the
             variance that is explained, mean and standard deviation of the true ones. In the data's units.
+        items: As of :class:`ClassScores`.
     """
 
     split: str
     num_nodes: int
     rows: Mapping[str, Tuple[int, float, float, float, float, float]]
+    items: str = "nodes"
 
 
 def score_numbers(outputs: Tensor, y: Tensor, names: Sequence[str], split: str) -> Optional[NumberScores]:

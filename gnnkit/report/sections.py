@@ -15,12 +15,14 @@ from matplotlib.figure import Figure
 from gnnkit.report import figures
 from gnnkit.report.collect import RunFacts, have_same_data
 from gnnkit.report.figures import MOST_ROWS, Curve
+from gnnkit.report.links import link_panel, pair_tables
 from gnnkit.report.numbers import number_errors
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
 from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import DARK, LIGHT, Theme, as_png, drawable, png_size, themed
-from gnnkit.report.words import day_and_time, number, percent, seconds, split_name
+from gnnkit.report.times import time_panel
+from gnnkit.report.words import number, percent, seconds, split_name
 
 Draw = Callable[[Theme], Figure]
 
@@ -70,7 +72,7 @@ def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
         Section("predictions", "Predictions", _of_each(runs, gallery, _predictions)),
         Section("embeddings", "Embeddings", _of_each(runs, gallery, _maps)),
         Section("data", "Data", _data(runs, gallery)),
-        Section("time", "Time", _of_each(runs, gallery, _time)),
+        Section("time", "Time", _of_each(runs, gallery, time_panel)),
         Section("configuration", "Configuration", [configuration(runs)]),
     ]
 
@@ -162,7 +164,7 @@ def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Pictu
         return None
     scores = {curve_label(run, runs): run.scores for run in scored if run.scores is not None}
     assert scored[0].scores is not None
-    names, split = scored[0].class_names, scored[0].scores.split
+    names, split, items = scored[0].class_names, scored[0].scores.split, scored[0].scores.items
     if any(run.class_names != names for run in scored):
         return None
     words = "; ".join(f"{name}: mean over classes {number(float(found.f1.mean()))}" for name, found in scores.items())
@@ -171,7 +173,7 @@ def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Pictu
         "scores",
         lambda theme: figures.draw_class_scores(scores, names, theme),
         f"F1 score of each class by run. {words}.",
-        f"F1 score by class on the {split_name(split)} nodes{_rows_shown(len(names))}",
+        f"F1 score by class on the {split_name(split)} {items}{_rows_shown(len(names))}",
     )
 
 
@@ -179,10 +181,12 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     scores = run.scores
     if run.number_scores is not None:
         return number_errors(run.number_scores)
+    if run.link_scores is not None:
+        return link_panel(run, gallery)
     if scores is None:
         return Panel(notes=[f"No predictions: {_reason(run, 'predictions')}"])
     names = run.class_names
-    where = f"{scores.num_nodes:,} {split_name(scores.split)} nodes"
+    where = f"{scores.num_nodes:,} {split_name(scores.split)} {scores.items}"
     panel = Panel(notes=[f"Computed for this page with the weights of the best epoch, on {where}."])
     if scores.accuracy is not None:
         panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(float(scores.f1.mean()))}."
@@ -211,7 +215,7 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     panel.tables.append(
         Table(
             "Scores by class",
-            ["class", "precision", "recall", "F1", "nodes"],
+            ["class", "precision", "recall", "F1", scores.items],
             [
                 [numbered(c, names), *(f"{values[c]:.3f}" for values in (scores.precision, scores.recall, scores.f1))]
                 + [f"{scores.support[c]:,}"]
@@ -223,9 +227,11 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
     )
     mistakes = scores.mistakes(5)
     if mistakes:
-        rows = [[numbered(true, names), numbered(found, names), f"{nodes:,}"] for true, found, nodes in mistakes]
+        rows = [[numbered(true, names), numbered(found, names), f"{num:,}"] for true, found, num in mistakes]
         panel.tables.append(
-            Table("Most frequent mistakes", ["true class", "predicted", "nodes"], rows, numbers=True, text_columns=2)
+            Table(
+                "Most frequent mistakes", ["true class", "predicted", scores.items], rows, numbers=True, text_columns=2
+            )
         )
     return panel
 
@@ -238,7 +244,8 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
     panel = Panel(
         is_spacious=True,
         notes=[
-            f"{methods} of {len(first.points):,} of {run.data.sizes['nodes']:,} nodes, coloured by their true class"
+            f"{methods} of {len(first.points):,} of {run.data.sizes['nodes']:,} nodes"
+            + (", coloured by their true class" if (first.classes >= 0).any() else "")
             + (" (of several, the first)." if run.data.multi_label else ".")
         ],
         legend=[class_entry(int(c), numbered(int(c), names)) for c in np.unique(first.classes) if c >= 0],
@@ -246,7 +253,8 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
     has_head = run.record.manifest["model"].get("jumping_knowledge", "none") != "none"
     is_mixed = len({found.method for found in run.maps}) > 1
     for found in run.maps:
-        what = "the outputs" if found is run.maps[-1] and not has_head else "after its activation"
+        last = "what the head reads" if run.is_about_pairs else "the outputs"
+        what = last if found is run.maps[-1] and not has_head else "after its activation"
         panel.pictures.append(
             gallery.picture(
                 run,
@@ -288,6 +296,9 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
             "How many nodes have how many neighbours",
         )
     )
+    if run.is_about_pairs and run.links is not None:
+        panel.tables += [Table(f"The graph {data.name}", ["", ""], _graph_rows(data, of_pairs=True)), *pair_tables(run)]
+        return panel
     if data.classes.any():
         sizes = data.classes.sum(axis=1)
         panel.pictures.append(
@@ -307,13 +318,18 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
     return panel
 
 
-def _graph_rows(data: DataStatistics) -> List[List[str]]:
-    rows = [[name, f"{size:,}"] for name, size in data.sizes.items()]
+def _graph_rows(data: DataStatistics, of_pairs: bool = False) -> List[List[str]]:
+    sizes = {name: size for name, size in data.sizes.items() if not (of_pairs and name == "classes")}
+    rows = [
+        [f"{name} that carry messages" if of_pairs and name == "edges" else name, f"{sizes[name]:,}"] for name in sizes
+    ]
     if data.undirected is not None:
         rows.append(["direction", "undirected: every edge has its reverse" if data.undirected else "directed"])
     rows.append(
         ["edges to a node", f"mean {data.mean_degree:.1f}, median {data.median_degree}, most {data.max_degree:,}"]
     )
+    if of_pairs:
+        return rows
     homophily = data.homophily
     if homophily is None:
         why = "not defined: a node can have several classes" if data.multi_label else "no labelled neighbours"
@@ -342,48 +358,6 @@ def _class_table(data: DataStatistics) -> Table:
         rows.append(row)
     caption = "Nodes by class" + (", and edges from the own class" if data.homophily is not None else "")
     return Table(caption, columns, rows, numbers=True, folded=len(rows) > MOST_ROWS)
-
-
-def _time(run: RunFacts, gallery: Gallery) -> Panel:
-    """What the run recorded, and stages of a batch measured now."""
-    panel = Panel(tables=[Table("Recorded while the run trained", ["", ""], _recorded_times(run))])
-    found = run.measurement
-    if found is None or run.measured is None:
-        reason = run.missing.get("stages", "they were not to be measured for this page.")
-        panel.notes.append(f"No stages of a batch: {reason}")
-        return panel
-    panel.notes.append(
-        f"Stages of a training batch were measured for this page, on {day_and_time(run.measured)} on the machine that "
-        f"made it: {found.backend} on {found.device}, median of {found.batches} batches, one stage after the other. "
-        f"With loading and steps side by side, as in training, a batch took {seconds(found.seconds_per_batch)}."
-    )
-    slowest = max(found.stages, key=lambda stage: found.stages[stage])
-    panel.pictures.append(
-        gallery.picture(
-            run,
-            "stages",
-            lambda theme: figures.draw_stages(found.stages, theme),
-            f"Time of a batch by stage. Longest: {slowest}, {seconds(found.stages[slowest])}.",
-            "Time of a batch by stage, measured for this page",
-        )
-    )
-    return panel
-
-
-def _recorded_times(run: RunFacts) -> List[List[str]]:
-    history, result = run.record.history, run.result
-    training = sum(record.seconds for record in history)
-    rows = [["training", f"{seconds(training)} in {len(history)} epochs"]]
-    if result:
-        compiling = float(result.get("compile_seconds") or 0)
-        rows.append(["evaluation and saving", seconds(max(float(result["seconds"]) - training - compiling, 0))])
-        if compiling:
-            rows.append(["compilation", seconds(compiling)])
-        rows.append(["together", seconds(float(result["seconds"]))])
-    rows.append(["training nodes", f"{sum(r.nodes_per_second for r in history) / len(history):,.0f} a second"])
-    for name, size in (result.get("memory") or {}).items():
-        rows.append([name.replace("_", " "), f"{size / 2**20:,.0f} MiB"])
-    return rows
 
 
 def numbered(c: int, names: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ def number(value: Optional[float]) -> str:
 
 def metric_name(name: str) -> str:
     """A metric as people write it: "macro_f1" is macro F1."""
-    return {"macro_f1": "macro F1", "rocauc": "ROC AUC"}.get(name, name.replace("_", " "))
+    return {"macro_f1": "macro F1", "rocauc": "ROC AUC", "auc": "AUC", "mrr": "MRR"}.get(name, name.replace("_", " "))
 
 
 def percent(share: float) -> str:

@@ -3,6 +3,7 @@
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.checkpoint import load_model, read_learned, read_weights, save_weights
 from gnnkit.runs.history import EpochRecord, RunResult
+from gnnkit.runs.judged_links import read_links
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.run_folder import RunFolder, RunRecord, new_run_dir, read_run, recorded_config
 from gnnkit.runs.state import TrainState, read_state, save_state
@@ -18,6 +19,7 @@ __all__ = [
     "load_model",
     "new_run_dir",
     "read_learned",
+    "read_links",
     "read_run",
     "read_state",
     "read_weights",

@@ -147,6 +147,11 @@ def checkpoint_file(run: PathLike, name: str) -> Path:
         raise CheckpointError(f"There is no run folder {path}.")
     if not (path / "manifest.json").is_file():
         raise CheckpointError(f"{path} is no run folder: it has no manifest.json. Give a folder that gnnkit run made.")
+    if not (path / FOLDER).is_dir():
+        raise CheckpointError(
+            f"The run {path} has no folder {FOLDER}: it judged a heuristic, which learns nothing, or the folder was "
+            "removed. Give a run that trained a model."
+        )
     file = path / FOLDER / name
     if not file.is_file():
         raise CheckpointError(f"The run {path} has no {FOLDER}/{name}: it ended before one was written.")

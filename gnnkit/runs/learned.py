@@ -16,11 +16,13 @@ from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Graph, part_fingerprints
 from gnnkit.errors import ConfigError
-from gnnkit.tasks import DEFAULT_TASK, Task, Units, task_class
+from gnnkit.tasks import DEFAULT_TASK, PairTask, Task, Units, task_class
 from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS
 
 _LOG = logging.getLogger(__name__)
 _MOST_NAMES = 10
+NODES, EDGES = "nodes", "edges"
+"""What outputs can be of."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,21 @@ class Learned:
     """What a model's outputs mean, and what its features are called.
 
     Attributes:
-        outputs: "classes" (one a node), "labels" (several a node), "numbers", or "embeddings". None: nobody knows, as
-            for some runs of gnnkit 0.1.0.
+        outputs: "classes" (one a node or pair), "labels" (several), "numbers", "scores" (of pairs being edges), or
+            "embeddings". None: nobody knows, as for some runs of gnnkit 0.1.0.
         class_names: Names of the classes, labels or numbers, in the order of the outputs. Empty if they have none.
         feature_names: Names of the features, in the order in which the model reads them. Empty if they have none.
         units: How outputs that are numbers are brought into the data's units. None for other outputs.
+        level: What has outputs: "nodes", or "edges" for pairs of nodes.
+        num_scores: How many outputs a pair has. None for nodes: as many as the model gives.
     """
 
     outputs: Optional[str]
     class_names: Tuple[str, ...] = ()
     feature_names: Tuple[str, ...] = ()
     units: Optional[Units] = None
+    level: str = NODES
+    num_scores: Optional[int] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
@@ -47,13 +53,16 @@ class Learned:
             "class_names": list(self.class_names),
             "feature_names": list(self.feature_names),
             **({} if self.units is None else {"units": self.units.to_dict()}),
+            **({} if self.level == NODES else {"level": self.level, "num_scores": self.num_scores}),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Learned:
         """The inverse of :meth:`to_dict`."""
         units = Units.from_dict(values["units"]) if "units" in values else None
-        return cls(values["outputs"], tuple(values["class_names"]), tuple(values["feature_names"]), units)
+        level, num_scores = values.get("level", NODES), values.get("num_scores")
+        names = tuple(values["class_names"]), tuple(values["feature_names"])
+        return cls(values["outputs"], *names, units, level, num_scores)
 
     @classmethod
     def among(cls, facts: Mapping[str, Any]) -> Optional[Learned]:
@@ -68,10 +77,12 @@ def learned_from(graph: Graph, task: Task) -> Learned:
         graph: The training's.
         task: What is learned.
     """
-    names = graph.class_names if task.outputs in (CLASSES, LABELS) else ()
+    named = graph.links if task.level == EDGES and graph.links is not None else graph
+    names = named.class_names if task.outputs in (CLASSES, LABELS) else ()
     if task.units is not None:
         names = task.units.names
-    return Learned(task.outputs, names, graph.feature_names, task.units)
+    num_scores = task.num_scores if isinstance(task, PairTask) else None
+    return Learned(task.outputs, names, graph.feature_names, task.units, task.level, num_scores)
 
 
 def learned_by_run(manifest: Mapping[str, Any], graph: Graph) -> Learned:
@@ -124,8 +135,11 @@ def match_graph(graph: Graph, learned: Learned, num_outputs: int) -> Tuple[Graph
     """
     said: List[str] = []
     graph = _match_features(graph, learned.feature_names, said)
-    if graph.y is not None and learned.outputs in (CLASSES, LABELS):
-        graph = _match_labels(graph, learned, num_outputs, said)
+    if learned.outputs in (CLASSES, LABELS):
+        if learned.level == EDGES:
+            graph = _match_links(graph, learned, said)
+        elif graph.y is not None:
+            graph = _match_labels(graph, learned, num_outputs, said)
     return graph, tuple(said)
 
 
@@ -147,6 +161,7 @@ def match_training_graph(graph: Graph, learned: Optional[Learned]) -> Graph:
     said: List[str] = []
     found = _match_features(graph, learned.feature_names, said)
     is_same_kind = learned.outputs == (LABELS if graph.is_multi_label else CLASSES) and not graph.has_numbers
+    is_same_kind = is_same_kind and learned.level == NODES
     if graph.y is not None and is_same_kind and graph.class_names and learned.class_names:
         new = _without(graph.class_names, learned.class_names)
         if new:
@@ -198,6 +213,21 @@ def _match_labels(graph: Graph, learned: Learned, num_outputs: int, said: List[s
         whose = "the data have" if wanted else "the model has"
         said.append(f"{whose} no names of classes, so labels are taken by number, which could not be checked")
     return _by_number(graph, graph.y, wanted, num_outputs, said)
+
+
+def _match_links(graph: Graph, learned: Learned, said: List[str]) -> Graph:
+    """Labels of pairs as those of nodes, which they are made for a moment."""
+    links = graph.links
+    if links is None or not links.y:
+        return graph
+    counts = [len(y) for y in links.y.values()]
+    pointer = torch.zeros(sum(counts) + 1, dtype=torch.int64)
+    items = Graph(pointer, pointer[:0], y=torch.cat(list(links.y.values())), class_names=links.class_names)
+    found = _match_labels(items, learned, learned.num_scores or 0, said)
+    if found is items:
+        return graph
+    y = {} if found.y is None else dict(zip(links.y, torch.split(found.y, counts)))
+    return replace(graph, links=replace(links, y=y, class_names=found.class_names))
 
 
 def _by_name(graph: Graph, y: Tensor, wanted: Tuple[str, ...], said: List[str]) -> Graph:

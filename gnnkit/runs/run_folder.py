@@ -1,4 +1,4 @@
-"""The folder of a run: configuration, manifest, metrics, checkpoints and plots.
+"""The folder of a run: configuration, manifest, metrics, checkpoints, plots, and pairs that are judged.
 
 Rules: the folder is filled only when everything has been checked; ``manifest.json`` says ``"status": "complete"`` only
 when every other file is there, and "running", "failed" or "interrupted" otherwise. Two runs never share a folder: who
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 import gnnkit
+from gnnkit.data import Links
 from gnnkit.errors import ConfigError, FileError
 from gnnkit.io.files import read_yaml, write_text, write_yaml
 from gnnkit.nn import GNN
@@ -27,6 +28,7 @@ from gnnkit.paths import PathLike, check_writable, is_file, reading, user_path, 
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.checkpoint import BEST, FOLDER, write_weights
 from gnnkit.runs.history import EpochRecord, RunResult
+from gnnkit.runs.judged_links import LINKS, write_links
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.plots import plot_curves
 from gnnkit.runs.state import TrainState
@@ -45,6 +47,7 @@ class RunFolder(Callback):
         config: The merged configuration.
         facts: What the manifest says besides versions and times: backend, device, data, what the model learns.
         weights: Gives the current weights by canonical name, those of the task's head among them. None: the model's.
+        links: Pairs, of which those that are judged are kept. None: there are none.
 
     Raises:
         ConfigError: The folder exists and holds something.
@@ -56,11 +59,13 @@ class RunFolder(Callback):
         config: Mapping[str, Any],
         facts: Mapping[str, Any],
         weights: Optional[Callable[[], Dict[str, Tensor]]] = None,
+        links: Optional[Links] = None,
     ) -> None:
         check_free(path)
         self.path = path
         self._config = dict(config)
         self._weights = weights
+        self._links = links
         self._learned = Learned.among(facts)
         self._manifest: Dict[str, Any] = {
             "status": "running",
@@ -81,9 +86,11 @@ class RunFolder(Callback):
             try:
                 self._write_manifest()
                 write_yaml(self.path / CONFIG, self._config)
+                if self._links is not None:
+                    write_links(self.path / LINKS, self._links)
                 (self.path / "plots").mkdir()
             except BaseException:
-                for file in (MANIFEST, CONFIG):
+                for file in (MANIFEST, CONFIG, LINKS):
                     with suppress(OSError):
                         (self.path / file).unlink()
                 shutil.rmtree(self.path / FOLDER, ignore_errors=True)
@@ -128,6 +135,25 @@ class RunFolder(Callback):
         write_text(self.path / MANIFEST, to_json(self._manifest, indent=2) + "\n")
 
 
+def write_judged(path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write the folder of a run that trained nothing: configuration and manifest.
+
+    Args:
+        path: The folder; must not exist, or be empty.
+        config: The merged configuration.
+        facts: What the manifest says besides versions and times.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    now = _now()
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        write_yaml(path / CONFIG, config)
+        manifest = {"status": "complete", "started": now, "finished": now, **environment(), **facts}
+        write_text(path / MANIFEST, to_json(manifest, indent=2) + "\n")
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """What a run folder says about a run.
@@ -159,6 +185,11 @@ def read_run(path: PathLike) -> RunRecord:
     manifest = _read_json(manifest_file, _read_text(manifest_file))
     if "parts" not in manifest.get("data", {}):
         raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
+    if manifest.get("trained") is False:
+        raise ConfigError(
+            f"The run {path} judged a heuristic, {manifest['model']['name']}: it has no epochs and no weights to open. "
+            f'What came out is in its {MANIFEST}, under "result".'
+        )
     if not metrics_file.is_file():
         cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""
         raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did{cause}.")

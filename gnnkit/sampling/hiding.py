@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnkit.jit import kernel
-from gnnkit.sampling.kernels import first_not_below
+from gnnkit.jit import fetch, kernel
+from gnnkit.sampling.kernels import AHEAD, first_not_below
 
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
 
-NO_EDGES: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-"""Positions of no edges."""
+
+class Hidden(NamedTuple):
+    """Edges that a sampler may not take.
+
+    Attributes:
+        edges: Their positions, ascending. int64.
+        ends: For which nodes it is worth looking there: that of a node's low bits is True if one of the edges runs to
+            it. bool, [a power of two].
+    """
+
+    edges: NDArray[np.int64]
+    ends: NDArray[np.bool_]
+
+
+NOTHING = Hidden(np.empty(0, dtype=np.int64), np.zeros(1, dtype=bool))
+"""No edges."""
+
+
+def hide(indptr: Array, indices: Array, pairs: Array, *, loops: bool = True) -> Hidden:
+    """All edges between pairs; the arguments are those of :func:`edges_between`."""
+    # Few other nodes share a place with an end then, and all places fit into a core's first cache.
+    ends = np.zeros(1 << (8 * len(pairs)).bit_length(), dtype=bool)
+    ends[pairs[:, 1] & (len(ends) - 1)] = True
+    return Hidden(edges_between(indptr, indices, pairs, loops=loops), ends)
 
 
 @kernel
@@ -22,14 +44,19 @@ def _count(indptr: Array, indices: Array, pairs: Array, loops: bool, out: Array)
     """Write where each pair's edges begin and end, int64 [n, 2]; returns how many edges that are."""
     total = 0
     for row in range(len(pairs)):
+        if row + AHEAD < len(pairs):
+            fetch(indptr, pairs[row + AHEAD, 1], 0)
         source, destination = pairs[row, 0], pairs[row, 1]
         start, end = indptr[destination], indptr[destination + 1]
         if source == destination and not loops:
             out[row, 0], out[row, 1] = start, start
             continue
-        out[row, 0] = first_not_below(indices, start, end, source)
-        out[row, 1] = first_not_below(indices, out[row, 0], end, source + 1)
-        total += out[row, 1] - out[row, 0]
+        first = first_not_below(indices, start, end, source)
+        last = first
+        while last < end and indices[last] == source:
+            last += 1
+        out[row, 0], out[row, 1] = first, last
+        total += last - first
     return total
 
 
@@ -59,8 +86,6 @@ def edges_between(indptr: Array, indices: Array, pairs: Array, *, loops: bool = 
         >>> edges_between(indptr, indices, np.array([[0, 1], [1, 0]])).tolist()
         [0, 1]
     """
-    if not len(pairs):
-        return NO_EDGES
     ranges = np.empty((len(pairs), 2), dtype=np.int64)
     found = np.empty(_count(indptr, indices, np.ascontiguousarray(pairs), loops, ranges), dtype=np.int64)
     _fill(ranges, found)

@@ -43,9 +43,12 @@ def kept_loops(indices: Array, start: int, end: int, node: int, keep: bool) -> T
 
 
 @kernel
-def hidden_edges(hidden: Array, start: int, end: int) -> Tuple[int, int]:
-    """Range [first, last) of the ascending positions ``hidden`` that lie in [start, end); most often there are none."""
-    if len(hidden) == 0:
+def hidden_edges(hidden: Array, ends: Array, node: int, start: int, end: int) -> Tuple[int, int]:
+    """Range [first, last) of the ascending positions ``hidden`` that lie in [start, end), the edges of ``node``.
+
+    ``ends``: bool, a power of two; that of a node's low bits is set if it has any. Most nodes need no search then.
+    """
+    if len(hidden) == 0 or not ends[node & (len(ends) - 1)]:
         return 0, 0
     first = first_not_below(hidden, 0, len(hidden), start)
     last = first
@@ -56,7 +59,15 @@ def hidden_edges(hidden: Array, start: int, end: int) -> Tuple[int, int]:
 
 @kernel
 def count_edges(
-    indptr: Array, indices: Array, dst: Array, fanout: int, replace: bool, keep: bool, hidden: Array, out: Array
+    indptr: Array,
+    indices: Array,
+    dst: Array,
+    fanout: int,
+    replace: bool,
+    keep: bool,
+    hidden: Array,
+    ends: Array,
+    out: Array,
 ) -> None:
     """Write the offsets of the edges that every destination will take. ``out``: int64 [len(dst) + 1]."""
     out[0] = 0
@@ -65,7 +76,7 @@ def count_edges(
             fetch(indptr, dst[row + AHEAD], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
-        first, last = hidden_edges(hidden, start, end)
+        first, last = hidden_edges(hidden, ends, dst[row], start, end)
         taken = end - start - (high - low) - (last - first)
         if fanout >= 0 and taken > 0 and (replace or taken > fanout):
             taken = fanout
@@ -149,6 +160,7 @@ def pick_edges(
     weighted: bool,
     keep: bool,
     hidden: Array,
+    ends: Array,
     marks: Array,
     scratch: Array,
     out: Array,
@@ -157,8 +169,8 @@ def pick_edges(
 
     ``offsets`` comes from ``count_edges``. A destination that takes all its edges takes them in order; else its
     self-loops come first and the others in the order of drawing. ``hidden`` (int64, ascending positions, no self-loop
-    that is kept) are taken by nobody. ``marks`` (uint8 zeros, [largest degree]) and ``scratch`` (float64, twice that)
-    serve one destination at a time. ``out``: int64 [offsets[-1]].
+    that is kept) are taken by nobody; for ``ends`` see ``hidden_edges``. ``marks`` (uint8 zeros, [largest degree]) and
+    ``scratch`` (float64, twice that) serve one destination at a time. ``out``: int64 [offsets[-1]].
     """
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
@@ -166,7 +178,7 @@ def pick_edges(
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
         loops = high - low
-        first, last = hidden_edges(hidden, start, end)
+        first, last = hidden_edges(hidden, ends, dst[row], start, end)
         num = end - start - loops - (last - first)
         begin = offsets[row] + loops
         chosen = out[begin : offsets[row + 1]]
@@ -239,6 +251,7 @@ def edge_weights(
     rescale: bool,
     keep: bool,
     hidden: Array,
+    ends: Array,
 ) -> Array:
     """Weights [len(edges)] of the picked edges, in the type of ``weights``; if that is empty, all weights are 1.
 
@@ -253,8 +266,9 @@ def edge_weights(
                 loops += indices[edges[position]] == dst[row]
         scale = 1.0
         if rescale and end - begin > loops:
-            first, last = hidden_edges(hidden, indptr[dst[row]], indptr[dst[row] + 1])
-            scale = (indptr[dst[row] + 1] - indptr[dst[row]] - loops - (last - first)) / (end - begin - loops)
+            low, high = indptr[dst[row]], indptr[dst[row] + 1]
+            first, last = hidden_edges(hidden, ends, dst[row], low, high)
+            scale = (high - low - loops - (last - first)) / (end - begin - loops)
         for position in range(begin, end):
             weight = weights[edges[position]] if len(weights) else 1.0
             fixed = keep and indices[edges[position]] == dst[row]

@@ -20,7 +20,7 @@ from gnnkit.data import Block, Graph
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.sampling import kernels
 from gnnkit.sampling.buffers import Buffers
-from gnnkit.sampling.hiding import NO_EDGES, edges_between
+from gnnkit.sampling.hiding import NOTHING, Hidden, hide
 from gnnkit.sampling.random import stream_key
 
 MAX_DENSE_NODES = 1 << 28
@@ -148,14 +148,14 @@ class NeighborSampler:
             scratch = self._free.pop()
         except IndexError:
             scratch = _Scratch(self.graph.num_nodes, self._max_degree, self.weighted)
-        sampled = self._sample(checked, scratch, epoch, batch, edge_ids, self._edges_between(hidden))
+        sampled = self._sample(checked, scratch, epoch, batch, edge_ids, self._hide(hidden))
         self._free.append(scratch)
         return sampled
 
-    def _edges_between(self, hidden: Optional[NDArray[np.int64]]) -> NDArray[np.int64]:
-        if hidden is None:
-            return NO_EDGES
-        return edges_between(self._indptr, self._indices, hidden, loops=not self.keep_self_loops)
+    def _hide(self, pairs: Optional[NDArray[np.int64]]) -> Hidden:
+        if pairs is None:
+            return NOTHING
+        return hide(self._indptr, self._indices, pairs, loops=not self.keep_self_loops)
 
     def _sample(
         self,
@@ -164,7 +164,7 @@ class NeighborSampler:
         epoch: int,
         batch: int,
         edge_ids: bool,
-        hidden: NDArray[np.int64],
+        hidden: Hidden,
     ) -> SampledBlocks:
         num = len(seeds)
         nodes = scratch.room_for(num, kept=0)
@@ -190,20 +190,20 @@ class NeighborSampler:
         fanout: int,
         key: np.uint64,
         scratch: _Scratch,
-        hidden: NDArray[np.int64],
+        hidden: Hidden,
     ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[Any]]]:
         """Offsets by destination, positions in the graph, and weights of the edges that one hop takes."""
         replace = self.replace and fanout >= 0
         keep = self.keep_self_loops
         offsets = self._room_for(len(dst) + 1)
-        kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, hidden, offsets)
+        kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, *hidden, offsets)
         edges = self._room_for(int(offsets[-1]))
         graph = (self._indptr, self._indices, self._weights)
         options = (replace, self.weighted, keep)
-        kernels.pick_edges(*graph, dst, offsets, key, *options, hidden, scratch.marks, scratch.numbers, edges)
+        kernels.pick_edges(*graph, dst, offsets, key, *options, *hidden, scratch.marks, scratch.numbers, edges)
         if self.graph.edge_weight is None and not self.rescale:
             return offsets, edges, None
-        return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep, hidden)
+        return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep, *hidden)
 
     def _ids_of(self, edges: NDArray[np.int64]) -> Tensor:
         """Ids in the graph of picked edges."""

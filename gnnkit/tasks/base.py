@@ -205,6 +205,15 @@ class Task(ABC):
         """
         return None
 
+    def facts(self, graph: Graph, seed: int) -> Dict[str, Any]:
+        """What the manifest of a run says about this task on these data, as plain values.
+
+        Args:
+            graph: From :meth:`labelled`, prepared.
+            seed: Seed of what is drawn.
+        """
+        return {}
+
     def head(self, width: int) -> Head:
         """What stands around the encoder.
 

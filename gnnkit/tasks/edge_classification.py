@@ -21,6 +21,7 @@ class EdgeClassificationOptions(NodeClassificationOptions, PairOptions):
 
     Attributes:
         label: The column of ``Graph.edge_data`` with the classes, where the data bring no pairs with theirs.
+            Nothing: the only one.
         head: As for all tasks about pairs; "dot" and "cosine" give one score and cannot tell classes apart.
     """
 

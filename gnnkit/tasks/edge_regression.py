@@ -8,6 +8,7 @@ from typing import ClassVar, Dict, Optional
 from torch import Tensor
 
 from gnnkit.data import Graph, Targets
+from gnnkit.errors import ConfigError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks.base import NUMBERS
 from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
@@ -20,6 +21,7 @@ class EdgeRegressionOptions(NodeRegressionOptions, PairOptions):
 
     Attributes:
         label: The column of ``Graph.edge_data`` with the numbers, where the data bring no pairs with theirs.
+            Nothing: the only one.
         head: As for all tasks about pairs; "dot" and "cosine" give one number.
     """
 
@@ -29,6 +31,8 @@ class EdgeRegressionOptions(NodeRegressionOptions, PairOptions):
     def __post_init__(self) -> None:
         NodeRegressionOptions.__post_init__(self)
         PairOptions.__post_init__(self)
+        if self.targets is not None:
+            raise ConfigError("Option 'targets' names arrays of nodes. What is learnt of edges is task_options.label.")
 
 
 class EdgeRegression(PairTask):

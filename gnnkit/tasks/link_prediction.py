@@ -7,8 +7,9 @@ that are judged are fixed with the data; those that are learnt from are drawn an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Dict, List, Mapping, Optional, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from gnnkit.data import SPLITS, Graph, Targets, sample_non_edges
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import LinkDraw
 from gnnkit.registry import API_VERSION
+from gnnkit.sampling import shuffle_order
 from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
 from gnnkit.sampling.negatives import NegativeSampler
 from gnnkit.tasks.base import SCORES, Head, Judged
@@ -23,7 +25,7 @@ from gnnkit.tasks.metrics import Metric
 from gnnkit.tasks.pair_heads import PairHead
 from gnnkit.tasks.pair_losses import PAIR_LOSSES, mean_over_pairs, negative_weights
 from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
-from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of
+from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered
 from gnnkit.tasks.ranking import ranks
 
 NEGATIVES = ("uniform", "degree", "in_batch", "given")
@@ -34,6 +36,10 @@ CORRUPT = ("destination", "both")
 
 CANDIDATES = ("negatives", "all")
 """What a pair is ranked among when it is judged."""
+
+
+_MOST_MEASURED = 1 << 16
+"""Pairs whose negatives are looked at to say how many are none."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,16 @@ class LinkPrediction(PairTask):
             given=links.negative_destinations["train"] if options.negatives == "given" else None,
         )
 
+    def facts(self, graph: Graph, seed: int) -> Dict[str, Any]:
+        """The share of the first epoch's negatives that are pairs of some split after all."""
+        draw, num = self.draw(graph, seed), len(links_of(graph).pairs["train"])
+        drawn = draw(shuffle_order(num, seed=seed, epoch=1)[:_MOST_MEASURED], slice(None), 1, 0)
+        nodes = {name: drawn.seeds[row.numpy()] for name, row in drawn.targets.rows.items()}
+        negatives = nodes["negatives"]
+        sources = nodes.get("negative_sources", np.repeat(nodes["src"][:, None], negatives.shape[1], axis=1))
+        is_known = known_pairs(graph).contains(sources.ravel(), negatives.ravel())
+        return {"negatives": {"kind": self.options.negatives, "false_rate": float(is_known.mean())}}
+
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Mean over pairs of the loss that the options name.
 
@@ -235,11 +251,11 @@ class LinkPrediction(PairTask):
             return Judged(torch.arange(graph.num_nodes), Targets(None, rows, num=len(pairs)))
         if split in links.negative_destinations:
             both = torch.cat([pairs, links.negative_destinations[split]], dim=1)
-            nodes, rows_of = torch.unique(both, return_inverse=True)
+            nodes, rows_of = numbered(both, graph.num_nodes)
             rows = {"src": rows_of[:, 0], "dst": rows_of[:, 1], "negatives": rows_of[:, 2:]}
             return Judged(nodes, Targets(None, rows, num=len(pairs)))
         negatives = links.negatives[split]
-        nodes, rows_of = torch.unique(torch.cat([pairs, negatives]), return_inverse=True)
+        nodes, rows_of = numbered(torch.cat([pairs, negatives]), graph.num_nodes)
         y = torch.cat([torch.ones(len(pairs)), torch.zeros(len(negatives))])
         return Judged(nodes, Targets(y, {"src": rows_of[:, 0], "dst": rows_of[:, 1]}, num=len(pairs)))
 

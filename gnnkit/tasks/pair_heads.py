@@ -15,6 +15,9 @@ from gnnkit.data import Targets
 from gnnkit.errors import ConfigError
 from gnnkit.tasks.base import Head
 
+_TABLE_NUMBERS = 1 << 24
+"""Numbers that a table of scores may need at a time, where each pair of embeddings is read."""
+
 
 class PairHead(Head):
     """Base of heads that score pairs. C is how many scores a pair has, D the width of embeddings."""
@@ -41,7 +44,9 @@ class PairHead(Head):
         Returns:
             Shape [B, N].
         """
-        return self.score(sources[:, None], destinations[None])[..., 0]
+        size = max(1, _TABLE_NUMBERS // max(sources.numel(), 1))
+        parts = [destinations[start : start + size] for start in range(0, max(len(destinations), 1), size)]
+        return torch.cat([self.score(sources[:, None], part[None])[..., 0] for part in parts], dim=1)
 
     def forward(self, h: Tensor, targets: Targets) -> Tensor:
         """Scores of the pairs, followed by those of their negatives, if there are any.
@@ -55,13 +60,18 @@ class PairHead(Head):
             Shape [T, C]; with negatives [T, 1 + K], where C is 1.
         """
         rows = targets.rows
-        sources, destinations = h[rows["src"]], h[rows["dst"]]
+        sources, destinations = _rows(h, rows["src"]), _rows(h, rows["dst"])
         own = self.score(sources, destinations)
         if "negatives" not in rows:
             return own
-        others = h[rows["negatives"]]
-        starts = h[rows["negative_sources"]] if "negative_sources" in rows else sources[:, None]
+        others = _rows(h, rows["negatives"])
+        starts = _rows(h, rows["negative_sources"]) if "negative_sources" in rows else sources[:, None]
         return torch.cat([own, self.score(starts, others)[..., 0]], dim=1)
+
+
+def _rows(h: Tensor, rows: Tensor) -> Tensor:
+    """Rows of embeddings, [..., D]. Its gradient is several times faster than that of ``h[rows]``."""
+    return h.index_select(0, rows.reshape(-1)).reshape(*rows.shape, h.shape[1])
 
 
 class DotHead(PairHead):

@@ -207,7 +207,7 @@ def _counts(positive: Tensor, negative: Tensor) -> Tuple[Tensor, Tensor]:
         own = positive[:, None]
         return (negative > own).sum(dim=1).double(), (negative >= own).sum(dim=1).double()
     kind = torch.promote_types(positive.dtype, negative.dtype)
-    ordered, positive = negative.to(kind).sort().values, positive.to(kind)
+    ordered, positive = negative.to(kind).sort().values, positive.to(kind).contiguous()  # Torch warns of strides.
     above = len(ordered) - torch.searchsorted(ordered, positive, right=True)
     return above.double(), (len(ordered) - torch.searchsorted(ordered, positive)).double()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Iterator, Mapping, Optional
+from typing import Any, ClassVar, Iterator, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -129,7 +129,7 @@ class PairTask(Task):
         """The nodes of a split's pairs, and what is true of these."""
         links = links_of(graph)
         pairs, y = links.pairs[split], links.y.get(split)
-        nodes, rows = torch.unique(pairs, return_inverse=True)
+        nodes, rows = numbered(pairs, graph.num_nodes)
         num = len(pairs) if y is None else count_targets(y)
         return Judged(nodes, Targets(y, {"src": rows[:, 0], "dst": rows[:, 1]}, num=num))
 
@@ -137,6 +137,24 @@ class PairTask(Task):
         """See :class:`Task`; in chunks of pairs."""
         assert isinstance(head, PairHead), "the task made it"
         return torch.cat([head(h, chunk) for chunk in _chunks(targets)])
+
+
+def numbered(ids: Tensor, num_nodes: int) -> Tuple[Tensor, Tensor]:
+    """Each node id once, ascending, and where every entry stands among them. Nothing is sorted.
+
+    Args:
+        ids: Node ids of any shape. int64.
+        num_nodes: Number of nodes of the graph.
+
+    Example:
+        >>> [each.tolist() for each in numbered(torch.tensor([[7, 3], [3, 5]]), 9)]
+        [[3, 5, 7], [[2, 0], [0, 1]]]
+    """
+    place = torch.zeros(num_nodes, dtype=torch.int64)
+    place[ids.reshape(-1)] = 1
+    nodes = place.nonzero()[:, 0]
+    place[nodes] = torch.arange(len(nodes))
+    return nodes, place[ids]
 
 
 def links_of(graph: Graph) -> Links:
@@ -199,12 +217,15 @@ def as_items(graph: Graph, task: str) -> Graph:
 
 
 def label_column(graph: Graph, name: Optional[str], task: str) -> str:
-    """The column of ``edge_data`` that is to be learnt.
+    """The column of ``edge_data`` that is to be learnt: the one that is named, or the only one.
 
     Raises:
-        ConfigError: None is named, or there is no such column.
+        ConfigError: None is named, and there is not just one.
+        UnknownNameError: There is no such column.
     """
     held = ", ".join(sorted(graph.edge_data)) or "nothing"
+    if name is None and len(graph.edge_data) == 1:
+        return next(iter(graph.edge_data))
     if name is None:
         raise ConfigError(
             f"Task {task!r} needs the name of what it learns: task_options.label=NAME. edge_data holds {held}."

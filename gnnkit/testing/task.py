@@ -8,17 +8,18 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, List
+from typing import Any, ClassVar, Dict, List
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gnnkit.data import Targets
+from gnnkit.data import Graph, Targets
+from gnnkit.data.links import BY_SPLIT
 from gnnkit.errors import DataError, GnnkitError, UnknownNameError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks import Metric, Task, make_task
-from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS, NEEDS, NUMBERS
+from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS, NEEDS, NUMBERS, SCORES
 from gnnkit.testing.compare import compare_states, expect_error
 from gnnkit.testing.suite import check
 from gnnkit.testing.task_base import (
@@ -54,7 +55,7 @@ class _DeclarationChecks(TaskBase):
         unknown = sorted(set(cls.needs) - NEEDS)
         assert not unknown, f"needs {unknown} are declared, known are {sorted(NEEDS)}."
         task = self.task()
-        kinds = (CLASSES, LABELS, NUMBERS, EMBEDDINGS)
+        kinds = (CLASSES, LABELS, NUMBERS, EMBEDDINGS, SCORES)
         assert task.outputs in kinds, f"outputs are {task.outputs!r}, expected one of {', '.join(kinds)}."
         assert task.metrics, "there are no metrics, so nothing can be judged."
         odd = [name for name, metric in task.metrics.items() if not isinstance(metric, Metric)]
@@ -65,7 +66,9 @@ class _DeclarationChecks(TaskBase):
             names = {item.name for item in dataclasses.fields(known[section])} | {"attention_dropout"}
             assert set(settings) <= names, f"the preset names {sorted(set(settings) - names)}, which do not exist."
         draws = task.draw(self.labelled(), 0) is not None
-        assert cls.needs_batches or not draws, "it draws its targets, so needs_batches must be True."
+        assert cls.needs_batches or not draws or cls.level == "edges", (
+            "it draws its targets, so needs_batches must be True."
+        )
 
     @check()
     def test_bad_option(self) -> None:
@@ -83,11 +86,15 @@ class _DeclarationChecks(TaskBase):
     def test_missing_data(self) -> None:
         """A graph that lacks something is refused clearly.
 
-        Without validation nodes, making the task raises a ``DataError`` that says so.
+        Without anything to validate on, making the task raises a ``DataError`` that says so.
         """
         graph = self.graph()
-        splits = {name: ids for name, ids in graph.splits.items() if name != "valid"}
-        expect_error(DataError, partial(self.task, replace(graph, splits=splits)), "valid")
+        if graph.links is not None:
+            kept = {name: pairs for name, pairs in graph.links.pairs.items() if name != "valid"}
+            lacking = replace(graph, links=replace(graph.links, pairs=kept))
+        else:
+            lacking = replace(graph, splits={name: ids for name, ids in graph.splits.items() if name != "valid"})
+        expect_error(DataError, partial(self.task, lacking), "valid")
 
 
 class _HeadChecks(TaskBase):
@@ -147,17 +154,20 @@ class _JudgeChecks(TaskBase):
         labels that are missing take no part. The names are those of ``metrics``, in their order.
         """
         task, graph = self.task(), self.labelled()
-        assert graph.y is not None
-        y = graph.y[graph.splits["valid"]]
+        targets = task.judged(graph, "valid").targets
+        y = targets.y
+        assert y is not None, "what is judged has labels, or says which pairs are none."
         truth = _truth(y, task)
         noise = torch.from_numpy(np.random.default_rng(0).standard_normal(tuple(truth.shape))).to(truth.dtype)
-        best, worst = (task.judge(scores, Targets.of_labels(y)) for scores in (truth, noise))
+        best, worst = (task.judge(scores, targets) for scores in (truth, noise))
         assert list(best) == list(task.metrics), f"judge names {list(best)}, metrics are {list(task.metrics)}."
         for name, metric in task.metrics.items():
             sign = 1 if metric.higher_is_better else -1
             told = f"{name} of the truth is {best[name]:.4g}, of noise {worst[name]:.4g}"
             declared = "more" if metric.higher_is_better else "less"
             assert sign * best[name] > sign * worst[name], f"{told}, where {declared} is declared to be better."
+        if task.outputs == SCORES:  # That a pair is one is never missing.
+            return
         hidden = y.clone()
         hidden[::2] = missing_label(y)
         wild = truth.clone()
@@ -214,16 +224,14 @@ class _TrainingChecks(TaskBase):
 
     @check()
     def test_unseen(self) -> None:
-        """Labels outside the training nodes are not seen.
+        """What is judged is not seen.
 
-        With other labels of validation and test nodes, training losses are the same.
+        With other labels of validation and test nodes, or with other pairs there, training losses are the same.
         """
         graph = self.graph()
-        assert graph.y is not None
-        y, rest = graph.y.clone(), torch.cat([graph.splits["valid"], graph.splits["test"]])
-        y[rest] = y[rest].roll(1, dims=0)
-        found = [[record.train_loss for record in self.fit(each).history] for each in (graph, replace(graph, y=y))]
-        assert found[0] == found[1], "labels of validation or test nodes change the training loss."
+        both = (graph, _judged_otherwise(graph))
+        found = [[record.train_loss for record in self.fit(each).history] for each in both]
+        assert found[0] == found[1], "what is true in the validation or test split changes the training loss."
 
     @check(needs=["fixed shapes"])
     def test_fixed_shapes(self) -> None:
@@ -252,9 +260,26 @@ class TaskSuite(_DeclarationChecks, LossChecks, DrawChecks, _HeadChecks, _JudgeC
     floor: ClassVar[int] = 14
 
 
+def _judged_otherwise(graph: Graph) -> Graph:
+    """The graph with other labels in what is judged; of pairs, validation and test change places."""
+    if graph.links is not None:
+        swap = {"valid": "test", "test": "valid"}
+        changed: Dict[str, Any] = {
+            name: {swap.get(split, split): values for split, values in getattr(graph.links, name).items()}
+            for name in BY_SPLIT
+        }
+        return replace(graph, links=replace(graph.links, **changed))
+    assert graph.y is not None
+    y, rest = graph.y.clone(), torch.cat([graph.splits["valid"], graph.splits["test"]])
+    y[rest] = y[rest].roll(1, dims=0)
+    return replace(graph, y=y)
+
+
 def _truth(y: Tensor, task: Task) -> Tensor:
     """Scores that say the truth."""
     if y.is_floating_point():
+        if task.outputs == SCORES:
+            return y[:, None] * 8 - 4
         known = y.nan_to_num(0.0)
         return known.reshape(len(y), -1) if task.outputs == NUMBERS else known * 8 - 4
     return nn.functional.one_hot(y.clamp(min=0), int(y.max()) + 1).float() * 8 - 4

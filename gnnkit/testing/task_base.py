@@ -11,6 +11,7 @@ from typing import Any, Callable, ClassVar, Iterator, List, Mapping, Optional, T
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.backends import build_model, load_backend
@@ -20,8 +21,8 @@ from gnnkit.devices.cpu import CpuDevice
 from gnnkit.loading import pad_batch, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.runs import RunResult
-from gnnkit.tasks import LossModule, Task, make_task, tasks
-from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS
+from gnnkit.tasks import LossModule, Task, arranged, make_task, tasks
+from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
 from gnnkit.testing.graphs import communities
 from gnnkit.testing.places import file_of
 from gnnkit.testing.suite import Suite
@@ -59,6 +60,10 @@ class TaskBase(Suite):
         graph = communities()
         assert graph.y is not None and graph.x is not None
         kind = self.task_class().outputs
+        if self.task_class().level == "edges":
+            alike = (graph.y[graph.indices] == graph.y[graph.dst]).long()
+            columns = {} if kind == SCORES else {"label": alike.double() * 3 if kind == NUMBERS else alike}
+            return arranged(self.task_class(), replace(graph, edge_data=columns), self.options or {}, 0)
         if kind == NUMBERS:
             numbers = graph.x[:, :2] * 3 + torch.stack([graph.y, -graph.y], dim=1)
             numbers[::9, 0] = float("nan")
@@ -99,6 +104,11 @@ class TaskBase(Suite):
         """The graph as the loaders of a training see it."""
         graph = self.graph()
         return self.task(graph).labelled(graph)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """Items of a training as loaders have them: node ids, or numbers of pairs."""
+        items = self.task().items(self.labelled(), "train")
+        return items.ids.numpy() if items.level == "nodes" else np.arange(len(items.ids))
 
     def model(self, graph: Optional[Graph] = None) -> GNN:
         """A small model of two layers without dropout."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data import Targets
-from gnnkit.tasks.base import EMBEDDINGS
+from gnnkit.tasks.base import EMBEDDINGS, SCORES
 from gnnkit.testing.compare import compare_states
 from gnnkit.testing.suite import check
 from gnnkit.testing.task_base import (
@@ -85,7 +85,7 @@ class LossChecks(TaskBase):
             assert targets is not None
             outputs = outputs_like(module, batch)
             once = loss_of(module.task, outputs, targets)
-            twice = loss_of(module.task, _repeated(outputs, targets), _twice(targets))
+            twice = loss_of(module.task, _moved(outputs, targets, _twice(targets)), _taken(targets, _twice(targets)))
             told = f"the loss of {what} is {once:.6g}, of its targets twice {twice:.6g}"
             assert close(twice, once, 1e-4), f"{told}: it is no mean over the targets."
 
@@ -101,7 +101,7 @@ class LossChecks(TaskBase):
             assert targets is not None
             outputs = outputs_like(module, batch)
             order = torch.from_numpy(np.random.default_rng(0).permutation(targets.size))
-            moved = outputs if targets.rows else outputs[order]
+            moved = _moved(outputs, targets, order)
             first, second = (
                 loss_of(module.task, *each) for each in ((outputs, targets), (moved, _taken(targets, order)))
             )
@@ -121,8 +121,8 @@ class LossChecks(TaskBase):
             kept = torch.arange(targets.size) % 2 == 0
             y = targets.y.clone()
             y[~kept] = missing_label(targets.y)
-            wild = outputs if targets.rows else torch.where(kept[:, None], outputs, outputs * 7 + 5)
-            alone = outputs if targets.rows else outputs[kept]
+            wild = torch.where(kept[:, None], outputs, outputs * 7 + 5) if _is_each(outputs, targets) else outputs
+            alone = _moved(outputs, targets, kept.nonzero()[:, 0])
             received = loss_of(module.task, wild, replace(targets, y=y))
             expected = loss_of(module.task, alone, _taken(targets, kept.nonzero()[:, 0]))
             told = f"with every other label missing the loss of {what} is {received:.6g}"
@@ -154,20 +154,22 @@ class DrawChecks(TaskBase):
     def test_items(self) -> None:
         """Items belong to their split.
 
-        What is judged on the validation and test nodes is theirs, each once. Training is on training nodes alone, but
-        for embeddings, which learn without labels.
+        What is judged in the validation and test split is theirs, each once. Training is on the training split alone,
+        but for embeddings, which learn without labels.
         """
         graph, task = self.labelled(), self.task()
         for split in ("train", "valid", "test"):
             items = task.items(graph, split)
-            assert items.level == "nodes", f"the items of {split!r} are {items.level}, the Trainer takes nodes."
+            assert items.level == task.level, f"the items of {split!r} are {items.level}, declared are {task.level}."
             ids = items.ids
             assert ids.dtype == torch.int64 and ids.numel(), f"the items of {split!r} are {ids.dtype} of {ids.numel()}."
-            assert len(set(ids.tolist())) == len(ids), f"an item of {split!r} is there twice."
+            listed = [each if items.level == "nodes" else tuple(each) for each in ids.tolist()]
+            assert len(set(listed)) == len(listed), f"an item of {split!r} is there twice."
             if split == "train" and task.outputs == EMBEDDINGS:
                 continue
-            strange = ids[~torch.isin(ids, graph.splits[split])]
-            assert not strange.numel(), f"item {int(strange[0])} of {split!r} is not in the split."
+            own = graph.splits[split].tolist() if graph.links is None else map(tuple, graph.links.pairs[split].tolist())
+            strange = set(listed) - set(own)
+            assert not strange, f"item {next(iter(strange))} of {split!r} is not in the split."
 
     @check(needs=["draws"])
     def test_draws(self) -> None:
@@ -177,12 +179,12 @@ class DrawChecks(TaskBase):
         point at seeds, and the number of targets is right.
         """
         graph, task = self.labelled(), self.task()
-        nodes = task.items(graph, "train").ids[:40].numpy()
+        items = self.numbers()[:40]
 
         def drawn(seed: int, epoch: int) -> List[Tensor]:
             draw = task.draw(graph, seed)
             assert draw is not None
-            seeds, targets, _ = draw(nodes, slice(None), epoch, 0)
+            seeds, targets, _ = draw(items, slice(None), epoch, 0)
             for name, rows in targets.rows.items():
                 inside = bool(((rows >= 0) & (rows < len(seeds))).all())
                 assert inside, f"rows {name!r} point beyond the {len(seeds)} seeds."
@@ -192,6 +194,8 @@ class DrawChecks(TaskBase):
 
         first, second = unchanged_generators(partial(drawn, 5, 3), "what is drawn")
         assert _same(first, second), "drawn twice with one seed in one epoch, targets differ."
+        if task.level == "edges" and task.outputs != SCORES:
+            return  # What is true of pairs is given: nothing need be drawn.
         assert not (_same(first, drawn(6, 3)) and _same(first, drawn(5, 4))), "neither seed nor epoch matters."
 
     @check(needs=["draws"])
@@ -202,10 +206,10 @@ class DrawChecks(TaskBase):
         for them, in the same order; negatives that all targets share are the same.
         """
         graph, task = self.labelled(), self.task()
-        draw, nodes = task.draw(graph, 5), task.items(graph, "train").ids[:40].numpy()
+        draw, items = task.draw(graph, 5), self.numbers()[:40]
         assert draw is not None
         parts_of_batch = (slice(None), slice(0, 20), slice(20, None))
-        whole, *halves = (_resolved(*draw(nodes, part, 3, 2)[:2]) for part in parts_of_batch)
+        whole, *halves = (_resolved(*draw(items, part, 3, 2)[:2]) for part in parts_of_batch)
         for name, values in whole.items():
             shared = name == "negatives" and values.ndim == 1
             parts = [halves[0][name]] if shared else [half[name] for half in halves]
@@ -221,13 +225,18 @@ def _taken(targets: Targets, places: Tensor) -> Targets:
     return Targets(y, rows, mask, 0)
 
 
-def _twice(targets: Targets) -> Targets:
-    return _taken(targets, torch.arange(targets.size).repeat(2))
+def _twice(targets: Targets) -> Tensor:
+    return torch.arange(targets.size).repeat(2)
 
 
-def _repeated(outputs: Tensor, targets: Targets) -> Tensor:
-    """Outputs of targets that are there twice; those that rows point at need be there once."""
-    return outputs if targets.rows else torch.cat([outputs, outputs])
+def _is_each(outputs: Tensor, targets: Targets) -> bool:
+    """Whether each target has an output of its own, because it is a node, or because the head has read its rows."""
+    return not targets.rows or ("src" in targets.rows and len(outputs) == targets.size)
+
+
+def _moved(outputs: Tensor, targets: Targets, places: Tensor) -> Tensor:
+    """Outputs of the targets at these places; those that rows point at stay where they are."""
+    return outputs[places] if _is_each(outputs, targets) else outputs
 
 
 def _resolved(seeds: Any, targets: Targets) -> Dict[str, Tensor]:

@@ -18,7 +18,7 @@ from gnnkit.backends import Backend, build_model
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, DeviceCapabilities, StepOptions
 from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
-from gnnkit.nn import CONVS, GNN
+from gnnkit.nn import CONVS, GNN, node_ids_as_features
 from gnnkit.runs import RunResult
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
@@ -160,7 +160,8 @@ def batches_of_sizes(model: GNN, device: Device, sizes: Sequence[int]) -> List[B
 
 
 def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:
-    return model.spec.prepare(communities() if graph is None else graph)
+    prepared = model.spec.prepare(communities() if graph is None else graph)
+    return prepared if model.spec.num_embeddings is None else node_ids_as_features(prepared)
 
 
 def _neighbor_loader(model: GNN, graph: Graph, nodes: Tensor, batch_size: int) -> NeighborLoader:

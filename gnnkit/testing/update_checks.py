@@ -5,6 +5,7 @@ Rules: only what ``DeviceCapabilities.updates`` declares is checked.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 import torch
@@ -16,6 +17,7 @@ from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule
 from gnnkit.testing.compare import compare_states
 from gnnkit.testing.device_base import DeviceBase, loss_of
+from gnnkit.testing.graphs import communities
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import batches_of_sizes, plain_step, task
 
@@ -24,7 +26,7 @@ _DECAY = 0.7
 
 
 class UpdateChecks(DeviceBase):
-    """Checks of accumulation and of the moving average of weights."""
+    """Checks of accumulation, of the moving average of weights and of sparse gradients."""
 
     @check(needs=["accumulate"])
     def test_accumulate(self) -> None:
@@ -88,6 +90,31 @@ class UpdateChecks(DeviceBase):
                     compare_states(model.canonical_state(), average, f"averaged after step {number}", 1e-3)
                 step.pull()
                 compare_states(model.canonical_state(), now, f"after the average of step {number}", 1e-3)
+
+    @check(needs=["sparse"])
+    def test_sparse(self) -> None:
+        """Sparse gradients of embeddings update as dense ones do.
+
+        Where ``updates`` declares "sparse", gradient descent on embeddings with sparse gradients, clipped and joined
+        from two batches, gives the weights of plain torch with dense gradients.
+        """
+        spec = replace(self.model().spec, num_embeddings=communities().num_nodes)
+        model, reference = GNN(spec, self.make_backend()), GNN(spec, load_backend("reference"))
+        model.embedding.sparse = True
+        optimizer = SGD(reference.parameters(), lr=0.5)
+        with self.device() as device:
+            step = _updating_step(device, model, StepOptions(clip_norm=_CLIP, accumulate=2))
+            group = batches_of_sizes(model, device, [50, 20])
+            losses, count = [], sum(batch.num_targets for batch in group)
+            for batch in group:
+                loss_of(device, step, batch)
+                loss, _ = LossModule(reference.train(), task())(batch)
+                losses.append(loss * batch.num_targets / count)
+            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(reference.parameters(), _CLIP)
+            optimizer.step()
+            step.pull()
+            compare_states(model.canonical_state(), reference.canonical_state(), "after an update", 1e-3)
 
 
 def _updating_step(device: Device, model: GNN, options: StepOptions) -> UpdatingStep:

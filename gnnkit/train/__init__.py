@@ -3,6 +3,7 @@
 from gnnkit.runs import Callback, EpochRecord, RunResult
 from gnnkit.train.callbacks import ProgressBar, TensorBoard
 from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig, load_config, train_config
+from gnnkit.train.heuristics import HeuristicResult, judge_heuristic
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.trainer import Trainer
 
@@ -10,6 +11,7 @@ __all__ = [
     "Callback",
     "DatasetConfig",
     "EpochRecord",
+    "HeuristicResult",
     "ModelConfig",
     "ProgressBar",
     "RunConfig",
@@ -17,6 +19,7 @@ __all__ = [
     "TensorBoard",
     "TrainConfig",
     "Trainer",
+    "judge_heuristic",
     "load_config",
     "train_config",
 ]

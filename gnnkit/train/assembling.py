@@ -93,6 +93,7 @@ def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "
         graph: Gives the widths of input and output, as the task has it.
         backend: Computes the convolutions.
     """
+    config.model.check_learns()
     settings = asdict(config.model)
     if settings["out_channels"] is None:
         settings["out_channels"] = make_task(config.task, graph, config.task_options).num_outputs(graph)

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from omegaconf import OmegaConf
 
+from gnnkit.engine.heuristics import is_heuristic
 from gnnkit.errors import ConfigError
 from gnnkit.io.files import read_yaml, unshielded
 from gnnkit.nn import (
@@ -27,6 +28,7 @@ from gnnkit.options import check_numbers, plain_value
 from gnnkit.paths import PathLike, user_path
 from gnnkit.tasks import DEFAULT_TASK, Task, task_class, task_options
 from gnnkit.train.effects import settled_training
+from gnnkit.train.heuristics import HEURISTIC_TASK, check_heuristic
 from gnnkit.train.merging import import_classes, merged, parsed, plain_values, upgraded, without_options_of_others
 from gnnkit.train.settings import TrainConfig
 
@@ -72,7 +74,8 @@ class ModelConfig:
     Attributes:
         name: A standard convolution, which brings defaults of its own for the settings below and for training; a layer
             of the backend's library, such as "torch_geometric.nn:ResGatedGraphConv"; or one of these for each layer:
-            "gat,gcn" or [gat, gcn].
+            "gat,gcn" or [gat, gcn]. The heuristics "common_neighbors", "adamic_adar" and "resource_allocation" are
+            judged as they are, without training.
         out_channels: Number of outputs per node, which tasks without classes leave open: the width of embeddings. None:
             one for each class.
         embedding_channels: Width of learnt embeddings, one for every node of data without features. None: features are
@@ -94,8 +97,21 @@ class ModelConfig:
     edge_features: bool = True
     conv_options: Dict[str, Any] = field(default_factory=dict)
 
+    def check_learns(self) -> None:
+        """Refuse a heuristic where a model is to be built.
+
+        Raises:
+            ConfigError: It is one.
+        """
+        if is_heuristic(self.name):
+            raise ConfigError(
+                f"Model {self.name!r} is a heuristic and learns nothing, and this is for models that are trained. "
+                "'gnnkit run' judges it, and so does gnnkit.train.judge_heuristic."
+            )
+
     def sketch(self) -> ModelSpec:
         """The specification as far as it is known without data, widths of which are 1."""
+        self.check_learns()
         return ModelSpec.from_dict({**sketched_settings(asdict(self)), "in_channels": 1})
 
 
@@ -241,7 +257,12 @@ def load_config(
     written = read_yaml(user_path(file)) if file else {}
     layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
     user = merged(OmegaConf.structured(RunConfig), layers)
-    kinds = model_kinds(plain_values(user)["model"]["name"])
+    name = plain_values(user)["model"]["name"]
+    if is_heuristic(name):
+        check_heuristic(name, layers[1:])
+        values = {**plain_values(user), "task": HEURISTIC_TASK}
+        return RunConfig(**{**values, **{section: make(**values[section]) for section, make in _SECTIONS.items()}})
+    kinds = model_kinds(name)
     layers[0] = without_options_of_others(layers[0], kinds, unshielded(user.task))
     defaults = preset_of(kinds)
     if not isinstance(kinds, str):

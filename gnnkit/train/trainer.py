@@ -186,7 +186,9 @@ class Trainer:
             job.keeper.put(earlier)
             job.facts["resumed_from"] = earlier.origin(resume)
         if self.run_dir is not None:
-            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, job.module.canonical_state))
+            judged = job.graph.links if job.task.level == "edges" else None
+            weights = job.module.canonical_state
+            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged))
         job.callbacks = callbacks
         try:
             with restored_generator(), repeating_bits(job):
@@ -260,6 +262,7 @@ def _facts(job: Job) -> Dict[str, Any]:
         "optimizer": job.optimizer,
         "average": job.config.average,
         "seed": job.seed,
+        **job.task.facts(job.labelled, job.seed),
         **({"sparse_embeddings": True} if job.config.sparse_embeddings else {}),
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),

@@ -16,13 +16,14 @@ from benchmarks import accuracy, report, run
 from benchmarks.graphs import GraphSpec, open_graph, prepare
 from benchmarks.paired import SideResult, difference, ratio
 from benchmarks.process import NotMeasuredError
-from benchmarks.rows import Row, contests, cuda_contests, ours, quick
+from benchmarks.rows import ARXIV, Row, contests, cuda_contests, ours, quick
 from benchmarks.sides.base import covered, initial_weights, sage_accuracy, with_seeds
 from benchmarks.sides.floor import FloorSide
+from benchmarks.sides.ours import count_batches, make_loader
 from benchmarks.work import Work
 from benchmarks.worker import SIDES
 from gnnkit import build_model, load_dataset
-from gnnkit.data import check_graph
+from gnnkit.data import check_graph, split_edges
 from gnnkit.train import TrainConfig
 
 TINY = GraphSpec("chunked", nodes=3000, edges=30_000, features=8, classes=5, dtype="float16", noise=1.0)
@@ -117,12 +118,12 @@ def test_page_shows_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(report, "PAGE", page)
     rows = run._all()["cpu"]
     measured = replace(rows[0], measured="2.00 times faster", met=True, date="2000-01-01")
-    results = {"machine": report.machine(), "records": {measured.name: vars(measured)}, "contests": {}}
+    results = {"machines": {"cpu": report.machine()}, "records": {measured.name: vars(measured)}, "contests": {}}
     report.write_section("cpu", report.section(results, rows, "cpu"))
     text = page.read_text(encoding="utf-8")
     assert "| 2.00 times faster | yes | 2000-01-01 |" in text
     assert text.count("not measured yet") == len(rows) - 1
-    assert text.count("<!-- end of benchmarks -->") == 3
+    assert text.count("<!-- end of benchmarks -->") == 4
 
 
 def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +149,46 @@ def test_seeds_are_the_same_for_every_side() -> None:
     assert set(seeds.tolist()) <= set(graph.splits["train"].tolist())
     with pytest.raises(ValueError, match="1800 training nodes"):
         with_seeds(graph, replace(work, batches=100))
+
+
+def test_pairs_of_a_turn_leave_the_others_edges_in_place() -> None:
+    graph = load_dataset("karate")
+    work = Work(GraphSpec("karate"), task="link_prediction", layers=2, fanouts=(3, 2), batch_size=10, batches=2)
+    found = with_seeds(graph, work)
+    assert found.links is not None and len(found.links.pairs["train"]) == 20
+    every = split_edges(graph, seed=work.seed)
+    assert every.links is not None and len(every.links.pairs["train"]) > 20
+    assert torch.equal(found.indices, every.indices)
+    mine = {tuple(pair) for pair in found.links.pairs["train"].tolist()}
+    assert mine == {tuple(pair) for pair in with_seeds(graph, work).links.pairs["train"].tolist()}  # type: ignore[union-attr]
+    assert mine < {tuple(pair) for pair in every.links.pairs["train"].tolist()}
+
+
+@pytest.mark.skipif(find_spec("dgl") is None, reason="the peer is DGL, which is not installed")
+def test_the_peers_edges_of_pairs() -> None:
+    from benchmarks.sides.dgl_links import edge_numbers
+
+    graph = split_edges(load_dataset("karate"), seed=0)
+    assert graph.links is not None
+    edges, reverses = edge_numbers(graph)
+    ends = torch.stack([graph.indices, graph.dst], dim=1)
+    assert torch.equal(ends[edges], graph.links.pairs["train"])
+    assert torch.equal(ends[reverses], ends.flip(1))
+
+
+@pytest.mark.skipif(find_spec("dgl") is None, reason="the peer is DGL, which is not installed")
+def test_the_peers_batches_of_pairs_are_as_large_as_ours() -> None:
+    from benchmarks.sides.dgl_links import LinkSide
+
+    graph = load_dataset("synthetic", num_nodes=1000, num_edges=4000, num_features=16, num_classes=5)
+    work = Work(ARXIV, task="link_prediction", hidden=16, out=8, layers=2, fanouts=(3, 2), batch_size=64, batches=20)
+    seeded = with_seeds(graph, work)
+    peer = LinkSide(work, seeded, {})
+    mine, theirs = count_batches(make_loader(peer)), peer.count()
+    assert mine["nodes"] == pytest.approx(theirs["nodes"], rel=0.1)
+    # DGL draws among all neighbours and then leaves out those that are hidden, so it takes fewer.
+    assert 0.85 * mine["edges"] < theirs["edges"] < mine["edges"]
+    assert peer.turn() is not None
 
 
 def test_accuracy_is_that_of_the_model() -> None:

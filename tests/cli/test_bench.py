@@ -49,6 +49,16 @@ def test_the_configuration_is_that_of_a_run(tmp_path: Path) -> None:
     assert (values["model"], values["precision"], values["threads"]) == ("sage", "bfloat16", 0)
 
 
+def test_pairs_are_counted(tmp_path: Path) -> None:
+    options = ["--task", "link_prediction", *SAMPLED]
+    values = measured(*options, cwd=tmp_path)
+    assert list(values["stages"]) == ["sample", "reduce", "transfer", *STEP]
+    assert values["targets"] == "pairs"
+    assert values["targets_per_second"] * values["seconds_per_batch"] == pytest.approx(64)
+    done = gnnkit_here("bench", *options, cwd=tmp_path)
+    assert "pairs" in done.stdout and "targets" not in done.stdout
+
+
 def test_a_whole_graph_as_a_table(tmp_path: Path) -> None:
     done = gnnkit_here("bench", "--dataset", "karate", "--batches", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -60,12 +60,15 @@ def test_predictions_of_all_nodes(workplace: Path, backend_name: str) -> None:
 
 def test_given_nodes_sampled_in_a_process_of_its_own(workplace: Path) -> None:
     (workplace / "wanted.txt").write_text("n7\nn3\n")
-    arguments = ["run", "--nodes", "wanted.txt", "--fanouts", "-1,-1", "--output", "p.csv", "--top", "--json"]
+    arguments = ["run", "--nodes", "wanted.txt", "--fanouts", "-1,-1", "--output", "p.csv", "--classes-only", "--json"]
     told = answer(gnnkit_command("predict", *arguments, cwd=workplace))
     assert (told["nodes"], told["method"]) == (2, "sampled")
     assert [line.split(",")[0] for line in (workplace / "p.csv").read_text().split()] == ["node", "n7", "n3"]
     assert (
-        gnnkit_here("predict", "run", "--output", "q.csv", "--top", "--nodes", "n7,n3", cwd=workplace).returncode == 0
+        gnnkit_here(
+            "predict", "run", "--output", "q.csv", "--classes-only", "--nodes", "n7,n3", cwd=workplace
+        ).returncode
+        == 0
     )
     first, second = (pd.read_csv(workplace / name) for name in ("p.csv", "q.csv"))
     pd.testing.assert_frame_equal(first, second, atol=1e-5)

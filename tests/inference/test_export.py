@@ -13,11 +13,12 @@ from torch import nn
 import gnnkit
 from gnnkit.backends import backends, load_backend
 from gnnkit.data import from_edge_index, full_block, prepare_graph
-from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
-from gnnkit.inference import export_program, program_inputs
+from gnnkit.errors import CapabilityError, ConfigError, DataError, NotInstalledError
+from gnnkit.inference import export_program, open_run, program_inputs
 from gnnkit.nn import MessagePassing
 from tests.graphs import communities
 from tests.inference.conftest import MODELS
+from tests.inference.pair_runs import graph_of, run_of
 
 EXPORTS = hasattr(getattr(torch, "compiler", None), "is_exporting")
 exporting = pytest.mark.skipif(not EXPORTS, reason=f"torch {torch.__version__} exports no such programs")
@@ -212,3 +213,35 @@ def test_a_model_that_reads_edge_features_is_not_exported(tmp_path):
     model = gnnkit.build_model("gatv2", communities(), hidden_channels=4)
     with pytest.raises(CapabilityError, match="'gatv2' reads edge features.*edge_channels=None"):
         export_program(model, communities(), tmp_path / "model.pt2")
+
+
+@exporting
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize(("task", "head"), [("link_prediction", "dot"), ("edge_classification", "mlp_joined")])
+def test_encoder_and_head_are_one_program(backend, suffix, task, head, tmp_path) -> None:
+    graph = graph_of(task)
+    trained = open_run(run_of(task, head=head), backend=backend, device="cpu", graph=graph)
+    file = tmp_path / f"pairs{suffix}"
+    done = export_program(trained.model, graph, file, head=trained.pair_head, learned=trained.learned)
+    assert done.inputs == ("x", "edge_index", "edge_weight", "pairs") and done.difference < 1e-5
+    other, pairs = other_graph(8), torch.tensor([[0, 60], [60, 0], [5, 5], [1, 2], [9, 4]])
+    found = run(file, program_inputs(trained.model.spec, other, pairs))
+    expected = trained.on(other).predict_pairs(pairs, method="full").outputs
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@exporting
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_program_about_pairs_refuses_other_shapes(suffix, tmp_path) -> None:
+    graph = graph_of("link_prediction")
+    trained = open_run(run_of("link_prediction"), device="cpu", graph=graph)
+    file = tmp_path / f"pairs{suffix}"
+    export_program(trained.model, graph, file, head=trained.pair_head)
+    right = program_inputs(trained.model.spec, graph, torch.tensor([[0, 1]]))
+    assert run(file, right).shape == (1, 1)
+    for pairs in (torch.tensor([[0, 1, 2]]), torch.tensor([0, 1])):
+        with pytest.raises(Exception, match=r"(?i)shape|rank|dim|guard|expected|tuple index out of range"):
+            run(file, {**right, "pairs": pairs})
+    with pytest.raises(DataError, match="destination 120 is out of range"):
+        program_inputs(trained.model.spec, graph, torch.tensor([[0, 120]]))

@@ -117,3 +117,6 @@ def test_what_is_no_table_is_refused() -> None:
         gnnkit.build_model("gcn", featureless(), embedding_channels=0)
     with pytest.raises(ConfigError, match="num_embeddings is 0"):
         spec("gcn", 0)
+    model = gnnkit.build_model("gcn", featureless(), embedding_channels=4)
+    with pytest.raises(ConfigError, match=r"reads node ids, \[nodes, 1\] integers, received \[240, 8\]"):
+        model([full_block(communities())] * 2, communities().x)

@@ -30,7 +30,9 @@ def scored(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     is_own = draw(st.booleans())
     count = num * width if is_own else width
     negative = torch.tensor(draw(st.lists(score, min_size=count, max_size=count)), dtype=kind)
-    return positive, negative.reshape(num, width) if is_own else negative
+    # A column of a table, as scores of pairs beside those of their negatives are.
+    column = torch.stack([positive, positive], dim=1)[:, 0]
+    return column, negative.reshape(num, width) if is_own else negative
 
 
 def by_hand(name: str, positive: Tensor, negative: Tensor) -> float:

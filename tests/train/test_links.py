@@ -14,6 +14,7 @@ import gnnkit
 from gnnkit.data import from_edge_index, split_edges
 from gnnkit.errors import ConfigError, DataError, LeakError, UnknownNameError
 from gnnkit.parity import compare
+from gnnkit.runs import read_run
 from gnnkit.runs.checkpoint import read_head
 from gnnkit.tasks import arranged
 from tests.graphs import communities
@@ -218,6 +219,10 @@ def complete(num_nodes=8):
     return from_edge_index(np.stack([source, destination]), num_nodes, x=torch.eye(num_nodes))
 
 
+TWO = replace(
+    communities(), edge_data={"one": torch.ones(communities().num_edges), "other": torch.ones(communities().num_edges)}
+)
+
 BAD = {
     "a complete graph": ({"graph": complete()}, DataError, "no negatives possible"),
     "hits@0": ({"options": {"metrics": ["hits@0"]}}, ConfigError, "hits@0"),
@@ -231,7 +236,7 @@ BAD = {
     "none are given": ({"options": {"negatives": "given"}}, DataError, "negatives='given'"),
     "shares": ({"options": {"valid_share": 0.6, "test_share": 0.5}}, ConfigError, "valid_share is 0.6"),
     "no column of times": ({"options": {"split_by": "year"}}, (DataError, UnknownNameError), "year"),
-    "no label": ({"task": "edge_classification", "options": {"label": None}}, ConfigError, "task_options.label=NAME"),
+    "no label": ({"task": "edge_classification", "options": {"label": None}, "graph": TWO}, ConfigError, "label=NAME"),
     "no such label": ({"task": "edge_regression", "options": {"label": "that"}}, UnknownNameError, "that"),
     "classes by a dot": ({"task": "edge_classification", "options": {"head": "dot"}}, ConfigError, "gives one number"),
     "numbers as classes": (
@@ -254,3 +259,17 @@ def test_a_split_without_pairs_is_refused() -> None:
     some = {split: pairs for split, pairs in graph.links.pairs.items() if split != "valid"}
     with pytest.raises(DataError, match="valid"):
         fit(graph=replace(graph, links=replace(graph.links, pairs=some, negatives={})))
+
+
+def test_a_run_says_how_many_negatives_are_pairs_after_all(tmp_path: Path) -> None:
+    rates = {}
+    every = {"filtered": {}, "not": {"filtered": False}, "in batch": {"negatives": "in_batch"}}
+    for name, options in every.items():
+        both = {} if name == "in batch" else {"corrupt": "both"}
+        fit(options={"num_negatives": 20, **both, **options}, epochs=1, run_dir=tmp_path / name)
+        rates[name] = read_run(tmp_path / name).manifest["negatives"]["false_rate"]
+    graph = graph_for("link_prediction")
+    density = graph.num_edges / (graph.num_nodes * (graph.num_nodes - 1))
+    assert rates["not"] == pytest.approx(density, rel=0.2)
+    assert 0 < rates["filtered"] < 0.4 * density  # Pairs that are judged are not known to a training.
+    assert rates["in batch"] > 0

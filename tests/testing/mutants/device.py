@@ -243,6 +243,16 @@ class AverageStays(EagerStep):
         return nullcontext()
 
 
+class LeavesSparseGradientsOut(EagerStep):
+    """Clips and updates by dense gradients alone."""
+
+    def _change_weights(self, optimizer):
+        for parameter in self.module.parameters():
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = None
+        super()._change_weights(optimizer)
+
+
 class UnknownUpdate(CpuDevice):
     capabilities = DeviceCapabilities("cpu", updates=frozenset({"sparsify"}))
 
@@ -273,6 +283,7 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("joined batches count alike", with_step(BatchesCountAlike), ("accumulate",), "after update 1"),
     ("rest of an epoch lost", with_step(LosesTheRest), ("accumulate",), "after update 2"),
     ("average begins anew", with_step(AverageComesFromNowhere), ("average",), "averaged after step 3"),
+    ("sparse gradients left out", with_step(LeavesSparseGradientsOut), ("sparse",), "after an update"),
     ("average stays", with_step(AverageStays), ("average",), "after the average of step 1"),
     ("unknown update declared", UnknownUpdate, ("declaration",), "updates ['sparsify'] are declared"),
     ("declared task raises", with_step(RaisesForPairs), ("tasks",), "no pairs here"),
