@@ -2,8 +2,8 @@
 
 Nothing is known about the 4,267 drugs but which of them interact, so an embedding of each is learnt with the model,
 and a multi-layer perceptron scores pairs by the product of what comes out. The score is the benchmark's: the share of
-pairs that score higher than all but 19 of the negatives, which come with the data. All as in that example, but with
-batches of pairs and sampled neighbours instead of the whole graph.
+pairs that score higher than all but 19 of the negatives, which come with the data. Batches of pairs with sampled
+neighbours take the place of the document's whole graph, and widths are half of its.
 
     python examples/ogbl_ddi.py                     # the data in GNNKIT_DATA; needs pip install 'gnnkit[ogb]'
     python examples/ogbl_ddi.py --backend dgl --epochs 40
