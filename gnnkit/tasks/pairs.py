@@ -19,6 +19,10 @@ _CHUNK_SCORES = 1 << 18
 """Scores that are computed at a time when a split is judged."""
 
 
+SPLIT_OPTIONS = ("valid_share", "test_share", "split_by")
+"""Options that say how pairs are split, where the data do not."""
+
+
 @dataclass(frozen=True)
 class PairOptions:
     """Options that tasks about pairs have in common.

@@ -14,6 +14,7 @@ from gnnkit.backends import Backend, build_model
 from gnnkit.data import Graph
 from gnnkit.datasets import load_dataset
 from gnnkit.devices import Device
+from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
@@ -21,6 +22,7 @@ from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
 from gnnkit.runs.run_folder import check_free
 from gnnkit.tasks import arranged, make_task, task_class
+from gnnkit.tasks.pairs import SPLIT_OPTIONS
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
 from gnnkit.train.trainer import Trainer
@@ -82,6 +84,11 @@ def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None) -> Gra
         data_dir: Where files are looked for first. None: where the configuration says.
     """
     graph = load_dataset(**config.dataset.arguments(config.seed, data_dir))
+    idle = [name for name in SPLIT_OPTIONS if name in config.task_options]
+    if graph.links is not None and idle:
+        raise ConfigError(
+            f"task_options.{idle[0]} has no effect: {graph.name} brings pairs for each split. Leave it out."
+        )
     return arranged(config.task, graph, config.task_options, config.seed)
 
 

@@ -71,6 +71,7 @@ def test_a_command(name: str, tmp_path: Path) -> None:
 
 
 BAD = {
+    "a share of pairs that are split": (f"{LINKS} task_options.valid_share=0.2", folder(pairs=PAIRS), ("valid_share",)),
     "no such split": (LINKS, folder(pairs=PAIRS.replace("test", "tset")), ("tset",)),
     "no split to validate on": (LINKS, folder(pairs=PAIRS.replace("valid", "train")), ("valid",)),
     "a complete graph": (LINKS, folder(COMPLETE, "id,a\n" + "".join(f"{i},{i}\n" for i in range(8))), ("negatives",)),
