@@ -26,6 +26,9 @@ _ONE_WAY = ("ogbl-vessel",)
 Split = Dict[str, np.ndarray]
 
 
+_NEGATIVES = ("negatives", "negative_destinations")
+
+
 @dataclass(frozen=True)
 class OgbLinks(OgbData):
     """A data set of the Open Graph Benchmark for link prediction, such as ``ogbl-ddi``.
@@ -83,7 +86,9 @@ class OgbLinks(OgbData):
                 graph,
                 {name: _pairs(part) for name, part in splits.items()},
                 undirected=undirected,
-                negatives={name: part["negatives"] for name, part in splits.items() if "negatives" in part},
+                **{
+                    field: {name: part[field] for name, part in splits.items() if field in part} for field in _NEGATIVES
+                },
                 test_edges=test_edges,
             )
         except LeakError as error:
@@ -170,15 +175,16 @@ def _read_split(content: Any, file: Optional[Path]) -> Split:
     if any(values.dtype.kind not in "biuf" for values in part.values()):
         raise DatasetError(f"{file} holds something else than numbers, expected ids of nodes. Get it again.")
     if {"source_node", "target_node"} <= set(part):
-        pairs, negatives = np.stack([part.pop("source_node"), part.pop("target_node")], 1), "target_node_neg"
+        pairs = np.stack([part.pop("source_node"), part.pop("target_node")], 1)
+        negatives, field = "target_node_neg", "negative_destinations"
     elif "edge" in part:
-        pairs, negatives = part.pop("edge"), "edge_neg"
+        pairs, negatives, field = part.pop("edge"), "edge_neg", "negatives"
     else:
         expected = "edge, or source_node and target_node"
         raise DatasetError(f"{file} has {', '.join(part) or 'nothing'}, expected {expected}. Get it again.")
     split = {"pairs": pairs}
     if negatives in part:
-        split["negatives"] = part.pop(negatives)
+        split[field] = part.pop(negatives)
     return {**split, **{name: flat(values) for name, values in part.items()}}
 
 
@@ -193,7 +199,7 @@ def _drop_known(splits: Dict[str, Split], num_nodes: int, undirected: bool) -> s
         is_new = ~np.isin(keys, known)
         if not is_new.all():
             for key, values in part.items():
-                is_of_pairs = key != "negatives" or values.shape[1] != 2
+                is_of_pairs = key != "negatives"
                 part[key] = values[is_new] if is_of_pairs else values
             note += f", {count - int(is_new.sum()):,} known pairs of {name} left out"
         known = np.concatenate([known, keys])

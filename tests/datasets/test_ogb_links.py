@@ -120,7 +120,9 @@ def test_citation_is_directed_and_has_negatives_for_each_pair(tmp_path):
     graph = load_dataset("ogbl-citation2", data_dir=tmp_path)
     assert graph.metric == "mrr" and not graph.links.undirected
     assert sorted(graph.edge_index.t().tolist()) == sorted(EDGES.tolist())
-    assert graph.links.negatives["test"].shape == (3, 5) and graph.node_data["year"].tolist() == list(range(NODES))
+    assert graph.links.negative_destinations["test"].shape == (3, 5) and graph.node_data["year"].tolist() == list(
+        range(NODES)
+    )
     assert "test negatives 5 a pair" in summarize(graph)["links"]
     assert load_dataset("ogbl-citation2", data_dir=tmp_path, undirected=True).num_edges == 2 * len(EDGES)
 

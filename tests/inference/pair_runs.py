@@ -41,9 +41,13 @@ def graph_of(task: str, undirected: bool = True) -> Graph:
     return replace(split, links=links, edge_data={})
 
 
-@lru_cache(maxsize=None)
 def run_of(task: str, undirected: bool = True, head: str = "") -> Path:
-    """The folder of a short run, trained on the reference backend."""
+    """The folder of a short run, trained on the reference backend, once."""
+    return _run_of(task, undirected, head)
+
+
+@lru_cache(maxsize=None)
+def _run_of(task: str, undirected: bool, head: str) -> Path:
     graph, folder = graph_of(task, undirected), Path(_HOME.name) / f"{task}-{undirected}-{head}"
     options = {} if LABEL[task] is None else {"label": LABEL[task]}
     if head:
