@@ -79,7 +79,7 @@ def test_a_run_without_a_checkpoint(run: Path, graph) -> None:
     report = write_report(run, graph=graph, map="pca", batches=1)
     assert list(report.missing["one"]) == ["predictions"]
     text = Words(report.file).text
-    assert "No predictions: The run" in text and "No maps: The run" in text and "checkpoints/best.safetensors" in text
+    assert "No predictions: The run" in text and "No maps: The run" in text and "has no folder checkpoints" in text
     assert sorted(file.stem for file in report.figures) == ["classes", "degrees", "loss", "metric", "stages"]
 
 
