@@ -1,7 +1,7 @@
 """Links between drugs: a GraphSAGE with learnt embeddings on ogbl-ddi, after the Open Graph Benchmark's own example.
 
 Nothing is known about the 4,267 drugs but which of them interact, so an embedding of each is learnt with the model,
-and a multi-layer perceptron scores pairs by the product of what comes out. The score is the benchmark's: the share of
+and a multi-layer perceptron scores pairs by the product of both embeddings. The score is the benchmark's: the share of
 pairs that score higher than all but 19 of the negatives, which come with the data. Batches of pairs with sampled
 neighbours take the place of the document's whole graph, and widths are half of its.
 

@@ -6,6 +6,7 @@ among the long tests if what a process adds is only that it starts.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -44,3 +45,9 @@ here_and_in_a_process = pytest.mark.parametrize(
     "command", [gnnkit_here, pytest.param(gnnkit_command, marks=pytest.mark.long)], ids=["here", "process"]
 )
 """For tests of what a command does, which hold for both; ``command`` is one of them."""
+
+
+def answer(done) -> dict:
+    """What a command that succeeded printed last, as JSON."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

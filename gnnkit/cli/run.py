@@ -1,4 +1,4 @@
-"""``gnnkit run``: train a model and show what came out."""
+"""``gnnkit run``: train a model and show the result."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(
 
 
 def judge(config: RunConfig) -> HeuristicResult:
-    """Judge the heuristic that a configuration names, and keep what came out in a run folder."""
+    """Judge the heuristic that a configuration names, and keep the result in a run folder."""
     from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
     from gnnkit.train.assembling import load_data
     from gnnkit.train.heuristics import judge_heuristic

@@ -208,7 +208,7 @@ def _check_labels(graph: Graph) -> None:
     if graph.y is None:
         return
     if graph.y.ndim == 1 and graph.y.dtype == torch.int64:
-        _check_classes(graph.y, len(graph.class_names))
+        check_class_labels(graph.y, "y", len(graph.class_names), f"A node without a label has {IGNORED_LABEL}.")
     elif graph.y.ndim in (1, 2) and graph.y.is_floating_point():
         _check_columns(graph.y, len(graph.class_names))
     else:
@@ -216,15 +216,25 @@ def _check_labels(graph: Graph) -> None:
         raise DataError("y", f"{received}, expected [N] int64, or [N] or [N, C] floating point.")
 
 
-def _check_classes(y: Tensor, num_names: int) -> None:
+def check_class_labels(y: Tensor, field: str, num_names: int, fix: str) -> None:
+    """Check that labels are classes, or mark a missing one.
+
+    Args:
+        y: Labels. Shape [n], int64.
+        field: What messages call them.
+        num_names: Number of names that classes have; 0 without.
+        fix: What to do about one that is neither.
+
+    Raises:
+        DataError: One is neither.
+    """
     broken = (y < 0) & (y != IGNORED_LABEL)
     if num_names:
         broken |= y >= num_names
     if bool(broken.any()):
         row = int(broken.nonzero()[0])
         expected = f"expected 0 to {num_names - 1}" if num_names else "expected 0 or more"
-        fix = f"A node without a label has {IGNORED_LABEL}."
-        raise DataError("y", f"label {int(y[row])} is outside the classes, {expected}.", row=row, fix=fix)
+        raise DataError(field, f"label {int(y[row])} is outside the classes, {expected}.", row=row, fix=fix)
 
 
 def _check_columns(y: Tensor, num_names: int) -> None:

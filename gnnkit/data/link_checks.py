@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data.check import check_finite, check_ids, check_indptr
+from gnnkit.data.check import check_class_labels, check_finite, check_ids, check_indptr
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.link_keys import check_num_nodes, edge_rows, keys_of, pair_keys
 from gnnkit.data.links import BY_SPLIT, Links
@@ -218,14 +218,8 @@ def check_pair_labels(y: Tensor, field: str, num_pairs: int, num_names: int = 0)
     if not is_classes:
         check_finite(torch.where(y.isnan(), torch.zeros_like(y), y), field)  # NaN is a missing one
         return
-    broken = (y < 0) & (y != IGNORED_LABEL)
-    if num_names:
-        broken |= y >= num_names
-    if bool(broken.any()):
-        row = int(broken.nonzero()[0])
-        expected = f"expected 0 to {num_names - 1}" if num_names else "expected 0 or more"
-        fix = f"A pair without a label has {IGNORED_LABEL}; numbers to regress are floating point."
-        raise DataError(field, f"label {int(y[row])} is outside the classes, {expected}.", row=row, fix=fix)
+    fix = f"A pair without a label has {IGNORED_LABEL}; numbers to regress are floating point."
+    check_class_labels(y, field, num_names, fix)
 
 
 def _check_negatives(negatives: Tensor, field: str, num_nodes: int) -> None:

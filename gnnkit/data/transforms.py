@@ -157,7 +157,7 @@ def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: 
     Args:
         graph: The graph. Nodes without a label (-100) enter no split; without labels all nodes are split.
         train: Share of the training nodes, above 0 and at most 1.
-        valid: Share of the validation nodes. A split that comes out empty for a share of 0 is left out.
+        valid: Share of the validation nodes. A split that is empty for a share of 0 is left out.
         seed: Seed of the permutation, at least 0. The same seed gives the same split on every machine.
 
     Returns:

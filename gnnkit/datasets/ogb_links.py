@@ -26,9 +26,6 @@ _ONE_WAY = ("ogbl-vessel",)
 Split = Dict[str, np.ndarray]
 
 
-_NEGATIVES = ("negatives", "negative_destinations")
-
-
 @dataclass(frozen=True)
 class OgbLinks(OgbData):
     """A data set of the Open Graph Benchmark for link prediction, such as ``ogbl-ddi``.
@@ -86,9 +83,8 @@ class OgbLinks(OgbData):
                 graph,
                 {name: _pairs(part) for name, part in splits.items()},
                 undirected=undirected,
-                **{
-                    field: {name: part[field] for name, part in splits.items() if field in part} for field in _NEGATIVES
-                },
+                negatives=_held(splits, "negatives"),
+                negative_destinations=_held(splits, "negative_destinations"),
                 test_edges=test_edges,
             )
         except LeakError as error:
@@ -146,6 +142,11 @@ def _twice(rows: np.ndarray) -> np.ndarray:
 
 def _pairs(part: Split) -> np.ndarray:
     return part["pairs"]
+
+
+def _held(splits: Mapping[str, Split], name: str) -> Dict[str, np.ndarray]:
+    """An array by split, of the splits that have it."""
+    return {split: part[name] for split, part in splits.items() if name in part}
 
 
 def _read_splits(files: Mapping[str, Path], meta: Meta, edge_index: np.ndarray) -> Tuple[str, Dict[str, Split]]:

@@ -4,7 +4,7 @@ Rules: on a device with fixed shapes, every batch of one prepared step has the s
 nodes of the graph, so that it does not matter which nodes are asked for. Memory is bounded by what a batch takes and,
 layer by layer, by a setting: a larger result lies in a temporary file.
 
-What comes out may be outputs or, with :class:`JoinedLayers`, the outputs of several layers side by side.
+The result may be outputs or, with :class:`JoinedLayers`, the outputs of several layers side by side.
 """
 
 from __future__ import annotations

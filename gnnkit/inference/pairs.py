@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, Targets
 from gnnkit.data.check import check_ids
 from gnnkit.errors import CheckpointError, ConfigError, DataError
 from gnnkit.inference.predictions import Recommendations
@@ -21,15 +21,12 @@ from gnnkit.runs import Learned
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
 from gnnkit.tasks import PairHead, PairTask, make_task, task_class, task_options
-from gnnkit.tasks.pair_heads import pair_head
+from gnnkit.tasks.pairs import score_targets
 from gnnkit.tasks.ranking import top_k
 from gnnkit.train import RunConfig
 
 KNOWN = ("leave out", "keep")
 """What becomes of known destinations in a recommendation."""
-
-_CHUNK_PAIRS = 1 << 15
-"""Pairs that are scored at a time."""
 
 
 def pairs_of(pairs: Union[Tensor, ArrayLike], num_nodes: int) -> Tensor:
@@ -75,16 +72,8 @@ def read_pair_head(
     """
     cls, width = task_class(config.task), int(manifest["model"]["out_channels"])
     if issubclass(cls, PairTask) and cls.head is PairTask.head:
-        options = task_options(cls, config.task_options)
-        head = pair_head(
-            options.head,
-            width,
-            learned.num_scores or 1,
-            channels=options.head_channels,
-            num_layers=options.head_layers,
-            dropout=options.head_dropout,
-            symmetric=manifest["data"]["links"]["undirected"],
-        )
+        options, symmetric = task_options(cls, config.task_options), manifest["data"]["links"]["undirected"]
+        head: PairHead = options.make_head(width, learned.num_scores or 1, symmetric=symmetric)
     else:
         made = make_task(cls, graph, config.task_options).head(width)
         if not isinstance(made, PairHead):
@@ -110,8 +99,7 @@ def score_pairs(head: PairHead, h: Tensor, rows: Tensor) -> Tensor:
     Returns:
         Shape [n, C], of the type of embeddings.
     """
-    head = head.to(h.dtype)
-    return torch.cat([head.score(h[part[:, 0]], h[part[:, 1]]) for part in torch.split(rows, _CHUNK_PAIRS)])
+    return score_targets(head.to(h.dtype), h, Targets(rows={"src": rows[:, 0], "dst": rows[:, 1]}))
 
 
 def check_recommending(k: int, known: str) -> None:

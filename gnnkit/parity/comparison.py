@@ -63,7 +63,7 @@ class BackendReport:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out of comparing backends.
+    """The result of comparing backends.
 
     Attributes:
         dataset: Name of the graph.

@@ -125,7 +125,7 @@ class RunFacts:
 
     @property
     def result(self) -> Dict[str, Any]:
-        """What the run says that came out; empty if it did not come to its end."""
+        """The result that the run recorded; empty if it did not come to its end."""
         return dict(self.record.manifest.get("result") or {})
 
     @property

@@ -1,6 +1,6 @@
 """Embeddings as points in the plane: UMAP where it is installed, else t-SNE; PCA for few nodes.
 
-Rules: a map is made of a bounded sample of nodes, the same in every layer and run, and comes out the same every time.
+Rules: a map is made of a bounded sample of nodes, the same in every layer and run, and is the same every time.
 """
 
 from __future__ import annotations

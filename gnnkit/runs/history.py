@@ -1,4 +1,4 @@
-"""What happened in each epoch, and what came out of a run."""
+"""What happened in each epoch, and the result of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came out of a run.
+    """The result of a run.
 
     Attributes:
         model: The best model by validation metric, on its device.

@@ -188,7 +188,7 @@ def read_run(path: PathLike) -> RunRecord:
     if manifest.get("trained") is False:
         raise ConfigError(
             f"The run {path} judged a heuristic, {manifest['model']['name']}: it has no epochs and no weights to open. "
-            f'What came out is in its {MANIFEST}, under "result".'
+            f'The result is in its {MANIFEST}, under "result".'
         )
     if not metrics_file.is_file():
         cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""

@@ -28,15 +28,15 @@ from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
 from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered
 from gnnkit.tasks.ranking import ranks
 
-NEGATIVES = ("uniform", "degree", "in_batch", "given")
-"""Where negatives of a training come from."""
+DRAWN = ("uniform", "degree")
+NEGATIVES = (*DRAWN, "in_batch", "given")
+"""Where negatives of a training come from; the first ones are drawn from all nodes."""
 
 CORRUPT = ("destination", "both")
 """Which nodes of a pair its negatives replace."""
 
 CANDIDATES = ("negatives", "all")
 """What a pair is ranked among when it is judged."""
-
 
 _MOST_MEASURED = 1 << 16
 """Pairs whose negatives are looked at to say how many are none."""
@@ -95,22 +95,15 @@ class LinkPredictionOptions(PairOptions):
 
     def _check_effects(self) -> None:
         """Refuse options that would change nothing."""
-        drawn = self.negatives in ("uniform", "degree")
-        idle = {
-            "filtered": self.filtered is not None and not drawn,
-            "corrupt": self.corrupt != "destination" and not drawn,
-            "margin": self.margin != 1.0 and self.loss != "margin",
-            "adversarial": self.adversarial > 0 and max(self.num_negatives, 1) == 1,
-        }
-        why = {
-            "filtered": f"negatives are {self.negatives!r} and not drawn",
-            "corrupt": f"negatives are {self.negatives!r} and not drawn",
-            "margin": f"the loss is {self.loss!r}",
-            "adversarial": "each pair has one negative",
-        }
-        for name in idle:
-            if idle[name]:
-                raise ConfigError(f"Option {name!r} of task 'link_prediction' has no effect: {why[name]}.")
+        is_drawn, not_drawn = self.negatives in DRAWN, f"negatives are {self.negatives!r} and not drawn"
+        for name, is_idle, why in (
+            ("filtered", self.filtered is not None and not is_drawn, not_drawn),
+            ("corrupt", self.corrupt != "destination" and not is_drawn, not_drawn),
+            ("margin", self.margin != 1.0 and self.loss != "margin", f"the loss is {self.loss!r}"),
+            ("adversarial", self.adversarial > 0 and self.num_negatives == 1, "each pair has one negative"),
+        ):
+            if is_idle:
+                raise ConfigError(f"Option {name!r} of task 'link_prediction' has no effect: {why}.")
 
     @property
     def num_candidates(self) -> int:
@@ -144,9 +137,7 @@ class LinkPrediction(PairTask):
     ) -> None:
         super().__init__(options, undirected=undirected)
         self._known = known
-        if metrics is None:
-            metrics = self._usual_metrics(None)
-        self.metrics = metrics
+        self.metrics = _metrics(self.options) if metrics is None else metrics
 
     @classmethod
     def arrange(cls, graph: Graph, options: LinkPredictionOptions, seed: int) -> Graph:
@@ -172,37 +163,18 @@ class LinkPrediction(PairTask):
                 "there are none for 'train', which negatives='given' learns from.",
                 fix="Have them drawn: negatives='uniform'.",
             )
-        ranked = options.candidates == "all"
-        task = cls(
+        return cls(
             options,
             undirected=links.undirected,
-            known=known_pairs(graph) if ranked else None,
-            metrics=None,
-        )
-        task.metrics = task._usual_metrics(graph)
-        return task
-
-    def _usual_metrics(self, graph: Optional[Graph]) -> Mapping[str, Metric]:
-        if self.options.candidates == "all":
-            names = ["mrr", "hits@1", "hits@3", "hits@10"]
-        else:
-            names = ["auc", "average_precision", "mrr", "hits@10"]
-        default = None if graph is None else graph.metric
-        evaluator = None if graph is None else graph.evaluator
-        return chosen_pair_metrics(
-            names,
-            self.options.metrics,
-            self.options.metric,
-            default=default,
-            evaluator=evaluator,
-            ranked=self.options.candidates == "all",
+            metrics=_metrics(options, graph.metric, graph.evaluator),
+            known=known_pairs(graph) if options.candidates == "all" else None,
         )
 
     def draw(self, graph: Graph, seed: int) -> LinkDraw:
         """The pairs of a batch with their negatives; the batch does not see the pairs."""
         links, options = links_of(graph), self.options
         sampler = None
-        if options.negatives in ("uniform", "degree"):
+        if options.negatives in DRAWN:
             filtered = options.filtered is not False
             known = known_pairs(graph, splits=("train",)) if filtered else None
             sampler = NegativeSampler(graph, options.num_candidates, by=options.negatives, known=known, seed=seed)
@@ -277,7 +249,7 @@ class LinkPrediction(PairTask):
     def judge(self, scores: Tensor, targets: Targets) -> Dict[str, float]:
         """See :class:`Task`."""
         if self.options.candidates == "all":
-            return {name: rank_metric(name, scores) for name in self.metrics}
+            return {name: rank_metric(metric, scores) for name, metric in self.metrics.items()}
         positive, negative = told_apart(scores, targets)
         return {name: metric(positive, negative) for name, metric in self.metrics.items()}
 
@@ -289,6 +261,17 @@ class LinkPrediction(PairTask):
         if negative.ndim == 1:  # Each pair gets one of those that all are told from.
             negative = negative[torch.arange(len(positive)) % len(negative), None]
         return self._losses(positive[:, None], negative).mean()
+
+
+def _metrics(
+    options: LinkPredictionOptions, default: Optional[str] = None, evaluator: Optional[str] = None
+) -> Mapping[str, Metric]:
+    """The metrics that options and data ask for; see :func:`chosen_pair_metrics`."""
+    ranked = options.candidates == "all"
+    names = ["mrr", "hits@1", "hits@3", "hits@10"] if ranked else ["auc", "average_precision", "mrr", "hits@10"]
+    return chosen_pair_metrics(
+        names, options.metrics, options.metric, default=default, evaluator=evaluator, ranked=ranked
+    )
 
 
 def with_negatives(graph: Graph, seed: int) -> Graph:

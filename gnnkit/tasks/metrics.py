@@ -7,9 +7,10 @@ what is more than a mean.
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
-from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -185,6 +186,26 @@ def chosen_metrics(
     return {name: official[name] for name in dict.fromkeys([*([] if best is None else [best]), *listed])}
 
 
+def ogb_evaluator(kind: str, dataset: str) -> Any:
+    """The Open Graph Benchmark's own evaluator of a data set; None for one that it does not list.
+
+    Args:
+        kind: OGB's module of such data: "nodeproppred" or "linkproppred".
+        dataset: Name as OGB publishes it.
+
+    Raises:
+        NotInstalledError: The package ogb is missing.
+    """
+    try:
+        module = importlib.import_module(f"ogb.{kind}")
+    except ImportError as error:
+        raise NotInstalledError("The evaluator of the Open Graph Benchmark", "pip install 'gnnkit[ogb]'") from error
+    try:
+        return module.Evaluator(dataset)
+    except ValueError:
+        return None
+
+
 def ogb_metric(dataset: str) -> Dict[str, Metric]:
     """The official metric of an Open Graph Benchmark data set, computed by OGB's own Evaluator.
 
@@ -197,13 +218,8 @@ def ogb_metric(dataset: str) -> Dict[str, Metric]:
     Raises:
         NotInstalledError: The package ogb is missing.
     """
-    try:
-        from ogb.nodeproppred import Evaluator
-    except ImportError as error:
-        raise NotInstalledError("The evaluator of the Open Graph Benchmark", "pip install 'gnnkit[ogb]'") from error
-    try:
-        evaluator = Evaluator(dataset)
-    except ValueError:
+    evaluator = ogb_evaluator("nodeproppred", dataset)
+    if evaluator is None:
         return {}
     ours = {"acc": "accuracy", "rocauc": "rocauc"}[evaluator.eval_metric]
 

@@ -5,6 +5,7 @@ Rules: written once above all backends. Of undirected pairs a score does not dep
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Callable, Mapping
 
 import torch
@@ -19,9 +20,10 @@ _TABLE_NUMBERS = 1 << 24
 """Numbers that a table of scores may need at a time, where each pair of embeddings is read."""
 
 
-class PairHead(Head):
+class PairHead(Head, ABC):
     """Base of heads that score pairs. C is how many scores a pair has, D the width of embeddings."""
 
+    @abstractmethod
     def score(self, sources: Tensor, destinations: Tensor) -> Tensor:
         """Scores of pairs; leading dimensions broadcast.
 
@@ -32,7 +34,6 @@ class PairHead(Head):
         Returns:
             Shape [..., C].
         """
-        raise NotImplementedError("A head says how it scores pairs.")
 
     def table(self, sources: Tensor, destinations: Tensor) -> Tensor:
         """The first score of every source with every destination.

@@ -16,8 +16,8 @@ from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from gnnkit.errors import ConfigError, NotInstalledError, UnknownNameError
-from gnnkit.tasks.metrics import Metric
+from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.tasks.metrics import Metric, ogb_evaluator
 
 NAMES = ("auc", "average_precision", "mrr", "hits@K")
 """Names of metrics of pairs; K is any number from 1."""
@@ -82,27 +82,29 @@ def pair_metric(name: str) -> PairMetric:
     return PairMetric(partial(_hits, most), of_ranks=lambda ranks: float((ranks <= most).double().mean()))
 
 
-def rank_metric(name: str, ranks: Tensor) -> float:
+def rank_metric(metric: Metric, ranks: Tensor) -> float:
     """A metric of pairs that were ranked among all nodes.
 
     Args:
-        name: "mrr" or "hits@K".
+        metric: "mrr" or "hits@K".
         ranks: As :func:`gnnkit.tasks.ranking.ranks` gives them. Shape [n, 3].
 
     Returns:
         NaN without any pair.
 
     Raises:
-        ConfigError: Ranks do not say what the metric is.
+        ConfigError: The metric is of scores, and ranks do not say what it is.
 
     Example:
-        >>> rank_metric("mrr", torch.tensor([[1.0, 1.0, -0.1], [1.0, 3.0, -0.2]]))
+        >>> rank_metric(pair_metric("mrr"), torch.tensor([[1.0, 1.0, -0.1], [1.0, 3.0, -0.2]]))
         0.75
     """
-    of_ranks = pair_metric(name).of_ranks
-    if of_ranks is None:
-        raise _needs_negatives(name)
-    return of_ranks(ranks[:, :2].double().mean(dim=1))
+    if not isinstance(metric, PairMetric) or metric.of_ranks is None:
+        raise ConfigError(
+            "A metric of scores cannot be computed from ranks among all nodes, expected mrr or hits@K. "
+            "Judge by negatives: candidates='negatives'."
+        )
+    return metric.of_ranks(ranks[:, :2].double().mean(dim=1))
 
 
 def chosen_pair_metrics(
@@ -163,13 +165,8 @@ def ogb_link_metric(dataset: str) -> Dict[str, PairMetric]:
     """
     if not dataset.startswith("ogbl-"):
         return {}
-    try:
-        from ogb.linkproppred import Evaluator
-    except ImportError as error:
-        raise NotInstalledError("The evaluator of the Open Graph Benchmark", "pip install 'gnnkit[ogb]'") from error
-    try:
-        evaluator = Evaluator(dataset)
-    except ValueError:
+    evaluator = ogb_evaluator("linkproppred", dataset)
+    if evaluator is None:
         return {}
     official: str = evaluator.eval_metric
     ours = {"rocauc": "auc"}.get(official, official)

@@ -15,7 +15,7 @@ from gnnkit.loading import Draw, LinkDraw
 from gnnkit.tasks.base import Head, Judged, Task
 from gnnkit.tasks.pair_heads import HEADS, PairHead, pair_head
 
-_CHUNK_SCORES = 1 << 18
+_CHUNK_SCORES = 1 << 16
 """Scores that are computed at a time when a split is judged."""
 
 
@@ -63,6 +63,24 @@ class PairOptions:
                 f"valid_share is {shares[0]} and test_share {shares[1]}, expected shares above 0 that leave some pairs "
                 "to train on."
             )
+
+    def make_head(self, width: int, num_scores: int, *, symmetric: bool) -> PairHead:
+        """The head that these options name.
+
+        Args:
+            width: How wide embeddings are.
+            num_scores: How many scores a pair has.
+            symmetric: Whether pairs are undirected.
+        """
+        return pair_head(
+            self.head,
+            width,
+            num_scores,
+            channels=self.head_channels,
+            num_layers=self.head_layers,
+            dropout=self.head_dropout,
+            symmetric=symmetric,
+        )
 
 
 class PairTask(Task):
@@ -119,15 +137,7 @@ class PairTask(Task):
     def head(self, width: int) -> Head:
         """What scores pairs."""
         options: PairOptions = self.options
-        return pair_head(
-            options.head,
-            width,
-            self.num_scores,
-            channels=options.head_channels,
-            num_layers=options.head_layers,
-            dropout=options.head_dropout,
-            symmetric=self.undirected,
-        )
+        return options.make_head(width, self.num_scores, symmetric=self.undirected)
 
     def judged(self, graph: Graph, split: str) -> Judged:
         """The nodes of a split's pairs, and what is true of these."""
@@ -140,7 +150,21 @@ class PairTask(Task):
     def score(self, head: Head, h: Tensor, targets: Targets) -> Tensor:
         """See :class:`Task`; in chunks of pairs."""
         assert isinstance(head, PairHead), "the task made it"
-        return torch.cat([head(h, chunk) for chunk in _chunks(targets)])
+        return score_targets(head, h, targets)
+
+
+def score_targets(head: PairHead, h: Tensor, targets: Targets) -> Tensor:
+    """What a head makes of pairs, so many at a time that memory stays bounded.
+
+    Args:
+        head: In host memory.
+        h: Embeddings. Shape [M, D].
+        targets: Their rows are positions among the embeddings.
+
+    Returns:
+        As the head gives it: [T, C], or [T, 1 + K].
+    """
+    return torch.cat([head(h, chunk) for chunk in _chunks(targets)])
 
 
 def numbered(ids: Tensor, num_nodes: int) -> Tuple[Tensor, Tensor]:

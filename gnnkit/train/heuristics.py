@@ -33,7 +33,7 @@ _JUDGING = ("valid_share", "test_share", "split_by", "split_seed", "candidates",
 
 @dataclass(frozen=True)
 class HeuristicResult:
-    """What came out of judging a heuristic.
+    """The result of judging a heuristic.
 
     Attributes:
         model: Its name.

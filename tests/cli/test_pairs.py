@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 
 from gnnkit.inference import open_run
 from gnnkit.testing import communities
-from tests.commands import gnnkit_command, gnnkit_here
+from tests.commands import answer, gnnkit_command, gnnkit_here
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +41,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workplace(home: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     return Path(shutil.copytree(home, tmp_path / "home"))
-
-
-def answer(done) -> dict:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def expected_scores(workplace: Path, pairs) -> np.ndarray:

@@ -13,9 +13,9 @@ import torch
 import gnnkit
 from gnnkit.data import add_nodes, from_edge_index, message_graph
 from gnnkit.errors import ConfigError, DataError
-from gnnkit.inference import open_run, pairs
+from gnnkit.inference import open_run
 from gnnkit.runs import read_links
-from gnnkit.tasks import METRICS
+from gnnkit.tasks import METRICS, pairs
 from gnnkit.tasks.pair_metrics import chosen_pair_metrics
 from tests.graphs import communities
 from tests.inference.pair_runs import NAMES, graph_of, run_of
@@ -97,7 +97,7 @@ def test_pairs_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         most.append(len(sources))
         return score(head, sources, destinations)
 
-    monkeypatch.setattr(pairs, "_CHUNK_PAIRS", 33)
+    monkeypatch.setattr(pairs, "_CHUNK_SCORES", 33)
     monkeypatch.setattr(type(run.pair_head), "score", noted)
     assert torch.allclose(run.predict_pairs(some).outputs, whole, atol=1e-6)
     assert max(most) == 33 and sum(most) == 200

@@ -73,7 +73,7 @@ def test_nothing_is_said_of_nothing(name: str) -> None:
     for positive, negative in [(none, some), (some, none), (some, torch.empty(2, 0)), (unknown, some), (some, unknown)]:
         assert math.isnan(pair_metric(name)(positive, negative))
     if pair_metric(name).of_ranks is not None:
-        assert math.isnan(rank_metric(name, torch.empty(0, 3)))
+        assert math.isnan(rank_metric(pair_metric(name), torch.empty(0, 3)))
 
 
 def test_both_precisions_may_meet() -> None:
@@ -148,4 +148,4 @@ def test_the_official_metric_is_chosen() -> None:
 )
 def test_ranks_are_judged_by_the_middle_of_equals(name: str, expected: float) -> None:
     ranks = torch.tensor([[1, 1, -0.1], [2, 3, -0.1], [4, 4, -0.1]])
-    assert rank_metric(name, ranks) == pytest.approx(expected)
+    assert rank_metric(pair_metric(name), ranks) == pytest.approx(expected)

@@ -227,6 +227,11 @@ BAD = {
     "a complete graph": ({"graph": complete()}, DataError, "no negatives possible"),
     "hits@0": ({"options": {"metrics": ["hits@0"]}}, ConfigError, "hits@0"),
     "no such metric": ({"options": {"metrics": ["accuracy"]}}, UnknownNameError, "accuracy"),
+    "scores instead of ranks": (
+        {"options": {"candidates": "all"}, "metrics": {"mine": lambda positive, negative: 0.0}},
+        ConfigError,
+        "ranks among all nodes",
+    ),
     "no such head": ({"options": {"head": "dott"}}, UnknownNameError, "dott"),
     "no such loss": ({"options": {"loss": "mse"}}, UnknownNameError, "mse"),
     "margin without its loss": ({"options": {"margin": 2.0}}, ConfigError, "'margin' .* has no effect"),
