@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import importlib
 import io
 import os
 import shutil
@@ -130,8 +131,11 @@ class OgbData(Dataset):
         )
 
 
-def import_raw_readers() -> Any:
-    """ogb's raw readers, imported without the question to the network.
+def import_ogb(name: str) -> Any:
+    """A module of ogb, imported without the question to the network.
+
+    Args:
+        name: Such as "ogb.linkproppred".
 
     Raises:
         NotInstalledError: ogb is not installed.
@@ -141,15 +145,21 @@ def import_raw_readers() -> Any:
     # Without this package ogb skips the thread that looks for a newer version of it.
     sys.modules["outdated"] = None  # type: ignore[assignment]
     try:
-        import ogb.io.read_graph_raw as readers
+        return importlib.import_module(name)
     except ImportError as error:
-        raise NotInstalledError(f"What reads OGB data ({error.name})", "pip install gnnkit[ogb]") from error
+        raise NotInstalledError(
+            f"The package of the Open Graph Benchmark ({error.name})", "pip install gnnkit[ogb]"
+        ) from error
     finally:
         if before is missing:
             del sys.modules["outdated"]
         else:
             sys.modules["outdated"] = before
-    return readers
+
+
+def import_raw_readers() -> Any:
+    """ogb's raw readers; see :func:`import_ogb`."""
+    return import_ogb("ogb.io.read_graph_raw")
 
 
 def published(table: str) -> Dict[str, Dict[str, str]]:

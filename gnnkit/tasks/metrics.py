@@ -7,7 +7,6 @@ what is more than a mean.
 
 from __future__ import annotations
 
-import importlib
 import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
@@ -17,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL
-from gnnkit.errors import ConfigError, NotInstalledError, UnknownNameError
+from gnnkit.datasets.ogb_files import import_ogb
+from gnnkit.errors import ConfigError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,7 @@ def ogb_evaluator(kind: str, dataset: str) -> Any:
     Raises:
         NotInstalledError: The package ogb is missing.
     """
-    try:
-        module = importlib.import_module(f"ogb.{kind}")
-    except ImportError as error:
-        raise NotInstalledError("The evaluator of the Open Graph Benchmark", "pip install 'gnnkit[ogb]'") from error
+    module = import_ogb(f"ogb.{kind}")
     try:
         return module.Evaluator(dataset)
     except ValueError:

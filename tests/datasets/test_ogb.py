@@ -215,6 +215,15 @@ def test_what_cannot_be_had_is_told(tmp_path, monkeypatch):
         load_dataset("ogbn-small", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["nodeproppred", "linkproppred"])
+def test_an_evaluator_starts_no_thread(kind):
+    code = (
+        f"import threading; from gnnkit.datasets.ogb_files import import_ogb; import_ogb('ogb.{kind}').Evaluator;"
+        "assert threading.active_count() == 1, threading.enumerate()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_importing_ogb_starts_no_thread():
     code = (
         "import threading; from gnnkit.datasets import ogb_files; ogb_files.import_raw_readers(); import sys;"
