@@ -117,6 +117,7 @@ MODEL_ALWAYS = {
     "jumping_knowledge",
     "edge_channels",
     "conv_options",
+    "num_embeddings",
 }
 
 
@@ -165,7 +166,7 @@ def test_a_default_is_no_mistake() -> None:
     for name in ("gcn", "gat", "sage"):
         config = load_config(overrides=[f"model.name={name}"])
         settings = asdict(config.model)
-        del settings["edge_features"]
+        del settings["edge_features"], settings["embedding_channels"]
         assert model_spec(**{**settings, "in_channels": 4, "out_channels": 2})
 
 
@@ -206,6 +207,7 @@ TRAIN_ALWAYS = {
     "eval_every",
     "save_every",
     "deterministic",
+    "sparse_embeddings",
 }
 
 
