@@ -7,7 +7,7 @@ anything the user says wins over it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Sequence, Type, Union
+from typing import Any, Iterable, Mapping, Sequence, Type, Union
 
 from gnnkit.errors import UnknownNameError
 from gnnkit.nn.effects import settled_settings
@@ -93,8 +93,12 @@ def model_spec(name: Union[Named, Sequence[Named]], in_channels: int, out_channe
     return ModelSpec.from_dict(settled_settings(spec.to_dict(), preset, settings))
 
 
-def model_kinds(name: Union[Named, Sequence[Named]]) -> Kinds:
+def model_kinds(name: Union[Named, Sequence[Named]], others: Iterable[str] = ()) -> Kinds:
     """The convolutions of a named model.
+
+    Args:
+        name: As for :func:`model_spec`.
+        others: Names that could have been meant as well, for the message.
 
     Raises:
         UnknownNameError: No such model.
@@ -105,7 +109,7 @@ def model_kinds(name: Union[Named, Sequence[Named]]) -> Kinds:
     if not isinstance(name, str):
         return layer_path(name)  # type: ignore[arg-type]
     if ":" not in name and "," not in name and name not in PRESETS:
-        raise UnknownNameError("model", name, PRESETS)
+        raise UnknownNameError("model", name, [*PRESETS, *others])
     return conv_kinds(name)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from omegaconf import OmegaConf
 
-from gnnkit.engine.heuristics import is_heuristic
+from gnnkit.engine.heuristics import HEURISTICS, is_heuristic
 from gnnkit.errors import ConfigError
 from gnnkit.io.files import read_yaml, unshielded
 from gnnkit.nn import (
@@ -262,7 +262,7 @@ def load_config(
         check_heuristic(name, layers[1:])
         values = {**plain_values(user), "task": HEURISTIC_TASK}
         return RunConfig(**{**values, **{section: make(**values[section]) for section, make in _SECTIONS.items()}})
-    kinds = model_kinds(name)
+    kinds = model_kinds(name, others=HEURISTICS)
     layers[0] = without_options_of_others(layers[0], kinds, unshielded(user.task))
     defaults = preset_of(kinds)
     if not isinstance(kinds, str):

@@ -85,6 +85,7 @@ BAD = {
     "an accuracy": (f"{LINKS} task_options.metrics=[accuracy]", folder(), ("accuracy",)),
     "an area of ranks": (f"{LINKS} task_options.candidates=all task_options.metrics=[auc]", folder(), ("auc",)),
     "no such head": (f"{LINKS} task_options.head=dots", folder(), ("dots", "dot")),
+    "no such heuristic": (f"{LINKS} --model common_neighbor", folder(), ("Did you mean 'common_neighbors'",)),
     "no label": (f"{RUN} --task edge_classification", folder(), ("task_options.label=NAME", "kind")),
     "no such label": (f"{RUN} --task edge_regression task_options.label=length", folder(), ("length",)),
     "a leak": (LINKS, folder(pairs=PAIRS.replace("25,2,test", "25,26,test")), ("25", "26", "test")),
