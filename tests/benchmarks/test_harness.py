@@ -20,6 +20,7 @@ from benchmarks.rows import ARXIV, Row, contests, cuda_contests, ours, quick
 from benchmarks.sides.base import covered, initial_weights, sage_accuracy, with_seeds
 from benchmarks.sides.floor import FloorSide
 from benchmarks.sides.ours import count_batches, make_loader
+from benchmarks.sides.ranking import ProductSide, RankingSide
 from benchmarks.work import Work
 from benchmarks.worker import SIDES
 from gnnkit import build_model, load_dataset
@@ -190,6 +191,14 @@ def test_the_peers_batches_of_pairs_are_as_large_as_ours() -> None:
     # DGL draws among all neighbours and then leaves out those that are hidden, so it takes fewer.
     assert 0.85 * mine["edges"] < theirs["edges"] < mine["edges"]
     assert peer.turn() is not None
+
+
+def test_ranks_that_are_timed_are_those_of_the_product() -> None:
+    graph = load_dataset("synthetic", num_nodes=300, num_edges=2000, num_features=4, num_classes=5)
+    work = Work(ARXIV, task="link_prediction", out=8, batch_size=40, batches=1)
+    mine, theirs = (side(work, with_seeds(graph, work), {}) for side in (RankingSide, ProductSide))
+    assert len(mine.pairs) == 40 and mine.turn() is theirs.turn() is None
+    assert 1 < mine.count()["rank"] == theirs.count()["rank"]
 
 
 def test_accuracy_is_that_of_the_model() -> None:
