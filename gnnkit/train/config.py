@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
-from omegaconf import OmegaConf
-
 from gnnkit.engine.heuristics import HEURISTICS, is_heuristic
 from gnnkit.errors import ConfigError
 from gnnkit.io.files import read_yaml, unshielded
@@ -170,7 +168,7 @@ def train_config(model: Kinds, settings: Mapping[str, Any], task: Union[str, Typ
     preset = preset_of(model).train
     given = {name: plain_value(value) for name, value in settings.items()}
     learned = task_class(task)
-    layered = merged(OmegaConf.structured(TrainConfig), [dict(preset), dict(learned.preset.get("train", {})), given])
+    layered = merged(TrainConfig, [dict(preset), dict(learned.preset.get("train", {})), given])
     config = TrainConfig(**plain_values(layered))
     config.check()
     check_batches(config, learned)
@@ -256,7 +254,7 @@ def load_config(
     """
     written = read_yaml(user_path(file)) if file else {}
     layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
-    user = merged(OmegaConf.structured(RunConfig), layers)
+    user = merged(RunConfig, layers)
     name = plain_values(user)["model"]["name"]
     if is_heuristic(name):
         check_heuristic(name, layers[1:])
@@ -272,7 +270,7 @@ def load_config(
         {"model": dict(defaults.model), "train": dict(defaults.train)},
         {section: dict(task.preset.get(section, {})) for section in ("model", "train")},
     ]
-    values = plain_values(merged(OmegaConf.structured(RunConfig), [*presets, *layers], kinds))
+    values = plain_values(merged(RunConfig, [*presets, *layers], kinds))
     import_classes(layers[-2:])  # A file, whoever names it, may be one that was recorded.
     config = RunConfig(**{**values, **{name: make(**values[name]) for name, make in _SECTIONS.items()}})
     check_numbers(asdict(config))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Dict, Mapping, Sequence, Type
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,11 +23,11 @@ _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
 
 
-def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]], kinds: Kinds = ()) -> DictConfig:
+def merged(schema: Type[Any], layers: Sequence[Mapping[str, Any]], kinds: Kinds = ()) -> DictConfig:
     """A structured configuration with layers over it; later ones win.
 
     Args:
-        base: Has every key that there is.
+        schema: A dataclass that has every key that there is, with its default.
         layers: Nested values.
         kinds: Of convolution; options in the section "model" find their place if these have them.
 
@@ -34,15 +35,24 @@ def merged(base: DictConfig, layers: Sequence[Mapping[str, Any]], kinds: Kinds =
         UnknownNameError: A key that does not exist; the message has the nearest ones.
         ConfigError: A value of the wrong type.
     """
+    base, above = _defaults(schema), []
     for layer in layers:
         _check_keys(base, base, layer)
         if "model" in layer:
             layer = {**layer, "model": place_options(layer["model"], kinds)}
-        try:
-            base = OmegaConf.merge(base, OmegaConf.create(shielded(_with_lists(layer))))  # type: ignore[assignment]
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
-    return base
+        above.append(shielded(_with_lists(layer)))
+    try:
+        return OmegaConf.merge(base, *filter(None, above))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
+
+
+@lru_cache(maxsize=None)
+def _defaults(schema: Type[Any]) -> DictConfig:
+    """A dataclass as a configuration, which nobody writes to: making it takes longer than all else here."""
+    config: DictConfig = OmegaConf.structured(schema)
+    OmegaConf.set_readonly(config, True)
+    return config
 
 
 def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:

@@ -17,11 +17,12 @@ from tests.plugins import clean_environment, pip_install, run_python, site_of, u
 OWN_TESTS = """
 import os, sys
 import pytest
-for folder in sys.argv[1:]:
+for folder in sys.argv[2:]:
     os.chdir(folder)
     sys.path[0] = folder
     sys.modules.pop("tests", None)
-    assert pytest.main(["-q", "-p", "no:cacheprovider"]) == 0, folder
+    of_backend = ["-k", sys.argv[1]] if sys.argv[1] and folder.endswith("backend") else []
+    assert pytest.main(["-q", "-p", "no:cacheprovider", *of_backend]) == 0, folder
 """
 
 
@@ -46,8 +47,12 @@ def installed(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(site_of(clean), monkeypatch)
 
 
-def test_generated_plugins_pass_their_own_tests(written: Dict[str, Path], clean: Path, tmp_path: Path) -> None:
-    out = run_python(clean, "-c", OWN_TESTS, *map(str, written.values()), cwd=tmp_path)
+# A backend has more than 500 tests; of those of convolutions one is enough to see that they run.
+@pytest.mark.parametrize("of_backend", ["gcn or declared or parts", pytest.param("", marks=pytest.mark.long, id="all")])
+def test_generated_plugins_pass_their_own_tests(
+    of_backend: str, written: Dict[str, Path], clean: Path, tmp_path: Path
+) -> None:
+    out = run_python(clean, "-c", OWN_TESTS, of_backend, *map(str, written.values()), cwd=tmp_path)
     assert out.count(" passed") == len(KINDS) and "failed" not in out
 
 

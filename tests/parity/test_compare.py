@@ -159,7 +159,7 @@ def test_float64_shows_what_hides_in_rounding() -> None:
 def test_backends_agree_in_float64(backend_name: str, model: str, how: dict) -> None:
     graph = communities()
     built = gnnkit.build_model(model, graph, hidden_channels=HIDDEN)
-    found = compare(built, graph, ["reference", backend_name], device="cpu", epochs=5, precision="float64", **how)
+    found = compare(built, graph, ["reference", backend_name], device="cpu", epochs=3, precision="float64", **how)
     assert found.problems == [] and found.tolerance.losses == 1e-9
 
 

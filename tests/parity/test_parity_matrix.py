@@ -1,4 +1,7 @@
-"""The promise in numbers: every installed backend against the reference, on real data, for every model."""
+"""The promise in numbers: every installed backend against the reference, on real data, for every model.
+
+``make test-parity`` runs the whole matrix; a few of its cells are among the short tests.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,11 @@ EDGES = ["gatv2", "gine", "pna", "transformer"]
 OTHERS = ["pna", "transformer", "graphconv", "appnp"]
 SAMPLED: Dict[str, Any] = {"fanouts": [10, 10], "batch_size": 1024}
 SMALL: Dict[str, Any] = {"fanouts": [5, 5], "batch_size": 256}
+
+
+def cells(models: List[str], *short: str) -> List[Any]:
+    """Models, of which all but ``short`` are for ``make test-parity`` alone."""
+    return [name if name in short else pytest.param(name, marks=pytest.mark.long) for name in models]
 
 
 def groups() -> Dict[str, List[str]]:
@@ -63,28 +71,28 @@ def check(graph: Graph, model: str, group: str, **settings: Any) -> None:
     assert is_off == (group == "no dropout" and built.spec.dropout > 0)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", cells(MODELS, "gcn", "gat"))
 def test_full_graph(model: str, group: str, data_dir: Path) -> None:
     check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=4)
 
 
-# PNA computes on every edge, at the width of the features: half a minute on cora, a second on the digits.
-@pytest.mark.parametrize("model", [pytest.param(m, marks=pytest.mark.long) if m == "pna" else m for m in OTHERS])
+@pytest.mark.parametrize("model", cells(OTHERS, "appnp"))
 def test_other_convolutions(model: str, group: str, data_dir: Path) -> None:
     check(gnnkit.load_dataset("cora", data_dir=data_dir), model, group, epochs=2)
 
 
+@pytest.mark.long
 def test_pna_on_few_features(group: str) -> None:
     check(gnnkit.load_dataset("digits"), "pna", group, epochs=2)
 
 
 @pytest.mark.parametrize("how", [{}, {"fanouts": [4, 4], "batch_size": 32}], ids=["full", "sampled"])
-@pytest.mark.parametrize("model", EDGES)
+@pytest.mark.parametrize("model", cells(EDGES, "gine"))
 def test_edge_features(model: str, how: Dict[str, Any], group: str) -> None:
     check(communities(), model, group, epochs=2, **how)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", cells(MODELS, "sage"))
 def test_sampled(model: str, group: str, data_dir: Path) -> None:
     graph = gnnkit.load_dataset("facebook_large", data_dir=data_dir)
     small = replace(graph, splits={name: nodes[:512] for name, nodes in graph.splits.items()})

@@ -85,14 +85,14 @@ def cut_runs(tmp_path_factory):
 
 
 def pairs():
-    """Every pair of backends on a small graph; on real data every backend once as the first and once as the second."""
+    """Every pair of backends, sampled; else every backend once as the first and once as the second."""
     names = installed_backends()
     for how, (first, second) in itertools.product(HOW, itertools.product(names, repeat=2)):
         is_next = names.index(second) == (names.index(first) + 1) % len(names)
-        yield pytest.param(first, second, how, marks=() if is_next or how != "cora" else pytest.mark.long)
+        yield pytest.param(first, second, how, marks=() if is_next or how == "sampled" else pytest.mark.long)
 
 
-@pytest.mark.parametrize("first, second, how", pairs())
+@pytest.mark.parametrize("first, second, how", list(pairs()))
 def test_every_pair_of_backends(first, second, how, cut_runs, tmp_path, request):
     graph = None
     if how == "cora":

