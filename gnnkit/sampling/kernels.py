@@ -43,13 +43,12 @@ def kept_loops(indices: Array, start: int, end: int, node: int, keep: bool) -> T
 
 
 @kernel
-def hidden_edges(hidden: Array, ends: Array, node: int, start: int, end: int) -> Tuple[int, int]:
-    """Range [first, last) of the ascending positions ``hidden`` that lie in [start, end), the edges of ``node``.
+def hidden_edges(hidden: Array, start: int, end: int) -> Tuple[int, int]:
+    """Range [first, last) of the ascending positions ``hidden`` that lie in [start, end).
 
-    ``ends``: bool, a power of two; that of a node's low bits is set if it has any. Most nodes need no search then.
+    Callers ask ``ends`` first, bool, a power of two: that of a node's low bits is set if any of its edges is hidden.
+    For most nodes none is, and the call alone would take longer than all else that is done for them.
     """
-    if len(hidden) == 0 or not ends[node & (len(ends) - 1)]:
-        return 0, 0
     first = first_not_below(hidden, 0, len(hidden), start)
     last = first
     while last < len(hidden) and hidden[last] < end:
@@ -76,7 +75,9 @@ def count_edges(
             fetch(indptr, dst[row + AHEAD], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
-        first, last = hidden_edges(hidden, ends, dst[row], start, end)
+        first, last = 0, 0
+        if ends[dst[row] & (len(ends) - 1)]:
+            first, last = hidden_edges(hidden, start, end)
         taken = end - start - (high - low) - (last - first)
         if fanout >= 0 and taken > 0 and (replace or taken > fanout):
             taken = fanout
@@ -178,12 +179,18 @@ def pick_edges(
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         low, high = kept_loops(indices, start, end, dst[row], keep)
         loops = high - low
-        first, last = hidden_edges(hidden, ends, dst[row], start, end)
+        first, last = 0, 0
+        if ends[dst[row] & (len(ends) - 1)]:
+            first, last = hidden_edges(hidden, start, end)
         num = end - start - loops - (last - first)
         begin = offsets[row] + loops
         chosen = out[begin : offsets[row + 1]]
         if num == 0 or (len(chosen) == num and not replace):
-            put_all(start, end, hidden[first:last], out[offsets[row] : offsets[row + 1]])
+            if first < last:
+                put_others(start, end, hidden, first, last, out, offsets[row])
+                continue
+            for step in range(end - start):
+                out[offsets[row] + step] = start + step
             continue
         for step in range(loops):
             out[offsets[row] + step] = low + step
@@ -205,38 +212,40 @@ def pick_edges(
                 chosen[step], state = next_below(state, num)
         else:
             draw_distinct(state, num, marks, chosen)
+        if first < last:
+            for step in range(len(chosen)):
+                chosen[step] = candidate_edge(start + chosen[step], low, loops, hidden, first, last)
+            continue
         for step in range(len(chosen)):
-            chosen[step] = candidate_edge(start + chosen[step], low, loops, hidden[first:last])
+            edge = start + chosen[step]
+            chosen[step] = edge if edge < low else edge + loops
 
 
 @kernel
-def put_all(start: int, end: int, hidden: Array, out: Array) -> None:
-    """Write the edges [start, end) without the hidden ones, in order."""
-    if len(hidden) == 0:
-        for step in range(end - start):
-            out[step] = start + step
-        return
-    position, skipped = 0, 0
+def put_others(start: int, end: int, hidden: Array, first: int, last: int, out: Array, begin: int) -> None:
+    """Write the edges [start, end) without the hidden ones, ``hidden[first:last]``, in order from ``out[begin]`` on."""
     for edge in range(start, end):
-        if skipped < len(hidden) and hidden[skipped] == edge:
-            skipped += 1
+        if first < last and hidden[first] == edge:
+            first += 1
         else:
-            out[position] = edge
-            position += 1
+            out[begin] = edge
+            begin += 1
 
 
 @kernel
-def candidate_edge(edge: int, low: int, loops: int, hidden: Array) -> int:
-    """Where a candidate's edge is, from where it would be if no edge before it were a kept self-loop or hidden."""
-    skipped = 0
-    while skipped < len(hidden) and hidden[skipped] < low and edge >= hidden[skipped]:
+def candidate_edge(edge: int, low: int, loops: int, hidden: Array, first: int, last: int) -> int:
+    """Where a candidate's edge is, from where it would be if no edge before it were a kept self-loop or hidden.
+
+    Those that are hidden are ``hidden[first:last]``.
+    """
+    while first < last and hidden[first] < low and edge >= hidden[first]:
         edge += 1
-        skipped += 1
+        first += 1
     if edge >= low:
         edge += loops
-    while skipped < len(hidden) and edge >= hidden[skipped]:
+    while first < last and edge >= hidden[first]:
         edge += 1
-        skipped += 1
+        first += 1
     return edge
 
 
@@ -267,7 +276,9 @@ def edge_weights(
         scale = 1.0
         if rescale and end - begin > loops:
             low, high = indptr[dst[row]], indptr[dst[row] + 1]
-            first, last = hidden_edges(hidden, ends, dst[row], low, high)
+            first, last = 0, 0
+            if ends[dst[row] & (len(ends) - 1)]:
+                first, last = hidden_edges(hidden, low, high)
             scale = (high - low - loops - (last - first)) / (end - begin - loops)
         for position in range(begin, end):
             weight = weights[edges[position]] if len(weights) else 1.0

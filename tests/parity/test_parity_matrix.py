@@ -13,7 +13,7 @@ import pytest
 
 import gnnkit
 from gnnkit.backends import load_backend
-from gnnkit.data import Graph
+from gnnkit.data import Graph, split_edges
 from gnnkit.devices import choose_device
 from gnnkit.nn import CONVS
 from gnnkit.parity import compare
@@ -49,7 +49,9 @@ def group(request: pytest.FixtureRequest) -> str:
 
 
 def check(graph: Graph, model: str, group: str, **settings: Any) -> None:
-    fixed = {"hidden_channels": 16, "input_dropout": 0.0}
+    fixed: Dict[str, Any] = {"hidden_channels": 16, "input_dropout": 0.0}
+    if "task" in settings:  # One about pairs, which leaves the number of outputs to the model.
+        fixed["out_channels"] = 16
     if CONVS[model].has_heads:
         fixed["heads"] = 1
     if CONVS[model].is_propagation:
@@ -120,3 +122,15 @@ def test_whole_curves(dataset: str, model: str, group: str, data_dir: Path) -> N
     # leaves its own curve by up to 4e-2 if its outputs are disturbed by one rounding. docs/numbers.md has the figures.
     settings = {**SAMPLED, "lr": 0.001} if dataset == "facebook_large" else {}
     check(gnnkit.load_dataset(dataset, data_dir=data_dir), model, group, epochs=20, **settings)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dataset, model", [("cora", "gcn"), ("facebook_large", "sage")])
+def test_whole_curves_of_links(dataset: str, model: str, group: str, data_dir: Path) -> None:
+    graph = split_edges(gnnkit.load_dataset(dataset, data_dir=data_dir), seed=1)
+    settings: Dict[str, Any] = {}
+    if dataset == "facebook_large":
+        assert graph.links is not None
+        some = {name: pairs[:8192] for name, pairs in graph.links.pairs.items()}
+        graph, settings = replace(graph, links=replace(graph.links, pairs=some)), {**SAMPLED, "lr": 0.001}
+    check(graph, model, group, epochs=20, task="link_prediction", **settings)
