@@ -225,7 +225,7 @@ def _links(name: str, graph: GraphSpec, words: str) -> Contest:
 
 def _ranking() -> Contest:
     what = "1,000 pairs, each ranked among the nodes of the arxiv-sized graph, filtered, 64 numbers a node"
-    work = Work(ARXIV, task="link_prediction", out=64, batch_size=1000, batches=5)
+    work = Work(ARXIV, task="ranking", out=64, batch_size=1000, batches=5)
     plain, keeping = "the plain product of embeddings", "the same, freed memory kept as gnnkit does"
     sides = {
         "ours": SideSpec("gnnkit-ranking", "gnnkit's ranking", keep_memory=True),

@@ -96,7 +96,7 @@ def _measure(contest: Contest, rounds: int | None) -> tuple[List[Record], Dict[s
         return [report.missing(report.empty(row), reason, _today()) for row in contest.rows], {"sides": {}}
     outcomes = run_contest(contest.work, contest.sides, rounds=rounds or contest.rounds, say=_say)
     done = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, SideResult)}
-    is_full = not contest.work.fanouts
+    is_full = contest.work.is_full
     told = {
         "title": contest.title,
         "table": contest.work.table,

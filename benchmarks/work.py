@@ -29,8 +29,9 @@ class Work:
         weight_decay: Of Adam.
         seed: Of the initial weights, which all sides share, and of order and samples.
         device: "cpu" or "cuda".
-        task: "node_classification" or "link_prediction". The latter's items are pairs, each with one negative that is
-            drawn uniformly for its source, scored by dot products.
+        task: "node_classification", "link_prediction" or "ranking". In the second, items are pairs, each with one
+            negative that is drawn uniformly for its source, scored by dot products. In the last, nothing is trained:
+            pairs are ranked among all nodes, ``batch_size`` at a time.
         out: Width of the outputs. 0: the number of classes.
     """
 
@@ -51,8 +52,13 @@ class Work:
 
     @property
     def is_links(self) -> bool:
-        """Whether pairs are learnt."""
-        return self.task == "link_prediction"
+        """Whether pairs are learnt or ranked."""
+        return self.task != "node_classification"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the full graph is trained on."""
+        return not self.fanouts and self.task != "ranking"
 
     @property
     def table(self) -> str:

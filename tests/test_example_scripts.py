@@ -152,7 +152,7 @@ def test_sampled_examples_on_the_facebook_pages(place: list, example, data_dir: 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("epochs, split, least", [(12, "valid", 0.35), (45, "test", 0.45)])
+@pytest.mark.parametrize("epochs, split, least", [(30, "valid", 0.35), (140, "test", 0.45)])
 def test_ogbl_ddi_reaches_what_its_page_says(
     epochs: int, split: str, least: float, data_dir: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,24 @@ def test_facebook_sampled(backend_name: str, data_dir: Path, tmp_path: Path) -> 
     assert run(tmp_path, "--backend", backend_name, *arguments, *sampled)["test_accuracy"] >= 0.93
 
 
+@pytest.mark.long
+def test_links_of_cora_over_seeds(backend_name: str, data_dir: Path, tmp_path: Path) -> None:
+    """Pairs split 85/5/10, a GCN of two layers, dot products; means over seeds 0 to 4."""
+    arguments = ["--task", "link_prediction", "--backend", backend_name, "--dataset", "cora", "--model", "gcn"]
+    settings = ["--epochs", "80", "model.hidden_channels=128", "model.input_dropout=0.7", "train.eval_every=2"]
+    place = ["--data-dir", str(data_dir)]
+    found = [run(tmp_path, *arguments, *place, "--seed", str(seed), *settings) for seed in range(5)]
+    assert statistics.mean(each["test_auc"] for each in found) >= 0.905
+    assert statistics.mean(each["test_average_precision"] for each in found) >= 0.915
+
+
+@pytest.mark.long
+def test_links_of_facebook_sampled(backend_name: str, data_dir: Path, tmp_path: Path) -> None:
+    arguments = ["--dataset", "facebook_large", "--data-dir", str(data_dir), "--model", "sage", "--epochs", "3"]
+    sampled = ["--task", "link_prediction", "--fanouts", "10,10", "--batch-size", "1024"]
+    assert run(tmp_path, "--backend", backend_name, *arguments, *sampled)["test_auc"] >= 0.95
+
+
 def test_a_small_ogb_data_set_trains(backend_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ogb")
     from tests.datasets.test_ogb import save

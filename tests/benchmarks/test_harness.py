@@ -195,7 +195,7 @@ def test_the_peers_batches_of_pairs_are_as_large_as_ours() -> None:
 
 def test_ranks_that_are_timed_are_those_of_the_product() -> None:
     graph = load_dataset("synthetic", num_nodes=300, num_edges=2000, num_features=4, num_classes=5)
-    work = Work(ARXIV, task="link_prediction", out=8, batch_size=40, batches=1)
+    work = Work(ARXIV, task="ranking", out=8, batch_size=40, batches=1)
     mine, theirs = (side(work, with_seeds(graph, work), {}) for side in (RankingSide, ProductSide))
     assert len(mine.pairs) == 40 and mine.turn() is theirs.turn() is None
     assert 1 < mine.count()["rank"] == theirs.count()["rank"]
