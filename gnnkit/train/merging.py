@@ -35,7 +35,7 @@ def merged(schema: Type[Any], layers: Sequence[Mapping[str, Any]], kinds: Kinds 
         UnknownNameError: A key that does not exist; the message has the nearest ones.
         ConfigError: A value of the wrong type.
     """
-    base, above = _defaults(schema), []
+    base, above = _defaults(schema), []  # type: ignore[arg-type]  # mypy does not see that a class is hashable.
     for layer in layers:
         _check_keys(base, base, layer)
         if "model" in layer:
