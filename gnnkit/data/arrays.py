@@ -70,6 +70,11 @@ def as_floats(value: Any, field: str) -> Optional[Tensor]:
     return tensor if is_typed else tensor.to(torch.float32)
 
 
+def as_codes(value: Any, field: str) -> Optional[Tensor]:
+    """Read categories as int64."""
+    return None if value is None else as_integers(value, field)
+
+
 def as_integers(value: Any, field: str) -> Tensor:
     """Read ids or offsets as int64; an empty list counts as whole numbers."""
     tensor = as_tensor(value, field)
@@ -86,30 +91,39 @@ def as_graph_labels(value: Any) -> Optional[Tensor]:
     return labels if labels.is_floating_point() else labels.to(torch.int64)
 
 
-def as_splits(splits: Optional[Mapping[str, Any]], num_nodes: int) -> Dict[str, Tensor]:
-    """Read splits given as node ids or boolean masks into sorted ids; "val" and "validation" mean "valid"."""
+def as_splits(splits: Optional[Mapping[str, Any]], num: int, where: str = "splits") -> Dict[str, Tensor]:
+    """Read splits given as ids or boolean masks into sorted ids; "val" and "validation" mean "valid".
+
+    Args:
+        splits: By name.
+        num: Number of nodes; of graphs, where these are split.
+        where: The field, for messages: "splits" of nodes, or "graph_splits".
+    """
+    item = "node" if where == "splits" else "graph"
+    of_all = f"the graph has {num} nodes" if item == "node" else f"there are {num} graphs"
     read: Dict[str, Tensor] = {}
     for given, value in (splits or {}).items():
         name = SPLIT_ALIASES.get(given, given)
         if name in read:
-            raise DataError("splits", f"split {name!r} is given twice, once as {given!r}.")
-        ids = as_tensor(value, f"splits[{given!r}]")
+            raise DataError(where, f"split {name!r} is given twice, once as {given!r}.")
+        field = f"{where}[{given!r}]"
+        ids = as_tensor(value, field)
         if ids.ndim != 1:
             shape = list(ids.shape)
-            fix = "Pick one split, for example " + ("mask[:, 0]." if shape[:1] == [num_nodes] else "mask[0].")
-            raise DataError(f"splits[{given!r}]", f"shape is {shape}, expected one dimension.", fix=fix)
+            fix = "Pick one split, for example " + ("mask[:, 0]." if shape[:1] == [num] else "mask[0].")
+            raise DataError(field, f"shape is {shape}, expected one dimension.", fix=fix)
         if ids.dtype == torch.bool:
-            if ids.numel() != num_nodes:
-                problem = f"the mask has {ids.numel()} entries but the graph has {num_nodes} nodes."
-                raise DataError(f"splits[{given!r}]", problem)
+            if ids.numel() != num:
+                problem = f"the mask has {ids.numel()} entries but {of_all}."
+                raise DataError(field, problem)
             read[name] = ids.nonzero()[:, 0]
         else:
-            ids = as_integers(ids, f"splits[{given!r}]")
-            # No list of so many node ids has 0 and 1 alone, without repeats.
-            if ids.numel() == num_nodes > 2 and bool(((ids == 0) | (ids == 1)).all()):
-                problem = f"it has a 0 or 1 for each of the {num_nodes} nodes, which is a mask, not a list of node ids."
-                raise DataError(f"splits[{given!r}]", problem, fix="Turn it into booleans, for example mask == 1.")
-            check_ids(ids, f"splits[{given!r}]", "node", num_nodes)  # before sorting, so that the row is the caller's
+            ids = as_integers(ids, field)
+            # No list of so many ids has 0 and 1 alone, without repeats.
+            if ids.numel() == num > 2 and bool(((ids == 0) | (ids == 1)).all()):
+                problem = f"it has a 0 or 1 for each of the {num} {item}s, which is a mask, not a list of {item} ids."
+                raise DataError(field, problem, fix="Turn it into booleans, for example mask == 1.")
+            check_ids(ids, field, item, num)  # before sorting, so that the row is the caller's
             read[name] = ids.sort().values
     return read
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.arrays import (
+    as_codes,
     as_floats,
     as_graph_labels,
     as_integers,
@@ -49,6 +50,11 @@ def from_edge_index(
     metric: Optional[str] = None,
     feature_names: Sequence[str] = (),
     notes: Optional[Notes] = None,
+    graph_splits: Optional[Mapping[str, Any]] = None,
+    graph_data: Optional[Mapping[str, Any]] = None,
+    graph_names: Sequence[str] = (),
+    node_categories: Sequence[int] = (),
+    edge_categories: Sequence[int] = (),
 ) -> Graph:
     """Build a graph from a list of edges.
 
@@ -74,6 +80,11 @@ def from_edge_index(
         metric: "accuracy", "macro_f1" or "rocauc"; None lets the labels decide.
         feature_names: Names of the columns of ``x``, in their order.
         notes: What the reader of the data noted.
+        graph_splits: Numbers of graphs or boolean masks by name, as ``splits`` has them.
+        graph_data: Further arrays of graphs by name. Each of first dimension G; dtypes are kept.
+        graph_names: A name for each graph, such as an id or a SMILES.
+        node_categories: Number of categories of each column of ``x``, which then holds codes from 0.
+        edge_categories: The same of ``edge_attr``.
 
     Returns:
         The graph, with edges sorted by (destination, source).
@@ -111,13 +122,16 @@ def from_edge_index(
 
     more = as_named(edge_data, "edge_data")
     labels = as_labels(y, named=bool(class_names))
+    num_graphs = 1 if graph_ptr is None else len(graph_ptr) - 1
     graph = Graph(
         indptr=indptr,
         indices=indices,
-        x=as_floats(x, "x"),
+        x=as_codes(x, "x") if node_categories else as_floats(x, "x"),
         y=labels,
         edge_weight=arranged(as_floats(edge_weight, "edge_weight"), "edge_weight"),
-        edge_attr=arranged(as_floats(edge_attr, "edge_attr"), "edge_attr"),
+        edge_attr=arranged(
+            as_codes(edge_attr, "edge_attr") if edge_categories else as_floats(edge_attr, "edge_attr"), "edge_attr"
+        ),
         splits=as_splits(splits, nodes),
         node_data=as_named(node_data, "node_data"),
         edge_data={key: arranged(more[key], f"edge_data[{key!r}]") for key in more},  # type: ignore[misc]
@@ -128,6 +142,11 @@ def from_edge_index(
         metric=metric,
         feature_names=tuple(str(feature) for feature in feature_names),
         notes=notes or Notes(),
+        graph_splits=as_splits(graph_splits, num_graphs, "graph_splits"),
+        graph_data=as_named(graph_data, "graph_data"),
+        graph_names=tuple(str(each) for each in graph_names),
+        node_categories=tuple(int(size) for size in node_categories),
+        edge_categories=tuple(int(size) for size in edge_categories),
     )
     check_graph(graph)
     return graph

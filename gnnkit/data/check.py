@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import combinations
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -51,14 +51,16 @@ def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
     _check_dtypes(graph)
     for field in ("x", "edge_weight", "edge_attr"):
         tensor: Optional[Tensor] = getattr(graph, field)
-        if tensor is not None:
+        if tensor is not None and tensor.is_floating_point():
             check_finite(tensor, field, most_values=most_values)
     _check_labels(graph)
     if graph.feature_names and len(graph.feature_names) != graph.num_features:
         problem = f"there are {len(graph.feature_names)} names but x has {graph.num_features} columns."
         raise DataError("feature_names", problem)
-    _check_splits(graph)
-    _check_graphs(graph)
+    check_splits(graph.splits, "splits", "node", graph.num_nodes)
+    from gnnkit.data.graph_checks import check_graphs
+
+    check_graphs(graph)
     if graph.metric is not None and not is_metric(graph.metric):
         expected = ", ".join((*METRICS, *PAIR_METRICS))
         raise DataError("metric", f"it is {graph.metric!r}, expected one of {expected}.")
@@ -74,10 +76,10 @@ def check_indptr(indptr: Tensor, indices: Tensor) -> None:
         if tensor.ndim != 1 or tensor.dtype != torch.int64:
             shape = list(tensor.shape)
             raise DataError(field, f"received shape {shape} and {tensor.dtype}, expected one dimension and int64.")
-    _check_offsets(indptr, "indptr", indices.numel(), "edges")
+    check_offsets(indptr, "indptr", indices.numel(), "edges")
 
 
-def _check_offsets(offsets: Tensor, field: str, end: int, what: str) -> None:
+def check_offsets(offsets: Tensor, field: str, end: int, what: str) -> None:
     if offsets.numel() == 0:
         raise DataError(field, "it is empty, expected at least one offset.", fix="Start with 0.")
     if int(offsets[0]) != 0:
@@ -142,6 +144,7 @@ def _check_lengths(graph: Graph) -> None:
     arrays += [(f"node_data[{key!r}]", value, nodes, "nodes") for key, value in graph.node_data.items()]
     arrays += [(f"edge_data[{key!r}]", value, edges, "edges") for key, value in graph.edge_data.items()]
     arrays += [("graph_y", graph.graph_y, graph.num_graphs, "graphs")]
+    arrays += [(f"graph_data[{key!r}]", value, graph.num_graphs, "graphs") for key, value in graph.graph_data.items()]
     for field, tensor, count, what in arrays:
         if tensor is not None:
             if not isinstance(tensor, Tensor):
@@ -159,8 +162,37 @@ def _check_dtypes(graph: Graph) -> None:
             fix = "Use edge_weight[:, 0]." if field == "edge_weight" and tensor.ndim == 2 else fix
             problem = f"shape is {list(tensor.shape)}, expected {dimensions} dimension{'s' * (dimensions > 1)}."
             raise DataError(field, problem, fix=fix)
-        if not tensor.is_floating_point():
+        sizes = {"x": graph.node_categories, "edge_attr": graph.edge_categories}.get(field, ())
+        if sizes:
+            check_categories(tensor, sizes, field)
+        elif not tensor.is_floating_point():
             raise DataError(field, f"dtype is {tensor.dtype}, expected floating point.", fix="Use .float().")
+
+
+def check_categories(codes: Tensor, sizes: Sequence[int], field: str) -> None:
+    """Check that codes are categories.
+
+    Args:
+        codes: Codes. Shape [n, F].
+        sizes: Number of categories of each column.
+        field: What messages call the codes.
+
+    Raises:
+        DataError: Another number of columns or type, or a code that its column does not have.
+    """
+    if codes.dtype != torch.int64 or codes.shape[1] != len(sizes):
+        problem = f"shape is {list(codes.shape)} and dtype {codes.dtype}, expected {len(sizes)} columns of int64 codes."
+        raise DataError(field, problem)
+    most = torch.tensor(sizes)
+    for start, chunk in row_chunks(codes):
+        broken = (chunk < 0) | (chunk >= most)
+        if bool(broken.any()):
+            row, column = broken.nonzero()[0].tolist()
+            problem = (
+                f"column {column} is {int(chunk[row, column])}, expected a category from 0 to {sizes[column] - 1}."
+            )
+            fix = "Give categories that exist, or declare more of them and train anew."
+            raise DataError(field, problem, row=start + row, fix=fix)
 
 
 def row_chunks(tensor: Tensor, most_values: Optional[int] = None) -> Iterator[Tuple[int, Tensor]]:
@@ -251,25 +283,39 @@ def _check_columns(y: Tensor, num_names: int) -> None:
             raise DataError("y", problem, row=start + place[0])
 
 
-def _check_splits(graph: Graph) -> None:
-    for name, ids in graph.splits.items():
-        field = f"splits[{name!r}]"
+def check_splits(splits: Mapping[str, Tensor], where: str, item: str, num: int) -> None:
+    """Check that splits have known names, list items that exist, and none of them twice.
+
+    Args:
+        splits: Numbers of items by split.
+        where: The field, for messages.
+        item: What one of the items is: "node" or "graph".
+        num: Number of items.
+
+    Raises:
+        DataError: The first rule that is broken.
+    """
+    for name, ids in splits.items():
+        field = f"{where}[{name!r}]"
         if name not in SPLITS:
-            raise DataError("splits", f"unknown split {name!r}, expected {', '.join(SPLITS)}.")
+            raise DataError(where, f"unknown split {name!r}, expected {', '.join(SPLITS)}.")
         if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.ndim != 1:
-            raise DataError(field, "expected a one-dimensional int64 tensor of node ids.")
+            raise DataError(field, f"expected a one-dimensional int64 tensor of {item} ids.")
         if ids.numel() == 0:
-            raise DataError(field, "the split is empty, expected at least one node.", fix="Leave it out or fill it.")
-        check_ids(ids, field, "node", graph.num_nodes)
+            fix = "Leave it out or fill it."
+            raise DataError(field, f"the split is empty, expected at least one {item}.", fix=fix)
+        check_ids(ids, field, item, num)
         ordered = ids.sort().values
         repeated = ordered[1:][ordered[1:] == ordered[:-1]]
         if repeated.numel():
-            raise DataError(field, f"node {int(repeated[0])} is in the split more than once.")
-    for first, second in combinations(graph.splits, 2):
-        shared = graph.splits[second][torch.isin(graph.splits[second], graph.splits[first])]
+            raise DataError(field, f"{item} {int(repeated[0])} is in the split more than once.")
+    for first, second in combinations(splits, 2):
+        shared = splits[second][torch.isin(splits[second], splits[first])]
         if shared.numel():
-            problem = f"node {int(shared[0])} is in both {first!r} and {second!r}; {shared.numel()} nodes are shared."
-            raise DataError("splits", problem, fix="A node belongs to one split at most.")
+            problem = (
+                f"{item} {int(shared[0])} is in both {first!r} and {second!r}; {shared.numel()} {item}s are shared."
+            )
+            raise DataError(where, problem, fix=f"A {item} belongs to one split at most.")
 
 
 def is_metric(name: str) -> bool:
@@ -280,20 +326,3 @@ def is_metric(name: str) -> bool:
         (True, False)
     """
     return name in (*METRICS, *PAIR_METRICS[:-1]) or re.fullmatch(r"hits@[1-9]\d*", name) is not None
-
-
-def _check_graphs(graph: Graph) -> None:
-    pointer = graph.graph_ptr
-    if pointer is None:
-        return
-    if pointer.ndim != 1 or pointer.dtype != torch.int64:
-        problem = f"received shape {list(pointer.shape)} and {pointer.dtype}, expected [G + 1] int64."
-        raise DataError("graph_ptr", problem)
-    _check_offsets(pointer, "graph_ptr", graph.num_nodes, "nodes")
-    home = torch.repeat_interleave(torch.arange(pointer.numel() - 1), pointer.diff())
-    crossing = home[graph.indices] != home[graph.dst]
-    if bool(crossing.any()):
-        row = int(crossing.nonzero()[0])
-        source, target = int(graph.indices[row]), int(graph.dst[row])
-        problem = f"edge {source} -> {target} runs from graph {int(home[source])} to graph {int(home[target])}."
-        raise DataError("graph_ptr", problem, fix="Every edge stays within one graph.")

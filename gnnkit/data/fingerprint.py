@@ -55,14 +55,17 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
         "graph_y": graph.graph_y,
         **{f"node_data.{name}": tensor for name, tensor in graph.node_data.items()},
         **{f"edge_data.{name}": tensor for name, tensor in graph.edge_data.items()},
+        **{f"graph_data.{name}": tensor for name, tensor in graph.graph_data.items()},
+        **{f"graph_splits.{name}": ids for name, ids in graph.graph_splits.items()},
     }
+    words = (graph.graph_names, graph.node_categories, graph.edge_categories)
     parts = {
         "edges": _digest({"indptr": graph.indptr, "indices": graph.indices}),
         "edge weights": _digest({"edge_weight": graph.edge_weight}),
         "features": _digest({"x": graph.x}),
         "labels": _digest({"y": graph.y}, repr(graph.class_names)),
         "splits": _digest(graph.splits),
-        "other arrays": _digest(other),
+        "other arrays": _digest(other, repr(words) if any(words) else ""),
     }
     if graph.links is not None:
         parts["links"] = _digest(graph.links.tensors, repr((graph.links.undirected, graph.links.class_names)))

@@ -24,7 +24,7 @@ SPLITS = ("train", "valid", "test")
 """Names of the splits that training and evaluation use."""
 
 
-_OF_NODES, _OF_EDGES = {"axis": "node"}, {"axis": "edge"}
+_OF_NODES, _OF_EDGES, _OF_GRAPHS = {"axis": "node"}, {"axis": "edge"}, {"axis": "graph"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +38,19 @@ class Graph:
     Attributes:
         indptr: Edge offsets by destination. Shape [N + 1], int64, ascending from 0 to E.
         indices: Source node of every edge. Shape [E], int64, zero-based, ascending within a destination.
-        x: Node features. Shape [N, F], floating point. None if there are none.
+        x: Node features. Shape [N, F], floating point; int64 codes if they are categories. None if there are none.
         y: Node labels: int64 classes of shape [N] (-100 for an unlabelled node), or for multi-label data floating
             point 0/1 of shape [N, C] (-100 for a missing entry). Or numbers to regress: floating point of shape [N], or
             [N, T] for several a node (NaN for a missing one). None if there are none.
         edge_weight: One weight per edge. Shape [E], floating point. None means that all weights are 1.
-        edge_attr: Edge features. Shape [E, D], floating point. None if there are none.
+        edge_attr: Edge features. Shape [E, D], floating point; int64 codes if they are categories. None if there are
+            none.
         splits: Node ids by split name ("train", "valid", "test"). Each int64, one-dimensional, without repeats.
         node_data: Any other node arrays by name. Each of first dimension N.
         edge_data: Any other edge arrays by name. Each of first dimension E, in the order of ``indices``.
         graph_ptr: Node offsets of the graphs in this record. Shape [G + 1], int64. None means one graph.
-        graph_y: Graph labels. First dimension G. None if there are none.
+        graph_y: What is true of graphs: classes, labels or numbers as ``y`` has them. First dimension G. None if there
+            is nothing.
         class_names: Names of the classes, in label order. Empty if unknown.
         feature_names: Names of the features, in the order of the columns of ``x``. Empty if unknown.
         name: What messages and run folders call this graph.
@@ -57,6 +59,12 @@ class Graph:
         evaluator: The Open Graph Benchmark's name of the data, if it is to be judged by that benchmark's own evaluator.
         notes: What the reader of the data noted; :func:`gnnkit.data.summarize` puts it into words.
         links: Pairs of nodes to learn and judge, where a task is about edges. None if there are none.
+        graph_splits: Numbers of graphs by split name, as ``splits`` has ids of nodes.
+        graph_data: Any other arrays of graphs by name, such as "fold". Each of first dimension G.
+        graph_names: A name for each graph, such as an id or a SMILES. Empty if they have none.
+        node_categories: Number of categories of each column of ``x``, whose values are 0 up to below it. Shape [F].
+            Empty if ``x`` holds numbers.
+        edge_categories: The same of ``edge_attr``. Shape [D].
     """
 
     indptr: Tensor
@@ -69,7 +77,7 @@ class Graph:
     node_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_NODES)
     edge_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_EDGES)
     graph_ptr: Optional[Tensor] = None
-    graph_y: Optional[Tensor] = None
+    graph_y: Optional[Tensor] = field(default=None, metadata=_OF_GRAPHS)
     class_names: Tuple[str, ...] = ()
     name: str = "graph"
     metric: Optional[str] = None
@@ -77,6 +85,11 @@ class Graph:
     notes: Notes = field(default_factory=Notes)
     evaluator: Optional[str] = None
     links: Optional[Links] = None
+    graph_splits: Mapping[str, Tensor] = field(default_factory=dict)
+    graph_data: Mapping[str, Tensor] = field(default_factory=dict, metadata=_OF_GRAPHS)
+    graph_names: Tuple[str, ...] = ()
+    node_categories: Tuple[int, ...] = ()
+    edge_categories: Tuple[int, ...] = ()
 
     @property
     def num_nodes(self) -> int:
@@ -155,6 +168,7 @@ class Graph:
         if self.num_graphs > 1:
             parts.append(f"num_graphs={self.num_graphs}")
         parts.extend(f"{split}={ids.numel()}" for split, ids in self.splits.items())
+        parts.extend(f"{split}_graphs={ids.numel()}" for split, ids in self.graph_splits.items())
         if self.links is not None:
             parts.extend(f"{split}_pairs={len(pairs)}" for split, pairs in self.links.pairs.items())
         return f"Graph({self.name!r}, {', '.join(parts)})"
@@ -165,15 +179,17 @@ def map_arrays(
     *,
     nodes: Optional[Callable[[Tensor], Tensor]] = None,
     edges: Optional[Callable[[Tensor], Tensor]] = None,
+    graphs: Optional[Callable[[Tensor], Tensor]] = None,
 ) -> Graph:
-    """Apply functions to every array of nodes and of edges but the graph's structure.
+    """Apply functions to every array of nodes, edges and graphs but the graph's structure.
 
     Args:
         graph: The graph.
         nodes: For arrays of nodes. None leaves them as they are.
         edges: For arrays of edges, likewise.
+        graphs: For arrays of graphs, likewise.
     """
-    functions = {"node": nodes, "edge": edges}
+    functions = {"node": nodes, "edge": edges, "graph": graphs}
     changed: Dict[str, Any] = {}
     for each in fields(graph):
         function, values = functions.get(each.metadata.get("axis", "")), getattr(graph, each.name)

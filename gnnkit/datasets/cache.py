@@ -34,7 +34,8 @@ FORMAT = 1
 """Version of the layout of a folder."""
 
 _ARRAYS = ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y")
-_MAPPINGS = ("splits", "node_data", "edge_data")
+_MAPPINGS = ("splits", "node_data", "edge_data", "graph_splits", "graph_data")
+_TUPLES = ("class_names", "feature_names", "graph_names", "node_categories", "edge_categories")
 _log = logging.getLogger("gnnkit.datasets")
 
 
@@ -117,16 +118,16 @@ def load_graph(folder: PathLike) -> Graph:
             raise DatasetError(f"{folder} has format {meta['format']}, expected {FORMAT}. Write it again.")
         fields: Dict[str, Any] = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
         for group in _MAPPINGS:
-            fields[group] = {key: _open(folder, entry) for key, entry in meta[group].items()}
+            fields[group] = {key: _open(folder, entry) for key, entry in meta.get(group, {}).items()}
+        fields.update({name: tuple(meta.get(name, ())) for name in _TUPLES})
         if "links" in meta:
             tensors = {key: _open(folder, entry) for key, entry in meta["links"].items()}
             fields["links"] = Links.from_tensors(tensors, **meta["of_links"])
         graph = Graph(
             **fields,
-            class_names=tuple(meta["class_names"]),
             name=meta["name"],
             metric=meta["metric"],
-            feature_names=tuple(meta.get("feature_names", ())),
+            evaluator=meta.get("evaluator"),
             notes=Notes.from_dict(meta.get("notes", {})),
         )
         check_graph(graph, most_values=MOST_CHECKED)
@@ -200,8 +201,8 @@ def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
         "format": FORMAT,
         "name": graph.name,
         "metric": graph.metric,
-        "class_names": list(graph.class_names),
-        "feature_names": list(graph.feature_names),
+        "evaluator": graph.evaluator,
+        **{name: list(getattr(graph, name)) for name in _TUPLES},
         "notes": graph.notes.to_dict(),
     }
     meta.update({group: entries.get(group, {}) for group in ("arrays", *_MAPPINGS)})

@@ -116,7 +116,7 @@ def pack_graphs(graphs: GraphSizes, *, num_nodes: int, num_edges: int, num_graph
 
 
 def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
-    """Some of the graphs in a record, as a record of their own, without splits and links.
+    """Some of the graphs in a record, as a record of their own, without splits, splits of graphs and links.
 
     Args:
         graph: A record of graphs.
@@ -135,13 +135,16 @@ def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
     edges = _ranges(graph.indptr[starts], graph.indptr[ends])
     shift = torch.repeat_interleave(new_pointer[:-1] - starts, graph.indptr[ends] - graph.indptr[starts])
     return replace(
-        map_arrays(graph, nodes=lambda rows: rows[nodes], edges=lambda rows: rows[edges]),
+        map_arrays(
+            graph, nodes=lambda rows: rows[nodes], edges=lambda rows: rows[edges], graphs=lambda rows: rows[chosen]
+        ),
         indptr=_offsets(graph.in_degrees[nodes]),
         indices=graph.indices[edges] + shift,
         splits={},
         links=None,
         graph_ptr=new_pointer,
-        graph_y=None if graph.graph_y is None else graph.graph_y[chosen],
+        graph_splits={},
+        graph_names=tuple(graph.graph_names[int(each)] for each in chosen) if graph.graph_names else (),
     )
 
 
@@ -166,7 +169,7 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
     """Bring a record of graphs to a fixed size, as jraph's ``pad_with_graphs`` does.
 
     Padding edges run from the last node to itself. Padding has features and weights 0 and labels -100. Splits are
-    kept, links are left out.
+    kept, names of graphs and links are left out.
 
     Args:
         graph: The record.
@@ -184,7 +187,7 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
             f"The record holds {graph.num_graphs} graphs, the fixed size is {spec.num_graphs} with one spare.",
             excess={"graphs": graph.num_graphs + 1 - spec.num_graphs},
         )
-    num_nodes, num_edges = spec.num_nodes[0], spec.num_edges[0]
+    num_nodes, num_edges, num_graphs = spec.num_nodes[0], spec.num_edges[0], spec.num_graphs
     indptr = pad_rows(graph.indptr, num_nodes + 1, graph.num_edges)
     indptr[-1] = num_edges
     padded = replace(
@@ -192,19 +195,21 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
             graph,
             nodes=lambda rows: pad_rows(rows, num_nodes, 0),
             edges=lambda rows: pad_rows(rows, num_edges, 0),
+            graphs=lambda rows: pad_rows(rows, num_graphs, 0),
         ),
         links=None,
+        graph_names=(),
         indptr=indptr,
         indices=pad_rows(graph.indices, num_edges, num_nodes - 1),
         y=None if graph.y is None else pad_rows(graph.y, num_nodes, IGNORED_LABEL),
-        graph_ptr=pad_rows(_pointer(graph), spec.num_graphs + 1, num_nodes),
-        graph_y=None if graph.graph_y is None else pad_rows(graph.graph_y, spec.num_graphs, IGNORED_LABEL),
+        graph_ptr=pad_rows(_pointer(graph), num_graphs + 1, num_nodes),
+        graph_y=None if graph.graph_y is None else pad_rows(graph.graph_y, num_graphs, IGNORED_LABEL),
     )
     return PaddedGraphs(
         padded,
         real_mask(graph.num_nodes, num_nodes),
         real_mask(graph.num_edges, num_edges),
-        real_mask(graph.num_graphs, spec.num_graphs),
+        real_mask(graph.num_graphs, num_graphs),
     )
 
 
