@@ -80,6 +80,7 @@ def check_indptr(indptr: Tensor, indices: Tensor) -> None:
 
 
 def check_offsets(offsets: Tensor, field: str, end: int, what: str) -> None:
+    """Check that offsets ascend from 0 to the number of what they divide."""
     if offsets.numel() == 0:
         raise DataError(field, "it is empty, expected at least one offset.", fix="Start with 0.")
     if int(offsets[0]) != 0:
