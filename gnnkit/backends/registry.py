@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
 from gnnkit.backends.base import Backend
-from gnnkit.data import Graph, expect_graph, missing_array
+from gnnkit.data import Graph, expect_graph, graph_items, missing_array
 from gnnkit.errors import BrokenPluginError, ConfigError, DataError, NotInstalledError
 from gnnkit.nn import (
     GNN,
@@ -16,6 +16,7 @@ from gnnkit.nn import (
     can_read_edges,
     check_without_features,
     copied,
+    edge_width,
     model_kinds,
     model_spec,
 )
@@ -79,7 +80,8 @@ def build_model(
         graph: Gives the widths of input, output and edge features.
         backend: Where its convolutions come from; :class:`gnnkit.Trainer` can move the model later.
         seed: Seed of the initial weights.
-        out_channels: Number of outputs per node. None: one for each class, or for each number to regress.
+        out_channels: Number of outputs per node; per graph, if the model pools. None: one for each class, or for each
+            number to regress.
         embedding_channels: Width of learnt embeddings, one for every node of a graph without features. None: features
             are read.
         settings: Any other field of :class:`gnnkit.nn.ModelSpec`, and any option of the convolution such as ``heads``,
@@ -115,17 +117,24 @@ def build_model(
         elif graph.x is None:
             raise missing_array("x", "a model")
         if out_channels is None:
-            if graph.y is None:
-                raise missing_array("y", "training")
-            out_channels = graph.num_classes
-            if graph.has_numbers:
-                out_channels = graph.y.shape[1] if graph.y.ndim == 2 else 1
-            if out_channels == 0:
-                raise DataError("y", "no node has a label, training needs some.", fix="Fill in the labels.")
+            out_channels = _num_outputs(graph_items(graph) if settings.get("pooling", "none") != "none" else graph)
         if graph.edge_attr is not None and can_read_edges(model_kinds(model)):
-            settings.setdefault("edge_channels", graph.edge_attr.shape[1])
+            settings.setdefault("edge_channels", edge_width(graph))
+        if graph.node_categories and embedding_channels is None:
+            settings["node_categories"] = graph.node_categories
         model = model_spec(model, in_channels, out_channels, **settings)
     return GNN(model.for_graph(graph), as_backend(backend), whole_number("seed", seed))
+
+
+def _num_outputs(graph: Graph) -> int:
+    """One for each class, or for each number to regress."""
+    if graph.y is None:
+        raise missing_array("y", "training")
+    if graph.has_numbers:
+        return graph.y.shape[1] if graph.y.ndim == 2 else 1
+    if graph.num_classes == 0:
+        raise DataError("y", "nothing has a label, training needs some.", fix="Fill in the labels.")
+    return graph.num_classes
 
 
 def _is_name(model: object) -> bool:

@@ -17,6 +17,7 @@ from gnnkit.data.fingerprint import (
     part_fingerprints,
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
+from gnnkit.data.graph_splits import fold_split, graph_items, make_folds, num_folds, random_graph_split
 from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
@@ -27,6 +28,7 @@ from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.targets import BatchKey, Items, Targets
 from gnnkit.data.transforms import (
     add_self_loops,
+    categories_as_columns,
     gcn_norm,
     normalize_features,
     prepare_graph,
@@ -52,6 +54,7 @@ __all__ = [
     "add_nodes",
     "add_self_loops",
     "attach_links",
+    "categories_as_columns",
     "check_classes",
     "check_graph",
     "check_leaks",
@@ -61,6 +64,7 @@ __all__ = [
     "describe_data",
     "expect_graph",
     "fingerprint",
+    "fold_split",
     "from_csc",
     "from_edge_index",
     "from_networkx",
@@ -69,15 +73,19 @@ __all__ = [
     "full_block",
     "gcn_norm",
     "given_links",
+    "graph_items",
     "is_undirected",
     "log_warnings",
+    "make_folds",
     "message_graph",
     "missing_array",
     "normalize_features",
+    "num_folds",
     "part_fingerprints",
     "pick_masks",
     "pick_split",
     "prepare_graph",
+    "random_graph_split",
     "random_split",
     "remove_self_loops",
     "renumber_classes",

@@ -121,8 +121,11 @@ class Batch:
             sources of the next. A full-graph batch repeats one block.
         x: Features of the first block's source nodes. Shape [blocks[0].num_src, F], floating point.
         targets: What is to be predicted. None when only outputs are wanted.
-        nodes: Node id in the graph of each of the last block's destinations, -1 for padding. Shape [num_dst], int64.
+        nodes: Node id in the graph of each of the last block's destinations, -1 for padding. Shape [num_dst], int64. In
+            a batch of whole graphs, the number of each graph.
         key: Which batch this is.
+        graphs: In a batch of whole graphs, the message flow from the last block's destinations to graphs: edge i runs
+            from node i to its graph. None in other batches.
     """
 
     blocks: Tuple[Block, ...]
@@ -130,6 +133,7 @@ class Batch:
     targets: Optional[Targets]
     nodes: Tensor
     key: BatchKey = _FIRST
+    graphs: Optional[Block] = None
 
     @property
     def num_targets(self) -> int:
@@ -148,6 +152,7 @@ class Batch:
             x=function(self.x),
             targets=None if self.targets is None else self.targets.map(function),
             nodes=function(self.nodes),
+            graphs=None if self.graphs is None else self.graphs.map(function),
         )
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> Batch:
@@ -164,14 +169,16 @@ class Batch:
             blocks=tuple(_block_layout(block) for block in distinct),
             order=tuple(next(i for i, other in enumerate(distinct) if other is block) for block in self.blocks),
             targets=None if self.targets is None else self.targets.names,
+            graphs=None if self.graphs is None else _block_layout(self.graphs),
         )
 
     def flatten(self) -> Tuple[Tensor, ...]:
         """All tensors that a model needs, in a fixed order, for devices whose compiled programs take tensors only.
 
         Returns:
-            For every distinct block ``indptr``, ``indices``, ``dst``, and those of ``BLOCK_ARRAYS`` that it has; then
-            ``x``; then ``Targets.tensors`` if there are targets. Node ids are left out.
+            For every distinct block, and then ``graphs``, ``indptr``, ``indices``, ``dst``, and those of
+            ``BLOCK_ARRAYS`` that it has; then ``x``; then ``Targets.tensors`` if there are targets. Node ids are left
+            out.
 
         Example:
             >>> block = Block(torch.tensor([0, 1]), torch.tensor([1]), num_src=2)
@@ -181,7 +188,7 @@ class Batch:
             (True, True)
         """
         tensors: List[Tensor] = []
-        for block in self._distinct_blocks():
+        for block in [*self._distinct_blocks(), *([] if self.graphs is None else [self.graphs])]:
             tensors += [getattr(block, name) for name in _block_layout(block).names]
         return (*tensors, self.x, *(() if self.targets is None else self.targets.tensors))
 
@@ -210,11 +217,13 @@ class BatchLayout:
         blocks: Layout of every distinct block.
         order: Which of them each layer uses.
         targets: Names of the targets' tensors, which come last; None if there are no targets.
+        graphs: Layout of the flow from nodes to graphs, None if there is none.
     """
 
     blocks: Tuple[BlockLayout, ...]
     order: Tuple[int, ...]
     targets: Optional[Tuple[str, ...]] = None
+    graphs: Optional[BlockLayout] = None
 
     def unflatten(self, tensors: Sequence[Tensor]) -> Batch:
         """The inverse of :meth:`Batch.flatten`, by reference: nothing is computed.
@@ -228,7 +237,7 @@ class BatchLayout:
         rest = list(tensors)
         assert len(rest) == self.num_tensors, "the tensors are of another layout"
         blocks = []
-        for layout in self.blocks:
+        for layout in self._layouts:
             values: Dict[str, Any] = {name: rest.pop(0) for name in layout.names}
             dst = values.pop("dst")
             block = Block(num_src=layout.num_src, **values)
@@ -237,12 +246,18 @@ class BatchLayout:
             vars(block).update(dst=dst, lowered={})
             blocks.append(block)
         targets = None if self.targets is None else named_targets(self.targets, rest[1:])
-        return Batch(tuple(blocks[i] for i in self.order), rest[0], targets, _NO_NODES)
+        graphs = None if self.graphs is None else blocks[-1]
+        return Batch(tuple(blocks[i] for i in self.order), rest[0], targets, _NO_NODES, graphs=graphs)
+
+    @property
+    def _layouts(self) -> Tuple[BlockLayout, ...]:
+        """All blocks, in the order of their tensors."""
+        return self.blocks if self.graphs is None else (*self.blocks, self.graphs)
 
     @property
     def num_tensors(self) -> int:
         """How many tensors a flattened batch has."""
-        return sum(len(block.names) for block in self.blocks) + 1 + len(self.targets or ())
+        return sum(len(block.names) for block in self._layouts) + 1 + len(self.targets or ())
 
 
 _NO_NODES = torch.empty(0, dtype=torch.int64)

@@ -113,6 +113,31 @@ def to_undirected(graph: Graph) -> Graph:
     return _sorted(both, torch.cat([src, dst[lone]]), torch.cat([dst, src[lone]]))
 
 
+def categories_as_columns(graph: Graph) -> Graph:
+    """Turn the categories of edges into 0/1 columns, one for each category.
+
+    A linear layer on them is what summed embeddings of the categories are.
+
+    Args:
+        graph: The graph.
+
+    Returns:
+        A graph whose edge features are numbers, float32; the same one if they are already.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> graph = from_edge_index([[0, 1], [1, 0]], edge_attr=[[2, 0], [0, 1]], edge_categories=[3, 2])
+        >>> categories_as_columns(graph).edge_attr.tolist()
+        [[1.0, 0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0, 0.0]]
+    """
+    if graph.edge_attr is None or not graph.edge_categories:
+        return graph
+    starts = torch.tensor([0, *graph.edge_categories[:-1]]).cumsum(0)
+    columns = torch.zeros(graph.num_edges, sum(graph.edge_categories))
+    columns.scatter_(1, graph.edge_attr + starts, 1.0)
+    return replace(graph, edge_attr=columns, edge_categories=())
+
+
 def gcn_norm(graph: Graph) -> Graph:
     """Set the edge weights to D^-1/2 A D^-1/2.
 

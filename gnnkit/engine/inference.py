@@ -42,7 +42,7 @@ class Inference(ABC):
         """Compute outputs.
 
         Args:
-            nodes: Node ids. Shape [M], int64.
+            nodes: Node ids; numbers of graphs for a model of graphs. Shape [M], int64.
             report: Told about progress.
 
         Returns:
@@ -73,7 +73,7 @@ class FullGraphInference(Inference):
 
     def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
-        return _widened(self._step(self._batch).outputs)[nodes]
+        return widened(self._step(self._batch).outputs)[nodes]
 
 
 class SampledInference(Inference):
@@ -227,7 +227,7 @@ class LayerwiseInference(Inference):
             start = min(begin, num - size)  # The last chunk begins earlier rather than being smaller.
             chunk = torch.stack([layer[start : start + size] for layer in layers], dim=1)
             batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size)))
-            part = _widened(self._head(batch).outputs)
+            part = widened(self._head(batch).outputs)
             if begin == 0:
                 result = _room((num, part.shape[1]), part.dtype, self._memory)
             result[start : start + size] = part
@@ -258,7 +258,7 @@ def _joined(step: Step, loader: NeighborLoader, num: int, memory: float, report:
     """
     result, start = torch.empty(0), 0
     for number, batch in enumerate(loader.epoch(0), start=1):
-        part = _widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
+        part = widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
         if start == 0:
             result = _room((num, part.shape[1]), part.dtype, memory)
         result[start : start + len(part)] = part
@@ -286,8 +286,8 @@ def _rows(table: Tensor, rows: Tensor, memory: float) -> Tensor:
 _CHUNK_ROWS = 1 << 16
 
 
-def _widened(outputs: Tensor) -> Tensor:
-    """In host memory, and at least in float32."""
+def widened(outputs: Tensor) -> Tensor:
+    """Outputs in host memory, and at least in float32."""
     return outputs.cpu().to(torch.promote_types(outputs.dtype, torch.float32))
 
 

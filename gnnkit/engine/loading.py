@@ -33,6 +33,8 @@ def transfer_to(device: Device, model: GNN) -> Transfer:
         batch = device.put(batch)
         for block in batch.blocks:
             model.lower(block)
+        if batch.graphs is not None:
+            model.lower(batch.graphs)
         return batch
 
     return transfer

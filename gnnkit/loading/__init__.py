@@ -4,8 +4,19 @@ from gnnkit.loading.base import Loader, Transfer
 from gnnkit.loading.drawing import Draw, Drawn, LinkDraw, paired
 from gnnkit.loading.full import FullGraphLoader
 from gnnkit.loading.full_pairs import FullGraphPairLoader
+from gnnkit.loading.graphs import GraphLoader
 from gnnkit.loading.neighbor import NeighborLoader
-from gnnkit.loading.packing import Packing, PaddedGraphs, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
+from gnnkit.loading.packing import (
+    Packing,
+    PaddedGraphs,
+    graph_sizes,
+    largest_batch,
+    pack_graphs,
+    pad_graphs,
+    pad_to_maximum,
+    propose_bins,
+    take_graphs,
+)
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch, pad_targets
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 from gnnkit.loading.reducing import InputReduction
@@ -16,6 +27,7 @@ __all__ = [
     "Drawn",
     "FullGraphLoader",
     "FullGraphPairLoader",
+    "GraphLoader",
     "InputReduction",
     "LinkDraw",
     "Loader",
@@ -27,6 +39,8 @@ __all__ = [
     "Transfer",
     "batch_bytes",
     "batch_sizes",
+    "graph_sizes",
+    "largest_batch",
     "pack_graphs",
     "pad_batch",
     "pad_graphs",
@@ -34,5 +48,6 @@ __all__ = [
     "pad_to_maximum",
     "paired",
     "plan_padding",
+    "propose_bins",
     "take_graphs",
 ]

@@ -98,7 +98,7 @@ class Loader(ABC):
         wanted = set(spread(len(self), limit))
         for position, batch in enumerate(self.epoch(number)):
             if position in wanted:
-                yield batch_sizes(batch.blocks, batch.targets)
+                yield batch_sizes(batch.blocks, batch.targets, batch.graphs)
 
     @property
     def num_batches(self) -> int:

@@ -6,8 +6,9 @@ spare. The spare nodes and edges of a padded record belong to one padding graph 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import List, Sequence, Tuple, Union
+from typing import Any, List, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -16,14 +17,15 @@ from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Graph
 from gnnkit.data.graph import map_arrays
-from gnnkit.errors import BatchOverflowError, ConfigError
+from gnnkit.errors import ConfigError
+from gnnkit.jit import kernel
 from gnnkit.loading.padding import BatchSizes, PadSpec, pad_rows, real_mask
 
-GraphSizes = Union[Graph, Sequence[Tuple[int, int]]]
+GraphSizes = Union[Graph, Sequence[Tuple[int, int]], NDArray[np.int64]]
 """Graphs whose sizes matter: a record that holds them, or a list of (nodes, edges)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packing:
     """Graphs put together in bins of one size.
 
@@ -32,12 +34,14 @@ class Packing:
         bins: Numbers of the graphs in each bin, ascending.
         efficiency: Share of the node slots of all bins that real nodes fill, from 0 to 1.
         edge_efficiency: The same of edges.
+        sizes: Nodes and edges of every graph. Shape [G, 2], int64.
     """
 
     spec: PadSpec
     bins: Tuple[Tuple[int, ...], ...]
     efficiency: float
     edge_efficiency: float
+    sizes: NDArray[np.int64]
 
 
 def graph_sizes(graphs: GraphSizes) -> NDArray[np.int64]:
@@ -101,18 +105,100 @@ def pack_graphs(graphs: GraphSizes, *, num_nodes: int, num_edges: int, num_graph
     sizes = graph_sizes(graphs)
     spec = _spec(num_nodes, num_edges, num_graphs)
     most = sizes.max(axis=0)
-    spec.check(BatchSizes((int(most[0]),) * 2, (int(most[1]),)))
-    needs = np.column_stack([sizes, np.ones(len(sizes), dtype=np.int64)])
-    # No more bins than graphs; rows of bins that are not open yet are all room.
-    room = np.tile(np.array([num_nodes, num_edges, num_graphs]) - 1, (len(sizes), 1))
-    bins: List[List[int]] = []
-    for graph in np.lexsort((np.arange(len(sizes)), -sizes[:, 1], -sizes[:, 0])):
-        place = int((room[: len(bins) + 1] >= needs[graph]).all(axis=1).argmax())
-        if place == len(bins):
-            bins.append([])
-        bins[place].append(int(graph))
-        room[place] -= needs[graph]
-    return _packing(sizes, bins, spec)
+    spec.check(BatchSizes((int(most[0]),) * 2, (int(most[1]),), num_graphs=1))
+    return _packing(sizes, _first_fit(sizes, (num_nodes - 1, num_edges - 1, num_graphs - 1)), spec)
+
+
+def propose_bins(graphs: GraphSizes, graphs_per_bin: int) -> Packing:
+    """Pack graphs into bins whose nodes alone decide: edges and graphs have the room that the fullest bin needs.
+
+    Args:
+        graphs: The graphs.
+        graphs_per_bin: How many graphs a bin shall hold on average.
+
+    Returns:
+        The packing; every graph is in one bin.
+
+    Raises:
+        ConfigError: Less than one graph a bin.
+
+    Example:
+        >>> packing = propose_bins([(3, 4), (7, 12), (4, 6), (6, 8)], graphs_per_bin=2)
+        >>> packing.bins, packing.spec.num_nodes[0], packing.spec.num_edges[0], packing.spec.num_graphs
+        (((0, 1), (2, 3)), 11, 17, 3)
+    """
+    sizes = graph_sizes(graphs)
+    if graphs_per_bin < 1:
+        raise ConfigError(f"graphs_per_bin is {graphs_per_bin}; expected at least 1.")
+    num_nodes = max(math.ceil(graphs_per_bin * sizes[:, 0].mean()), int(sizes[:, 0].max()), 1)
+    free = int(sizes[:, 1].sum()), len(sizes)
+    bins = _first_fit(sizes, (num_nodes, *free))
+    num_edges = max(int(sizes[graphs, 1].sum()) for graphs in bins)
+    return _packing(sizes, bins, _spec(num_nodes + 1, num_edges + 1, max(map(len, bins)) + 1))
+
+
+def largest_batch(graphs: GraphSizes, batch_size: int) -> PadSpec:
+    """Sizes that hold any batch of so many of these graphs.
+
+    Args:
+        graphs: The graphs.
+        batch_size: How many of them a batch holds at most.
+
+    Example:
+        >>> largest_batch([(3, 4), (7, 12), (4, 6)], batch_size=2).num_nodes
+        (12, 12)
+    """
+    sizes = graph_sizes(graphs)
+    nodes, edges = (int(np.sort(column)[-batch_size:].sum()) + 1 for column in sizes.T)
+    return _spec(max(nodes, 2), edges, min(batch_size, len(sizes)) + 1)
+
+
+def deal(packing: Packing, order: NDArray[np.int64]) -> List[NDArray[np.int64]]:
+    """The same bins with graphs of equal size in each other's places.
+
+    Args:
+        packing: The bins.
+        order: Numbers of the graphs in a random order. Shape [G], int64.
+
+    Returns:
+        Numbers of the graphs in each bin, ascending.
+    """
+    nodes, edges = packing.sizes.T
+    by_size = np.lexsort((edges, nodes))
+    dealt = np.empty(len(order), dtype=np.int64)
+    dealt[by_size] = order[np.lexsort((edges[order], nodes[order]))]
+    return [np.sort(dealt[list(graphs)]) for graphs in packing.bins]
+
+
+def _first_fit(sizes: NDArray[np.int64], room: Tuple[int, int, int]) -> List[List[int]]:
+    """First-fit decreasing: the graphs of each bin, of which none has more nodes, edges and graphs than ``room``."""
+    order = np.lexsort((np.arange(len(sizes)), -sizes[:, 1], -sizes[:, 0]))
+    place = np.empty(len(sizes), dtype=np.int64)
+    num_bins = _place(sizes, order, np.array(room), place)
+    bins: List[List[int]] = [[] for _ in range(num_bins)]
+    for graph in order.tolist():
+        bins[place[graph]].append(graph)
+    return bins
+
+
+@kernel
+def _place(sizes: Any, order: Any, room: Any, place: Any) -> int:
+    """Write the bin of every graph; returns how many bins there are."""
+    left = np.empty((len(order), 3), dtype=np.int64)
+    num_bins = 0
+    for graph in order:
+        nodes, edges = sizes[graph, 0], sizes[graph, 1]
+        found = 0
+        while found < num_bins and (left[found, 0] < nodes or left[found, 1] < edges or left[found, 2] < 1):
+            found += 1
+        if found == num_bins:
+            left[found, 0], left[found, 1], left[found, 2] = room[0], room[1], room[2]
+            num_bins += 1
+        left[found, 0] -= nodes
+        left[found, 1] -= edges
+        left[found, 2] -= 1
+        place[graph] = found
+    return num_bins
 
 
 def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
@@ -181,12 +267,7 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
     """
     if spec.num_graphs is None:
         raise ConfigError("To pad a record of graphs, the sizes need num_graphs.")
-    spec.check(BatchSizes((graph.num_nodes,) * 2, (graph.num_edges,)))
-    if graph.num_graphs >= spec.num_graphs:
-        raise BatchOverflowError(
-            f"The record holds {graph.num_graphs} graphs, the fixed size is {spec.num_graphs} with one spare.",
-            excess={"graphs": graph.num_graphs + 1 - spec.num_graphs},
-        )
+    spec.check(BatchSizes((graph.num_nodes,) * 2, (graph.num_edges,), num_graphs=graph.num_graphs))
     num_nodes, num_edges, num_graphs = spec.num_nodes[0], spec.num_edges[0], spec.num_graphs
     indptr = pad_rows(graph.indptr, num_nodes + 1, graph.num_edges)
     indptr[-1] = num_edges
@@ -224,6 +305,7 @@ def _packing(sizes: NDArray[np.int64], bins: Sequence[Sequence[int]], spec: PadS
         bins=tuple(tuple(sorted(graphs)) for graphs in bins),
         efficiency=nodes / (len(bins) * spec.num_nodes[0]),
         edge_efficiency=edges / (len(bins) * spec.num_edges[0]),
+        sizes=sizes,
     )
 
 

@@ -26,28 +26,33 @@ class BatchSizes:
     Attributes:
         num_nodes: Nodes at every level, from the sources of the first block to the targets: one more than blocks.
         num_edges: Edges of every block.
-        num_pairs: Pairs to learn from. None where targets are nodes, which are the last level.
+        num_pairs: Pairs to learn from. None where targets are others.
+        num_graphs: Graphs in a batch of whole graphs. None in other batches.
     """
 
     num_nodes: Tuple[int, ...]
     num_edges: Tuple[int, ...]
     num_pairs: Optional[int] = None
+    num_graphs: Optional[int] = None
 
     @property
     def values(self) -> Tuple[int, ...]:
-        """All sizes: nodes, edges, and pairs if there are any."""
-        return _values(self.num_nodes, self.num_edges, self.num_pairs)
+        """All sizes: nodes, edges, and pairs or graphs if there are any."""
+        return (*self.num_nodes, *self.num_edges, *_counted(self.num_pairs, self.num_graphs))
 
 
-def batch_sizes(blocks: Sequence[Block], targets: Optional[Targets] = None) -> BatchSizes:
-    """The sizes of a batch with these blocks, from input to output layer, and these targets."""
+def batch_sizes(
+    blocks: Sequence[Block], targets: Optional[Targets] = None, graphs: Optional[Block] = None
+) -> BatchSizes:
+    """The sizes of a batch with these blocks, from input to output layer, and these targets and graphs."""
     levels = (*(block.num_src for block in blocks), blocks[-1].num_dst)
     num_pairs = None if targets is None else targets.num_pairs
-    return BatchSizes(levels, tuple(block.num_edges for block in blocks), num_pairs)
+    num_graphs = None if graphs is None else graphs.num_dst
+    return BatchSizes(levels, tuple(block.num_edges for block in blocks), num_pairs, num_graphs)
 
 
-def _values(num_nodes: Tuple[int, ...], num_edges: Tuple[int, ...], num_pairs: Optional[int]) -> Tuple[int, ...]:
-    return num_nodes + num_edges + (() if num_pairs is None else (num_pairs,))
+def _counted(*counts: Optional[int]) -> Tuple[int, ...]:
+    return tuple(count for count in counts if count is not None)
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class PadSpec:
             level l the destinations of block l - 1 and sources of block l. L + 1 numbers, none larger than the one
             before it.
         num_edges: Edge slots of every block. L numbers.
-        num_graphs: Graph slots, for records of many graphs only; see :func:`gnnkit.loading.pad_graphs`.
-        num_pairs: Slots for pairs to learn from. None where targets are nodes.
+        num_graphs: Slots for graphs, in records of many graphs and batches of whole ones. None elsewhere.
+        num_pairs: Slots for pairs to learn from. None where targets are others.
 
     Raises:
         ConfigError: Sizes that no batch can have.
@@ -105,20 +110,21 @@ class PadSpec:
 
     @property
     def num_targets(self) -> int:
-        """Slots for targets."""
-        return self.num_nodes[-1]
+        """Slots for what a batch gives outputs of: nodes of the last level, or graphs."""
+        return self.num_nodes[-1] if self.num_graphs is None else self.num_graphs
 
     @property
     def values(self) -> Tuple[int, ...]:
-        """All sizes: nodes, edges, and pairs if there are any."""
-        return _values(self.num_nodes, self.num_edges, self.num_pairs)
+        """All sizes: nodes, edges, and pairs or graphs if there are any."""
+        return (*self.num_nodes, *self.num_edges, *_counted(self.num_pairs, self.num_graphs))
 
     @property
     def names(self) -> List[str]:
         """What messages and tables call each of ``values``."""
         levels = [f"nodes of level {level}" for level in range(len(self.num_nodes))]
         edges = [f"edges of block {block}" for block in range(self.num_blocks)]
-        return levels + edges + ([] if self.num_pairs is None else ["pairs"])
+        more = {"pairs": self.num_pairs, "graphs": self.num_graphs}
+        return levels + edges + [name for name, count in more.items() if count is not None]
 
     def excess(self, sizes: BatchSizes) -> Dict[str, int]:
         """By how much a batch is too large, by name of the size. Empty if it fits with one spare of each.
@@ -126,8 +132,8 @@ class PadSpec:
         Raises:
             ConfigError: The batch has another number of blocks, or pairs where the sizes have none.
         """
-        if (sizes.num_pairs is None) != (self.num_pairs is None):
-            theirs, ours = ("nodes" if each is None else "pairs" for each in (sizes.num_pairs, self.num_pairs))
+        theirs, ours = (_what(each.num_pairs, each.num_graphs) for each in (sizes, self))
+        if theirs != ours:
             raise ConfigError(f"The targets of the batch are {theirs}, the padded sizes are for {ours}.")
         if len(sizes.num_edges) != self.num_blocks:
             raise ConfigError(
@@ -143,9 +149,17 @@ class PadSpec:
     @classmethod
     def least(cls, sizes: BatchSizes) -> PadSpec:
         """The smallest sizes that a batch fits in: one more of each."""
-        pairs = None if sizes.num_pairs is None else sizes.num_pairs + 1
+        pairs, graphs = (None if each is None else each + 1 for each in (sizes.num_pairs, sizes.num_graphs))
         nodes, edges = (tuple(size + 1 for size in part) for part in (sizes.num_nodes, sizes.num_edges))
-        return cls(nodes, edges, num_pairs=pairs)
+        return cls(nodes, edges, num_graphs=graphs, num_pairs=pairs)
+
+    def repeated(self, num_blocks: int) -> PadSpec:
+        """The sizes of a batch that repeats the one block of this one.
+
+        Args:
+            num_blocks: How often.
+        """
+        return replace(self, num_nodes=self.num_nodes[:1] * (num_blocks + 1), num_edges=self.num_edges * num_blocks)
 
     def check(self, sizes: BatchSizes) -> None:
         """Refuse a batch that does not fit.
@@ -163,6 +177,12 @@ class PadSpec:
                 "Plan larger sizes, take fewer seeds or neighbours, or let seeds carry over (overflow='carry').",
                 excess=self.excess(sizes),
             )
+
+
+def _what(num_pairs: Optional[int], num_graphs: Optional[int]) -> str:
+    if num_pairs is not None:
+        return "pairs"
+    return "nodes" if num_graphs is None else "graphs"
 
 
 def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
@@ -190,7 +210,7 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         >>> padded.blocks[0].indices.tolist(), padded.blocks[0].dst.tolist(), padded.targets.y.tolist()
         ([1, 2, 4, 4], [0, 0, 1, 1], [4, -100])
     """
-    spec.check(batch_sizes(batch.blocks, batch.targets))
+    spec.check(batch_sizes(batch.blocks, batch.targets, batch.graphs))
     done: Dict[Tuple[int, int, int, int], Block] = {}
     blocks = []
     for i, block in enumerate(batch.blocks):
@@ -205,7 +225,14 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         x=pad_rows(batch.x, spec.num_nodes[0], 0),
         targets=None if batch.targets is None else pad_targets(batch.targets, spec),
         nodes=pad_rows(batch.nodes, spec.num_targets, -1),
+        graphs=None if batch.graphs is None else _pad_block(batch.graphs, spec.num_nodes[-1], *_graph_slots(spec)),
     )
+
+
+def _graph_slots(spec: PadSpec) -> Tuple[int, int]:
+    """Slots for graphs, and for the edges from nodes to graphs: one a node."""
+    assert spec.num_graphs is not None, "it fits the batch"
+    return spec.num_graphs, spec.num_nodes[-1]
 
 
 def _pad_block(block: Block, num_src: int, num_dst: int, num_edges: int) -> Block:

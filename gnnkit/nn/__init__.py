@@ -1,5 +1,6 @@
 """Models written once: specifications, canonical parameters, the GNN skeleton, message passing."""
 
+from gnnkit.nn.conv_library import ConvLibrary, check_convolutions, check_layer_class, undeclared_convolution
 from gnnkit.nn.convs import (
     AGGREGATIONS,
     ALL_OPTIONS,
@@ -29,8 +30,14 @@ from gnnkit.nn.copying import (
 from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.effects import idle_model_settings, settled_settings
 from gnnkit.nn.generator import forked_generator, held_generator, restored_generator
-from gnnkit.nn.gnn import GNN, ConvLibrary, check_convolutions, check_layer_class, undeclared_convolution
-from gnnkit.nn.inputs import check_edge_features, check_node_inputs, check_without_features, node_ids_as_features
+from gnnkit.nn.gnn import GNN
+from gnnkit.nn.inputs import (
+    check_edge_features,
+    check_node_inputs,
+    check_without_features,
+    edge_width,
+    node_ids_as_features,
+)
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
@@ -82,6 +89,7 @@ __all__ = [
     "convolution",
     "copied",
     "delta_of",
+    "edge_width",
     "forked_generator",
     "freeze_alike",
     "frozen_parameters",

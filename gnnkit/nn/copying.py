@@ -12,9 +12,10 @@ from typing import Dict, List, Optional
 from torch import nn
 
 from gnnkit.errors import ConfigError
+from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.custom import CustomModel
 from gnnkit.nn.failures import OUT_OF_MEMORY
-from gnnkit.nn.gnn import GNN, ConvLibrary
+from gnnkit.nn.gnn import GNN
 from gnnkit.nn.spec import ModelSpec
 
 _METHODS = ("forward", "layer", "output", "lower")

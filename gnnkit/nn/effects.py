@@ -16,7 +16,7 @@ from gnnkit.options import settle_idle
 
 def _has_hidden(spec: ModelSpec) -> bool:
     """Whether a layer is followed by another, or by a head."""
-    return spec.num_layers > 1 or spec.jumping_knowledge != "none"
+    return spec.num_layers > 1 or spec.has_head
 
 
 def _has_between(spec: ModelSpec) -> bool:
@@ -40,7 +40,7 @@ def _has_out_heads(spec: ModelSpec) -> bool:
     return last.has_heads and not last.concat
 
 
-_HIDDEN = "models of more than one layer, or with jumping knowledge"
+_HIDDEN = "models of more than one layer, or with jumping knowledge or pooling"
 _BETWEEN = f"{_HIDDEN}, but not for 'appnp'"
 
 

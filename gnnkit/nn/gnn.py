@@ -8,7 +8,8 @@ them.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
+from functools import partial
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -16,36 +17,16 @@ from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from gnnkit.data import Block
-from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
-from gnnkit.nn.convs import ConvSpec, ParameterSpec, convolution
+from gnnkit.errors import CheckpointError, ConfigError
+from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
+from gnnkit.nn.convs import ConvSpec, ParameterSpec
+from gnnkit.nn.encoder import make_encoder
 from gnnkit.nn.generator import forked_generator
-from gnnkit.nn.message_passing import MessageOps, custom_layer, is_custom_layer, make_layer
+from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
+from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
 from gnnkit.nn.spec import ModelSpec
-
-
-class ConvLibrary(Protocol):
-    """The part of a backend that a model needs. See :class:`gnnkit.backends.Backend`."""
-
-    name: ClassVar[str]
-    layer_module: ClassVar[str]
-    capabilities: Any
-
-    def lower(self, block: Block) -> Any:
-        """Turn a block into the library's own graph object."""
-
-    def conv(self, spec: ConvSpec) -> nn.Module:
-        """Make the library's own layer."""
-
-    def parameter_map(self, spec: ConvSpec) -> Mapping[str, NativeParameter]:
-        """Where canonical parameters lie in that layer."""
-
-    def ops(self) -> MessageOps:
-        """The primitives that custom layers are written on."""
-
-    def library_layer(self, spec: ConvSpec) -> nn.Module:
-        """Make a layer of the library by its name."""
 
 
 class GNN(nn.Module):
@@ -60,7 +41,10 @@ class GNN(nn.Module):
     With jumping knowledge (Xu et al., 2018) a linear head reads the outputs of all layers.
 
     A model with learnt embeddings (``spec.num_embeddings``) reads node ids, [num_src, 1] integers, in the place of
-    features, and its first layer begins by looking them up.
+    features, and its first layer begins by looking them up. One with an encoder begins with that.
+
+    A model of graphs (``spec.pooling``) gives a row for each graph; all of its convolutions are followed by
+    normalisation and activation.
 
     Args:
         spec: What to build.
@@ -87,14 +71,24 @@ class GNN(nn.Module):
         if spec.num_embeddings is not None:
             # Initial values of its own would be drawn for nothing, which takes seconds where there are many nodes.
             self.embedding = skip_init(nn.Embedding, spec.num_embeddings, spec.in_channels)  # type: ignore[no-untyped-call]
+        if spec.has_encoder:
+            self.encoder = make_encoder(spec.in_channels, spec.node_categories, spec.encoded_channels)
         convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
         self.convs = nn.ModuleList([self._conv(conv) for conv in convs])
         self.norms = nn.ModuleList([_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
         self.residuals = nn.ModuleList([_residual(conv) for conv in convs] if spec.residual else [])
-        if spec.jumping_knowledge != "none":
-            widths = [conv.out_width for conv in convs]
-            width = sum(widths) if spec.jumping_knowledge == "cat" else widths[0]
-            self.head = nn.Linear(width, spec.out_channels)
+        if not spec.has_head:
+            return
+        widths = [conv.out_width for conv in convs]
+        width = sum(widths) if spec.jumping_knowledge == "cat" else widths[-1]
+        if spec.pooling != "none":
+            self.pooling = Pooling(spec.pooling, width, self.backend.ops())
+        if spec.virtual_node:
+            make_norm = partial(_norm, spec.norm)
+            self.virtual_node = VirtualNode(widths[0], spec.num_layers, make_norm, self.backend.ops())
+        inner = [width] + [spec.hidden_channels] * (spec.head_layers - 1)
+        self.head_hidden = nn.ModuleList([nn.Linear(*pair) for pair in zip(inner, inner[1:])])
+        self.head = nn.Linear(inner[-1], spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
         if ":" not in conv.kind:
@@ -118,24 +112,49 @@ class GNN(nn.Module):
         """Number of layers that are followed by normalisation and activation."""
         if self.spec.is_propagation:
             return 0
-        return self.num_layers - (1 if self.spec.jumping_knowledge == "none" else 0)
+        return self.num_layers - (0 if self.spec.has_head else 1)
 
-    def forward(self, blocks: Sequence[Block], x: Tensor) -> Tensor:
-        """Compute outputs for the destinations of the last block.
+    def forward(self, blocks: Sequence[Block], x: Tensor, graphs: Optional[Block] = None) -> Tensor:
+        """Compute outputs for the destinations of the last block, or for graphs.
 
         Args:
             blocks: One block per layer, from the input layer to the output layer.
             x: Features of the first block's sources. Shape [blocks[0].num_src, in_channels]; with learnt embeddings
                 their node ids, [blocks[0].num_src, 1], integers.
+            graphs: For a model of graphs, the message flow from nodes to graphs: ``Batch.graphs``.
 
         Returns:
-            Outputs. Shape [blocks[-1].num_dst, out_channels].
+            Outputs. Shape [blocks[-1].num_dst, out_channels]; of graphs [graphs.num_dst, out_channels].
+
+        Raises:
+            ConfigError: A model of graphs gets none, or another one gets some.
         """
+        if (self.spec.pooling != "none") != (graphs is not None):
+            raise ConfigError(self._graphs_problem())
         h, layers = x, []
+        state = None if graphs is None or not self.spec.virtual_node else self.virtual_node.initial(graphs.num_dst)
         for i, block in enumerate(blocks):
-            h = self.layer(i, block, h)
+            h = self._inputs(h) if i == 0 else h
+            if state is not None:
+                assert graphs is not None
+                lowered = self.lower(graphs)
+                h = h + self.virtual_node.to_nodes(lowered, state)
+                if i < self.num_layers - 1:
+                    state = self.virtual_node.update(i, lowered, state, h, graphs.dst_mask)
+            h = self._convolved(i, block, h)
             layers.append(h)
-        return self.output([layer[: blocks[-1].num_dst] for layer in layers])
+        return self.output([layer[: blocks[-1].num_dst] for layer in layers], graphs)
+
+    def _graphs_problem(self) -> str:
+        if self.spec.pooling == "none":
+            return (
+                "The model gives outputs of nodes, and the batch asks for those of whole graphs. Give pooling "
+                "('sum', 'mean', 'max' or 'attention') when the model is built."
+            )
+        return (
+            f"The model pools nodes to graphs (pooling is {self.spec.pooling!r}), and the batch has none. Train it for "
+            "a task about graphs, or leave pooling out."
+        )
 
     def layer(self, i: int, block: Block, h: Tensor) -> Tensor:
         """Compute one layer.
@@ -151,13 +170,24 @@ class GNN(nn.Module):
         Raises:
             ConfigError: The model reads edge features, and the block has none; or features come where it reads ids.
         """
+        return self._convolved(i, block, self._inputs(h) if i == 0 else h)
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """What the first convolution reads."""
+        if self.spec.num_embeddings is not None:
+            return self._embedded(x)
+        if self.spec.has_encoder:
+            encoded: Tensor = self.encoder(x)
+            return encoded
+        return x
+
+    def _convolved(self, i: int, block: Block, h: Tensor) -> Tensor:
+        """One layer, of features of the block's sources."""
         if self.spec.reads_edges and block.edge_attr is None:
             raise ConfigError(
                 f"The model reads {self.spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
                 "graph that has them; by hand, full_block(graph, edge_features=True)."
             )
-        if i == 0 and self.spec.num_embeddings is not None:
-            h = self._embedded(h)
         h_dst = h[: block.num_dst]
         between = 0.0 if self.spec.is_propagation else self.spec.dropout
         dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)
@@ -165,8 +195,7 @@ class GNN(nn.Module):
         if self.spec.residual:
             out = out + self.residuals[i](h_dst)
         if i < self.num_activated:
-            activation = functional.elu if self.spec.activation == "elu" else functional.relu
-            out = activation(self._normalize(i, out, block.dst_mask))
+            out = self._activation(apply_norm(self.norms[i], out, block.dst_mask))
         if block.dst_mask is not None:
             # Sums over padding edges would otherwise grow from layer to layer, past what half precision can hold.
             out = out * block.dst_mask.to(out.dtype).unsqueeze(-1)
@@ -181,28 +210,32 @@ class GNN(nn.Module):
         out: Tensor = self.embedding(ids.squeeze(1))
         return out
 
-    def _normalize(self, i: int, h: Tensor, mask: Optional[Tensor]) -> Tensor:
-        norm = self.norms[i]
-        out: Tensor = norm(h, mask) if isinstance(norm, MaskedBatchNorm) else norm(h)
-        return out
-
-    def output(self, layers: Sequence[Tensor]) -> Tensor:
+    def output(self, layers: Sequence[Tensor], graphs: Optional[Block] = None) -> Tensor:
         """Combine the outputs of all layers for the same nodes into the model's output.
 
         Args:
             layers: The output of each layer, all of first dimension [num_nodes].
+            graphs: For a model of graphs, the message flow from these nodes to graphs.
 
         Returns:
-            Outputs. Shape [num_nodes, out_channels].
+            Outputs. Shape [num_nodes, out_channels], or [num_graphs, out_channels].
         """
-        if self.spec.jumping_knowledge == "none":
-            return layers[-1]
+        h = layers[-1]
+        if not self.spec.has_head:
+            return h
         if self.spec.jumping_knowledge == "cat":
-            joined = torch.cat(list(layers), dim=-1)
-        else:
-            joined = torch.stack(list(layers)).amax(dim=0)
-        out: Tensor = self.head(functional.dropout(joined, self.spec.dropout, self.training))
+            h = torch.cat(list(layers), dim=-1)
+        elif self.spec.jumping_knowledge == "max":
+            h = torch.stack(list(layers)).amax(dim=0)
+        if graphs is not None:
+            h = self.pooling(self.lower(graphs), h)
+        for linear in self.head_hidden:
+            h = self._activation(linear(functional.dropout(h, self.spec.dropout, self.training)))
+        out: Tensor = self.head(functional.dropout(h, self.spec.dropout, self.training))
         return out
+
+    def _activation(self, h: Tensor) -> Tensor:
+        return functional.elu(h) if self.spec.activation == "elu" else functional.relu(h)
 
     def lower(self, block: Block) -> Any:
         """The block as the backend's own graph object, made once per block."""
@@ -213,9 +246,10 @@ class GNN(nn.Module):
 
     def reset_parameters(self, seed: int) -> None:
         """Set every parameter to its initial value for ``seed``, and running statistics to their start."""
-        for norm in self.norms:
-            if not isinstance(norm, nn.Identity):
-                norm.reset_parameters()  # type: ignore[operator]
+        own = [self.norms, self.virtual_node] if self.spec.virtual_node else [self.norms]
+        for norm in (module for part in own for module in part.modules()):
+            if isinstance(norm, (MaskedBatchNorm, nn.LayerNorm)):
+                norm.reset_parameters()
         values = {name: initial_value(name, spec, seed) for name, spec in self._parameter_specs()}
         self.load_canonical({**self.canonical_state(), **values, **self._own_initial_values(seed)})
 
@@ -285,79 +319,19 @@ class GNN(nn.Module):
         for i in range(self.num_layers):
             for name, spec in self.spec.conv_spec(i).parameters.items():
                 yield f"convs.{i}.{name}", spec
-        linears = list(self.residuals.named_modules(prefix="residuals"))
-        if self.spec.jumping_knowledge != "none":
-            linears.append(("head", self.head))
+        if self.spec.node_categories:
+            yield "encoder.weight", ParameterSpec((sum(self.spec.node_categories), self.spec.encoded_channels))
+        if self.spec.virtual_node:
+            yield "virtual_node.start", ParameterSpec(tuple(self.virtual_node.start.shape), "zeros")
+        own = ("encoder", "residuals", "virtual_node", "pooling", "head_hidden", "head")
+        linears = [
+            each for name in own if hasattr(self, name) for each in getattr(self, name).named_modules(prefix=name)
+        ]
         for name, module in linears:
             if isinstance(module, nn.Linear):
                 yield f"{name}.weight", ParameterSpec(tuple(module.weight.shape))
                 if module.bias is not None:
                     yield f"{name}.bias", ParameterSpec(tuple(module.bias.shape), "zeros")
-
-
-def check_convolutions(spec: ModelSpec, backend: ConvLibrary) -> None:
-    """Refuse a model with a convolution that the backend does not have.
-
-    Args:
-        spec: The model.
-        backend: Computes the convolutions.
-
-    Raises:
-        CapabilityError: The backend does not have a convolution, or not with this aggregation or with edge features.
-        ConfigError: A layer class is not known here.
-    """
-    for kind in spec.kinds:
-        if ":" in kind:
-            check_layer_class(kind, backend)
-    problem = undeclared_convolution(spec, backend.name, backend.capabilities)
-    if problem is not None:
-        raise CapabilityError(problem)
-
-
-def undeclared_convolution(spec: ModelSpec, backend: str, has: Any) -> Optional[str]:
-    """A sentence about the first convolution of a model that a backend does not declare; None if it declares all.
-
-    Args:
-        spec: The model. Layer classes are left out, because no declaration names them.
-        backend: The backend's name.
-        has: Its :class:`gnnkit.backends.BackendCapabilities`.
-    """
-    note = f" {has.note}" if has.note else ""
-    for kind in dict.fromkeys(kind for kind in spec.kinds if ":" not in kind):
-        if kind not in has.convs:
-            return f"Backend {backend!r} has no convolution {kind!r}; it has {', '.join(sorted(has.convs))}.{note}"
-        if kind == "sage" and spec.conv_options["aggregation"] not in has.aggregations:
-            return (
-                f"Backend {backend!r} has no 'sage' with aggregation {spec.conv_options['aggregation']!r}; "
-                f"it has {', '.join(sorted(has.aggregations))}.{note}"
-            )
-        if spec.reads_edges and convolution(kind).reads_edges and kind not in has.edge_convs:
-            return (
-                f"Backend {backend!r} has no {kind!r} with edge features; it has edge features for "
-                f"{', '.join(sorted(has.edge_convs)) or 'no convolution'}. Leave them out with edge_channels=None."
-            )
-    return None
-
-
-def check_layer_class(path: str, backend: ConvLibrary) -> None:
-    """Refuse a layer class that neither has been defined here nor belongs to the backend's library.
-
-    Args:
-        path: ``module:Class``.
-        backend: Computes the convolutions.
-
-    Raises:
-        ConfigError: It is refused; the message has the ways out.
-    """
-    module, _, name = path.partition(":")
-    if is_custom_layer(path) or (module and module == backend.layer_module):
-        return
-    library = f"takes layers of its library by name from {backend.layer_module}" if backend.layer_module else ""
-    raise ConfigError(
-        f"Backend {backend.name!r} has no layer {name!r} of module {module!r}; it "
-        f"{library or 'takes no layers of a library by name'}. If the layer is your own: Import that module (or define "
-        "the class) before its model is built or loaded; gnnkit imports nothing because a file names it."
-    )
 
 
 def _norm(kind: str, width: int) -> nn.Module:

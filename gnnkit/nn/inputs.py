@@ -7,6 +7,7 @@ model was trained on, so it means nothing on others.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Optional
 
 import torch
 
@@ -53,6 +54,12 @@ def check_node_inputs(spec: ModelSpec, graph: Graph) -> None:
             "same way."
         )
     if spec.num_embeddings is None:
+        if tuple(spec.node_categories) != graph.node_categories:
+            theirs, ours = (list(each) or "no categories" for each in (graph.node_categories, spec.node_categories))
+            raise ConfigError(
+                f"The model reads node_categories {ours}, graph {graph.name!r} has {theirs}. Build the model for this "
+                "graph; for a trained one give data with the categories that it was trained on."
+            )
         return
     check_without_features(graph)
     if graph.num_nodes != spec.num_embeddings:
@@ -77,6 +84,13 @@ def check_without_features(graph: Graph) -> None:
         )
 
 
+def edge_width(graph: Graph) -> Optional[int]:
+    """How many edge features a model reads of a graph: one for each category, where they are categories."""
+    if graph.edge_attr is None:
+        return None
+    return sum(graph.edge_categories) or int(graph.edge_attr.shape[1])
+
+
 def check_edge_features(spec: ModelSpec, graph: Graph) -> None:
     """Refuse a graph whose edges have not the features that a model reads.
 
@@ -87,7 +101,7 @@ def check_edge_features(spec: ModelSpec, graph: Graph) -> None:
     Raises:
         ConfigError: They have others, or none.
     """
-    found = None if graph.edge_attr is None else graph.edge_attr.shape[1]
+    found = edge_width(graph)
     if spec.edge_channels is not None and found != spec.edge_channels:
         has = "no edge_attr" if found is None else f"edge_attr with {found}"
         raise ConfigError(

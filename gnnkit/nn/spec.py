@@ -11,10 +11,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 
-from gnnkit.data import Graph, prepare_graph
+from gnnkit.data import Graph, categories_as_columns, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
 from gnnkit.nn.message_passing import is_custom_layer
+from gnnkit.nn.pooling import POOLINGS
+from gnnkit.nn.together import check_together
 from gnnkit.options import check_types, plain_value
 
 Kinds = Union[str, Tuple[str, ...]]
@@ -41,6 +43,16 @@ class ModelSpec:
         edge_channels: Width of the edge features that convolutions read. None: none are read.
         num_embeddings: Number of nodes, each of which has a learnt embedding instead of features. None: features are
             read.
+        node_categories: Number of categories of each column of the features; each has embeddings, which are added up.
+            Empty: features are numbers.
+        encoder_channels: Width to which features are brought before the first convolution: by a linear layer, or by the
+            embeddings of categories. None: features are read as they are, categories as wide as ``hidden_channels``.
+        pooling: "none" for a model of nodes; "sum", "mean", "max" or "attention" over the nodes of each graph for one
+            of graphs. Every convolution is then followed by normalisation and activation, and a head reads what is
+            pooled. With ``jumping_knowledge`` all layers are pooled.
+        virtual_node: Whether every graph has a node that is joined to all others. Layers must be equally wide, the
+            encoder's too.
+        head_layers: Number of linear layers in the head, with activations between them.
         conv_options: Options of the convolutions by name; where layers are of several kinds, each takes those that it
             has. Layers of a library take theirs as arguments, lists where they want tensors.
 
@@ -67,17 +79,23 @@ class ModelSpec:
     jumping_knowledge: str = "none"
     edge_channels: Optional[int] = None
     num_embeddings: Optional[int] = None
+    node_categories: Tuple[int, ...] = ()
+    encoder_channels: Optional[int] = None
+    pooling: str = "none"
+    virtual_node: bool = False
+    head_layers: int = 1
     conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             object.__setattr__(self, item.name, plain_value(getattr(self, item.name)))
         object.__setattr__(self, "conv", conv_kinds(self.conv))
+        object.__setattr__(self, "node_categories", tuple(self.node_categories))
         check_types(self)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")
-        for name in ("in_channels", "out_channels", "hidden_channels", "num_layers", "edge_channels", "num_embeddings"):
+        for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}, expected at least 1.")
@@ -90,7 +108,7 @@ class ModelSpec:
                 "each layer, or one for all."
             )
         object.__setattr__(self, "conv_options", self._checked_options())
-        _check_together(self)
+        check_together(self)
 
     def _checked_options(self) -> Dict[str, Any]:
         """All options of the convolutions, defaults included, so that they outlast another default."""
@@ -171,8 +189,27 @@ class ModelSpec:
     @property
     def reduces_first(self) -> Optional[str]:
         """How the first layer reduces neighbours before its first parameter; None if a parameter comes before."""
+        if self.has_encoder:
+            return None
         first = self.conv_spec(0)
         return first.convolution.reduces_first(first.options)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether a head follows the convolutions."""
+        return self.jumping_knowledge != "none" or self.pooling != "none"
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether an encoder comes before the convolutions."""
+        return self.encoder_channels is not None or bool(self.node_categories)
+
+    @property
+    def encoded_channels(self) -> int:
+        """Width of what the first convolution reads."""
+        if self.encoder_channels is not None:
+            return self.encoder_channels
+        return self.hidden_channels if self.node_categories else self.in_channels
 
     def prepare(self, graph: Graph, dtype: Optional[torch.dtype] = torch.float32) -> Graph:
         """A graph with what this model's convolutions ask for: self-loops, edge weights.
@@ -187,6 +224,8 @@ class ModelSpec:
             >>> ModelSpec("gat", 34, 4).prepare(graph).num_edges - graph.num_edges
             34
         """
+        if self.reads_edges:
+            graph = categories_as_columns(graph)
         return prepare_graph(
             graph,
             self_loops=self.self_loops,
@@ -218,10 +257,10 @@ class ModelSpec:
         """The convolution of one layer, counted from the input."""
         kind = self.kinds[layer]
         conv = convolution(kind)
-        is_output = layer == self.num_layers - 1 and self.jumping_knowledge == "none"
+        is_output = layer == self.num_layers - 1 and not self.has_head
         return ConvSpec(
             kind=kind,
-            in_channels=self.in_channels if layer == 0 else self.conv_spec(layer - 1).out_width,
+            in_channels=self.encoded_channels if layer == 0 else self.conv_spec(layer - 1).out_width,
             out_channels=self.out_channels if is_output or conv.is_propagation else self.hidden_channels,
             options=conv.layer_options(conv.make_options(self._options_of(kind)), self.hidden_channels),
             is_output=is_output,
@@ -328,43 +367,19 @@ def is_library_layer(kind: str) -> bool:
     return ":" in kind and not is_custom_layer(kind)
 
 
-def _check_together(spec: ModelSpec) -> None:
-    """Refuse kinds of convolution that cannot stand in one model, and what a kind cannot stand with."""
-    convs = spec.convolutions
-    names = dict(zip(convs, dict.fromkeys(spec.kinds)))
-    looped = [names[conv] for conv in convs if conv.self_loops]
-    plain = [names[conv] for conv in convs if not conv.self_loops]
-    if looped and plain:
-        raise ConfigError(
-            f"{looped[0]!r} asks for a self-loop at every node of the graph, which {plain[0]!r} would take for a "
-            "neighbour, so they cannot be layers of one model. Take kinds that ask for the same graph."
-        )
-    normed = [names[conv] for conv in convs if conv.gcn_norm]
-    weighted = [names[conv] for conv in convs if conv.reads_weights and not conv.gcn_norm]
-    if normed and weighted:
-        raise ConfigError(
-            f"{normed[0]!r} asks for its own normalisation as edge weights, where {weighted[0]!r} reads the weights of "
-            "the data, so they cannot be layers of one model. Take kinds that ask for the same graph."
-        )
-    for conv in convs:
-        if conv.needs_edges and spec.edge_channels is None:
-            raise ConfigError(
-                f"{names[conv]!r} needs edge features, and there are none (edge_channels is None). Give the graph "
-                "edge_attr, or take another convolution."
-            )
-        if conv.is_propagation and (len(convs) > 1 or spec.residual or spec.jumping_knowledge != "none"):
-            raise ConfigError(
-                f"The layers of {names[conv]!r} are steps of one propagation, so the model takes no other "
-                "convolution, no residual connection and no jumping_knowledge."
-            )
-    # What a class by name reads is its own affair.
-    can_read = spec.has_layer_classes or any(conv.reads_edges for conv in convs)
-    if spec.edge_channels is not None and not can_read:
-        raise ConfigError(f"edge_channels is {spec.edge_channels}, but {spec.name!r} reads no edge features.")
-
-
+_COUNTS = (
+    "in_channels",
+    "out_channels",
+    "hidden_channels",
+    "num_layers",
+    "edge_channels",
+    "num_embeddings",
+    "encoder_channels",
+    "head_layers",
+)
 _CHOICES: Mapping[str, Tuple[str, ...]] = {
     "activation": ("relu", "elu"),
     "norm": ("none", "batch", "layer"),
     "jumping_knowledge": ("none", "cat", "max"),
+    "pooling": POOLINGS,
 }

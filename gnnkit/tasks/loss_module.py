@@ -62,10 +62,11 @@ class LossModule(nn.Module):
             without targets the encoder's, [num_dst, width].
         """
         targets = batch.targets
+        graphs = () if batch.graphs is None else (batch.graphs,)  # Models of nodes take two arguments.
         if targets is None:
-            outputs = self.model(batch.blocks, batch.x)
+            outputs = self.model(batch.blocks, batch.x, *graphs)
             return outputs.new_zeros(()), outputs
-        outputs = self.head(self.model(batch.blocks, self.head.inputs(batch.x, targets)), targets)
+        outputs = self.head(self.model(batch.blocks, self.head.inputs(batch.x, targets), *graphs), targets)
         return self.task.batch_loss(outputs, targets), outputs
 
     def canonical_state(self) -> Dict[str, Tensor]:

@@ -93,6 +93,10 @@ class ModelConfig:
     residual: bool = False
     jumping_knowledge: str = "none"
     edge_features: bool = True
+    encoder_channels: Optional[int] = None
+    pooling: str = "none"
+    virtual_node: bool = False
+    head_layers: int = 1
     conv_options: Dict[str, Any] = field(default_factory=dict)
 
     def check_learns(self) -> None:
@@ -172,11 +176,11 @@ def train_config(model: Kinds, settings: Mapping[str, Any], task: Union[str, Typ
     config = TrainConfig(**plain_values(layered))
     config.check()
     check_batches(config, learned)
-    return settled_training(config, preset, given)
+    return settled_training(config, preset, given, level=learned.level)
 
 
 def check_batches(config: TrainConfig, task: Type[Task]) -> None:
-    """Refuse a training on the full graph of a task that learns from batches.
+    """Refuse a training on the full graph of a task that learns from batches, and fan-outs of one about whole graphs.
 
     Raises:
         ConfigError: It is one.
@@ -209,7 +213,9 @@ def sketched_settings(values: Mapping[str, Any]) -> Dict[str, Any]:
     kinds = conv_kinds(settings.pop("name"))
     del settings["edge_features"], settings["embedding_channels"]
     needs_edges = any(convolution(kind).needs_edges for kind in ([kinds] if isinstance(kinds, str) else kinds))
-    return {"conv": kinds, "edge_channels": 1 if needs_edges else None, **settings}
+    categories = (1,) if settings["virtual_node"] and settings["encoder_channels"] is None else ()
+    known = {"edge_channels": 1 if needs_edges else None, "node_categories": categories}
+    return {"conv": kinds, **known, **settings}
 
 
 def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, Any]:
@@ -221,6 +227,7 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
     """
     values = spec.to_dict()
     width = values.pop("in_channels")
+    del values["node_categories"]
     values["embedding_channels"] = None if values.pop("num_embeddings") is None else width
     could_read = any(conv.reads_edges for conv in spec.convolutions)
     values["edge_features"] = values.pop("edge_channels") is not None or not could_read
@@ -281,7 +288,7 @@ def load_config(
     told = layers[-3:]
     model = settled_model(asdict(config.model), defaults.model, _joined(layer.get("model", {}) for layer in told))
     trained = {name for layer in told for name in layer.get("train", {})}
-    train = settled_training(config.train, defaults.train, trained, owner="train.")
+    train = settled_training(config.train, defaults.train, trained, owner="train.", level=task.level)
     return replace(config, model=ModelConfig(**model), train=train)
 
 

@@ -61,18 +61,34 @@ EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
 """For each setting that depends on others: what it is for, and whether a training is of that kind."""
 
 
-def idle_train_settings(config: TrainConfig) -> Dict[str, str]:
+_OF_GRAPHS = frozenset({"batch_size", "shuffle", "drop_last", "accumulate", "num_threads", "prefetch", "packing"})
+"""Settings that concern batches and have an effect on batches of whole graphs."""
+
+
+def idle_train_settings(config: TrainConfig, level: str = "nodes") -> Dict[str, str]:
     """The settings that have no effect on a training, with what they are for.
+
+    Args:
+        config: The training.
+        level: What the task is about: "nodes", "edges" or "graphs".
 
     Example:
         >>> ["prefetch" in idle_train_settings(TrainConfig(batch_size=size)) for size in (None, 8)]
         [True, False]
     """
-    return {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}
+    if level == "graphs":
+        names = {*EFFECTS, "fanouts", "evaluation"} - _OF_GRAPHS - {"eval_batch_size"}
+        return dict.fromkeys(names, "tasks about nodes or edges")
+    idle = {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}
+    return {**idle, "packing": "tasks about graphs"}
 
 
 def settled_training(
-    config: TrainConfig, preset: Mapping[str, Any], given: Collection[str], owner: str = ""
+    config: TrainConfig,
+    preset: Mapping[str, Any],
+    given: Collection[str],
+    owner: str = "",
+    level: str = "nodes",
 ) -> TrainConfig:
     """A training with its defaults in place of settings without effect.
 
@@ -81,11 +97,12 @@ def settled_training(
         preset: Defaults of the model.
         given: Names of the settings that the user gave.
         owner: What messages put before a name.
+        level: What the task is about.
 
     Raises:
         ConfigError: The user gave one without effect.
     """
-    values, idle = asdict(config), idle_train_settings(config)
+    values, idle = asdict(config), idle_train_settings(config, level)
     if "eval_batch_size" in idle and config.eval_batch_size == EVAL_BATCH_SIZE:
         values["eval_batch_size"] = None  # Recorded configurations are resolved ones.
     defaults = {**asdict(TrainConfig()), **preset}

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
 from gnnkit.data import Graph, check_graph, check_leaks, message_graph, missing_array
 from gnnkit.data.check import MOST_CHECKED
+from gnnkit.data.targets import LEVELS
 from gnnkit.devices import Device, Step, StepOptions, choose_device
+from gnnkit.engine.graphs import GraphInference
 from gnnkit.engine.inference import Inference, make_inference
 from gnnkit.engine.loading import transfer_to
 from gnnkit.errors import ConfigError, DataError
@@ -25,6 +27,7 @@ from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import (
     GNN,
     CustomModel,
+    ModelSpec,
     beyond_spec,
     check_edge_features,
     check_layers,
@@ -120,7 +123,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         if not isinstance(model, CustomModel):
             check_parameter_names(model, special)
         settings = _for_special(settings, model, special)
-    config = settings.resolved(model.num_layers, static_shapes=device.capabilities.static_shapes)
+    static_shapes = device.capabilities.static_shapes
+    config = settings.resolved(model.num_layers, static_shapes=static_shapes, level=task.level)
     if config.keep_memory:
         keep_freed_memory()
     labelled = task.labelled(graph)
@@ -129,7 +133,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     # Labels have no part in preparing edges, which is not done twice.
     learned = prepared
     if labelled is not graph:
-        learned = replace(prepared, y=labelled.y, class_names=labelled.class_names, links=labelled.links)
+        changed = {name: getattr(labelled, name) for name in ("y", "graph_y", "class_names", "links")}
+        learned = replace(prepared, **changed)
     computed = computed_graph(labelled, learned, model.spec, config.precision)
     tested = computed
     messages = message_graph(labelled, "test")
@@ -158,9 +163,9 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     step = device.prepare(module, optimizer, options)
     inference = _inference(module, computed, device, config, trainer.seed)
     testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed)
-    loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed)
+    loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, static_shapes=static_shapes)
     pad = None
-    if device.capabilities.static_shapes:
+    if static_shapes and task.level != "graphs":
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
     loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(schedule, config.patience, higher_is_better=better)
@@ -186,6 +191,10 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
 def _inference(module: LossModule, graph: Graph, device: Device, config: TrainConfig, seed: int) -> Inference:
     """How the outputs that are judged are computed."""
     spec, is_sampled = module.model.spec, config.evaluation == "sampled"
+    if module.task.level == "graphs":
+        step = device.prepare(module, None, StepOptions(config.precision))
+        assert config.eval_batch_size is not None
+        return GraphInference(step, module.model, graph, device, config.eval_batch_size)
     return make_inference(
         config.evaluation,
         module,
@@ -252,8 +261,7 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
             "their place. Give the graph features, or take another task."
         )
     check_edge_features(spec, graph)
-    if task.level not in ("nodes", "edges"):
-        raise ConfigError(f"Task {task.name!r} learns from {task.level}; the Trainer takes nodes and edges.")
+    _check_level(spec, task)
     check_capabilities(
         backend,
         device,
@@ -261,6 +269,22 @@ def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: D
         precision=config.precision,
         task=type(task),
     )
+
+
+def _check_level(spec: ModelSpec, task: Task) -> None:
+    """Refuse a model of nodes for a task about graphs, and the other way round."""
+    if task.level not in LEVELS:
+        raise ConfigError(f"Task {task.name!r} learns from {task.level}; the Trainer takes {', '.join(LEVELS)}.")
+    if task.level == "graphs" and spec.pooling == "none":
+        raise ConfigError(
+            f"Task {task.name!r} learns from whole graphs, and the model gives outputs of nodes. Build it with pooling "
+            "('sum', 'mean', 'max' or 'attention'), which a custom module does not have."
+        )
+    if task.level != "graphs" and spec.pooling != "none":
+        raise ConfigError(
+            f"The model pools nodes to graphs (pooling is {spec.pooling!r}), and task {task.name!r} learns from "
+            f"{task.level}. Leave pooling out, or take a task about graphs."
+        )
 
 
 def _check_judging(graph: Graph, module: LossModule) -> None:

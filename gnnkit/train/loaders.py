@@ -13,11 +13,15 @@ from gnnkit.errors import ConfigError
 from gnnkit.loading import (
     FullGraphLoader,
     FullGraphPairLoader,
+    GraphLoader,
     InputReduction,
     Loader,
     NeighborLoader,
     PadSpec,
     Transfer,
+    graph_sizes,
+    largest_batch,
+    propose_bins,
 )
 from gnnkit.loading.base import identity
 from gnnkit.nn import ModelSpec, node_ids_as_features
@@ -105,8 +109,9 @@ def training_loader(
     transfer: Transfer = identity,
     pad: Optional[PadSpec] = None,
     overlap: bool = True,
+    static_shapes: bool = False,
 ) -> Loader:
-    """The loader of the training items: the full graph, or sampled batches.
+    """The loader of the training items: the full graph, sampled batches, or batches of whole graphs.
 
     Args:
         graph: The prepared graph, from :meth:`gnnkit.tasks.Task.labelled`.
@@ -115,10 +120,14 @@ def training_loader(
         config: Resolved settings.
         seed: Seed of order and samples.
         transfer: What to do with a batch last.
-        pad: Sizes to bring batches to.
+        pad: Sizes to bring batches to, but those of whole graphs.
         overlap: Whether batches are prepared while others are in use.
+        static_shapes: Whether batches of whole graphs are brought to one size.
     """
     items = task.items(graph, "train")
+    if items.level == "graphs":
+        settings: Dict[str, Any] = {"transfer": transfer, "overlap": overlap, "static_shapes": static_shapes}
+        return graph_loader(graph, items.ids, spec, config, seed, **settings)
     ids = items.ids if items.level == "nodes" else torch.arange(len(items.ids))
     sampler, draw = make_sampler(graph, spec, config, config.fanouts, seed), task.draw(graph, seed)
     if sampler is None:
@@ -149,6 +158,54 @@ def training_loader(
         overflow=config.overflow,
         reduction=input_reduction(spec, config.fuse_first_layer, task),
         draw=draw,
+        edge_features=spec.reads_edges,
+    )
+
+
+def graph_loader(
+    graph: Graph,
+    graphs: Tensor,
+    spec: ModelSpec,
+    config: TrainConfig,
+    seed: int,
+    *,
+    transfer: Transfer = identity,
+    overlap: bool = True,
+    static_shapes: bool = False,
+) -> GraphLoader:
+    """The loader of whole graphs for a training.
+
+    Args:
+        graph: The prepared record.
+        graphs: Numbers of the graphs to load.
+        spec: The model.
+        config: Resolved settings.
+        seed: Seed of the order.
+        transfer: What to do with a batch last.
+        overlap: Whether batches are prepared while others are in use.
+        static_shapes: Whether batches are brought to one size.
+    """
+    assert config.batch_size is not None
+    sizes = graph_sizes(graph)[graphs.numpy()]
+    packing = propose_bins(sizes, config.batch_size) if config.packing == "always" else None
+    pad = None
+    if static_shapes:
+        pad = largest_batch(sizes, config.batch_size) if packing is None else packing.spec
+    num_threads = config.num_threads
+    return GraphLoader(
+        graph,
+        graphs,
+        num_layers=spec.num_layers,
+        batch_size=config.batch_size,
+        shuffle=config.shuffle,
+        drop_last=config.drop_last,
+        seed=seed,
+        packing=packing,
+        # A batch takes a fraction of a millisecond, so on a device that needs all cores threads only disturb.
+        num_threads=(1 if overlap else 0) if num_threads is None else num_threads,
+        prefetch=config.prefetch,
+        transfer=transfer,
+        pad=None if pad is None else pad.repeated(spec.num_layers),
         edge_features=spec.reads_edges,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from gnnkit.errors import ConfigError
@@ -16,7 +16,7 @@ class TrainConfig:
     Training is on the full graph unless ``fanouts`` or ``batch_size`` is given.
 
     Attributes:
-        epochs: Passes over the training nodes. None: 200 on the full graph, 20 when sampled.
+        epochs: Passes over the training items. None: 200 on the full graph, 20 when sampled, 100 over whole graphs.
         optimizer: "adam", "adamw", "sgd", "rmsprop", or ``module:Class`` of an optimiser of torch or of your own.
         optimizer_options: Its other arguments, such as ``{"momentum": 0.9}``.
         lr: Learning rate.
@@ -39,7 +39,7 @@ class TrainConfig:
         patience: Stop at the first evaluation that is this many epochs or more after the best one. None: never.
         precision: "float32", "bfloat16" for matrix products in bfloat16, or "float64" for everything in float64, which
             tells rounding from mistakes.
-        batch_size: Training nodes per batch. None: 1,024 when sampled.
+        batch_size: Training nodes per batch, or pairs, or graphs. None: 1,024 when sampled, 32 graphs.
         fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
         replace: Whether neighbours are drawn with replacement.
         weighted: Whether neighbours are drawn in proportion to edge weights.
@@ -53,6 +53,8 @@ class TrainConfig:
             insist, "never". Changes results by rounding only.
         keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
             (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
+        packing: For tasks about graphs, whether batches are bins of about the same number of nodes: "auto" on devices
+            with fixed shapes, "always", or "never". See :func:`gnnkit.loading.propose_bins`.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
             "carry" splits it, so that what does not fit comes in a batch of its own; "error" stops.
         overflow_rate: On devices with fixed shapes, share of batches that may be too large, from 0 up to below 1.
@@ -94,6 +96,7 @@ class TrainConfig:
     prefetch: int = 2
     fuse_first_layer: str = "auto"
     keep_memory: bool = True
+    packing: str = "auto"
     overflow: str = "carry"
     overflow_rate: float = 0.0
     evaluation: str = "auto"
@@ -115,16 +118,19 @@ class TrainConfig:
         assert self.epochs is not None
         return range(1, self.epochs + 1 if self.is_sampled else 2)
 
-    def resolved(self, num_layers: int, *, static_shapes: bool = False) -> TrainConfig:
+    def resolved(self, num_layers: int, *, static_shapes: bool = False, level: str = "nodes") -> TrainConfig:
         """Fill in what depends on other settings, and check everything.
 
         Args:
             num_layers: Number of the model's layers.
             static_shapes: Whether the device has fixed shapes. It then evaluates by one program unless told otherwise.
+            level: What the task is about: "nodes", "edges" or "graphs".
 
         Raises:
             ConfigError: A value cannot be used, or values contradict each other.
         """
+        if level == "graphs":
+            return self._resolved_for_graphs(static_shapes)
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.epochs is None:
             values["epochs"] = 20 if self.is_sampled else 200
@@ -148,6 +154,20 @@ class TrainConfig:
                     f"{name} is {list(fanouts)}: {len(fanouts)} fan-outs for a model of {num_layers} layers. "
                     "Give one for each layer, seeds first."
                 )
+        return config
+
+    def _resolved_for_graphs(self, static_shapes: bool) -> TrainConfig:
+        """Batches are of whole graphs, in training and evaluation."""
+        batch_size = GRAPH_BATCH_SIZE if self.batch_size is None else self.batch_size
+        config = replace(
+            self,
+            epochs=100 if self.epochs is None else self.epochs,
+            batch_size=batch_size,
+            eval_batch_size=batch_size if self.eval_batch_size is None else self.eval_batch_size,
+            packing=("always" if static_shapes else "never") if self.packing == "auto" else self.packing,
+            evaluation="full",
+        )
+        config.check()
         return config
 
     def check(self) -> None:
@@ -186,6 +206,7 @@ _OR_CLASS: Mapping[str, Sequence[str]] = {"optimizer": OPTIMIZER_NAMES, "schedul
 _CHOICES: Mapping[str, Sequence[str]] = {
     "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
+    "packing": ("auto", "always", "never"),
     "overflow": ("carry", "error"),
     "evaluation": ("auto", "full", "layerwise", "sampled"),
 }
@@ -204,5 +225,7 @@ _SMALLEST: Mapping[str, float] = {
     "eval_every": 1,
     "save_every": 1,
 }
+GRAPH_BATCH_SIZE = 32
+"""Graphs per batch, unless told otherwise."""
 EVAL_BATCH_SIZE = 4096
 """Nodes per batch of layer-wise evaluation, unless told otherwise."""

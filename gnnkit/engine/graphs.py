@@ -1,0 +1,72 @@
+"""Outputs of a trained model for whole graphs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gnnkit.data import Graph
+from gnnkit.devices import Device, Step
+from gnnkit.engine.inference import Inference, Report, quiet, widened
+from gnnkit.engine.loading import transfer_to
+from gnnkit.loading import GraphLoader, graph_sizes, pack_graphs, propose_bins
+from gnnkit.nn import GNN
+
+
+class GraphInference(Inference):
+    """Batches of whole graphs; on devices with fixed shapes packed into bins, whose sizes hold any of the graphs.
+
+    Args:
+        step: An evaluating step of the model.
+        model: The model, on the device.
+        graph: The prepared record.
+        device: Where the step runs.
+        batch_size: Graphs per batch.
+    """
+
+    def __init__(self, step: Step, model: GNN, graph: Graph, device: Device, batch_size: int) -> None:
+        self._step = step
+        self._model = model
+        self._graph = replace(graph, graph_y=None)
+        self._transfer = transfer_to(device, model)
+        self._batch_size = batch_size
+        self._sizes = graph_sizes(graph)
+        self._bin = propose_bins(self._sizes, batch_size).spec if device.capabilities.static_shapes else None
+
+    def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
+        """See :class:`Inference`; ``nodes`` are numbers of graphs."""
+        graphs, place = torch.unique(nodes, return_inverse=True)
+        loader = self._loader(graphs)
+        row = torch.empty(self._graph.num_graphs, dtype=torch.int64)
+        row[graphs] = torch.arange(len(graphs))
+        result = torch.empty(0)
+        for number, batch in enumerate(loader.epoch(0), start=1):
+            real = batch.nodes.cpu()
+            part = widened(self._step(batch).outputs)[real >= 0]
+            if number == 1:
+                result = part.new_empty(len(graphs), part.shape[1])
+            result[row[real[real >= 0]]] = part
+            report(number, len(loader))
+        return result[place]
+
+    def _loader(self, graphs: Tensor) -> GraphLoader:
+        packing, pad = None, None
+        if self._bin is not None:
+            nodes, edges, most = self._bin.num_nodes[0], self._bin.num_edges[0], self._bin.num_graphs
+            assert most is not None
+            sizes = self._sizes[graphs.numpy()]
+            packing = pack_graphs(sizes, num_nodes=nodes, num_edges=edges, num_graphs=most)
+            pad = self._bin.repeated(self._model.num_layers)
+        return GraphLoader(
+            self._graph,
+            graphs,
+            num_layers=self._model.num_layers,
+            batch_size=self._batch_size,
+            shuffle=False,
+            packing=packing,
+            transfer=self._transfer,
+            pad=pad,
+            edge_features=self._model.spec.reads_edges,
+        )
