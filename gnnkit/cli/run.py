@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
+from gnnkit.cli.folds import cross_validate
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.errors import ConfigError
@@ -36,6 +37,9 @@ def run(
     resume: Optional[str] = typer.Option(
         None, metavar="RUN", help="Go on where a run stopped, in a new folder; options given here win over its own."
     ),
+    folds: Optional[int] = typer.Option(None, help="Cross-validation over graphs: so many folds, a run for each."),
+    fold: Optional[str] = typer.Option(None, help="Only some of the folds, from 0: 0,1,2.  [default: all]"),
+    repeats: Optional[int] = typer.Option(None, help="How often, each time with the next seed.  [default: 1]"),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
@@ -52,6 +56,13 @@ def run(
     from gnnkit.engine.heuristics import is_heuristic
 
     config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
+    if folds is not None:
+        if resume is not None:
+            raise ConfigError("--resume goes on with one run, and --folds makes several. Give one of them.")
+        cross_validate(config, folds, fold, repeats, json)
+        return
+    if fold is not None or repeats is not None:
+        raise ConfigError("--fold and --repeats are for --folds, which says how many folds there are. Give it as well.")
     if is_heuristic(config.model.name):
         if resume is not None:
             raise ConfigError(f"--resume has no effect: model {config.model.name!r} is a heuristic and learns nothing.")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Dict, Mapping, Optional, Type, TypeVar
 
 from torch import Tensor
 
-from gnnkit.data import Graph, Items, Targets, graph_items, random_graph_split
+from gnnkit.data import Graph, Items, Targets, fold_split, graph_items, make_folds, num_folds, random_graph_split
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.tasks.base import Judged, Task
 
@@ -24,14 +24,24 @@ class GraphOptions:
     Attributes:
         valid_share: Share of the graphs that validate, where the data bring no split.
         test_share: Share of the graphs that test, likewise.
-        split_seed: Seed of such a split. None: the run's.
+        split_seed: Seed of such a split, and of folds. None: the run's.
+        folds: Number of folds, of which one tests and the others train and validate: those of the data
+            (``Graph.graph_data["fold"]``), else graphs are dealt at random. Nothing: no folds.
+        fold: Which of them tests, from 0; ``gnnkit run --folds`` goes through all.
     """
 
     valid_share: float = 0.1
     test_share: float = 0.1
     split_seed: Optional[int] = None
+    folds: Optional[int] = None
+    fold: Optional[int] = None
 
     def __post_init__(self) -> None:
+        if (self.folds is None) != (self.fold is None):
+            raise ConfigError(
+                f"folds is {self.folds} and fold is {self.fold}; expected both or none. 'gnnkit run --folds 10' goes "
+                "through all of ten folds."
+            )
         shares = self.valid_share, self.test_share
         if min(shares) <= 0 or sum(shares) >= 1:
             raise ConfigError(
@@ -70,7 +80,7 @@ class GraphTask(Task):
     @classmethod
     def arrange(cls, graph: Graph, options: Any, seed: int) -> Graph:
         """See :class:`Task`: graphs to train, validate and test on."""
-        if graph.graph_splits:
+        if graph.graph_splits and options.folds is None:
             return graph
         if graph.graph_ptr is None:
             raise DataError(
@@ -79,7 +89,13 @@ class GraphTask(Task):
                 fix="Give a record of graphs, see gnnkit.join_graphs; or take a task about nodes or edges.",
             )
         seed = seed if options.split_seed is None else options.split_seed
-        return random_graph_split(graph, options.valid_share, options.test_share, seed=seed)
+        if options.folds is None:
+            return random_graph_split(graph, options.valid_share, options.test_share, seed=seed)
+        found = num_folds(graph)
+        if found not in (0, options.folds):
+            raise ConfigError(f"The data bring {found} folds, and {options.folds} are asked for. Ask for theirs.")
+        folded = graph if found else make_folds(graph, options.folds, seed=seed)
+        return fold_split(folded, options.fold, options.valid_share, seed=seed)
 
     def num_outputs(self, graph: Graph) -> Optional[int]:
         """See :class:`Task`."""
