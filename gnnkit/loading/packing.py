@@ -7,7 +7,7 @@ spare. The spare nodes and edges of a padded record belong to one padding graph 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, List, Sequence, Tuple, Union
 
 import numpy as np
@@ -25,7 +25,7 @@ GraphSizes = Union[Graph, Sequence[Tuple[int, int]], NDArray[np.int64]]
 """Graphs whose sizes matter: a record that holds them, or a list of (nodes, edges)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Packing:
     """Graphs put together in bins of one size.
 
@@ -41,7 +41,7 @@ class Packing:
     bins: Tuple[Tuple[int, ...], ...]
     efficiency: float
     edge_efficiency: float
-    sizes: NDArray[np.int64]
+    sizes: NDArray[np.int64] = field(compare=False, repr=False)
 
 
 def graph_sizes(graphs: GraphSizes) -> NDArray[np.int64]:

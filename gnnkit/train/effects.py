@@ -52,6 +52,7 @@ EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
         "sampled training or evaluation",
         lambda config: config.is_sampled or _evaluates_samples(config),
     ),
+    "packing": ("tasks about graphs", lambda config: False),
     "overflow": (_SAMPLED, _is_sampled),
     "overflow_rate": (_SAMPLED, _is_sampled),
     "eval_fanouts": ("evaluation 'sampled'", _evaluates_samples),
@@ -79,8 +80,7 @@ def idle_train_settings(config: TrainConfig, level: str = "nodes") -> Dict[str, 
     if level == "graphs":
         names = {*EFFECTS, "fanouts", "evaluation"} - _OF_GRAPHS - {"eval_batch_size"}
         return dict.fromkeys(names, "tasks about nodes or edges")
-    idle = {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}
-    return {**idle, "packing": "tasks about graphs"}
+    return {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}
 
 
 def settled_training(

@@ -133,7 +133,7 @@ def test_errors_of_taking_and_padding():
         pad_graphs(record, PadSpec((9, 9), (99,)))
     with pytest.raises(BatchOverflowError, match="5 of 4"):
         pad_graphs(record, PadSpec((5, 5), (99,), 5))
-    with pytest.raises(BatchOverflowError, match="2 graphs") as info:
+    with pytest.raises(BatchOverflowError, match="graphs: 2 of 1") as info:
         pad_graphs(record, PadSpec((9, 9), (99,), 2))
     assert info.value.excess == {"graphs": 1}
 

@@ -149,5 +149,5 @@ def test_bad_settings(graph, options, text):
         plan_padding(make_loader(graph), **options)
 
 
-def test_graph_slots_are_not_part_of_batches():
-    assert PadSpec((8, 8), (8,), num_graphs=4).values == (8, 8, 8)
+def test_graph_slots_come_last():
+    assert PadSpec((8, 8), (8,), num_graphs=4).values == (8, 8, 8, 4)

@@ -118,6 +118,11 @@ MODEL_ALWAYS = {
     "edge_channels",
     "conv_options",
     "num_embeddings",
+    "node_categories",
+    "encoder_channels",
+    "pooling",
+    "virtual_node",
+    "head_layers",
 }
 
 
@@ -181,6 +186,7 @@ TRAIN_ROWS = {
     "num_threads": (2, [{}], [SAMPLED]),
     "prefetch": (5, [{}, {**SAMPLED, "num_threads": 0}], [SAMPLED]),
     "fuse_first_layer": ("never", [{}, {"evaluation": "layerwise"}], [SAMPLED, {"evaluation": "sampled"}]),
+    "packing": ("always", [{}, SAMPLED], []),
     "overflow": ("error", [{}], [SAMPLED]),
     "overflow_rate": (0.1, [{}], [SAMPLED]),
     "eval_fanouts": ([2, 2], [{}, SAMPLED, {"evaluation": "layerwise"}], [{"evaluation": "sampled"}]),
