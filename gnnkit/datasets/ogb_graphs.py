@@ -132,15 +132,14 @@ def _read_arrays(raw: Path) -> Arrays:
 def _check_sizes(raw: Path, content: Arrays, num_graphs: int) -> None:
     """Check that all arrays speak of the same graphs, and that edges stay within them."""
     nodes, edges = content["num_nodes"], content["num_edges"]
+    expected = dict.fromkeys(_SIZES, num_graphs)
+    for name in content:
+        expected.setdefault(name, int((edges if name.startswith("edge_") else nodes).sum()))
     problem = ""
-    for name, rows in content.items():
-        count, of = (rows.shape[-1] if name == "edge_index" else len(rows)), int(nodes.sum())
-        if name in _SIZES:
-            count, of = len(rows), num_graphs
-        elif name.startswith("edge_"):
-            of = int(edges.sum())
-        if count != of:
-            problem = f"{name} has {count:,} rows, expected {of:,}"
+    for name, count in reversed(list(expected.items())):
+        received = content[name].shape[-1] if name == "edge_index" else len(content[name])
+        if received != count:
+            problem = f"{name} has {received:,} rows, expected {count:,}"
     if not problem:
         most = np.repeat(nodes, edges)
         outside = np.flatnonzero((content["edge_index"] < 0).any(axis=0) | (content["edge_index"] >= most).any(axis=0))

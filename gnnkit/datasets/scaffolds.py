@@ -39,7 +39,8 @@ def scaffold_split(smiles: Sequence[str], train: float = 0.8, valid: float = 0.1
     """Split molecules so that all of one scaffold are in one split.
 
     Sets of one scaffold are dealt out by size, the largest first, and among equals the one whose first molecule comes
-    last: to "train" while it has room for the whole set, else to "valid" likewise, else to "test". Nothing is drawn.
+    last: to "train" if it has room for the whole set, else to "valid" if both together have, else to "test". Nothing is
+    drawn.
 
     Args:
         smiles: SMILES that RDKit can read, one for each of G molecules.
