@@ -215,15 +215,11 @@ def _labels_of(graph: Graph, item: str) -> str:
     if graph.has_numbers:
         return ("numbers to regress" if width == 1 else f"{width:,} numbers to regress") + without
     labels = graph.y.numpy()
-    if graph.is_multi_label and width > 1:
+    if graph.is_multi_label:
         gaps = float((labels == IGNORED_LABEL).mean())
         return f"{width:,} labels, several a {item}" + (f", {gaps:.1%} missing" if gaps else "")
-    names: Sequence[Any] = graph.class_names
-    if graph.is_multi_label:
-        labels, names = labels[:, 0].astype(np.int64), range(2)
-    counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=len(names) or graph.num_classes)
-    kind = "1 label" if graph.is_multi_label else f"{graph.num_classes} classes"
-    return f"{kind}{_counts(names, counts, item)}{without}"
+    counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=graph.num_classes)
+    return f"{graph.num_classes} classes{_counts(graph.class_names, counts, item)}{without}"
 
 
 def _counts(names: Sequence[Any], counts: np.ndarray, item: str) -> str:

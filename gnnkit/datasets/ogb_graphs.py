@@ -47,9 +47,9 @@ class OgbGraphs(OgbData):
     Features of ``ogbg-mol...`` are categories, 9 of an atom and 3 of a bond, with the sizes of ogb's tables whatever
     the data have of them; the SMILES of ``mapping/mol.csv.gz`` are ``graph_names``. Graphs of ogbg-ppa have features of
     edges alone: ``make_features=constant`` gives their nodes one, as ogb's examples do. ``graph_y`` is, by the task
-    that ogb names: 0/1 of shape [G, T] for T binary tasks, even if T is 1, -100 where one is missing; classes [G]; or
-    numbers [G] or [G, T], NaN where one is missing. Tasks have the names that the mapping gives them. ogbg-code2, which
-    asks for words, is refused.
+    that ogb names: classes [G], of which a single binary task has two; 0/1 of shape [G, T] for several binary tasks; or
+    numbers [G] or [G, T]. A missing class or label is -100, a missing number NaN. Several tasks have the names that the
+    mapping gives them. ogbg-code2, which asks for words, is refused.
 
     From W. Hu et al., "Open graph benchmark: datasets for machine learning on graphs", 2020.
     """
@@ -185,17 +185,17 @@ def _targets(
 ) -> Tuple[Any, List[str]]:
     """What is true of graphs, by the task that ogb names, and names of classes or tasks."""
     names = tasks if len(tasks) == labels.shape[1] > 1 else []
-    if task == "binary classification":
+    if task == "binary classification" and labels.shape[1] > 1:
         return np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32), names
     if task == "regression":
         return flat(labels.astype(np.float32)), names
-    if task != "multiclass classification":
+    if task not in _TASKS:
         return as_labels(flat(labels)), names
     if labels.shape[1] != 1:
         raise DatasetError(f"There are {labels.shape[1]} labels of several classes a graph; one is supported.")
     y = np.where(np.isnan(labels), IGNORED_LABEL, labels)[:, 0].astype(np.int64)
+    # A small part of the data may lack the last classes; the model still gets an output for each.
     if class_names or int(y.max(initial=-1)) + 1 < num_classes:
-        # A small part of the data may lack the last classes; the model still gets an output for each.
         count = max(num_classes, int(y.max(initial=-1)) + 1)
         return y, [class_names.get(str(label), str(label)) for label in range(count)]
     return y, []

@@ -101,11 +101,11 @@ def test_molecules_have_categories_names_metric_and_split(tmp_path, cache, monke
     assert graph.feature_names[:2] == ("atomic_num", "chirality")
     assert graph.graph_names == tuple(SMILES)  # "NA" is a name, not a missing value
     assert {name: ids.tolist() for name, ids in graph.graph_splits.items()} == SPLIT
-    assert graph.graph_y.tolist() == [[0.0], [1.0], [0.0], [0.0], [1.0]]
+    assert graph.graph_y.tolist() == [0, 1, 0, 0, 1] and graph.graph_y.dtype == torch.int64
     assert (graph.metric, graph.evaluator, graph.class_names) == ("rocauc", "ogbg-molhiv", ())
     lines = summarize(graph)
     assert lines["graphs"] == "5, 2.4 nodes and 3.6 edges each on average"
-    assert lines["labels"] == "1 label (0: 3, 1: 2), binary classification"
+    assert lines["labels"] == "2 classes (0: 3, 1: 2), binary classification"
     assert lines["splits"] == "train 3 graphs, valid 1 graphs, test 1 graphs, as published: scaffold"
     monkeypatch.setattr(ogb_graphs, "read_csv", None)
     again = load_dataset("ogbg-molhiv", data_dir=tmp_path)  # from the cache
