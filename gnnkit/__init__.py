@@ -25,6 +25,7 @@ _HOME = {
     "from_networkx": "gnnkit.data",
     "from_pandas": "gnnkit.data",
     "from_scipy": "gnnkit.data",
+    "from_smiles": "gnnkit.datasets",
     "load_dataset": "gnnkit.datasets",
     "load_model": "gnnkit.runs",
     "open_run": "gnnkit.inference",
@@ -46,6 +47,7 @@ __all__ = [
     "from_networkx",
     "from_pandas",
     "from_scipy",
+    "from_smiles",
     "load_dataset",
     "load_model",
     "open_run",
@@ -66,7 +68,7 @@ def __dir__() -> List[str]:
 if TYPE_CHECKING:
     from gnnkit.backends import Backend, build_model
     from gnnkit.data import Batch, Block, Graph, from_edge_index, from_networkx, from_pandas, from_scipy
-    from gnnkit.datasets import load_dataset
+    from gnnkit.datasets import from_smiles, load_dataset
     from gnnkit.devices import Device
     from gnnkit.errors import GnnkitError
     from gnnkit.inference import open_run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def summarize(graph: Graph) -> Dict[str, str]:
 
     Returns:
         Lines by topic: "nodes", "edges", "features", "labels", "splits", and, where there is something to say,
-        "links", "left out" and "warnings".
+        "graphs", "links", "left out" and "warnings". Of many graphs, labels and splits are those of graphs.
 
     Example:
         >>> import gnnkit
@@ -122,13 +122,16 @@ def summarize(graph: Graph) -> Dict[str, str]:
         '156, undirected'
     """
     notes = graph.notes
-    lines = {
-        "nodes": _joined(f"{graph.num_nodes:,}", notes.nodes),
-        "edges": _joined(f"{graph.num_edges:,}", _direction(graph), notes.edges),
-        "features": _joined(str(graph.num_features) if graph.num_features else "none", notes.features),
-        "labels": _joined(_labels(graph), notes.labels),
-        "splits": _joined(*_splits(graph), notes.splits),
-    }
+    lines = {} if graph.graph_ptr is None else {"graphs": _graphs(graph)}
+    lines.update(
+        {
+            "nodes": _joined(f"{graph.num_nodes:,}", notes.nodes),
+            "edges": _joined(f"{graph.num_edges:,}", _direction(graph), notes.edges),
+            "features": _joined(str(graph.num_features) if graph.num_features else "none", notes.features),
+            "labels": _joined(_labels(graph), notes.labels),
+            "splits": _joined(*_splits(graph), notes.splits),
+        }
+    )
     if graph.links is not None:
         lines["links"] = _links(graph.links)
         if not graph.splits:  # Then the note is about the pairs.
@@ -184,32 +187,58 @@ def _direction(graph: Graph) -> str:
     return "undirected" if is_undirected(graph) else "directed"
 
 
+def _graphs(graph: Graph) -> str:
+    """How many graphs there are, and how large they are on average."""
+    count = max(1, graph.num_graphs)
+    sizes = f"{graph.num_nodes / count:.1f} nodes and {graph.num_edges / count:.1f} edges each on average"
+    return f"{graph.num_graphs:,}, {sizes}"
+
+
 def _labels(graph: Graph) -> str:
+    """What there is to learn of nodes, or else of graphs; of both, each."""
+    of_nodes = "" if graph.y is None else _labels_of(graph, "node")
+    if graph.graph_y is None:
+        return of_nodes or "none"
+    # What a record says of its nodes' labels it can say of its graphs', which have the same form.
+    of_graphs = _labels_of(replace(graph, y=graph.graph_y), "graph")
+    return f"{of_nodes}; of graphs {of_graphs}" if of_nodes else of_graphs
+
+
+def _labels_of(graph: Graph, item: str) -> str:
+    """The labels ``y`` of items, which are called so."""
     from gnnkit.data.graph import IGNORED_LABEL
 
-    if graph.y is None:
-        return "none"
-    if graph.is_multi_label:
-        return f"{graph.num_classes} labels, several a node"
+    assert graph.y is not None and graph.has_label is not None
+    missing = int((~graph.has_label).sum())
+    without = f", {missing:,} {item}s without" if missing else ""
+    width = graph.y.shape[1] if graph.y.ndim == 2 else 1
     if graph.has_numbers:
-        known = graph.has_label
-        missing = 0 if known is None else int((~known).sum())
-        return "numbers to regress" + (f", {missing:,} nodes without" if missing else "")
+        return ("numbers to regress" if width == 1 else f"{width:,} numbers to regress") + without
     labels = graph.y.numpy()
-    missing = int((labels == IGNORED_LABEL).sum())
+    if graph.is_multi_label:
+        gaps = float((labels == IGNORED_LABEL).mean())
+        return f"{width:,} labels, several a {item}" + (f", {gaps:.1%} missing" if gaps else "")
     counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=graph.num_classes)
-    return f"{graph.num_classes} classes{_counts(graph, counts)}" + (f", {missing:,} nodes without" if missing else "")
+    return f"{graph.num_classes} classes{_counts(graph.class_names, counts, item)}{without}"
 
 
-def _counts(graph: Graph, counts: np.ndarray) -> str:
-    """How many nodes have each class; of many classes, how many the smallest and the largest has."""
+def _counts(names: Sequence[Any], counts: np.ndarray, item: str) -> str:
+    """How many items have each class; of many classes, how many the smallest and the largest has."""
     if not counts.size:
         return ""
     if counts.size <= _MOST_LISTED:
-        names = graph.class_names or range(counts.size)
-        return f" ({', '.join(f'{name}: {count:,}' for name, count in zip(names, counts.tolist()))})"
-    return f" of {int(counts.min()):,} to {int(counts.max()):,} nodes"
+        listed = zip(names or range(counts.size), counts.tolist())
+        return f" ({', '.join(f'{name}: {count:,}' for name, count in listed)})"
+    return f" of {int(counts.min()):,} to {int(counts.max()):,} {item}s"
 
 
 def _splits(graph: Graph) -> List[str]:
-    return [f"{name} {ids.numel():,}" for name, ids in graph.splits.items()] or ["none"]
+    """Sizes of the splits of nodes and of graphs, and of folds."""
+    parts = [f"{name} {ids.numel():,}" for name, ids in graph.splits.items()]
+    parts += [f"{name} {ids.numel():,} graphs" for name, ids in graph.graph_splits.items()]
+    fold = graph.graph_data.get("fold")
+    if fold is not None and fold.ndim == 1 and not fold.is_floating_point() and fold.numel():
+        sizes = np.unique(fold.numpy(), return_counts=True)[1]
+        least, most = int(sizes.min()), int(sizes.max())
+        parts.append(f"{sizes.size} folds of {least:,}" + (f" to {most:,}" if most > least else "") + " graphs")
+    return parts or ["none"]

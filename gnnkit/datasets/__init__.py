@@ -5,6 +5,7 @@ from gnnkit.datasets.cache import load_graph, save_graph
 from gnnkit.datasets.files import DataFile, Finder
 from gnnkit.datasets.importing import import_graph
 from gnnkit.datasets.load import load_dataset, load_node_names
+from gnnkit.datasets.smiles import from_smiles
 
 __all__ = [
     "DataFile",
@@ -12,6 +13,7 @@ __all__ = [
     "Finder",
     "NodeNames",
     "datasets",
+    "from_smiles",
     "import_graph",
     "load_dataset",
     "load_graph",

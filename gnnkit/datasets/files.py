@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import shutil
 import sys
+import tempfile
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
@@ -198,6 +202,34 @@ def _receive(response: Any, file: DataFile, temporary: Path) -> str:
     if total is not None and received != total:
         raise DatasetError(f"{file.url} arrived cut short: {received} of {total} bytes; the download was discarded.")
     return digest.hexdigest()
+
+
+def unpack(archive: Path, folder: Path, part: str) -> None:
+    """Unpack a zip file; ``folder`` appears whole or not at all.
+
+    Args:
+        archive: The file. It, or a folder in it, has a folder ``part``.
+        folder: What that folder becomes.
+        part: Name of a folder in it.
+
+    Raises:
+        DatasetError: The file cannot be unpacked, has no such folder, or would write outside of its own.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        with zipfile.ZipFile(archive) as content:
+            for name in content.namelist():
+                if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
+                    raise DatasetError(f"{archive} is refused: it would write to {name!r}, outside of its folder.")
+            content.extractall(temporary)
+        homes = [home for home in (temporary, *sorted(temporary.iterdir())) if (home / part).is_dir()]
+        if not homes:
+            raise DatasetError(f"{archive} holds no folder {part!r}. Delete the file and try again.")
+        os.replace(homes[0], folder)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(f"{archive} cannot be unpacked ({error}). Delete it and try again.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def hash_files(files: Mapping[str, Path]) -> Iterator[str]:

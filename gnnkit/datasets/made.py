@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import List, Tuple
 
+import numpy as np
 import torch
 
 from gnnkit.data import Graph
@@ -39,3 +41,26 @@ def make_features(graph: Graph, kind: str) -> Graph:
     x = torch.ones_like(degrees) if kind == "constant" else degrees.log1p()
     made = replace(graph.notes, features=f"made: {kind}")
     return replace(graph, x=x[:, None], feature_names=(kind,), notes=made)
+
+
+def one_hot_degrees(degrees: np.ndarray, most: int) -> Tuple[np.ndarray, List[str]]:
+    """Degrees as 0/1 columns, which a sum over nodes counts: the features of social graphs in Xu et al. (2019).
+
+    Args:
+        degrees: Of every node. Shape [N], whole numbers.
+        most: Degrees from this one on share a column.
+
+    Returns:
+        Shape [N, D], float32, with D columns for the degrees 0 to the largest, or to ``most``; and their names.
+
+    Example:
+        >>> x, names = one_hot_degrees(np.array([0, 1, 5]), 2)
+        >>> x.tolist(), names
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], ['degree 0', 'degree 1', 'degree 2 or more'])
+    """
+    largest = int(degrees.max(initial=0))
+    columns = np.minimum(degrees, most)
+    names = [f"degree {degree}" for degree in range(min(largest, most) + 1)]
+    if largest > most:
+        names[-1] += " or more"
+    return np.eye(len(names), dtype=np.float32)[columns], names

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Dict, Mapping, Optional, Tuple
+from typing import ClassVar, Mapping, Optional, Tuple
 
 import numpy as np
 
 from gnnkit.data import Graph, Notes, from_edge_index, to_undirected
 from gnnkit.data.notes import warn_one_way
-from gnnkit.datasets.ogb_files import Meta, OgbData, flat, read_csv, read_raw, reading_raw, split_kind
-from gnnkit.datasets.unpickling import read_torch_file
+from gnnkit.datasets.ogb_files import (
+    Meta,
+    OgbData,
+    flat,
+    read_class_names,
+    read_labels,
+    read_raw,
+    read_splits,
+    reading_raw,
+)
 from gnnkit.errors import DatasetError
 
 _METRICS = {"acc": "accuracy", "rocauc": "rocauc", "F1": "macro_f1"}
-_SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ class OgbNodes(OgbData):
         raw = files["raw/data.npz" if is_binary else "raw/edge.csv.gz"].parent
         with reading_raw(raw):
             content = read_raw(raw, meta, is_binary)
-            labels = _read_labels(raw, is_binary)
-            kind, splits = _read_splits(files, meta.get("split", ""))
-            names = _read_class_names(files)
+            labels = read_labels(raw, is_binary, "node")
+            kind, splits = read_splits(files, meta.get("split", ""))
+            names = read_class_names(files)
         edge_feat, node_feat = content.pop("edge_feat"), content.pop("node_feat")
         edge_index, num_nodes = content.pop("edge_index"), int(content.pop("num_nodes"))
         made = ""
@@ -91,44 +94,6 @@ class OgbNodes(OgbData):
             both = to_undirected(graph)
             return replace(both, notes=replace(both.notes, edges="with the reverse of each"))
         return graph if self.undirected is not None else warn_one_way(graph, "say dataset.options.undirected=true")
-
-
-def _read_class_names(files: Mapping[str, Path]) -> Dict[str, str]:
-    """Names of classes by their number, from the table that some data sets come with, such as ogbn-products."""
-    tables = [path for name, path in files.items() if name.startswith("mapping/labelidx2")]
-    names: Dict[str, str] = {}
-    for table in tables:
-        with gzip.open(table, "rt", encoding="utf-8", newline="") as file:
-            names.update((row[0], row[1]) for row in csv.reader(file) if len(row) > 1 and row[1])
-    return names
-
-
-def _read_labels(raw: Path, is_binary: bool) -> np.ndarray:
-    if not is_binary:
-        return read_csv(raw / "node-label.csv.gz")
-    file = raw / "node-label.npz"
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            labels: np.ndarray = content["node_label"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{file} is missing, cut short or damaged ({error}). Get it again.") from error
-    return labels
-
-
-def _read_splits(files: Mapping[str, Path], wanted: str) -> Tuple[str, Dict[str, np.ndarray]]:
-    """The published split, or the only one that there is, with its name."""
-    kind = split_kind(files, wanted)
-    together = files.get(f"split/{kind}/split_dict.pt")
-    if together is None:
-        paths = {part: files.get(f"split/{kind}/{part}.csv.gz") for part in _SPLITS}
-        lacking = [part for part, path in paths.items() if path is None]
-        if lacking:
-            raise DatasetError(f"split/{kind} lacks {', '.join(part + '.csv.gz' for part in lacking)}. Get it again.")
-        return kind, {part: read_csv(path)[:, 0] for part, path in paths.items() if path is not None}
-    content = read_torch_file(together)
-    if not isinstance(content, dict) or any(part not in content for part in _SPLITS):
-        raise DatasetError(f"{together} must hold the node ids of {', '.join(_SPLITS)}. Get it again.")
-    return kind, {part: np.asarray(content[part]) for part in _SPLITS}
 
 
 def _as_targets(labels: np.ndarray, meta: Meta) -> Tuple[np.ndarray, int]:

@@ -11,20 +11,18 @@ import csv
 import gzip
 import importlib
 import io
-import os
-import shutil
 import sys
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from gnnkit.data import SPLITS
 from gnnkit.datasets.base import Dataset
-from gnnkit.datasets.files import DataFile, Finder, download, is_there
+from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
 from gnnkit.datasets.unpickling import read_torch_file
 from gnnkit.errors import DatasetError, NotInstalledError, UnknownNameError
 
@@ -38,7 +36,7 @@ class OgbData(Dataset):
     """A family of data sets of the Open Graph Benchmark.
 
     Attributes:
-        table: Which of ogb's packages says what is published: "nodeproppred" or "linkproppred".
+        table: Which of ogb's packages says what is published: "nodeproppred", "linkproppred" or "graphproppred".
         example: A data set of the family that can be read, for messages.
     """
 
@@ -120,7 +118,7 @@ class OgbData(Dataset):
                 reason = str(error)
             if not archive.is_file():
                 raise DatasetError(finder.describe_missing([file], f"{reason}", self._candidates(finder)))
-        _unpack(archive, finder.raw)
+        unpack(archive, finder.raw, "raw")
         archive.unlink()
         return finder.raw
 
@@ -131,11 +129,12 @@ class OgbData(Dataset):
         )
 
 
-def import_ogb(name: str) -> Any:
+def import_ogb(name: str, install: str = "pip install gnnkit[ogb]") -> Any:
     """A module of ogb, imported without the question to the network.
 
     Args:
         name: Such as "ogb.linkproppred".
+        install: The command that installs what is needed with it.
 
     Raises:
         NotInstalledError: ogb is not installed.
@@ -147,9 +146,7 @@ def import_ogb(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise NotInstalledError(
-            f"The package of the Open Graph Benchmark ({error.name})", "pip install gnnkit[ogb]"
-        ) from error
+        raise NotInstalledError(f"The package of the Open Graph Benchmark ({error.name})", install) from error
     finally:
         if before is missing:
             del sys.modules["outdated"]
@@ -245,25 +242,62 @@ def split_kind(files: Mapping[str, Path], wanted: str) -> str:
     return kind
 
 
+def read_splits(files: Mapping[str, Path], wanted: str) -> Tuple[str, Dict[str, np.ndarray]]:
+    """The published split, or the only one that there is: its name, and numbers of nodes or graphs by part.
+
+    Args:
+        files: What ``locate`` returned.
+        wanted: What ogb calls it; empty if it says nothing.
+
+    Raises:
+        DatasetError: A part is missing or damaged.
+    """
+    kind = split_kind(files, wanted)
+    together = files.get(f"split/{kind}/split_dict.pt")
+    if together is None:
+        paths = {part: files.get(f"split/{kind}/{part}.csv.gz") for part in SPLITS}
+        lacking = [part for part, path in paths.items() if path is None]
+        if lacking:
+            raise DatasetError(f"split/{kind} lacks {', '.join(part + '.csv.gz' for part in lacking)}. Get it again.")
+        return kind, {part: read_csv(path)[:, 0] for part, path in paths.items() if path is not None}
+    content = read_torch_file(together)
+    if not isinstance(content, dict) or any(part not in content for part in SPLITS):
+        raise DatasetError(f"{together} must hold the ids of {', '.join(SPLITS)}. Get it again.")
+    return kind, {part: np.asarray(content[part]) for part in SPLITS}
+
+
+def read_class_names(files: Mapping[str, Path]) -> Dict[str, str]:
+    """Names of classes by their number, from the table that some data sets come with, such as ogbn-products."""
+    tables = [path for name, path in files.items() if name.startswith("mapping/labelidx2")]
+    names: Dict[str, str] = {}
+    for table in tables:
+        with gzip.open(table, "rt", encoding="utf-8", newline="") as file:
+            names.update((row[0], row[1]) for row in csv.reader(file) if len(row) > 1 and row[1])
+    return names
+
+
+def read_labels(raw: Path, is_binary: bool, level: str) -> np.ndarray:
+    """Labels as they are published. Shape [n, T], NaN for a missing one.
+
+    Args:
+        raw: The folder.
+        is_binary: Whether it has arrays of NumPy instead of tables.
+        level: What has labels: "node" or "graph".
+
+    Raises:
+        DatasetError: The file is missing or damaged.
+    """
+    if not is_binary:
+        return read_csv(raw / f"{level}-label.csv.gz")
+    file = raw / f"{level}-label.npz"
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            labels: np.ndarray = content[f"{level}_label"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(f"{file} is missing, cut short or damaged ({error}). Get it again.") from error
+    return labels
+
+
 def flat(values: np.ndarray) -> np.ndarray:
     """An array of one column as one of one dimension; others as they are."""
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip file whose content, or whose only folder, has ``raw``; ``folder`` appears whole or not at all."""
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    try:
-        with zipfile.ZipFile(archive) as content:
-            for name in content.namelist():
-                if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
-                    raise DatasetError(f"{archive} is refused: it would write to {name!r}, outside of its folder.")
-            content.extractall(temporary)
-        homes = [home for home in (temporary, *sorted(temporary.iterdir())) if (home / "raw").is_dir()]
-        if not homes:
-            raise DatasetError(f"{archive} holds no folder 'raw'. Delete the file and try again.")
-        os.replace(homes[0], folder)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{archive} cannot be unpacked ({error}). Delete it and try again.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Tables that users write: CSV and Parquet, read so that a mistake is named by file, column and row.
+"""Tables that users write: CSV, TSV and Parquet, read so that a mistake is named by file, column and row.
 
 Rules: cells are text until a column is asked for; ``gnnkit.data.words`` lists the marks of a missing value. Rows are
-counted as a user sees them: for CSV the line of the file, its header being line 1; for Parquet from 0.
+counted as a user sees them: for CSV and TSV the line of the file, its header being line 1; for Parquet from 0.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from scipy import sparse
 from gnnkit.data.words import MISSING_TEXT, is_missing_text
 from gnnkit.errors import DatasetError, NotInstalledError
 
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -38,7 +40,7 @@ class Table:
 
     def place(self, column: str, row: int) -> str:
         """How a message names a cell."""
-        counted = f"line {row + 2}" if self.file.suffix == ".csv" else f"row {row}"
+        counted = f"line {row + 2}" if self.file.suffix in _SEPARATORS else f"row {row}"
         return f"{self.file}, column {column!r}, {counted}"
 
     def require(self, *names: str) -> None:
@@ -155,13 +157,13 @@ def read_table(file: Path) -> Table:
     """Read a table.
 
     Args:
-        file: ``.csv`` in UTF-8 with a header line, or ``.parquet``.
+        file: ``.csv`` or ``.tsv`` in UTF-8 with a header line, or ``.parquet``.
 
     Raises:
         DatasetError: It cannot be read, has two columns of one name, or a row has too few or too many cells.
         NotInstalledError: Parquet needs pandas and pyarrow.
     """
-    return _read_csv(file) if file.suffix == ".csv" else _read_parquet(file)
+    return _read_csv(file) if file.suffix in _SEPARATORS else _read_parquet(file)
 
 
 def read_array(file: Path, words: Sequence[str] = ()) -> np.ndarray:
@@ -222,9 +224,9 @@ def _check_numbers(array: np.ndarray, file: Path) -> np.ndarray:
 def _read_csv(file: Path) -> Table:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream))
+            rows = list(csv.reader(stream, delimiter=_SEPARATORS[file.suffix]))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{file} cannot be read as CSV in UTF-8 ({error}). Write it again.") from error
+        raise DatasetError(f"{file} cannot be read as a table in UTF-8 ({error}). Write it again.") from error
     if not rows or not any(rows[0]):
         raise DatasetError(f"{file} is empty, expected a line of column names.")
     header = [name.strip() for name in rows[0]]
