@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Mapping, Optional
 
 from gnnkit.data import Graph, graph_items
 from gnnkit.registry import API_VERSION
@@ -36,6 +36,10 @@ class GraphRegression(GraphTask):
     api_version: ClassVar[int] = API_VERSION
     summary: ClassVar[str] = "A number of each graph, or several of which some may be missing."
     options_class = GraphRegressionOptions
+    preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "model": {**GraphTask.preset["model"], "dropout": 0.0, "head_layers": 2},
+        "train": {**GraphTask.preset["train"], "schedule": "cosine"},
+    }
 
     def __init__(
         self, options: Optional[GraphRegressionOptions] = None, judge: Optional[NodeRegression] = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -75,12 +75,28 @@ def rocauc(outputs: Tensor, y: Tensor) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    if y.ndim == 1:
-        outputs = _log_odds(outputs)
-        classes = torch.arange(outputs.shape[1])
-        y = torch.where((y == IGNORED_LABEL)[:, None], IGNORED_LABEL, (y[:, None] == classes).long())
-    areas = [roc_auc_score(true, score) for score, true in _columns(outputs, y) if 0 < true.mean() < 1]
+    areas = [roc_auc_score(true, score) for score, true in _columns(*_rankings(outputs, y)) if 0 < true.mean() < 1]
     return float(np.mean(areas)) if areas else math.nan
+
+
+def average_precision(outputs: Tensor, y: Tensor) -> float:
+    """Mean over the columns of multi-label data of the average precision, as the Open Graph Benchmark does.
+
+    Columns in which only one value occurs are left out. Classes are ranked as in :func:`rocauc`.
+    """
+    from sklearn.metrics import average_precision_score
+
+    columns = _columns(*_rankings(outputs, y))
+    precisions = [average_precision_score(true, score) for score, true in columns if 0 < true.mean() < 1]
+    return float(np.mean(precisions)) if precisions else math.nan
+
+
+def _rankings(outputs: Tensor, y: Tensor) -> Tuple[Tensor, Tensor]:
+    """Scores and labels [N, C]: those of multi-label data, or one class against the rest in each column."""
+    if y.ndim == 2:
+        return outputs, y
+    classes = torch.arange(outputs.shape[1])
+    return _log_odds(outputs), torch.where((y == IGNORED_LABEL)[:, None], IGNORED_LABEL, (y[:, None] == classes).long())
 
 
 def _log_odds(outputs: Tensor) -> Tensor:
@@ -145,6 +161,7 @@ METRICS: Mapping[str, Metric] = {
     "accuracy": Metric(accuracy, kinds=_LABELS),
     "macro_f1": Metric(macro_f1, kinds=_LABELS),
     "rocauc": Metric(rocauc, kinds=_LABELS),
+    "average_precision": Metric(average_precision, kinds=_LABELS),
     "rmse": Metric(rmse, higher_is_better=False, kinds=_NUMBERS),
     "mae": Metric(mae, higher_is_better=False, kinds=_NUMBERS),
     "r2": Metric(r2, kinds=_NUMBERS),
@@ -190,7 +207,7 @@ def ogb_evaluator(kind: str, dataset: str) -> Any:
     """The Open Graph Benchmark's own evaluator of a data set; None for one that it does not list.
 
     Args:
-        kind: OGB's module of such data: "nodeproppred" or "linkproppred".
+        kind: OGB's module of such data: "nodeproppred", "linkproppred" or "graphproppred".
         dataset: Name as OGB publishes it.
 
     Raises:
@@ -203,6 +220,10 @@ def ogb_evaluator(kind: str, dataset: str) -> Any:
         return None
 
 
+_OGB_METRICS = {"acc": "accuracy", "rocauc": "rocauc", "ap": "average_precision"}
+"""Our names for OGB's metrics of labels."""
+
+
 def ogb_metric(dataset: str) -> Dict[str, Metric]:
     """The official metric of an Open Graph Benchmark data set, computed by OGB's own Evaluator.
 
@@ -210,19 +231,22 @@ def ogb_metric(dataset: str) -> Dict[str, Metric]:
         dataset: Name as OGB publishes it, for example ``"ogbn-arxiv"``.
 
     Returns:
-        The metric under our name for it; empty for a data set that OGB does not list.
+        The metric under our name for it; empty for a data set that OGB does not list, or whose metric is none of
+        labels.
 
     Raises:
         NotInstalledError: The package ogb is missing.
     """
-    evaluator = ogb_evaluator("nodeproppred", dataset)
-    if evaluator is None:
+    evaluator = ogb_evaluator("graphproppred" if dataset.startswith("ogbg-") else "nodeproppred", dataset)
+    ours = None if evaluator is None else _OGB_METRICS.get(evaluator.eval_metric)
+    if ours is None:
         return {}
-    ours = {"acc": "accuracy", "rocauc": "rocauc"}[evaluator.eval_metric]
 
     def evaluate(outputs: Tensor, y: Tensor) -> float:
         if evaluator.eval_metric == "acc":
             labels, predicted = y[:, None].double(), outputs.argmax(dim=-1, keepdim=True).double()
+        elif y.ndim == 1:  # Two classes, where OGB has one answer.
+            labels, predicted = y[:, None].double(), _log_odds(outputs)[:, 1:]
         else:
             labels, predicted = y.double(), outputs.double()
         labels = labels.masked_fill(labels == IGNORED_LABEL, math.nan)

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 import gnnkit
 from gnnkit.data import full_block, prepare_graph
 from gnnkit.tasks import METRICS
+from gnnkit.tasks.metrics import ogb_metric
 from tests.graphs import communities
 
 
@@ -58,3 +59,18 @@ def test_the_area_of_probabilities_picks_the_best_epoch(num_classes: int) -> Non
     y = graph.y[valid]
     area = roc_auc_score(y, shares[:, 1]) if num_classes == 2 else roc_auc_score(y, shares, multi_class="ovr")
     assert max(judged) == pytest.approx(area, abs=1e-6)
+
+
+@pytest.mark.parametrize("dataset", ["ogbg-molhiv", "ogbg-molpcba"])
+def test_metrics_of_graphs_are_those_of_ogb(dataset):
+    pytest.importorskip("ogb")
+    ((name, official),) = ogb_metric(dataset).items()
+    random = torch.Generator().manual_seed(0)
+    if dataset == "ogbg-molhiv":  # One answer, which is two classes here.
+        outputs, y = torch.randn(50, 2, generator=random), torch.randint(0, 2, (50,), generator=random)
+    else:
+        outputs = torch.randn(50, 128, generator=random)
+        y = torch.randint(0, 2, (50, 128), generator=random).float()
+        y[::3, 5] = -100
+    expected = METRICS[name](outputs, y)
+    assert official(outputs, y) == pytest.approx(expected) and 0 < expected < 1
