@@ -46,9 +46,8 @@ def expect_graph(obj: Any) -> Graph:
 _MISSING: Mapping[str, Tuple[str, str]] = {
     "x": (
         "node features",
-        ", load the data with dataset.options.make_features=degree or =constant (TU-NAME also with "
-        "dataset.options.features=degree, a 0/1 column for each degree), or let the model learn embeddings of the "
-        "nodes: model.embedding_channels=64, build_model(..., embedding_channels=64).",
+        ", load the data with dataset.options.make_features=degree, =one_hot_degree or =constant, or let the model "
+        "learn embeddings of the nodes: model.embedding_channels=64, build_model(..., embedding_channels=64).",
     ),
     "y": ("labels", " or name the column: dataset.options.columns.label=NAME."),
 }

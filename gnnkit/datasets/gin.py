@@ -14,10 +14,9 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from gnnkit.data import Graph, Notes, from_edge_index
-from gnnkit.datasets.base import Dataset, check_option
+from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
-from gnnkit.datasets.made import one_hot_degrees
 from gnnkit.errors import ConfigError, DatasetError
 
 _URL = "https://github.com/weihua916/powerful-gnns/raw/master/dataset.zip"
@@ -45,30 +44,16 @@ class GinCollection(Dataset):
 
     ``NAME.txt`` has the number of graphs in its first line; then for each graph a line ``n label``, and for each of its
     n nodes a line ``tag m neighbour ...``, with m neighbours counted from 0 within the graph, and perhaps further
-    numbers. Features are the tags as 0/1 columns in ascending order, then these numbers. Edges run both ways, each once
-    and without self-loops. Classes are numbered in ascending order of their labels, which are their names. The fold in
-    which a graph is tested is ``graph_data["fold"]``, int64 from 0.
+    numbers. Features are the tags as 0/1 columns in ascending order, unless all are alike, then these numbers. Edges
+    run both ways, each once and without self-loops. Classes are numbered in ascending order of their labels, which are
+    their names. The fold in which a graph is tested is ``graph_data["fold"]``, int64 from 0.
 
     From K. Xu et al., "How powerful are graph neural networks?", 2019.
-
-    Attributes:
-        features: "degree" makes 0/1 columns of degrees in the place of the tags, as the paper does for social data.
-            None takes the tags.
-        max_degree: Degrees from this one on share a column.
     """
 
     name = "GIN"
     summary = "GIN-NAME: many small graphs with folds, in the layout of Xu et al. (2019), such as GIN-NCI1."
     is_family = True
-
-    features: Optional[str] = None
-    max_degree: int = 100
-
-    def __post_init__(self) -> None:
-        check_option(
-            self.requested, "features", self.features, self.features in (None, "degree"), "'degree' or nothing"
-        )
-        check_option(self.requested, "max_degree", self.max_degree, self.max_degree > 0, "at least 1")
 
     @property
     def collected_as(self) -> str:
@@ -96,19 +81,18 @@ class GinCollection(Dataset):
         fold = _read_folds(files, len(content.labels))
         edges = undirected(content.edges)
         tags = np.unique(content.tags)
-        columns = [(content.tags[:, None] == tags).astype(np.float32)]
+        columns = (content.tags[:, None] == tags).astype(np.float32)
         names = [f"tag {tag}" for tag in tags.tolist()]
         made = "tags as 0/1 columns"
-        if self.features == "degree":
-            degrees = np.bincount(edges[1], minlength=len(content.tags))
-            columns[0], names = one_hot_degrees(degrees, self.max_degree)
-            made = "degrees as 0/1 columns in the place of tags"
         width = content.attributes.shape[1]
+        if len(tags) == 1:  # Social data have the same tag everywhere, which says nothing.
+            columns, names, made = columns[:, :0], [], "" if width == 0 else "no tags"
+        x = np.concatenate([columns, content.attributes], axis=1)
         loops = int((content.edges[0] == content.edges[1]).sum())
         return from_edge_index(
             edges,
             len(content.tags),
-            x=np.concatenate([*columns, content.attributes], axis=1),
+            x=x if x.shape[1] else None,
             feature_names=[*names, *(f"attribute {column}" for column in range(width))],
             graph_ptr=content.pointer,
             graph_y=labels.reshape(-1),

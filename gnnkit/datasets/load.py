@@ -44,7 +44,8 @@ def load_dataset(
         seed: Seed of random splits and of synthetic data.
         download: Whether missing files may be downloaded.
         split: Which one to take of data with several splits, from 0.
-        make_features: Features for data without any: "constant" (1 for each node) or "degree" (log(1 + in-degree)).
+        make_features: Features for data without any: "constant" (1 for each node), "degree" (log(1 + in-degree)) or
+            "one_hot_degree" (a 0/1 column for each degree up to 99).
         options: Options of the data set: the fields of its class.
 
     Returns:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
-import torch
 
 from gnnkit.data import Graph, Notes, from_edge_index
 from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.base import Dataset, check_option
 from gnnkit.datasets.files import DataFile, Finder, is_there
-from gnnkit.datasets.made import make_features, one_hot_degrees
 from gnnkit.errors import ConfigError, DatasetError
 
 _NEEDED = ("A", "graph_indicator")
@@ -36,9 +34,6 @@ class TuCollection(Dataset):
 
     Attributes:
         target: "labels" or "attributes" of graphs, where they have both. None prefers labels.
-        features: Features for data whose nodes have neither labels nor attributes: "degree" makes 0/1 columns of
-            degrees, as Xu et al. (2019) do for social data, "constant" is 1 for each node.
-        max_degree: Degrees from this one on share a column.
     """
 
     name = "TU"
@@ -47,14 +42,10 @@ class TuCollection(Dataset):
     is_family = True
 
     target: Optional[str] = None
-    features: Optional[str] = None
-    max_degree: int = 100
 
     def __post_init__(self) -> None:
-        for key, kinds in (("target", ("labels", "attributes")), ("features", ("degree", "constant"))):
-            value = getattr(self, key)
-            check_option(self.requested, key, value, value in (None, *kinds), f"{kinds[0]!r} or {kinds[1]!r}")
-        check_option(self.requested, "max_degree", self.max_degree, self.max_degree > 0, "at least 1")
+        kinds = ("labels", "attributes")
+        check_option(self.requested, "target", self.target, self.target in (None, *kinds), " or ".join(kinds))
 
     @property
     def collected_as(self) -> str:
@@ -102,7 +93,7 @@ class TuCollection(Dataset):
             notes=Notes(features=" and ".join(made), labels=target),
             **fields,
         )
-        return warn_one_way(self._with_features(graph))
+        return warn_one_way(graph)
 
     def _targets(self, paths: Mapping[str, Path]) -> Tuple[str, int, Dict[str, Any]]:
         """Name of the file of what is to be learnt, number of graphs, and fields of the graph."""
@@ -124,21 +115,6 @@ class TuCollection(Dataset):
             kinds, classes = np.unique(fields["graph_y"], return_inverse=True)
             fields.update(graph_y=classes.reshape(-1), class_names=[str(kind) for kind in kinds.tolist()])
         return paths[f"graph_{wanted}"].name, num_graphs, fields
-
-    def _with_features(self, graph: Graph) -> Graph:
-        """The graph with the features that were asked for."""
-        if self.features is None:
-            return graph
-        if graph.x is not None:
-            raise ConfigError(
-                f"features is {self.features!r}, but the nodes have {graph.num_features} features: "
-                f"{graph.notes.features}. Leave it out."
-            )
-        if self.features == "constant":
-            return make_features(graph, "constant")
-        x, names = one_hot_degrees(graph.in_degrees.numpy(), self.max_degree)
-        notes = replace(graph.notes, features="made: degrees as 0/1 columns")
-        return replace(graph, x=torch.from_numpy(x), feature_names=tuple(names), notes=notes)
 
     def _file(self, part: str) -> str:
         return f"{self.collected_as}_{part}.txt"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,23 +59,20 @@ def test_folds_may_be_absent(tmp_path):
 
 
 def test_further_numbers_are_attributes_and_edges_get_their_reverse(tmp_path):
-    write(tmp_path, "1\n3 0\n5 1 1 0.5 -2\n5 1 1 1.5 3e1\n5 1 1 2 0\n")
+    write(tmp_path, "1\n3 0\n3 1 1 0.5 -2\n5 1 1 1.5 3e1\n5 1 1 2 0\n")
     graph = load(tmp_path)
-    assert graph.x.tolist() == [[1, 0.5, -2], [1, 1.5, 30], [1, 2, 0]]
-    assert graph.feature_names == ("tag 5", "attribute 0", "attribute 1")
+    assert graph.x.tolist() == [[1, 0, 0.5, -2], [0, 1, 1.5, 30], [0, 1, 2, 0]]
+    assert graph.feature_names == ("tag 3", "tag 5", "attribute 0", "attribute 1")
     # Node 1 lists itself; nodes 0 and 2 list node 1, which does not list them.
     assert sorted(graph.edge_index.t().tolist()) == [[0, 1], [1, 0], [1, 2], [2, 1]]
     assert "without 1 self-loops" in summarize(graph)["edges"]
 
 
-def test_degrees_stand_in_the_place_of_tags(tmp_path):
-    write(tmp_path)
-    graph = load(tmp_path, features="degree", max_degree=1)
-    assert graph.x.argmax(dim=1).tolist() == [1, 1, 1, 1, 1, 0]
-    assert graph.feature_names == ("degree 0", "degree 1 or more")
-    for option in ({"features": "tags"}, {"max_degree": 0}):
-        with pytest.raises(ConfigError, match=f"Option '{next(iter(option))}' of data set 'GIN-SMALL'"):
-            load(tmp_path, **option)
+def test_tags_that_are_all_alike_are_no_features(tmp_path):
+    write(tmp_path, "1\n\n3 0\n5 1 1\n5 1 0\n5 0\n".replace("\n\n", "\n"))
+    assert load(tmp_path).x is None
+    graph = load(tmp_path, make_features="one_hot_degree")
+    assert graph.x.argmax(dim=1).tolist() == [1, 1, 0] and graph.x.shape == (3, 101)
 
 
 @st.composite
@@ -109,10 +107,13 @@ def test_what_is_written_is_read(tmp_path_factory, graphs):
     labels = [int(graph.class_names[y]) for y in graph.graph_y]
     tags = [int(name[4:]) for name in graph.feature_names if name.startswith("tag ")]
     assert labels == [label for label, *_ in graphs] and is_undirected(graph)
+    features = torch.empty(graph.num_nodes, 0) if graph.x is None else graph.x
+    assert len(tags) != 1
     for number, (_, expected, attributes, edges) in enumerate(graphs):
         first, last = graph.graph_ptr[number : number + 2].tolist()
-        x = graph.x[first:last]
-        assert [tags[place] for place in x[:, : len(tags)].argmax(dim=1).tolist()] == expected
+        x = features[first:last]
+        if tags:
+            assert [tags[place] for place in x[:, : len(tags)].argmax(dim=1).tolist()] == expected
         assert x[:, len(tags) :].tolist() == attributes
         mine = [(a - first, b - first) for a, b in graph.edge_index.t().tolist() if first <= a < last]
         assert sorted(mine) == sorted([*edges, *((b, a) for a, b in edges)])
