@@ -122,7 +122,7 @@ def test_graph_attributes_are_numbers_to_regress(small, tmp_path):
 
 
 def test_degrees_are_features_of_nodes_without_any(small, tmp_path, cache):
-    with pytest.raises(DataError, match="has 5 features already"):
+    with pytest.raises(DatasetError, match="has 5 features already"):
         load_dataset("TU-SMALL", data_dir=tmp_path, make_features="one_hot_degree")
     for part in ("node_labels", "node_attributes"):
         (small / f"SMALL_{part}.txt").unlink()
