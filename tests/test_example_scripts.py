@@ -11,6 +11,7 @@ import link_prediction
 import neighbor_sampling
 import numpy as np
 import ogbl_ddi
+import packed_graphs
 import products_case_study
 import pytest
 import research_code
@@ -75,6 +76,11 @@ def test_products_case_study(tmp_path: Path) -> None:
     assert (out / "maps.png").read_bytes().startswith(b"\x89PNG")
     table = np.load(out / "embeddings.npy")
     assert table["layer_1"].shape == table["layer_2"].shape == (300, 256) and table["layer_3"].shape == (300, 10)
+
+
+def test_packed_graphs(tmp_path: Path) -> None:
+    found = packed_graphs.main(["--epochs", "6", "--out", str(tmp_path / "out")])
+    assert found["test"] > 0.85 and found["alone"] < 0.85 and found["packed"] > 0.93
 
 
 def test_custom_layers() -> None:
