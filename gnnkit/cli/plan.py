@@ -11,13 +11,13 @@ from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.output import output_file, print_json, print_table, reports_errors
 
 if TYPE_CHECKING:
-    from gnnkit.loading import PaddingPlan
+    from gnnkit.loading import Packing, PaddingPlan
 
 EXAMPLE = "Example: gnnkit plan --dataset facebook_large --model sage --fanouts 10,10 --batch-size 1024"
 
 
 @reports_errors
-@takes_flags("dataset", "data_dir", "model", "layers", "fanouts", "batch_size", "seed")
+@takes_flags("dataset", "data_dir", "task", "model", "layers", "fanouts", "batch_size", "seed")
 def plan(
     *,
     settings: Optional[List[str]] = SETTINGS,
@@ -29,9 +29,15 @@ def plan(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Sample batches and propose fixed sizes for them: least waste, few batches that do not fit."""
+    from gnnkit.tasks import task_class
+
     picture = output_file(picture)
     flags["train"]["overflow_rate"] = overflow_rate
-    proposal, per_epoch = make_plan(run_config(settings, flags), batches)
+    config = run_config(settings, flags)
+    if task_class(config.task).level == "graphs":
+        _show_bins(plan_bins(config), json)
+        return
+    proposal, per_epoch = make_plan(config, batches)
     plot_plan(proposal, picture)
     values = _summary(proposal, per_epoch, picture)
     if json:
@@ -61,6 +67,58 @@ def make_plan(config: Any, num_batches: int) -> Tuple[PaddingPlan, int]:
     loader = training_loader(computed, spec, task, settings, config.seed)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
     return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs), len(loader)
+
+
+def plan_bins(config: Any) -> Packing:
+    """Bins for the training graphs of a run about whole graphs.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+    """
+    from gnnkit.loading import graph_sizes, propose_bins
+    from gnnkit.tasks import make_task
+    from gnnkit.train.assembling import load_data
+
+    settings = config.train.resolved(config.model.num_layers, static_shapes=True, level="graphs")
+    graph = load_data(config)
+    task = make_task(config.task, graph, config.task_options)
+    graphs = task.items(graph, "train").ids
+    return propose_bins(graph_sizes(graph)[graphs.numpy()], settings.batch_size)
+
+
+def _show_bins(packing: Packing, json: bool) -> None:
+    from gnnkit.loading import pad_to_maximum
+
+    spec, alone = packing.spec, pad_to_maximum(packing.sizes)
+    values = {
+        "num_nodes": spec.num_nodes[0],
+        "num_edges": spec.num_edges[0],
+        "num_graphs": spec.num_graphs,
+        "batches_per_epoch": len(packing.bins),
+        "nodes_filled_percent": round(100 * packing.efficiency, 2),
+        "edges_filled_percent": round(100 * packing.edge_efficiency, 2),
+        "nodes_filled_alone_percent": round(100 * alone.efficiency, 2),
+    }
+    if json:
+        print_json(values)
+        return
+    assert spec.num_graphs is not None, "it is of graphs"
+    graphs_filled = 100 * len(packing.sizes) / len(packing.bins) / spec.num_graphs
+    rows = [
+        ["nodes", f"{values['num_nodes']:,}", f"{values['nodes_filled_percent']:.1f}"],
+        ["edges", f"{values['num_edges']:,}", f"{values['edges_filled_percent']:.1f}"],
+        [
+            "graphs",
+            f"{values['num_graphs']:,}",
+            f"{graphs_filled:.1f}",
+        ],
+    ]
+    print_table("Proposed bins", ["", "slots", "filled in %"], rows)
+    expected = [
+        ["batches an epoch", f"{len(packing.bins):,}"],
+        ["one graph a batch", f"{len(alone.bins):,} batches, {values['nodes_filled_alone_percent']:.1f}% of the nodes"],
+    ]
+    print_table("What to expect", ["", ""], expected)
 
 
 def plot_plan(proposal: PaddingPlan, file: Path) -> None:
