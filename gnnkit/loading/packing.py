@@ -21,6 +21,9 @@ from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
 from gnnkit.loading.padding import BatchSizes, PadSpec, pad_rows, real_mask
 
+_MOST_PERCENT = 8
+"""How much larger than all graphs need together bins are tried."""
+
 GraphSizes = Union[Graph, Sequence[Tuple[int, int]], NDArray[np.int64]]
 """Graphs whose sizes matter: a record that holds them, or a list of (nodes, edges)."""
 
@@ -130,9 +133,14 @@ def propose_bins(graphs: GraphSizes, graphs_per_bin: int) -> Packing:
     sizes = graph_sizes(graphs)
     if graphs_per_bin < 1:
         raise ConfigError(f"graphs_per_bin is {graphs_per_bin}; expected at least 1.")
-    num_nodes = max(math.ceil(graphs_per_bin * sizes[:, 0].mean()), int(sizes[:, 0].max()), 1)
-    free = int(sizes[:, 1].sum()), len(sizes)
-    bins = _first_fit(sizes, (num_nodes, *free))
+    total, largest = int(sizes[:, 0].sum()), max(int(sizes[:, 0].max()), 1)
+    count = max(1, round(len(sizes) / graphs_per_bin))
+    # The smallest bins, by percents, of which so many are enough: else the last one may be almost empty.
+    for percent in range(_MOST_PERCENT + 1):
+        num_nodes = max(math.ceil(total / count * (1 + percent / 100)), largest)
+        bins = _first_fit(sizes, (num_nodes, int(sizes[:, 1].sum()), len(sizes)))
+        if len(bins) <= count:
+            break
     num_edges = max(int(sizes[graphs, 1].sum()) for graphs in bins)
     return _packing(sizes, bins, _spec(num_nodes + 1, num_edges + 1, max(map(len, bins)) + 1))
 
