@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Mapping, Optional
 
 from gnnkit.data import Graph, graph_items
+from gnnkit.errors import UnknownNameError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks.graphs import GraphOptions, GraphTask, check_graphs_learnable, options_of
 from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
@@ -55,6 +56,9 @@ class GraphRegression(GraphTask):
             UnknownNameError: There is no such array of ``graph_data``.
         """
         options = GraphRegressionOptions() if options is None else options
+        for name in options.targets or ():
+            if name not in graph.graph_data:
+                raise UnknownNameError("array of graph_data:", name, graph.graph_data)
         named = options.targets is not None
         items = graph_items(graph) if named else check_graphs_learnable(graph, "graph regression")
         return cls(options, NodeRegression.for_graph(items, options_of(NodeRegressionOptions, options)))

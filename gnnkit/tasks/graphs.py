@@ -7,7 +7,17 @@ from typing import Any, ClassVar, Dict, Mapping, Optional, Type, TypeVar
 
 from torch import Tensor
 
-from gnnkit.data import Graph, Items, Targets, fold_split, graph_items, make_folds, num_folds, random_graph_split
+from gnnkit.data import (
+    SPLITS,
+    Graph,
+    Items,
+    Targets,
+    fold_split,
+    graph_items,
+    make_folds,
+    num_folds,
+    random_graph_split,
+)
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.tasks.base import Judged, Task
 
@@ -138,7 +148,7 @@ def check_graphs_learnable(graph: Graph, task: str) -> Graph:
         task: What messages call the task.
 
     Raises:
-        DataError: It has no labels.
+        DataError: It has no labels, or a split is missing or has none.
     """
     if graph.graph_y is None:
         held = " It has labels of nodes (y): take a task about nodes." if graph.y is not None else ""
@@ -147,7 +157,30 @@ def check_graphs_learnable(graph: Graph, task: str) -> Graph:
             f"graph {graph.name!r} says nothing about its graphs, {task} needs a label of each.{held}",
             fix="Build the record with graph_y=.",
         )
-    return graph_items(graph)
+    return with_labelled_splits(graph_items(graph), task)
+
+
+def with_labelled_splits(items: Graph, task: str) -> Graph:
+    """Items of which each split has one with a label at least.
+
+    Args:
+        items: From :func:`gnnkit.data.graph_items`.
+        task: What messages call the task.
+
+    Raises:
+        DataError: A split is missing or has none.
+    """
+    for split in SPLITS:
+        ids, field = items.splits.get(split), f"graph_splits[{split!r}]"
+        if ids is None or not ids.numel():
+            raise DataError(field, "is empty or missing.", fix="Give numbers of graphs for train, valid and test.")
+        if items.has_label is not None and not bool(items.has_label[ids].any()):
+            raise DataError(
+                field,
+                f"none of its {ids.numel():,} graphs has a label, {task} needs one at least.",
+                fix="Give labels to some of them, or put graphs that have one into this split.",
+            )
+    return items
 
 
 def options_of(cls: Type[Options], options: Any) -> Options:

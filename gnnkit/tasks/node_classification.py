@@ -119,6 +119,9 @@ class NodeClassification(Task):
             named = ", ".join(graph.notes.numbers)
             fix = f"Regress them with --task node_regression. {named} stays in node_data."
             raise DataError("y", f"the data have numbers to regress ({named}) and no classes.", fix=fix)
+        if graph.y is None and graph.graph_y is not None:
+            fix = "Learn what is known of graphs: --task graph_classification or graph_regression."
+            raise DataError("y", "nodes have no labels, and graphs have some.", fix=fix)
         check_learnable(graph, "node classification", graph.has_label)
         options = NodeClassificationOptions() if options is None else options
         metrics = dict(METRICS)

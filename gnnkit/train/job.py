@@ -6,32 +6,26 @@ Rules: everything is checked here, before anything is written; nothing here know
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
 from gnnkit.data import Graph, check_graph, check_leaks, message_graph, missing_array
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.data.targets import LEVELS
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.graphs import GraphInference
 from gnnkit.engine.inference import Inference, make_inference
 from gnnkit.engine.loading import transfer_to
-from gnnkit.errors import ConfigError, DataError
+from gnnkit.errors import ConfigError
 from gnnkit.loading import Loader, plan_padding
 from gnnkit.nn import (
     GNN,
     CustomModel,
-    ModelSpec,
     beyond_spec,
-    check_edge_features,
     check_layers,
-    check_node_inputs,
     check_parameter_names,
     has_own_forward,
 )
@@ -39,11 +33,10 @@ from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_custom_layer
 from gnnkit.runs.callback import Callback
 from gnnkit.tasks import LossModule, Task, arranged, make_task
-from gnnkit.tasks.base import EMBEDDINGS
 from gnnkit.train.allocator import keep_freed_memory
-from gnnkit.train.capabilities import check_capabilities, check_updates
+from gnnkit.train.capabilities import check_updates
 from gnnkit.train.config import train_config
-from gnnkit.train.judging import head_outputs
+from gnnkit.train.fit_checks import check_fit, check_judging
 from gnnkit.train.keeper import StateKeeper
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, training_loader
 from gnnkit.train.optimizers import make_optimizer, optimizer_name
@@ -128,7 +121,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     if config.keep_memory:
         keep_freed_memory()
     labelled = task.labelled(graph)
-    _check_fit(model, labelled, task, backend, device, config)
+    check_fit(model, labelled, task, backend, device, config)
     prepared = model.spec.prepare(graph)
     # Labels have no part in preparing edges, which is not done twice.
     learned = prepared
@@ -149,7 +142,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         _LOG.warning("The head of the weights that training starts from is another task's and is left out.")
     if config.precision == "float64":
         module = module.double()
-    _check_judging(computed, module)
+    check_judging(computed, module)
     trained, table = _trained(module), _table(model)
     config = decide_sparse(config, table, device)
     if table is not None:
@@ -245,68 +238,3 @@ def _backend(trainer: Trainer, model: nn.Module) -> Backend:
     backend = model.backend if isinstance(model, GNN) else load_backend("reference")
     assert isinstance(backend, Backend)
     return backend
-
-
-def _check_fit(model: GNN, graph: Graph, task: Task, backend: Backend, device: Device, config: TrainConfig) -> None:
-    spec, wanted = model.spec, task.num_outputs(graph)
-    check_node_inputs(spec, graph)
-    if wanted not in (None, spec.out_channels):
-        what = (
-            f"the graph has {wanted} classes" if graph.num_classes == wanted else f"task {task.name!r} wants {wanted}"
-        )
-        raise ConfigError(f"The model gives {spec.out_channels} outputs, {what}. Build the model for this graph.")
-    if spec.num_embeddings is not None and task.changes_inputs:
-        raise ConfigError(
-            f"Task {task.name!r} changes features before the model reads them, and this model learns embeddings in "
-            "their place. Give the graph features, or take another task."
-        )
-    check_edge_features(spec, graph)
-    _check_level(spec, task)
-    check_capabilities(
-        backend,
-        device,
-        spec=None if isinstance(model, CustomModel) else spec,
-        precision=config.precision,
-        task=type(task),
-    )
-
-
-def _check_level(spec: ModelSpec, task: Task) -> None:
-    """Refuse a model of nodes for a task about graphs, and the other way round."""
-    if task.level not in LEVELS:
-        raise ConfigError(f"Task {task.name!r} learns from {task.level}; the Trainer takes {', '.join(LEVELS)}.")
-    if task.level == "graphs" and spec.pooling == "none":
-        raise ConfigError(
-            f"Task {task.name!r} learns from whole graphs, and the model gives outputs of nodes. Build it with pooling "
-            "('sum', 'mean', 'max' or 'attention'), which a custom module does not have."
-        )
-    if task.level != "graphs" and spec.pooling != "none":
-        raise ConfigError(
-            f"The model pools nodes to graphs (pooling is {spec.pooling!r}), and task {task.name!r} learns from "
-            f"{task.level}. Leave pooling out, or take a task about graphs."
-        )
-
-
-def _check_judging(graph: Graph, module: LossModule) -> None:
-    """Refuse validation labels from which the metric cannot be computed, such as an area under a curve from one class.
-
-    This also tries a loss that the user gave, and imports what computes metrics, which would else count as time of the
-    training.
-    """
-    task = module.task
-    nodes, targets = task.judged(graph, "valid")
-    width = graph.num_classes if task.outputs == EMBEDDINGS else module.model.spec.out_channels
-    scores = torch.zeros(len(nodes), width)
-    if task.outputs != EMBEDDINGS:
-        scores = head_outputs(module, scores, targets)
-        if task.custom_loss is not None:
-            loss = task.custom_loss(scores, targets)
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                received = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
-                raise ConfigError(f"The loss gives {received}, expected a tensor with one number: the batch's mean.")
-    if math.isnan(task.judge(scores, targets)[task.metric]):
-        raise DataError(
-            "splits['valid']",
-            f"the metric {task.metric} cannot be computed from its labels, which are all alike.",
-            fix="Add nodes with other labels, or choose another metric.",
-        )
