@@ -67,14 +67,14 @@ class EmbeddingMap:
     """The embeddings of one layer in the plane.
 
     Attributes:
-        layer: Counted from 1.
+        layer: Counted from 1, or "pooled" for graphs, what the head reads.
         width: Of the embeddings.
         method: "UMAP", "t-SNE" or "PCA".
         points: Shape [M, 2].
         classes: Class of each node, the lowest of several, -1 for none. Shape [M], int64.
     """
 
-    layer: int
+    layer: Union[int, str]
     width: int
     method: str
     points: np.ndarray
@@ -323,7 +323,7 @@ def _score_numbers(run: RunFacts, trained: TrainedRun, units: Units) -> None:
 def _map(run: RunFacts, trained: TrainedRun, graph: Graph, options: ReportOptions) -> None:
     nodes = sample_nodes(graph, options.map_nodes)
     classes = _classes_of(graph, nodes)
-    for layer, vectors in sorted(trained.embed(nodes).items()):
+    for layer, vectors in trained.embed(nodes).items():
         points, method = project(vectors, options.map)
         run.maps.append(EmbeddingMap(layer, int(vectors.shape[1]), METHODS[method], points, classes))
 
