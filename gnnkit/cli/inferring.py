@@ -132,12 +132,14 @@ def open_work(
     """
     from gnnkit.cli.inferring_graphs import open_graphs, refuse_graphs
     from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
+    from gnnkit.inference.checks import check_single
     from gnnkit.inference.writing import check_output
     from gnnkit.runs import Learned, read_run
     from gnnkit.runs.learned import GRAPHS
 
     start = time.perf_counter()
     check_output(user_path(output), asked.force, suffixes)
+    check_single(user_path(asked.run, "The run folder"))
     manifest = read_run(asked.run).manifest
     learned = Learned.among(manifest)
     if learned is not None and learned.level == GRAPHS:

@@ -14,8 +14,11 @@ from gnnkit.data import Graph
 from gnnkit.data.check import row_chunks
 from gnnkit.errors import CheckpointError, ConfigError, DataError
 from gnnkit.nn import GNN, check_edge_features, check_node_inputs
+from gnnkit.paths import is_file
 from gnnkit.runs import Learned, recorded_config
 from gnnkit.runs.learned import match_graph
+from gnnkit.runs.run_folder import CONFIG
+from gnnkit.train.folds import SUMMARY
 
 _LOG = logging.getLogger(__name__)
 
@@ -125,6 +128,21 @@ def check_values(values: Tensor, items: Tensor, what: str, kind: str = "node") -
                 f"The model's {what} are not finite, first for {of}. Look for very large features or edge "
                 "weights, or compute in another precision."
             )
+
+
+def check_single(path: Path) -> None:
+    """Refuse the folder of several runs.
+
+    Args:
+        path: What is taken for a run folder.
+
+    Raises:
+        ConfigError: It is one of folds.
+    """
+    if is_file(path / SUMMARY):
+        some = sorted(each.name for each in path.iterdir() if (each / CONFIG).is_file())
+        hint = f" such as {path / some[0]}" if some else ""
+        raise ConfigError(f"{path} is the folder of folds, each of which is a run of its own. Give one of them{hint}.")
 
 
 def check_dataset(path: Path) -> None:

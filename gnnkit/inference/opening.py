@@ -18,7 +18,7 @@ from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets import NodeNames, load_dataset, load_node_names
 from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import ConfigError, DataError
-from gnnkit.inference.checks import check_dataset, check_weights, matched
+from gnnkit.inference.checks import check_dataset, check_single, check_weights, matched
 from gnnkit.inference.run import TrainedRun
 from gnnkit.nn import GNN, CustomModel, conv_name
 from gnnkit.nn.custom import like_custom_model
@@ -84,6 +84,7 @@ def open_run(
         ([], (2, 4), [1, 2])
     """
     path = user_path(run, "The run folder")
+    check_single(path)
     weights = checkpoint_file(path, BEST)
     record = read_run(path)
     config = load_config(base=recorded_config(path))

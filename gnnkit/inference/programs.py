@@ -68,7 +68,7 @@ class GraphProgram(nn.Module):
     def forward(
         self, x: Tensor, edge_index: Tensor, graph_sizes: Tensor, edge_weight: Optional[Tensor] = None
     ) -> Tensor:
-        """Outputs of all graphs, [G, out_channels]; ``graph_sizes`` [G] says how many nodes each has, in their order."""
+        """Outputs of all graphs, [G, out_channels]; ``graph_sizes`` [G] says how many nodes each has."""
         num_nodes = x.shape[0]
         # Not offsets [G + 1]: of a dimension that is another one less one, a tracer cannot tell that it may be 1.
         ends = graph_sizes.cumsum(0)
@@ -77,7 +77,8 @@ class GraphProgram(nn.Module):
         nodes = torch.arange(num_nodes, device=x.device)
         layout = BatchLayout((BlockLayout(num_nodes, ("indptr", "indices", "dst")),), (0,))
         graphs = layout.unflatten((pointer, nodes, begins.cumsum(0)[:-1] - 1, x)).blocks[0]
-        return self.nodes(x, edge_index, edge_weight, graphs)
+        out: Tensor = self.nodes(x, edge_index, edge_weight, graphs)
+        return out
 
 
 AnyProgram = Union[Program, PairProgram, GraphProgram]
@@ -100,8 +101,8 @@ def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None
 
     Returns:
         By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations;
-        ``graph_sizes`` [G], int64, nodes of each graph, for a model of graphs; ``edge_weight`` [E], if the model reads weights; and
-        ``pairs``, if some are given.
+        ``graph_sizes`` [G], int64, nodes of each graph, for a model of graphs; ``edge_weight`` [E], if the model reads
+        weights; and ``pairs``, if some are given.
 
     Raises:
         ConfigError: The graph has no features, or there are no pairs in what is given.
