@@ -18,7 +18,7 @@ SIZES = (6, 4)
 
 
 def rings_and_paths(num_graphs: int = 60, seed: int = 0, *, categories: bool = False, **fields: Any) -> Graph:
-    """Rings (class "ring") and paths (class "path") of 1 to 9 nodes, split and named; numbers are sizes and features."""
+    """Rings (class "ring") and paths (class "path") of 1 to 9 nodes, split and named."""
     draw = torch.Generator().manual_seed(seed)
     sizes = torch.randint(1, 10, (num_graphs,), generator=draw)
     pointer = torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import xml.etree.ElementTree as xml
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_classes_of_graphs(tmp_path) -> None:
     assert "training graphs" in text and "training nodes" not in text and "homophily" not in text
     for file in report.figures:
         if file.suffix == ".svg":
-            assert xml.fromstring(file.read_text()).tag.endswith("svg")
+            assert ElementTree.fromstring(file.read_text()).tag.endswith("svg")
 
 
 def test_numbers_of_graphs(tmp_path) -> None:
@@ -91,7 +91,7 @@ def test_layouts_are_the_same_and_apart() -> None:
     assert apart.min() > 0.02
     for num_nodes in (1, 2, 30):
         lonely = from_edge_index([[], []], num_nodes)
-        picture = xml.fromstring(draw_graph(lonely).light)
+        picture = ElementTree.fromstring(draw_graph(lonely).light)
         circles = [part for part in picture if part.tag.endswith("circle")]
         assert len(circles) == num_nodes
         for circle in circles:
