@@ -1,13 +1,13 @@
-"""``gnnkit embed``: what the layers of a trained run make of nodes, as a file."""
+"""``gnnkit embed``: what a trained run makes of nodes, layer by layer, or of graphs, as a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import List, Optional
 
 import typer
 
-from gnnkit.cli.inferring import Asked, open_work, show, takes_asked
+from gnnkit.cli.inferring import Asked, Work, open_work, show, takes_asked
 from gnnkit.cli.output import reports_errors
 from gnnkit.options import whole_numbers
 
@@ -19,10 +19,12 @@ EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --
 def embed(
     *,
     output: Path = typer.Option(..., help="Where embeddings go: *.parquet or *.npy."),
-    layers: Optional[str] = typer.Option(None, help="Which layers, counted from 1 at the input: 1,2.  [default: all]"),
+    layers: Optional[str] = typer.Option(
+        None, help="Which layers, counted from 1 at the input: 1,2.  [default: all; of graphs what the head reads]"
+    ),
     asked: Asked,
 ) -> None:
-    """Compute the embeddings of nodes in every layer of the best model of a run."""
+    """Compute the embeddings of nodes in every layer of the best model of a run, or pooled ones of graphs."""
     import torch
 
     from gnnkit.inference import write_embeddings
@@ -30,6 +32,9 @@ def embed(
 
     wanted = None if layers is None else whole_numbers(layers, "--layers")
     work = open_work(asked, output, EMBEDDING_FILES)
+    if work.graphs is not None:
+        _embed_graphs(work, output, wanted, asked)
+        return
     with work.computing() as how:
         embeddings = work.run.embed(work.nodes, layers=wanted, **how)
     numbers = torch.arange(len(work.ids)) if work.nodes is None else torch.from_numpy(work.nodes)
@@ -38,3 +43,20 @@ def embed(
     report = work.report(output, numbers.numel(), widths=widths)
     shown = ", ".join(f"{layer} ({width} wide)" for layer, width in widths.items())
     show("Embeddings", work, report, [["layers", shown]], asked.json)
+
+
+def _embed_graphs(work: Work, output: Path, layers: Optional[List[int]], asked: Asked) -> None:
+    from gnnkit.cli.inferring_graphs import tell_skipped
+    from gnnkit.inference import write_graph_embeddings
+    from gnnkit.inference.graphs import embed_graphs
+
+    assert work.graphs is not None
+    with work.computing() as how:
+        embeddings = embed_graphs(work.run, work.graphs, layers, how["report"])
+    write_graph_embeddings(embeddings, output, force=asked.force)
+    widths = {str(layer): values.shape[1] for layer, values in embeddings.values.items()}
+    report = work.report(
+        output, len(embeddings), what="graphs", widths=widths, **tell_skipped(work, embeddings.skipped)
+    )
+    shown = ", ".join(f"{layer} ({width} wide)" for layer, width in widths.items())
+    show("Embeddings", work, report, [["layers" if layers else "features", shown]], asked.json)

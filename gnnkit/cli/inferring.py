@@ -1,4 +1,4 @@
-"""What ``gnnkit predict`` and ``gnnkit embed`` share: their options, and how a run and its nodes are found."""
+"""What ``gnnkit predict`` and ``gnnkit embed`` share: their options, how a run and its nodes or graphs are found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gnnkit.inference import NodeIds, TrainedRun
+    from gnnkit.inference.graphs import Asked as GraphsAsked
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,18 @@ class Asked:
     fanouts: Optional[str] = typer.Option(
         None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20."
     )
-    batch_size: Optional[int] = typer.Option(None, help="Nodes per batch.  [default: the run's]")
+    batch_size: Optional[int] = typer.Option(None, help="Nodes or graphs per batch.  [default: the run's]")
     backend: Optional[str] = typer.Option(None, help="Another graph library than the run's.")
     device: str = typer.Option("auto", help="Where to compute.")
+    dataset: Optional[str] = typer.Option(None, help="Other data than the run's: a data set, or a folder of your own.")
     data_dir: Optional[str] = typer.Option(None, help="Where the data set's files are looked for first.")
+    graphs: Optional[str] = typer.Option(None, help="Of a run about graphs, numbers with commas.  [default: all]")
+    split: Optional[str] = typer.Option(None, help="Likewise, the graphs of a split: train, valid, test.")
+    smiles: Optional[List[str]] = typer.Option(
+        None, help="A molecule instead, which can be repeated; or a .csv, .parquet, .txt or .smi file of them."
+    )
+    smiles_column: Optional[str] = typer.Option(None, help="The table's column of SMILES.  [default: smiles]")
+    skip_invalid: bool = typer.Option(False, "--skip-invalid", help="Leave out SMILES that cannot be read.")
     new_nodes: Optional[Path] = typer.Option(
         None, help="Nodes to add to the data: a table with ids and features, or .npy."
     )
@@ -64,8 +73,9 @@ class Work:
 
     Attributes:
         run: With the new nodes, if there are any.
-        ids: The ids of all nodes.
+        ids: The ids of all nodes; of a run about graphs none.
         nodes: Those asked for, by number. None: all.
+        graphs: Of a run about graphs, those asked for.
         how: Method, fan-outs and batch size, as the run takes them.
         differences: In what the data, without new nodes, differ from the run's.
         warnings: What the user should know and was told on the standard error stream already.
@@ -81,6 +91,7 @@ class Work:
     warnings: List[str]
     notes: List[str]
     start: float
+    graphs: Optional[GraphsAsked] = None
 
     @contextmanager
     def computing(self) -> Iterator[Dict[str, Any]]:
@@ -91,14 +102,15 @@ class Work:
             yield {**self.how, "report": lambda done, total: draw("computing", done / total)}
 
     def report(self, output: Path, num: int, *, what: str = "nodes", **more: Any) -> Dict[str, Any]:
-        """What was done, in plain values; ``num`` nodes or pairs."""
+        """What was done, in plain values; ``num`` nodes, pairs or graphs."""
         run = self.run
+        how = {} if self.graphs is not None else {"method": self.how["method"]}
         return {
             "output": str(output),
             "run": str(run.path),
             what: num,
             **more,
-            "method": self.how["method"],
+            **how,
             "backend": run.model.backend.name,
             "device": run.device.name,
             "differences": self.differences,
@@ -107,27 +119,44 @@ class Work:
         }
 
 
-def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
-    """Open a run as the options of a command say; what cannot be written is told before anything is loaded."""
+def open_work(
+    asked: Asked, output: Path, suffixes: Tuple[str, ...], of_nodes: Optional[Mapping[str, bool]] = None
+) -> Work:
+    """Open a run as the options of a command say; what cannot be written is told before anything is loaded.
+
+    Args:
+        asked: The options.
+        output: Where results go.
+        suffixes: What its name may end in.
+        of_nodes: Options of the command that are about nodes or pairs, and whether they are given.
+    """
+    from gnnkit.cli.inferring_graphs import open_graphs, refuse_graphs
     from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
+    from gnnkit.inference.checks import check_single
     from gnnkit.inference.writing import check_output
+    from gnnkit.runs import Learned, read_run
+    from gnnkit.runs.learned import GRAPHS
 
     start = time.perf_counter()
     check_output(user_path(output), asked.force, suffixes)
+    check_single(user_path(asked.run, "The run folder"))
+    manifest = read_run(asked.run).manifest
+    learned = Learned.among(manifest)
+    if learned is not None and learned.level == GRAPHS:
+        return open_graphs(asked, manifest, of_nodes or {}, start)
+    refuse_graphs(asked, manifest)
     new_nodes, new_edges, undirected = asked.new_nodes, asked.new_edges, asked.undirected
     if undirected and new_edges is None:
         raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
     fanouts = None if asked.fanouts is None else whole_numbers(asked.fanouts, "--fanouts")
-    opened = open_run(asked.run, backend=asked.backend, device=asked.device, data_dir=asked.data_dir)
+    opened = open_run(
+        asked.run, backend=asked.backend, device=asked.device, dataset=asked.dataset, data_dir=asked.data_dir
+    )
     names = opened.names()
     ids = NodeIds.of(opened.graph, names)
     method = asked.method or (opened.default_method if fanouts is None else "sampled")
     how = {"method": method, "fanouts": fanouts, "batch_size": asked.batch_size}
-    differences, warnings, notes = opened.differences, list(opened.notes), []
-    if differences:
-        notes.append(f"these are not the data of the run; what differs: {', '.join(differences)}")
-    if not opened.record.is_complete:
-        notes.append(f"the run is {opened.record.manifest.get('status')}: these are its best weights so far")
+    differences, warnings, notes = opened.differences, list(opened.notes), notes_about(opened)
     first = 0
     if new_nodes is not None or new_edges is not None:
         first = len(ids) if new_nodes is not None else 0
@@ -146,6 +175,16 @@ def open_work(asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> Work:
     return Work(opened, ids, wanted, how, differences, warnings, notes, start)
 
 
+def notes_about(opened: TrainedRun) -> List[str]:
+    """What the user should know of a run and the data it is used on."""
+    notes = []
+    if opened.differences:
+        notes.append(f"these are not the data of the run; what differs: {', '.join(opened.differences)}")
+    if not opened.record.is_complete:
+        notes.append(f"the run is {opened.record.manifest.get('status')}: these are its best weights so far")
+    return notes
+
+
 def _direction_notes(opened: TrainedRun, grown: Any, undirected: bool) -> List[str]:
     from gnnkit.data import is_undirected
 
@@ -156,9 +195,11 @@ def _direction_notes(opened: TrainedRun, grown: Any, undirected: bool) -> List[s
 
 def show(title: str, work: Work, report: Dict[str, Any], rows: List[List[str]], json: bool) -> None:
     """Say what was done: a table, notes, and one line of JSON if that is wanted."""
-    what = "pairs" if "pairs" in report else "nodes"
+    what = next(kind for kind in ("pairs", "graphs", "nodes") if kind in report)
     table = [[what, f"{report[what]:,}"], *rows]
-    table += [["method", report["method"]], ["backend / device", f"{report['backend']} / {report['device']}"]]
+    if "method" in report:
+        table.append(["method", report["method"]])
+    table.append(["backend / device", f"{report['backend']} / {report['device']}"])
     table.append(["time", f"{report['seconds']:.1f} s"])
     print_table(title, ["", ""], table)
     for note in work.notes:

@@ -1,4 +1,4 @@
-"""``gnnkit predict``: what a trained run says about nodes or pairs of nodes, as a file."""
+"""``gnnkit predict``: what a trained run says about nodes, pairs of nodes or graphs, as a file."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ def predict(
     from gnnkit.inference.writing import PREDICTION_FILES
 
     _check_together(asked, pairs, top, classes_only)
-    work = open_work(asked, output, PREDICTION_FILES)
-    if top is not None:
+    of_nodes = {"--pairs": pairs is not None, "--top": top is not None}
+    work = open_work(asked, output, PREDICTION_FILES, of_nodes)
+    if work.graphs is not None:
+        _predict_graphs(work, output, classes_only, asked)
+    elif top is not None:
         _recommend(work, output, top, asked)
     else:
         _predict(work, output, pairs, classes_only, asked)
@@ -70,6 +73,20 @@ def _predict(work: Work, output: Path, pairs: Optional[Path], classes_only: bool
     write_predictions(predictions, output, ids=work.ids, top=classes_only, force=asked.force)
     what = "nodes" if pairs is None else "pairs"
     report = work.report(output, len(predictions), what=what, classes=predictions.outputs.shape[1])
+    show("Predictions", work, report, _counts(predictions), asked.json)
+
+
+def _predict_graphs(work: Work, output: Path, classes_only: bool, asked: Asked) -> None:
+    from gnnkit.cli.inferring_graphs import tell_skipped
+    from gnnkit.inference import write_predictions
+    from gnnkit.inference.graphs import predict_graphs
+
+    assert work.graphs is not None
+    with work.computing() as how:
+        predictions = predict_graphs(work.run, work.graphs, how["report"])
+    write_predictions(predictions, output, top=classes_only, force=asked.force)
+    skipped = tell_skipped(work, predictions.skipped)
+    report = work.report(output, len(predictions), what="graphs", classes=predictions.outputs.shape[1], **skipped)
     show("Predictions", work, report, _counts(predictions), asked.json)
 
 

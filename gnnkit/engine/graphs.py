@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Optional, Sequence, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gnnkit.data import Graph
+from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, Step
-from gnnkit.engine.inference import Inference, Report, quiet, widened
+from gnnkit.engine.inference import Inference, Report, quiet, result_room, table_rows, widened
 from gnnkit.engine.loading import transfer_to
 from gnnkit.loading import GraphLoader, graph_sizes, pack_graphs, propose_bins
 from gnnkit.nn import GNN
@@ -24,14 +25,18 @@ class GraphInference(Inference):
         graph: The prepared record.
         device: Where the step runs.
         batch_size: Graphs per batch.
+        memory: Bytes that the outputs may take in memory; larger ones are mapped from a temporary file.
     """
 
-    def __init__(self, step: Step, model: GNN, graph: Graph, device: Device, batch_size: int) -> None:
+    def __init__(
+        self, step: Step, model: GNN, graph: Graph, device: Device, batch_size: int, memory: float = float("inf")
+    ) -> None:
         self._step = step
         self._model = model
         self._graph = replace(graph, graph_y=None)
         self._transfer = transfer_to(device, model)
         self._batch_size = batch_size
+        self._memory = memory
         self._sizes = graph_sizes(graph)
         self._bin = propose_bins(self._sizes, batch_size).spec if device.capabilities.static_shapes else None
 
@@ -46,10 +51,10 @@ class GraphInference(Inference):
             real = batch.nodes.cpu()
             part = widened(self._step(batch).outputs)[real >= 0]
             if number == 1:
-                result = part.new_empty(len(graphs), part.shape[1])
+                result = result_room((len(graphs), part.shape[1]), part.dtype, self._memory)
             result[row[real[real >= 0]]] = part
             report(number, len(loader))
-        return result[place]
+        return table_rows(result, place, self._memory)
 
     def _loader(self, graphs: Tensor) -> GraphLoader:
         packing, pad = None, None
@@ -70,3 +75,28 @@ class GraphInference(Inference):
             pad=pad,
             edge_features=self._model.spec.reads_edges,
         )
+
+
+class PooledLayers(nn.Module):
+    """What a model of graphs makes of its graphs before the head, as a module that a device can prepare.
+
+    Args:
+        model: The model.
+        layers: Layers whose features are pooled each by itself, counted from 1. None: what the head reads.
+    """
+
+    def __init__(self, model: GNN, layers: Optional[Sequence[int]] = None) -> None:
+        super().__init__()
+        self.model = model
+        self.wanted = None if layers is None else list(layers)
+
+    def forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
+        """No loss (0), and pooled features, those of several layers side by side, [num_graphs, width]."""
+        model, graphs = self.model, batch.graphs
+        assert graphs is not None
+        layers = model.node_layers(batch.blocks, batch.x, graphs)
+        if self.wanted is None:
+            pooled = model.joined(layers, graphs)
+        else:
+            pooled = torch.cat([model.pooling(model.lower(graphs), layers[each - 1]) for each in self.wanted], dim=1)
+        return pooled.new_zeros(()), pooled

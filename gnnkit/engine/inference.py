@@ -178,7 +178,7 @@ class LayerwiseInference(Inference):
         last = len(self._steps)
         layers = self._layers(rows, range(1, last + 1) if joins else [last], report)
         result = self._head_outputs(list(layers.values())) if joins else layers[last]
-        return _rows(result, place, self._memory)
+        return table_rows(result, place, self._memory)
 
     def layers(
         self, nodes: Optional[Tensor] = None, wanted: Optional[Sequence[int]] = None, report: Report = quiet
@@ -195,7 +195,7 @@ class LayerwiseInference(Inference):
         """
         rows, place = torch.unique(self._everyone if nodes is None else nodes, return_inverse=True)
         layers = self._layers(rows, range(1, len(self._steps) + 1) if wanted is None else wanted, report)
-        return {layer: _rows(result, place, self._memory) for layer, result in layers.items()}
+        return {layer: table_rows(result, place, self._memory) for layer, result in layers.items()}
 
     def _layers(self, rows: Tensor, wanted: Sequence[int], report: Report) -> Dict[int, Tensor]:
         """Layers for ascending nodes; layers after the last one wanted are not computed."""
@@ -215,7 +215,7 @@ class LayerwiseInference(Inference):
             )
             done += len(loader)
             if layer in wanted:
-                found[layer] = h if some is rows else _rows(h, rows, self._memory)
+                found[layer] = h if some is rows else table_rows(h, rows, self._memory)
         return found
 
     def _head_outputs(self, layers: Sequence[Tensor]) -> Tensor:
@@ -229,7 +229,7 @@ class LayerwiseInference(Inference):
             batch = self._device.put(Batch((), chunk, None, torch.arange(start, start + size)))
             part = widened(self._head(batch).outputs)
             if begin == 0:
-                result = _room((num, part.shape[1]), part.dtype, self._memory)
+                result = result_room((num, part.shape[1]), part.dtype, self._memory)
             result[start : start + size] = part
         return result
 
@@ -260,24 +260,24 @@ def _joined(step: Step, loader: NeighborLoader, num: int, memory: float, report:
     for number, batch in enumerate(loader.epoch(0), start=1):
         part = widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
         if start == 0:
-            result = _room((num, part.shape[1]), part.dtype, memory)
+            result = result_room((num, part.shape[1]), part.dtype, memory)
         result[start : start + len(part)] = part
         start += len(part)
         report(min(number, len(loader)))
     return result
 
 
-def _room(shape: Tuple[int, int], dtype: torch.dtype, memory: float) -> Tensor:
+def result_room(shape: Tuple[int, int], dtype: torch.dtype, memory: float) -> Tensor:
     """Room for a result: in memory, or in a temporary file if it would be larger than ``memory`` bytes."""
     size = torch.empty(0, dtype=dtype).element_size() * shape[0] * shape[1]
     return mapped_tensor(shape, dtype) if size > memory else torch.empty(shape, dtype=dtype)
 
 
-def _rows(table: Tensor, rows: Tensor, memory: float) -> Tensor:
+def table_rows(table: Tensor, rows: Tensor, memory: float) -> Tensor:
     """Rows of a table; the table itself where they are all its rows in order."""
     if rows.numel() == len(table) and torch.equal(rows, torch.arange(len(table))):
         return table
-    result = _room((rows.numel(), table.shape[1]), table.dtype, memory)
+    result = result_room((rows.numel(), table.shape[1]), table.dtype, memory)
     for start in range(0, rows.numel(), _CHUNK_ROWS):
         result[start : start + _CHUNK_ROWS] = table[rows[start : start + _CHUNK_ROWS]]
     return result

@@ -14,20 +14,19 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gnnkit.backends import Backend, move_model
-from gnnkit.data import BatchLayout, Graph, check_graph, from_edge_index, full_block
-from gnnkit.data.batch import BlockLayout
+from gnnkit.data import Block, Graph, check_graph, full_block
 from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
-from gnnkit.inference.pairs import pairs_of
+from gnnkit.inference.programs import AnyProgram, Inputs, make_program, random_graph, tried_inputs
 from gnnkit.inference.writing import check_output
 from gnnkit.io.files import replacing
-from gnnkit.nn import GNN, ModelSpec, check_node_inputs
+from gnnkit.nn import GNN, check_node_inputs
 from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.paths import PathLike, user_path
 from gnnkit.runs import Learned
@@ -47,7 +46,6 @@ MOST_CHECKED = 1 << 24
 METADATA = "gnnkit"
 """Where an exported file says what it is: an extra file of a ``torch.export`` program, a property of an ONNX one."""
 
-Inputs = Dict[str, Tensor]
 Run = Callable[[Inputs], Tensor]
 
 
@@ -71,76 +69,6 @@ class Exported:
     checked: Tuple[str, ...]
 
 
-class Program(nn.Module):
-    """A model as a function of tensors over a whole graph."""
-
-    def __init__(self, model: GNN) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Optional[Tensor] = None) -> Tensor:
-        """Outputs of all nodes, [N, out_channels]; edges may come in any order."""
-        src, dst = edge_index[0], edge_index[1]
-        num_nodes = x.shape[0]
-        degrees = dst.new_zeros(num_nodes).index_add(0, dst, torch.ones_like(dst))
-        indptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
-        names, tensors = ("indptr", "indices", "dst"), (indptr, src, dst)
-        if edge_weight is not None:
-            names, tensors = (*names, "edge_weight"), (*tensors, edge_weight)  # type: ignore[assignment]
-        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers)
-        batch = layout.unflatten((*tensors, x))
-        out: Tensor = self.model(batch.blocks, batch.x)
-        return out
-
-
-class PairProgram(nn.Module):
-    """A model and the head that scores pairs as one function of tensors over a whole graph."""
-
-    def __init__(self, model: GNN, head: PairHead) -> None:
-        super().__init__()
-        self.encoder = Program(model)
-        self.model = model
-        self.head = head
-
-    def forward(self, x: Tensor, edge_index: Tensor, pairs: Tensor, edge_weight: Optional[Tensor] = None) -> Tensor:
-        """Outputs of pairs [n, 2], source first: [n, C]."""
-        h = self.encoder(x, edge_index, edge_weight)
-        return self.head.score(h[pairs[:, 0]], h[pairs[:, 1]])
-
-
-AnyProgram = Union[Program, PairProgram]
-
-
-def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None) -> Inputs:
-    """What an exported program takes, for a graph as it is loaded.
-
-    Args:
-        spec: The model's.
-        graph: Not prepared; N nodes, and E edges after preparation.
-        pairs: For a program about pairs, those to score: node ids, source first. Shape [n, 2], int64.
-
-    Returns:
-        By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations;
-        ``edge_weight`` [E], if the model reads weights; and ``pairs``, if some are given.
-
-    Raises:
-        ConfigError: The graph has no features, or there are no pairs in what is given.
-        DataError: The graph breaks a rule, or pairs are of another shape or out of range.
-
-    Example:
-        >>> import gnnkit
-        >>> graph = gnnkit.load_dataset("karate")
-        >>> model = gnnkit.build_model("gcn", graph)
-        >>> {name: tuple(value.shape) for name, value in program_inputs(model.spec, graph).items()}
-        {'x': (34, 34), 'edge_index': (2, 190), 'edge_weight': (190,)}
-    """
-    check_graph(graph, most_values=MOST_VALUES)
-    if graph.x is None:
-        raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
-    inputs = _inputs(spec, spec.prepare(graph), torch.float32)
-    return inputs if pairs is None else {**inputs, "pairs": pairs_of(pairs, graph.num_nodes)}
-
-
 def export_program(
     model: GNN,
     graph: Graph,
@@ -153,8 +81,9 @@ def export_program(
 ) -> Exported:
     """Write a model as a program for graphs of any size, and compare it with the model.
 
-    The program computes the outputs of all nodes, ``[N, out_channels]``, or with a head those of pairs, ``[n, C]``,
-    from what :func:`program_inputs` gives. It is compared on a random graph, and on the caller's if that is small.
+    The program computes the outputs of all nodes, ``[N, out_channels]``; of all graphs, ``[G, out_channels]``, where
+    the model pools; or with a head those of pairs, ``[n, C]``. It takes what :func:`program_inputs` gives. It is
+    compared on random graphs, and on the caller's if that is small.
 
     Args:
         model: Trained, on a backend that can be exported.
@@ -193,14 +122,13 @@ def export_program(
     prepared = spec.prepare(graph, dtype)
     is_weighted = prepared.edge_weight is not None
     head = None if head is None else copy.deepcopy(head).to(dtype).eval()
-    example = _tried(spec, _random_graph(spec, 13, is_weighted), dtype, head)
-    tests = {"a random graph": _random_graph(spec, 97, is_weighted)}
+    example = tried_inputs(spec, random_graph(spec, 13, is_weighted), dtype, head)
+    tests = {"a random graph": random_graph(spec, 97, is_weighted)}
     if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
         tests[graph.name] = prepared
     with replacing(path) as temporary, _quiet():
         write = _write_torch if format == "torch" else _write_onnx
-        program = Program(model) if head is None else PairProgram(model, head)
-        run = write(program, example, temporary, _metadata(model, example, learned))
+        run = write(make_program(model, head), example, temporary, _metadata(model, example, learned))
         difference = max(_difference(model, head, test, dtype, run) for test in tests.values())
         if not difference <= TOLERANCE:
             raise CapabilityError(
@@ -247,44 +175,22 @@ def _check_possible(model: GNN, format: str) -> None:
                 raise NotInstalledError(f"What writes ONNX ({package})", "pip install gnnkit[export]") from error
 
 
-def _inputs(spec: ModelSpec, prepared: Graph, dtype: torch.dtype) -> Inputs:
-    assert prepared.x is not None
-    inputs = {"x": prepared.x.to(dtype), "edge_index": prepared.edge_index}
-    if prepared.edge_weight is not None and spec.reads_weights:
-        inputs["edge_weight"] = prepared.edge_weight.to(dtype)
-    return inputs
-
-
-def _random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
-    """A prepared graph with hubs, repeated edges and, if there are no self-loops, nodes without neighbours."""
-    draw = torch.Generator().manual_seed(num_nodes)
-    ends = torch.randint(0, num_nodes - 3, (2, 4 * num_nodes), generator=draw)
-    ends[1, :num_nodes] = 0
-    graph = from_edge_index(
-        ends,
-        x=torch.randn(num_nodes, spec.in_channels, generator=draw),
-        edge_weight=torch.rand(4 * num_nodes, generator=draw) if weighted and not spec.gcn_norm else None,
-    )
-    return spec.prepare(graph)
-
-
-def _tried(spec: ModelSpec, prepared: Graph, dtype: torch.dtype, head: Optional[PairHead]) -> Inputs:
-    """Inputs to trace or compare with; for a head with pairs at random."""
-    inputs = _inputs(spec, prepared, dtype)
-    if head is None:
-        return inputs
-    draw = torch.Generator().manual_seed(prepared.num_nodes)
-    return {**inputs, "pairs": torch.randint(0, prepared.num_nodes, (2 * prepared.num_nodes, 2), generator=draw)}
-
-
 def _difference(model: GNN, head: Optional[PairHead], prepared: Graph, dtype: torch.dtype, run: Run) -> float:
-    inputs = _tried(model.spec, prepared, dtype, head)
+    inputs = tried_inputs(model.spec, prepared, dtype, head)
     with torch.no_grad():
-        expected = model([full_block(prepared)] * model.num_layers, inputs["x"])
+        flows = () if model.spec.pooling == "none" else (_graphs_block(inputs["graph_sizes"]),)
+        expected = model([full_block(prepared)] * model.num_layers, inputs["x"], *flows)
         if head is not None:
             expected = head.score(*(expected[ends] for ends in inputs["pairs"].T))
         found = run(inputs)
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
+
+
+def _graphs_block(sizes: Tensor) -> Block:
+    """The message flow from nodes to graphs of these sizes, as ``Batch.graphs`` has it."""
+    pointer = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    num_nodes = int(pointer[-1])
+    return Block(pointer, torch.arange(num_nodes), num_nodes)
 
 
 def _write_torch(program: AnyProgram, example: Inputs, file: Path, metadata: str) -> Run:
@@ -323,6 +229,7 @@ def _trace(program: AnyProgram, example: Inputs) -> Any:
     sizes = {
         "x": {0: nodes},
         "edge_index": {1: edges},
+        "graph_sizes": {0: torch.export.Dim("num_graphs")},
         "edge_weight": {0: edges},
         "pairs": {0: torch.export.Dim("num_pairs")},
     }

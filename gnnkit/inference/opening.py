@@ -15,21 +15,22 @@ from torch import nn
 from gnnkit.backends import Backend, load_backend
 from gnnkit.data import Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.datasets import NodeNames, load_node_names
+from gnnkit.datasets import NodeNames, load_dataset, load_node_names
 from gnnkit.devices import Device, choose_device, devices
-from gnnkit.errors import ConfigError
-from gnnkit.inference.checks import check_dataset, check_weights, matched
+from gnnkit.errors import ConfigError, DataError
+from gnnkit.inference.checks import check_dataset, check_single, check_weights, matched
 from gnnkit.inference.run import TrainedRun
 from gnnkit.nn import GNN, CustomModel, conv_name
 from gnnkit.nn.custom import like_custom_model
 from gnnkit.paths import user_path
 from gnnkit.runs import RunRecord, load_model, read_run, read_weights, recorded_config
 from gnnkit.runs.checkpoint import BEST, checkpoint_file
-from gnnkit.runs.learned import learned_by_run
+from gnnkit.runs.learned import GRAPHS, learned_by_run
 from gnnkit.tasks import arranged, task_class, task_options
 from gnnkit.train import RunConfig, load_config
 from gnnkit.train.assembling import load_data
 from gnnkit.train.capabilities import check_capabilities
+from gnnkit.train.config import DatasetConfig
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def open_run(
     backend: Union[str, Backend, None] = None,
     device: Union[str, Device] = "auto",
     graph: Optional[Graph] = None,
+    dataset: Optional[str] = None,
     data_dir: Union[str, Path, None] = None,
     precision: Optional[str] = None,
     model: Optional[nn.Module] = None,
@@ -53,6 +55,8 @@ def open_run(
         device: Name of a device, or one that is loaded; "auto" takes the best that is ready.
         graph: Data to use instead of the run's, not prepared; see :meth:`TrainedRun.on`. They get the pairs that
             the run's task learns and judges, if they have none. None loads those that the configuration names.
+        dataset: Name of other data to load instead of the run's, without their options. Graphs of them are in no split
+            but their own.
         data_dir: Where their files are looked for first. None: where the run looked.
         precision: "float32", "bfloat16" or "float64". None: the run's.
         model: For a run that trained a custom module, and no other: a module like it, whose weights do not matter.
@@ -80,6 +84,7 @@ def open_run(
         ([], (2, 4), [1, 2])
     """
     path = user_path(run, "The run folder")
+    check_single(path)
     weights = checkpoint_file(path, BEST)
     record = read_run(path)
     config = load_config(base=recorded_config(path))
@@ -98,9 +103,15 @@ def open_run(
     if config.train.precision == "float64":
         net = net.double()
     names: Callable[[], NodeNames] = NodeNames
-    if graph is None:
+    if graph is not None and dataset is not None:
+        raise ConfigError(f"graph and dataset ({dataset!r}) are both data to use. Give one of them.")
+    if dataset is not None:
+        config.dataset = DatasetConfig(dataset, None if data_dir is None else str(data_dir))
+    elif graph is None:
         check_dataset(path)
-        graph = load_data(config, data_dir)
+    if graph is None:
+        is_whole = dataset is not None and task_class(config.task).level == GRAPHS
+        graph = load_dataset(**config.dataset.arguments(config.seed)) if is_whole else load_data(config, data_dir)
         names = partial(load_node_names, **config.dataset.arguments(config.seed, data_dir))
     else:
         check_graph(graph, most_values=MOST_CHECKED)
@@ -117,12 +128,25 @@ def arranged_as(config: RunConfig, graph: Graph) -> Graph:
         config: The run's.
         graph: As loaded.
     """
-    options = task_options(task_class(config.task), config.task_options)
+    cls = task_class(config.task)
+    if cls.level == GRAPHS:
+        return _split_graphs(config, graph)
+    options = task_options(cls, config.task_options)
     label = getattr(options, "label", None)
     if graph.links is None and label is not None and label not in graph.edge_data:
         _LOG.warning("%s: it has no edge_data[%r], so all of its edges carry messages.", graph.name, label)
         return graph
     return arranged(config.task, graph, config.task_options, config.seed)
+
+
+def _split_graphs(config: RunConfig, graph: Graph) -> Graph:
+    """Graphs split as a run splits its own; one graph, or too few of them to be split, stay as they are."""
+    if graph.graph_ptr is None:
+        return graph
+    try:
+        return arranged(config.task, graph, config.task_options, config.seed)
+    except DataError:
+        return graph
 
 
 def _model(record: RunRecord, weights: Path, backend: Backend, module: Optional[nn.Module]) -> GNN:

@@ -1,9 +1,9 @@
-"""What a model says about nodes and pairs: the ``Predictions``, ``PairPredictions`` and ``Recommendations`` records."""
+"""What a model says: the ``Predictions``, ``GraphPredictions``, ``PairPredictions`` and ``Recommendations`` records."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Tuple
+from dataclasses import dataclass, field, replace
+from typing import Mapping, Optional, Tuple
 
 from torch import Tensor
 
@@ -79,6 +79,46 @@ class Predictions(_Outputs):
     def part(self, start: int, stop: int) -> Predictions:
         """The predictions from one position up to another, by reference."""
         return replace(self, nodes=self.nodes[start:stop], outputs=self.outputs[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
+class GraphPredictions(Predictions):
+    """Outputs of a model for whole graphs, and what they mean. ``nodes`` are numbers of graphs, M of them.
+
+    Attributes:
+        names: A name for each graph, such as its SMILES. Empty if they have none.
+        true: What the data say of the graphs: classes [M], int64, -100 for a missing one; labels [M, C] or numbers in
+            the data's units [M, T], floating point, NaN for a missing one. None if they say nothing.
+        splits: The split of each graph, "" for none. Empty if the data have no splits.
+        skipped: What is wrong with SMILES that were left out, by row.
+
+    Example:
+        >>> import torch
+        >>> said = GraphPredictions(torch.tensor([3]), torch.tensor([[0.0, 2.0]]), names=("CCO",), splits=("test",))
+        >>> said.graphs.tolist(), said.classes.tolist(), said.part(0, 1).names
+        ([3], [1], ('CCO',))
+    """
+
+    names: Tuple[str, ...] = ()
+    true: Optional[Tensor] = None
+    splits: Tuple[str, ...] = ()
+    skipped: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def graphs(self) -> Tensor:
+        """Numbers of the graphs, in the order asked for; of SMILES their rows. Shape [M], int64."""
+        return self.nodes
+
+    def part(self, start: int, stop: int) -> GraphPredictions:
+        """The predictions from one position up to another, by reference."""
+        return replace(
+            self,
+            nodes=self.nodes[start:stop],
+            outputs=self.outputs[start:stop],
+            names=self.names[start:stop],
+            true=None if self.true is None else self.true[start:stop],
+            splits=self.splits[start:stop],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from numpy.typing import ArrayLike
@@ -24,6 +24,7 @@ from gnnkit.engine import LayerwiseInference
 from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.errors import ConfigError
 from gnnkit.inference.checks import check_values, matched
+from gnnkit.inference.graphs import Asked, Embeddings, Graphs, check_asked, embed_graphs, predict_graphs
 from gnnkit.inference.pairs import best_destinations, check_recommending, pairs_of, read_pair_head, score_pairs
 from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
 from gnnkit.nn import GNN, CustomModel
@@ -74,7 +75,7 @@ class TrainedRun:
     @cached_property
     def differences(self) -> List[str]:
         """In which parts the graph differs from the data of the run, in words. Empty where they are the same."""
-        return data_differences(self.record.manifest["data"], describe_data(self._prepared))
+        return data_differences(self.record.manifest["data"], describe_data(self.prepared))
 
     @property
     def class_names(self) -> Tuple[str, ...]:
@@ -109,6 +110,10 @@ class TrainedRun:
         self,
         nodes: Nodes = None,
         *,
+        graphs: Graphs = None,
+        graph: Optional[Graph] = None,
+        smiles: Optional[Sequence[str]] = None,
+        skip_invalid: bool = False,
         method: Optional[str] = None,
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
@@ -118,21 +123,29 @@ class TrainedRun:
 
         Args:
             nodes: Node ids. Shape [M], integers. None: all nodes of the graph.
+            graphs: For a run about graphs, numbers of graphs. Shape [M], integers. None: all.
+            graph: Likewise, a record of graphs, or one graph, to use instead of the data; as for :meth:`on`.
+            smiles: For a run about molecules, some as SMILES.
+            skip_invalid: Whether SMILES that cannot be read are left out; they are an error otherwise.
             method: "layerwise" (over all neighbours, layer by layer, in bounded memory), "full" (one pass over the
                 whole graph) or "sampled". None: :attr:`default_method`.
             fanouts: Neighbours per layer for "sampled", seeds first; -1 takes all. None: those of the run.
-            batch_size: Nodes per batch. None: the run's, or 4,096; 1,024 where it sampled nothing.
+            batch_size: Nodes per batch. None: the run's, or 4,096; 1,024 where it sampled nothing. Of a run about
+                graphs, graphs per batch; None: the run's.
             report: Told how many batches are done, and how many there are.
 
         Returns:
-            Outputs in the order of ``nodes``. What is larger than the run's ``train.eval_memory`` is mapped from a
-            temporary file, except for "full".
+            Outputs in the order asked for; of a run about graphs :class:`GraphPredictions`. What is larger than the
+            run's ``train.eval_memory`` is mapped from a temporary file, except for "full".
 
         Raises:
             ConfigError: No such method, fan-outs that do not fit, no nodes, a run that learned no classes or learned
                 about pairs, or outputs that are not finite.
-            DataError: A node id that the graph does not have.
+            DataError: A node id or a graph that is not there, or a SMILES that cannot be read.
         """
+        asked = Asked(graphs, graph, smiles, skip_invalid, batch_size)
+        if check_asked(self, asked, {"nodes": nodes, "method": method, "fanouts": fanouts}):
+            return predict_graphs(self, asked, report)
         if self.learned.level == EDGES:
             raise ConfigError(
                 f"The run was trained for the task {self.config.task!r}, which is about pairs of nodes. Predict pairs "
@@ -149,7 +162,7 @@ class TrainedRun:
                 "it, and it did not come to its end. Open it with the data that it was trained on."
             )
         ids = self._ids(nodes)
-        outputs = self._head_outputs(self._encoded(ids, self._settings(method, fanouts, batch_size), report))
+        outputs = self.head_outputs(self._encoded(ids, self._settings(method, fanouts, batch_size), report))
         check_values(outputs, ids, "outputs")
         if self.learned.units is not None:
             outputs = self.learned.units.to_data(outputs)
@@ -157,7 +170,7 @@ class TrainedRun:
         kind = self.learned.outputs
         return Predictions(ids, outputs, kind == LABELS, self.class_names, kind == NUMBERS)
 
-    def _head_outputs(self, h: Tensor) -> Tensor:
+    def head_outputs(self, h: Tensor) -> Tensor:
         """What the head of the run's task makes of the encoder's outputs."""
         cls = task_class(self.config.task)
         if cls.head is Task.head:
@@ -259,9 +272,10 @@ class TrainedRun:
 
     def _check_level(self, what: str, outputs: Optional[str] = None) -> None:
         if self.learned.level != EDGES:
+            level = self.learned.level
             raise ConfigError(
-                f"The run was trained for the task {self.config.task!r}, which is about nodes; {what} needs one about "
-                "pairs. Predict nodes, or train with --task link_prediction."
+                f"The run was trained for the task {self.config.task!r}, which is about {level}; {what} needs one "
+                f"about pairs. Predict {level}, or train with --task link_prediction."
             )
         if outputs is not None and self.learned.outputs != outputs:
             raise ConfigError(
@@ -273,19 +287,27 @@ class TrainedRun:
         self,
         nodes: Nodes = None,
         *,
+        graphs: Graphs = None,
+        graph: Optional[Graph] = None,
+        smiles: Optional[Sequence[str]] = None,
         layers: Optional[Sequence[int]] = None,
         method: Optional[str] = None,
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
         report: Report = quiet,
-    ) -> Dict[int, Tensor]:
+    ) -> Embeddings:
         """Compute embeddings: what layers hand on, after normalisation and activation.
 
-        Those of the last layer are the model's outputs, unless a head follows (jumping knowledge).
+        Those of the last layer are the model's outputs, unless a head follows (jumping knowledge). Of a run about
+        graphs, features of nodes are pooled to their graphs as the model pools them.
 
         Args:
             nodes: As for :meth:`predict`.
-            layers: Which layers, counted from 1 at the input. None: all.
+            graphs: As for :meth:`predict`.
+            graph: As for :meth:`predict`.
+            smiles: As for :meth:`predict`.
+            layers: Which layers, counted from 1 at the input. None: all; of a run about graphs what the head reads,
+                under the name "pooled".
             method: As for :meth:`predict`.
             fanouts: As for :meth:`predict`.
             batch_size: As for :meth:`predict`.
@@ -298,10 +320,13 @@ class TrainedRun:
             ConfigError: No such layer, or embeddings that are not finite; or as :meth:`predict`.
             DataError: As :meth:`predict`.
         """
+        asked = Asked(graphs, graph, smiles, batch_size=batch_size)
+        if check_asked(self, asked, {"nodes": nodes, "method": method, "fanouts": fanouts}):
+            return embed_graphs(self, asked, layers, report).values
         ids = self._ids(nodes)
         if isinstance(self.model, CustomModel):
             raise ConfigError(f"{self.model.spec.conv} is a custom module: only its outputs can be had. Predict.")
-        wanted = self._wanted_layers(layers)
+        wanted = self.wanted_layers(layers)
         config = self._settings(method, fanouts, batch_size)
         module = JoinedLayers(self.model, wanted)
         inference = self._inference(config, module)
@@ -312,14 +337,14 @@ class TrainedRun:
             found = dict(zip(wanted, torch.split(inference.outputs(ids, report), widths, dim=1)))
         for layer, values in found.items():
             check_values(values, ids, f"embeddings in layer {layer}")
-        return found
+        return dict(found.items())
 
     def close(self) -> None:
         """Release the device."""
         self.device.close()
 
     @cached_property
-    def _prepared(self) -> Graph:
+    def prepared(self) -> Graph:
         """The graph with what the convolution asks for."""
         return self.model.spec.prepare(self.graph)
 
@@ -328,7 +353,8 @@ class TrainedRun:
             return torch.arange(self.graph.num_nodes)
         return torch.from_numpy(check_node_ids(nodes, self.graph.num_nodes, "nodes"))
 
-    def _wanted_layers(self, layers: Optional[Sequence[int]]) -> List[int]:
+    def wanted_layers(self, layers: Optional[Sequence[int]]) -> List[int]:
+        """Layers in their order, each once; None are all. Unknown ones are a :class:`ConfigError`."""
         known = range(1, self.model.num_layers + 1)
         wanted = sorted(set(known if layers is None else layers))
         unknown = [layer for layer in wanted if layer not in known]
@@ -377,7 +403,7 @@ class TrainedRun:
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
         messages = message_graph(self.graph, "test")
-        prepared = self._prepared if messages is self.graph else spec.prepare(messages)
+        prepared = self.prepared if messages is self.graph else spec.prepare(messages)
         graph = computed_graph(messages, prepared, spec, config.precision)
         sampler = None
         if is_sampled:

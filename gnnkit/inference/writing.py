@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from torch import Tensor
 
 from gnnkit.errors import ConfigError, NotInstalledError
+from gnnkit.inference.graphs import GraphEmbeddings
 from gnnkit.inference.ids import NodeIds
-from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
+from gnnkit.inference.predictions import GraphPredictions, PairPredictions, Predictions, Recommendations
 from gnnkit.io.files import replacing
 from gnnkit.paths import PathLike, check_writable, user_path
 
@@ -62,7 +63,7 @@ def write_predictions(
     top: bool = False,
     force: bool = False,
 ) -> None:
-    """Write predictions as a table with one row a node or pair.
+    """Write predictions as a table with one row a node, pair or graph.
 
     Columns: ``node``, its id, or of a pair ``source`` and ``target``; ``class``, the number of the most probable class;
     ``class_name``, if classes have names; ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For
@@ -71,6 +72,10 @@ def write_predictions(
     ``p`` is one field of shape [C], and so is ``member`` (bool) instead of ``classes``. Numbers are in columns of their
     names, or ``value_0``, ...; in a ``.npy`` file in one field ``value`` of shape [T]. Scores of pairs are in columns
     ``score`` and ``probability``, their sigmoid.
+
+    Of a graph ``graph``, its number, stands in the place of ``node``; ``name``, if graphs have names; ``split``, if the
+    data have splits; and what is true where the data say it: ``true``, the number of the class (-100 for none), and
+    ``true_name``, or for several labels or numbers ``true_`` before each name.
 
     Args:
         predictions: What to write.
@@ -88,10 +93,11 @@ def write_predictions(
     check_output(path, force, PREDICTION_FILES)
     is_array = path.suffix == ".npy"
     names = np.array(predictions.class_names)
+    about = _about_graphs(predictions, is_array)
 
     def piece(start: int, stop: int) -> Columns:
         part = predictions.part(start, stop)
-        columns = _who(part, ids)
+        columns = {**_who(part, ids), **about(part)}
         if isinstance(part, PairPredictions) and part.are_scores:
             return {**columns, "score": part.outputs[:, 0].numpy(), "probability": part.probabilities[:, 0].numpy()}
         if part.are_numbers:
@@ -160,7 +166,7 @@ def write_recommendations(
 
 
 def write_embeddings(
-    embeddings: Mapping[int, Tensor],
+    embeddings: Mapping[Any, Tensor],
     nodes: Tensor,
     file: PathLike,
     *,
@@ -195,11 +201,74 @@ def write_embeddings(
     _write(path, nodes.numel(), width, piece, is_flat=False)
 
 
+def write_graph_embeddings(embeddings: GraphEmbeddings, file: PathLike, *, force: bool = False) -> None:
+    """Write embeddings of graphs as a table with one row a graph.
+
+    Columns: ``graph``, its number; ``name``, if graphs have names; and ``pooled``, or ``layer_1``, ... for layers, as
+    in :func:`write_embeddings`.
+
+    Args:
+        embeddings: As :func:`gnnkit.inference.embed_graphs` gives them.
+        file: ``*.parquet`` or ``*.npy``.
+        force: Replace a file that exists.
+
+    Raises:
+        ConfigError: As :func:`write_predictions`.
+        FileError: As :func:`write_predictions`.
+        NotInstalledError: As :func:`write_predictions`.
+    """
+    path = user_path(file)
+    check_output(path, force, EMBEDDING_FILES)
+    dtype = _text_dtype(embeddings.names)
+
+    def piece(start: int, stop: int) -> Columns:
+        columns = {"graph": embeddings.graphs[start:stop].numpy()}
+        if embeddings.names:
+            columns["name"] = np.array(embeddings.names[start:stop], dtype=dtype)
+        for layer, values in embeddings.values.items():
+            columns[layer if isinstance(layer, str) else f"layer_{layer}"] = values[start:stop].numpy()
+        return columns
+
+    width = sum(values.shape[1] for values in embeddings.values.values())
+    _write(path, len(embeddings), width, piece, is_flat=False)
+
+
 def _who(part: Union[Predictions, PairPredictions], ids: Optional[NodeIds]) -> Columns:
     """The columns that say what a row is about."""
+    if isinstance(part, GraphPredictions):
+        return {"graph": part.graphs.numpy()}
     if isinstance(part, Predictions):
         return {"node": _labels(part.nodes, ids)}
     return {name: _labels(part.pairs[:, end], ids) for end, name in enumerate(("source", "target"))}
+
+
+def _about_graphs(whole: Union[Predictions, PairPredictions], is_array: bool) -> Callable[[Any], Columns]:
+    """What makes columns of what is known of the graphs of some predictions; none for nodes and pairs."""
+    if not isinstance(whole, GraphPredictions):
+        return lambda part: {}
+    names, dtype = np.array(whole.class_names), _text_dtype(whole.names)
+    splits = _text_dtype(tuple(set(whole.splits)))
+
+    def columns_of(part: GraphPredictions) -> Columns:
+        columns: Columns = {"name": np.array(part.names, dtype=dtype)} if whole.names else {}
+        if whole.splits:
+            columns["split"] = np.array(part.splits, dtype=splits)
+        if part.true is None:
+            return columns
+        true = part.true.numpy()
+        if true.ndim == 2 and names.size and not is_array:
+            return {**columns, **{f"true_{name}": values for name, values in zip(names.tolist(), true.T)}}
+        columns["true"] = true
+        if true.ndim == 1 and names.size:
+            columns["true_name"] = np.where(true >= 0, names[true.clip(0, len(names) - 1)], "")
+        return columns
+
+    return columns_of
+
+
+def _text_dtype(names: Sequence[str]) -> np.dtype[Any]:
+    """One width for all names, so that pieces of a file agree."""
+    return np.dtype(f"U{max(map(len, names), default=1) or 1}")
 
 
 def _labels(nodes: Tensor, ids: Optional[NodeIds]) -> np.ndarray:

@@ -129,6 +129,22 @@ class GNN(nn.Module):
         Raises:
             ConfigError: A model of graphs gets none, or another one gets some.
         """
+        return self.output(self.node_layers(blocks, x, graphs), graphs)
+
+    def node_layers(self, blocks: Sequence[Block], x: Tensor, graphs: Optional[Block] = None) -> List[Tensor]:
+        """Compute the outputs of all layers, for the destinations of the last block.
+
+        Args:
+            blocks: As for :meth:`forward`.
+            x: As for :meth:`forward`.
+            graphs: As for :meth:`forward`; a virtual node reads and writes over it.
+
+        Returns:
+            Of each layer, [blocks[-1].num_dst, width].
+
+        Raises:
+            ConfigError: As :meth:`forward`.
+        """
         if (self.spec.pooling != "none") != (graphs is not None):
             raise ConfigError(self._graphs_problem())
         h, layers = x, []
@@ -143,7 +159,7 @@ class GNN(nn.Module):
                     state = self.virtual_node.update(i, lowered, state, h, graphs.dst_mask)
             h = self._convolved(i, block, h)
             layers.append(h)
-        return self.output([layer[: blocks[-1].num_dst] for layer in layers], graphs)
+        return [layer[: blocks[-1].num_dst] for layer in layers]
 
     def _graphs_problem(self) -> str:
         if self.spec.pooling == "none":
@@ -220,19 +236,33 @@ class GNN(nn.Module):
         Returns:
             Outputs. Shape [num_nodes, out_channels], or [num_graphs, out_channels].
         """
-        h = layers[-1]
+        h = self.joined(layers, graphs)
         if not self.spec.has_head:
             return h
-        if self.spec.jumping_knowledge == "cat":
-            h = torch.cat(list(layers), dim=-1)
-        elif self.spec.jumping_knowledge == "max":
-            h = torch.stack(list(layers)).amax(dim=0)
-        if graphs is not None:
-            h = self.pooling(self.lower(graphs), h)
         for linear in self.head_hidden:
             h = self._activation(linear(functional.dropout(h, self.spec.dropout, self.training)))
         out: Tensor = self.head(functional.dropout(h, self.spec.dropout, self.training))
         return out
+
+    def joined(self, layers: Sequence[Tensor], graphs: Optional[Block] = None) -> Tensor:
+        """What the head reads: the last layer, or all of them by jumping knowledge; pooled, for a model of graphs.
+
+        Args:
+            layers: As for :meth:`output`.
+            graphs: As for :meth:`output`.
+
+        Returns:
+            Shape [num_nodes, width], or [num_graphs, width].
+        """
+        h = layers[-1]
+        if self.spec.jumping_knowledge == "cat":
+            h = torch.cat(list(layers), dim=-1)
+        elif self.spec.jumping_knowledge == "max":
+            h = torch.stack(list(layers)).amax(dim=0)
+        if graphs is None:
+            return h
+        pooled: Tensor = self.pooling(self.lower(graphs), h)
+        return pooled
 
     def _activation(self, h: Tensor) -> Tensor:
         return functional.elu(h) if self.spec.activation == "elu" else functional.relu(h)

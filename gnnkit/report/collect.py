@@ -16,20 +16,23 @@ import numpy as np
 import torch
 
 from gnnkit.backends import load_backend
-from gnnkit.data import IGNORED_LABEL, Graph, Links, data_differences, describe_data
+from gnnkit.data import IGNORED_LABEL, Graph, Links, graph_items
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.inference import TrainedRun, open_run
 from gnnkit.inference.opening import arranged_as
 from gnnkit.measure import Measurement, measure
 from gnnkit.nn import GNN, ModelSpec
+from gnnkit.report.collect_graphs import score_predicted_graphs
+from gnnkit.report.differences import compare_data
+from gnnkit.report.graph_scores import GraphScores
 from gnnkit.report.link_scores import LinkScores, score_links
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
-from gnnkit.runs.learned import EDGES, learned_by_run, match_graph
+from gnnkit.runs.learned import EDGES, GRAPHS, NODES, learned_by_run, match_graph
 from gnnkit.tasks import METRICS, Units, make_task
 from gnnkit.tasks.base import EMBEDDINGS, SCORES
 from gnnkit.train import load_config
@@ -67,14 +70,14 @@ class EmbeddingMap:
     """The embeddings of one layer in the plane.
 
     Attributes:
-        layer: Counted from 1.
+        layer: Counted from 1, or "pooled" for graphs, what the head reads.
         width: Of the embeddings.
         method: "UMAP", "t-SNE" or "PCA".
         points: Shape [M, 2].
         classes: Class of each node, the lowest of several, -1 for none. Shape [M], int64.
     """
 
-    layer: int
+    layer: Union[int, str]
     width: int
     method: str
     points: np.ndarray
@@ -100,6 +103,9 @@ class RunFacts:
         number_scores: Likewise, where these are numbers.
         link_scores: Likewise, where these say which pairs are edges.
         links: The pairs of the data; None where the run is about nodes.
+        graph_scores: Of a run about graphs, errors of single ones.
+        graph: Likewise, the data.
+        items: Likewise, statistics of the graphs as if they were nodes.
         maps: By layer.
         measurement: Stages of a training batch.
         measured: When that was.
@@ -119,6 +125,9 @@ class RunFacts:
     number_scores: Optional[NumberScores] = None
     link_scores: Optional[LinkScores] = None
     links: Optional[Links] = None
+    graph_scores: Optional[GraphScores] = None
+    graph: Optional[Graph] = None
+    items: Optional[DataStatistics] = None
     maps: List[EmbeddingMap] = field(default_factory=list)
     measurement: Optional[Measurement] = None
     measured: Optional[datetime] = None
@@ -129,10 +138,25 @@ class RunFacts:
         return dict(self.record.manifest.get("result") or {})
 
     @property
+    def level(self) -> str:
+        """What the run learned about: "nodes", "edges" for pairs of nodes, or "graphs"."""
+        learned = Learned.among(self.record.manifest)
+        return NODES if learned is None else learned.level
+
+    @property
     def is_about_pairs(self) -> bool:
         """Whether the run learned about pairs of nodes."""
-        learned = Learned.among(self.record.manifest)
-        return learned is not None and learned.level == EDGES
+        return self.level == EDGES
+
+    @property
+    def is_about_graphs(self) -> bool:
+        """Whether the run learned about whole graphs."""
+        return self.level == GRAPHS
+
+    @property
+    def what(self) -> str:
+        """What the run learned about, as the page calls it."""
+        return "pairs" if self.is_about_pairs else self.level
 
     @property
     def metric(self) -> str:
@@ -190,7 +214,7 @@ def collect(runs: Sequence[Union[str, Path]], options: ReportOptions) -> List[Ru
         run = RunFacts(path, label, record, config)
         graphs.append(_fill(run, options))
         facts.append(run)
-    _compare_data(facts, graphs)
+    compare_data(facts, graphs)
     return facts
 
 
@@ -225,6 +249,8 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
         return None
     run.data = describe_graph(graph)
     run.links = graph.links if run.is_about_pairs else None
+    if run.is_about_graphs:
+        run.graph, run.items = graph, describe_graph(graph_items(graph))
     run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options))
     if options.batches:
         run.attempt("stages", lambda: _measure(run, graph, options.batches))
@@ -278,6 +304,9 @@ def _score(run: RunFacts, trained: TrainedRun) -> None:
     if trained.learned.level == EDGES:
         _score_pairs(run, trained)
         return
+    if trained.learned.level == GRAPHS:
+        score_predicted_graphs(run, trained)
+        return
     if trained.learned.units is not None:
         _score_numbers(run, trained, trained.learned.units)
         return
@@ -321,9 +350,11 @@ def _score_numbers(run: RunFacts, trained: TrainedRun, units: Units) -> None:
 
 
 def _map(run: RunFacts, trained: TrainedRun, graph: Graph, options: ReportOptions) -> None:
-    nodes = sample_nodes(graph, options.map_nodes)
-    classes = _classes_of(graph, nodes)
-    for layer, vectors in sorted(trained.embed(nodes).items()):
+    items = graph_items(graph) if run.is_about_graphs else graph
+    nodes = sample_nodes(items, options.map_nodes)
+    classes = _classes_of(items, nodes)
+    found = trained.embed(graphs=nodes) if run.is_about_graphs else trained.embed(nodes)
+    for layer, vectors in found.items():
         points, method = project(vectors, options.map)
         run.maps.append(EmbeddingMap(layer, int(vectors.shape[1]), METHODS[method], points, classes))
 
@@ -350,45 +381,3 @@ def _measure(run: RunFacts, graph: Graph, num_batches: int) -> None:
     graph, _ = match_graph(graph, learned_by_run(run.record.manifest, graph), model.spec.out_channels)
     run.measurement = measure(trainer, model, graph, num_batches=num_batches)
     run.measured = datetime.now().astimezone()
-
-
-def _compare_data(runs: Sequence[RunFacts], graphs: Sequence[Optional[Graph]]) -> None:
-    """Warn of runs whose data are not those of the first."""
-    first = runs[0]
-    for run in runs[1:]:
-        differences = _differences(first, run, graphs[0])
-        run.is_comparable = not differences
-        if differences:
-            names = first.record.manifest["data"]["name"], run.record.manifest["data"]["name"]
-            run.warnings.append(
-                f"The runs have different data: {first.label} was trained on {names[0]}, {run.label} on {names[1]}; "
-                f"what differs: {', '.join(differences)}. Their scores cannot be compared."
-            )
-
-
-def _differences(first: RunFacts, other: RunFacts, graph: Optional[Graph]) -> List[str]:
-    """In what the data of two runs differ, before their models prepared them."""
-    mine, theirs = (run.record.manifest["data"] for run in (first, other))
-    specs = [_spec(run) for run in (first, other)]
-    if specs[0] is None or specs[1] is None:
-        return data_differences(mine, theirs)
-    if (specs[0].self_loops, specs[0].gcn_norm) == (specs[1].self_loops, specs[1].gcn_norm):
-        return data_differences(mine, theirs)
-    if graph is not None and not _changed(graph, mine, specs[0]):
-        return _changed(graph, theirs, specs[1])
-    # Without the data, edges that were prepared in different ways cannot be compared; their ends can be counted.
-    different = [part for part in data_differences(mine, theirs) if not part.startswith("edge")]
-    return different + (["number of nodes"] if mine["num_nodes"] != theirs["num_nodes"] else [])
-
-
-def _spec(run: RunFacts) -> Optional[ModelSpec]:
-    """The run's model; None for one with a custom layer that nobody has defined here."""
-    try:
-        return ModelSpec.from_dict(run.record.manifest["model"])
-    except GnnkitError:
-        return None
-
-
-def _changed(graph: Graph, recorded: Dict[str, Any], spec: ModelSpec) -> List[str]:
-    """In what a graph, prepared for a model, differs from recorded data."""
-    return data_differences(recorded, describe_data(spec.prepare(graph)))

@@ -128,8 +128,8 @@ def draw_degrees(statistics: DataStatistics, theme: Theme) -> Figure:
     return figure
 
 
-def draw_classes(statistics: DataStatistics, theme: Theme) -> Figure:
-    """Nodes of each class, by split."""
+def draw_classes(statistics: DataStatistics, theme: Theme, items: str = "nodes") -> Figure:
+    """Nodes, or other items, of each class, by split."""
     shown = largest(statistics.classes.sum(axis=1))
     figure, axes = new_figure(0.7 + _ROW * len(shown))
     start = np.zeros(len(shown))
@@ -142,7 +142,7 @@ def draw_classes(statistics: DataStatistics, theme: Theme) -> Figure:
             lines.append((Line2D([], [], color=colour, linewidth=6), split))
             start += widths
     name_rows(axes, [class_label(int(c), statistics.class_names) for c in shown])
-    axes.set(xlabel="nodes")
+    axes.set(xlabel=items)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_count))
     axes.grid(True, axis="x")

@@ -17,5 +17,5 @@ def number_errors(scores: NumberScores) -> Panel:
         rows.append([name, f"{num:,}", *(f"{value:.4g}" for value in values)])
     return Panel(
         notes=[f"Computed for this page with the weights of the best epoch, on {where}, in the data's units."],
-        tables=[Table("Errors of predicted numbers", ["number", scores.items, *_COLUMNS], rows, numbers=True)],
+        tables=[Table("Errors of predicted numbers", ["number", scores.items, *_COLUMNS], rows)],
     )

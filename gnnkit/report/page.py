@@ -26,11 +26,13 @@ class Picture:
 
     Attributes:
         name: Of its file, without ending.
-        light: A PNG for light backgrounds.
+        light: A picture for light backgrounds.
         dark: One for dark backgrounds.
         size: Width and height in pixels.
         alt: What is to be seen, for those who do not see it.
         caption: Stands above.
+        kind: Of the two versions: "png", or "svg+xml", of which ``size`` is that of a PNG that looks the same.
+        is_molecule: Whether it shows a molecule.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Picture:
     size: Tuple[int, int]
     alt: str
     caption: str
+    kind: str = "png"
+    is_molecule: bool = False
 
     @property
     def width(self) -> int:
@@ -53,12 +57,12 @@ class Picture:
     @property
     def light_uri(self) -> str:
         """The light version as a data URI."""
-        return _uri(self.light)
+        return _uri(self.light, self.kind)
 
     @property
     def dark_uri(self) -> str:
         """The dark version as a data URI."""
-        return _uri(self.dark)
+        return _uri(self.dark, self.kind)
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Panel:
         legend: Names of colours in the figures.
         pictures: Figures.
         tables: Tables.
+        thumbnails: Small pictures, many beside each other.
     """
 
     title: str = ""
@@ -117,6 +122,7 @@ class Panel:
     legend: List[Entry] = field(default_factory=list)
     pictures: List[Picture] = field(default_factory=list)
     tables: List[Table] = field(default_factory=list)
+    thumbnails: List[Picture] = field(default_factory=list)
 
 
 @dataclass
@@ -172,5 +178,5 @@ def _breakable(text: str) -> List[str]:
     return re.split(r"(?<=[./_=-])(?=[^\W\d])", text)
 
 
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _uri(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")

@@ -12,17 +12,21 @@ from typing import Callable, Dict, List, Optional, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from gnnkit.inference.graphs import POOLED
 from gnnkit.report import figures
 from gnnkit.report.collect import RunFacts, have_same_data
+from gnnkit.report.drawing import HEIGHT, WIDTH, Drawn
 from gnnkit.report.figures import MOST_ROWS, Curve
+from gnnkit.report.graphs import add_graph_figures, best_and_worst, graph_data
 from gnnkit.report.links import link_panel, pair_tables
 from gnnkit.report.numbers import number_errors
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
 from gnnkit.report.statistics import DataStatistics
-from gnnkit.report.style import DARK, LIGHT, Theme, as_png, drawable, png_size, themed
+from gnnkit.report.style import DARK, DPI, LIGHT, Theme, as_png, drawable, png_size, themed
 from gnnkit.report.times import time_panel
 from gnnkit.report.words import number, percent, seconds, split_name
+from gnnkit.runs.learned import NODES
 
 Draw = Callable[[Theme], Figure]
 
@@ -31,7 +35,7 @@ class Gallery:
     """Draws figures for the page, and remembers which go into which folder.
 
     Attributes:
-        files: Content of PNG files, by path.
+        files: Content of picture files, by path.
 
     Args:
         shared: Folder for figures about several runs.
@@ -59,6 +63,12 @@ class Gallery:
         self.files[folder / f"{name}.png"] = light if alone is None else _png(alone, LIGHT)
         return Picture(name, light, dark, png_size(light), alt, caption)
 
+    def drawing(self, run: RunFacts, name: str, drawn: Drawn, alt: str, caption: str) -> Picture:
+        """Take a picture of one graph that is drawn already; other arguments are those of :meth:`picture`."""
+        self.files[run.path / "plots" / f"{name}.svg"] = drawn.light
+        size = round(WIDTH * DPI / 96), round(HEIGHT * DPI / 96)
+        return Picture(name, drawn.light, drawn.dark, size, alt, caption, "svg+xml", drawn.is_molecule)
+
 
 def _png(draw: Draw, theme: Theme) -> bytes:
     with themed(theme):
@@ -70,6 +80,7 @@ def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
     return [
         Section("training", "Training", _training(runs, gallery)),
         Section("predictions", "Predictions", _of_each(runs, gallery, _predictions)),
+        *best_and_worst(runs, gallery),
         Section("embeddings", "Embeddings", _of_each(runs, gallery, _maps)),
         Section("data", "Data", _data(runs, gallery)),
         Section("time", "Time", _of_each(runs, gallery, time_panel)),
@@ -178,6 +189,12 @@ def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Pictu
 
 
 def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
+    panel = _judged(run, gallery)
+    add_graph_figures(panel, run, gallery)
+    return panel
+
+
+def _judged(run: RunFacts, gallery: Gallery) -> Panel:
     scores = run.scores
     if run.number_scores is not None:
         return number_errors(run.number_scores)
@@ -200,7 +217,7 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
             )
         )
     else:
-        panel.notes.append("A node can have several classes, so there is no confusion matrix.")
+        panel.notes.append(f"A {scores.items[:-1]} can have several classes, so there is no confusion matrix.")
     order = np.argsort(scores.f1)
     panel.pictures.append(
         gallery.picture(
@@ -237,24 +254,28 @@ def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
 
 
 def _maps(run: RunFacts, gallery: Gallery) -> Panel:
-    if not run.maps or run.data is None:
+    data = run.items if run.is_about_graphs else run.data
+    if not run.maps or data is None:
         return Panel(notes=[f"No maps: {_reason(run, 'maps')}"])
-    names, first = run.data.class_names, run.maps[0]
+    names, first = data.class_names, run.maps[0]
+    items = "graphs" if run.is_about_graphs else "nodes"
     methods = " and ".join(dict.fromkeys(found.method for found in run.maps))
     panel = Panel(
         is_spacious=True,
         notes=[
-            f"{methods} of {len(first.points):,} of {run.data.sizes['nodes']:,} nodes"
+            f"{methods} of {len(first.points):,} of {data.sizes['nodes']:,} {items}"
             + (", coloured by their true class" if (first.classes >= 0).any() else "")
-            + (" (of several, the first)." if run.data.multi_label else ".")
+            + (" (of several, the first)." if data.multi_label else ".")
         ],
         legend=[class_entry(int(c), numbered(int(c), names)) for c in np.unique(first.classes) if c >= 0],
     )
     has_head = run.record.manifest["model"].get("jumping_knowledge", "none") != "none"
     is_mixed = len({found.method for found in run.maps}) > 1
     for found in run.maps:
-        last = "what the head reads" if run.is_about_pairs else "the outputs"
-        what = last if found is run.maps[-1] and not has_head else "after its activation"
+        last = "the outputs" if run.level == NODES else "what the head reads"
+        is_last = found is run.maps[-1] and (run.is_about_graphs or not has_head)
+        what = last if is_last else "after its activation"
+        where = "Pooled" if found.layer == POOLED else f"Layer {found.layer}"
         panel.pictures.append(
             gallery.picture(
                 run,
@@ -262,8 +283,10 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
                 lambda theme, found=found: figures.draw_map(  # type: ignore[misc]
                     found.points, found.classes, names, theme, legend=False
                 ),
-                f"{found.method} of layer {found.layer} of {run.label}: {len(found.points):,} nodes as points.",
-                f"Layer {found.layer}, {found.width} wide, {what}" + (f" ({found.method})" if is_mixed else ""),
+                f"{found.method} of {where.lower()} features of {run.label}: {len(found.points):,} {items} as points."
+                if found.layer == POOLED
+                else f"{found.method} of layer {found.layer} of {run.label}: {len(found.points):,} nodes as points.",
+                f"{where}, {found.width} wide, {what}" + (f" ({found.method})" if is_mixed else ""),
                 lambda theme, found=found: figures.draw_map(  # type: ignore[misc]
                     found.points, found.classes, names, theme, legend=True
                 ),
@@ -286,6 +309,11 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
     data = run.data
     if data is None:
         return Panel(notes=[f"No statistics: {_reason(run, 'data')}"])
+    if run.is_about_graphs:
+        panel = graph_data(run, gallery)
+        if run.items is not None and run.items.classes.any():
+            panel.tables.append(_class_table(run.items, "Graphs"))
+        return panel
     panel = Panel()
     panel.pictures.append(
         gallery.picture(
@@ -345,8 +373,8 @@ def _graph_rows(data: DataStatistics, of_pairs: bool = False) -> List[List[str]]
     return rows
 
 
-def _class_table(data: DataStatistics) -> Table:
-    """Nodes of every class by split, and how many of its neighbours are of the same class."""
+def _class_table(data: DataStatistics, items: str = "Nodes") -> Table:
+    """Nodes, or other items, of every class by split, and how many of its neighbours are of the same class."""
     columns = ["class", "train", "valid", "test", "none"]
     if data.homophily is not None:
         columns.append("own class")
@@ -356,7 +384,7 @@ def _class_table(data: DataStatistics) -> Table:
         if data.homophily is not None:
             row.append(percent(float(data.homophily.by_class[c])))
         rows.append(row)
-    caption = "Nodes by class" + (", and edges from the own class" if data.homophily is not None else "")
+    caption = f"{items} by class" + (", and edges from the own class" if data.homophily is not None else "")
     return Table(caption, columns, rows, numbers=True, folded=len(rows) > MOST_ROWS)
 
 

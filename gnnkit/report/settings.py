@@ -57,7 +57,8 @@ def _in_short(run: RunFacts) -> List[List[str]]:
     )
     batches = "the whole graph"
     if train.get("batch_size") is not None:
-        batches = f"{train['batch_size']:,} nodes, fan-outs {setting(train.get('fanouts'))}"
+        fanouts = "" if run.is_about_graphs else f", fan-outs {setting(train.get('fanouts'))}"
+        batches = f"{train['batch_size']:,} {'graphs' if run.is_about_graphs else 'nodes'}{fanouts}"
     return [
         ["data set", run.record.manifest["data"]["name"]],
         ["task", setting(run.record.manifest.get("task", NodeClassification.name)).replace("_", " ")],

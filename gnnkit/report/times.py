@@ -49,8 +49,7 @@ def _recorded_times(run: RunFacts) -> List[List[str]]:
         if compiling:
             rows.append(["compilation", seconds(compiling)])
         rows.append(["together", seconds(float(result["seconds"]))])
-    what = "pairs" if run.is_about_pairs else "nodes"
-    rows.append([f"training {what}", f"{sum(r.nodes_per_second for r in history) / len(history):,.0f} a second"])
+    rows.append([f"training {run.what}", f"{sum(r.nodes_per_second for r in history) / len(history):,.0f} a second"])
     for name, size in (result.get("memory") or {}).items():
         rows.append([name.replace("_", " "), f"{size / 2**20:,.0f} MiB"])
     return rows

@@ -18,6 +18,7 @@ from gnnkit.io.files import replacing, write_text
 from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
+from gnnkit.report.folds import folds_page, is_summary
 from gnnkit.report.maps import check_method
 from gnnkit.report.page import Page, render_page
 from gnnkit.report.sections import Gallery, make_sections
@@ -64,7 +65,7 @@ def write_report(
     compare runs into a folder beside the page, called like it with ``-plots``.
 
     Args:
-        runs: A run folder, or several.
+        runs: A run folder, or several; or the folder that ``gnnkit run --folds`` made, whose page shows all folds.
         file: The page. None: ``report.html`` in the folder of the run, or for several in the current folder.
         force: Whether a file that is there may be replaced.
         options: Fields of :class:`ReportOptions`.
@@ -92,6 +93,11 @@ def write_report(
         raise ConfigError("No run is given. Give the folder of at least one.")
     if file is None and not is_folder(folders[0]):
         raise ConfigError(f"{folders[0]} is no run folder. Give a folder that gnnkit run made.")
+    for folder in folders if len(folders) > 1 else ():
+        if is_summary(folder):
+            raise ConfigError(
+                f"{folder} is a folder of folds, which has a page of its own. Give it alone, or its runs."
+            )
     settings = ReportOptions(**options)
     _check(settings)
     page = (
@@ -102,6 +108,8 @@ def write_report(
         else Path("report.html")
     )
     _check_free(page, force)
+    if is_summary(folders[0]) and len(folders) == 1:
+        return _write_folds(folders[0], page)
     facts = collect(folders, settings)
     gallery = Gallery(page.with_name(f"{page.stem}-plots"))
     sections = make_sections(facts, gallery)
@@ -115,12 +123,24 @@ def write_report(
             tiles=overview.tiles(facts),
             warnings=warnings,
             sections=sections,
-            footer=f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}.",
+            footer=_footer(),
         )
     )
     write_text(page, text)
     kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
     return Report(page, kept, warnings, {run.label: run.missing for run in facts if run.missing})
+
+
+def _footer() -> str:
+    return f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}."
+
+
+def _write_folds(folder: Path, page: Path) -> Report:
+    gallery = Gallery(folder / "plots")
+    made = folds_page(folder, gallery, _footer())
+    write_text(page, render_page(made))
+    kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
+    return Report(page, kept, made.warnings, {})
 
 
 def _check(options: ReportOptions) -> None:

@@ -14,14 +14,14 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from gnnkit.data import IGNORED_LABEL, Graph, part_fingerprints
+from gnnkit.data import IGNORED_LABEL, Graph, graph_items, part_fingerprints
 from gnnkit.errors import ConfigError
 from gnnkit.tasks import DEFAULT_TASK, PairTask, Task, Units, task_class
 from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS
 
 _LOG = logging.getLogger(__name__)
 _MOST_NAMES = 10
-NODES, EDGES = "nodes", "edges"
+NODES, EDGES, GRAPHS = "nodes", "edges", "graphs"
 """What outputs can be of."""
 
 
@@ -30,13 +30,15 @@ class Learned:
     """What a model's outputs mean, and what its features are called.
 
     Attributes:
-        outputs: "classes" (one a node or pair), "labels" (several), "numbers", "scores" (of pairs being edges), or
-            "embeddings". None: nobody knows, as for some runs of gnnkit 0.1.0.
+        outputs: "classes" (one a node, pair or graph), "labels" (several), "numbers", "scores" (of pairs being edges),
+            or "embeddings". None: nobody knows, as for some runs of gnnkit 0.1.0.
         class_names: Names of the classes, labels or numbers, in the order of the outputs. Empty if they have none.
         feature_names: Names of the features, in the order in which the model reads them. Empty if they have none.
         units: How outputs that are numbers are brought into the data's units. None for other outputs.
-        level: What has outputs: "nodes", or "edges" for pairs of nodes.
-        num_scores: How many outputs a pair has. None for nodes: as many as the model gives.
+        level: What has outputs: "nodes", "edges" for pairs of nodes, or "graphs".
+        num_scores: How many outputs a pair has. None for nodes and graphs: as many as the model gives.
+        edge_categories: How many categories each column of the edge features has, which the model reads as 0/1 columns.
+            Empty if they are numbers.
     """
 
     outputs: Optional[str]
@@ -45,6 +47,7 @@ class Learned:
     units: Optional[Units] = None
     level: str = NODES
     num_scores: Optional[int] = None
+    edge_categories: Tuple[int, ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
@@ -54,6 +57,7 @@ class Learned:
             "feature_names": list(self.feature_names),
             **({} if self.units is None else {"units": self.units.to_dict()}),
             **({} if self.level == NODES else {"level": self.level, "num_scores": self.num_scores}),
+            **({"edge_categories": list(self.edge_categories)} if self.edge_categories else {}),
         }
 
     @classmethod
@@ -62,7 +66,7 @@ class Learned:
         units = Units.from_dict(values["units"]) if "units" in values else None
         level, num_scores = values.get("level", NODES), values.get("num_scores")
         names = tuple(values["class_names"]), tuple(values["feature_names"])
-        return cls(values["outputs"], *names, units, level, num_scores)
+        return cls(values["outputs"], *names, units, level, num_scores, tuple(values.get("edge_categories", ())))
 
     @classmethod
     def among(cls, facts: Mapping[str, Any]) -> Optional[Learned]:
@@ -82,7 +86,8 @@ def learned_from(graph: Graph, task: Task) -> Learned:
     if task.units is not None:
         names = task.units.names
     num_scores = task.num_scores if isinstance(task, PairTask) else None
-    return Learned(task.outputs, names, graph.feature_names, task.units, task.level, num_scores)
+    categories = graph.edge_categories
+    return Learned(task.outputs, names, graph.feature_names, task.units, task.level, num_scores, categories)
 
 
 def learned_by_run(manifest: Mapping[str, Any], graph: Graph) -> Learned:
@@ -138,6 +143,8 @@ def match_graph(graph: Graph, learned: Learned, num_outputs: int) -> Tuple[Graph
     if learned.outputs in (CLASSES, LABELS):
         if learned.level == EDGES:
             graph = _match_links(graph, learned, said)
+        elif learned.level == GRAPHS:
+            graph = _match_graphs(graph, learned, num_outputs, said)
         elif graph.y is not None:
             graph = _match_labels(graph, learned, num_outputs, said)
     return graph, tuple(said)
@@ -192,8 +199,9 @@ def _match_features(graph: Graph, wanted: Tuple[str, ...], said: List[str]) -> G
         )
     if left:
         said.append(f"{_listed('feature', left)} of the data dropped, because the model does not read them")
-    order = torch.tensor(_places(wanted, names, "features"))
-    return replace(graph, x=graph.x[:, order], feature_names=wanted)
+    order = _places(wanted, names, "features")
+    categories = tuple(graph.node_categories[place] for place in order) if graph.node_categories else ()
+    return replace(graph, x=graph.x[:, torch.tensor(order)], feature_names=wanted, node_categories=categories)
 
 
 def _match_labels(graph: Graph, learned: Learned, num_outputs: int, said: List[str]) -> Graph:
@@ -204,7 +212,7 @@ def _match_labels(graph: Graph, learned: Learned, num_outputs: int, said: List[s
     is_multi = learned.outputs == LABELS
     if graph.is_multi_label != is_multi:
         theirs, mine = ("one class", "several labels") if is_multi else ("several labels", "one class")
-        said.append(f"labels of the data left out, because nodes have {theirs} there, and the model gives {mine}")
+        said.append(f"labels of the data left out, because each has {theirs} there, and the model gives {mine}")
         return replace(graph, y=None, class_names=())
     names, wanted = graph.class_names, learned.class_names
     if names and wanted:
@@ -230,6 +238,17 @@ def _match_links(graph: Graph, learned: Learned, said: List[str]) -> Graph:
     return replace(graph, links=replace(links, y=y, class_names=found.class_names))
 
 
+def _match_graphs(graph: Graph, learned: Learned, num_outputs: int, said: List[str]) -> Graph:
+    """Labels of graphs as those of nodes."""
+    if graph.graph_y is None:
+        return graph
+    items = graph_items(graph)
+    found = _match_labels(items, learned, num_outputs, said)
+    if found is items:
+        return graph
+    return replace(graph, graph_y=found.y, class_names=found.class_names if graph.y is None else graph.class_names)
+
+
 def _by_name(graph: Graph, y: Tensor, wanted: Tuple[str, ...], said: List[str]) -> Graph:
     """Labels with the numbers that a model knows their classes by."""
     names = graph.class_names
@@ -251,7 +270,7 @@ def _by_name(graph: Graph, y: Tensor, wanted: Tuple[str, ...], said: List[str]) 
 
 def _by_number(graph: Graph, y: Tensor, wanted: Tuple[str, ...], num_outputs: int, said: List[str]) -> Graph:
     if graph.is_multi_label and y.shape[1] != num_outputs:
-        said.append(f"labels of the data left out: there are {y.shape[1]} for each node, the model gives {num_outputs}")
+        said.append(f"labels of the data left out: there are {y.shape[1]} for each, the model gives {num_outputs}")
         return replace(graph, y=None, class_names=())
     beyond = y >= num_outputs
     if not graph.is_multi_label and bool(beyond.any()):

@@ -90,7 +90,7 @@ class NodeRegression(Task):
             UnknownNameError: There is no such array of ``node_data``.
         """
         options = NodeRegressionOptions() if options is None else options
-        values, names = _numbers(graph, options.targets)
+        values, names = numbers_of(graph, options.targets)
         known = ~values.isnan()
         check_learnable(graph, "node regression", known.any(dim=1))
         training = graph.splits["train"]
@@ -99,7 +99,7 @@ class NodeRegression(Task):
 
     def labelled(self, graph: Graph) -> Graph:
         """The graph with scaled numbers [N, T] as ``y``, NaN for a missing one."""
-        values = self.units.to_model(_numbers(graph, self.options.targets)[0])
+        values = self.units.to_model(numbers_of(graph, self.options.targets)[0])
         return replace(graph, y=values, class_names=())
 
     def num_outputs(self, graph: Graph) -> int:
@@ -139,8 +139,15 @@ class NodeRegression(Task):
         return super().judge(self.units.judged(scores), replace(targets, y=true))
 
 
-def _numbers(graph: Graph, targets: Optional[List[str]]) -> Tuple[Tensor, Tuple[str, ...]]:
-    """Numbers [N, T], float64 with NaN for a missing one, and their names.
+def numbers_of(graph: Graph, targets: Optional[List[str]]) -> Tuple[Tensor, Tuple[str, ...]]:
+    """The numbers of a graph's nodes, and their names.
+
+    Args:
+        graph: The graph.
+        targets: As of :class:`NodeRegressionOptions`.
+
+    Returns:
+        Shape [N, T], float64, NaN for a missing one; and T names.
 
     Raises:
         DataError: There are none, or an array holds no numbers.
@@ -153,7 +160,7 @@ def _numbers(graph: Graph, targets: Optional[List[str]]) -> Tuple[Tensor, Tuple[
         columns = [_column(name, graph.node_data[name]) for name in targets]
         return torch.cat(columns, dim=1), _names({name: c.shape[1] for name, c in zip(targets, columns)})
     if graph.y is None and len(graph.notes.numbers) == 1:
-        return _numbers(graph, list(graph.notes.numbers))
+        return numbers_of(graph, list(graph.notes.numbers))
     if graph.y is None:
         held = ", ".join(graph.node_data) or "nothing"
         fix = f"Pass y=... , or name arrays of node_data, which holds {held}: task_options.targets=[NAME]."

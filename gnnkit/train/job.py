@@ -187,7 +187,7 @@ def _inference(module: LossModule, graph: Graph, device: Device, config: TrainCo
     if module.task.level == "graphs":
         step = device.prepare(module, None, StepOptions(config.precision))
         assert config.eval_batch_size is not None
-        return GraphInference(step, module.model, graph, device, config.eval_batch_size)
+        return GraphInference(step, module.model, graph, device, config.eval_batch_size, config.eval_memory * 1e9)
     return make_inference(
         config.evaluation,
         module,

@@ -7,7 +7,7 @@ torch's global generator.
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Type, Union
 
@@ -178,7 +178,7 @@ class Trainer:
             )
         callbacks = [*self.callbacks, ProgressBar(self.progress)]
         if self.run_dir is not None or earlier is not None:
-            job.facts = {**_facts(job), "data_summary": summarize(graph)}
+            job.facts = {**_facts(job, graph), "data_summary": summarize(graph)}
             every = job.config.save_every
             job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None and resume is not None:
@@ -247,14 +247,16 @@ def _name(given: Any) -> str:
     return given if isinstance(given, str) else short_name(class_path(given))
 
 
-def _facts(job: Job) -> Dict[str, Any]:
+def _facts(job: Job, graph: Graph) -> Dict[str, Any]:
     """What a manifest says about this training."""
     frozen = frozen_parameters(job.model)
+    # Preparation turns categories of edges into columns; what is learned of is the data as they came.
+    named = replace(job.graph, edge_categories=graph.edge_categories if job.model.spec.reads_edges else ())
     return {
         "backend": {"name": job.backend.name, **job.backend.versions()},
         "device": {"name": job.device.name, **job.device.describe()},
         "data": describe_data(job.graph),
-        "learned": learned_from(job.graph, job.task).to_dict(),
+        "learned": learned_from(named, job.task).to_dict(),
         "model": job.model.spec.to_dict(),
         "portable": job.model.spec.is_portable,
         "task": job.task.name,

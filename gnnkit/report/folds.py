@@ -1,0 +1,185 @@
+"""A page about cross-validation: the folds in a table, what they say together, and their curves.
+
+Rules: everything is read from the summary folder that ``gnnkit run --folds`` made; nothing is computed anew. A fold
+whose folder is gone has no curve, and the page says so.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+from gnnkit.errors import ConfigError, GnnkitError
+from gnnkit.paths import is_file, reading
+from gnnkit.report.collect import RunFacts
+from gnnkit.report.graph_figures import draw_folds
+from gnnkit.report.page import Page, Panel, Section, Table
+from gnnkit.report.sections import Gallery
+from gnnkit.report.settings import configuration
+from gnnkit.report.words import metric_name, number, seconds
+from gnnkit.runs import read_run, recorded_config
+from gnnkit.train.folds import SUMMARY
+
+_PLUS_MINUS = " ± "
+
+
+def is_summary(folder: Path) -> bool:
+    """Whether a folder is one of folds."""
+    return is_file(folder / SUMMARY)
+
+
+def folds_page(folder: Path, gallery: Gallery, footer: str) -> Page:
+    """The page of a summary folder.
+
+    Args:
+        folder: The folder.
+        gallery: Draws the curves.
+        footer: How the page was made.
+
+    Raises:
+        ConfigError: The summary is damaged.
+    """
+    said = _read(folder)
+    runs, missing = _runs(folder, said)
+    warnings = []
+    if not said["complete"]:
+        warnings.append(f"The folds are not complete: {said['runs']} have been run, and what is shown is of these.")
+    if missing:
+        warnings.append(f"There are no curves of {', '.join(missing)}: their folders are not there, or not whole.")
+    sections = [Section("folds", "Folds", [_table(said)])]
+    if runs:
+        sections.append(Section("training", "Training", [_curves(said, runs, gallery)]))
+        settings = configuration(runs[:1])
+        settings.notes.insert(0, f"These are the settings of {runs[0].label}; others have another fold.")
+        sections.append(Section("configuration", "Configuration", [settings]))
+    return Page(
+        title=f"{said['model']} on {said['dataset']}, {said['runs']} folds",
+        subtitle=f"{folder.name}, {said['backend']} on {said['device']}",
+        tiles=_tiles(said),
+        warnings=warnings,
+        sections=sections,
+        footer=footer,
+    )
+
+
+def _read(folder: Path) -> Dict[str, Any]:
+    file = folder / SUMMARY
+    with reading(file):
+        text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        said = json.loads(text)
+        needed = {
+            "model",
+            "dataset",
+            "backend",
+            "device",
+            "metric",
+            "runs",
+            "complete",
+            "folds",
+            "best_epoch_over_folds",
+        }
+        if not isinstance(said, dict) or needed - said.keys() or not said["folds"]:
+            raise ValueError("parts of it are missing")
+    except ValueError as error:
+        raise ConfigError(f"{file} is damaged: {error}. Run the folds again.") from error
+    return said
+
+
+def _runs(folder: Path, said: Mapping[str, Any]) -> Tuple[List[RunFacts], List[str]]:
+    """The runs whose folders are there, which may have been moved together; and names of the others."""
+    runs, missing = [], []
+    for fold in said["folds"]:
+        path = folder / Path(fold["run_dir"] or _label(said, fold)).name
+        try:
+            runs.append(RunFacts(path, path.name, read_run(path), recorded_config(path)))
+        except GnnkitError:
+            missing.append(path.name)
+    return runs, missing
+
+
+def _label(said: Mapping[str, Any], fold: Mapping[str, Any]) -> str:
+    """What a fold is called: with its repeat, where there are several."""
+    several = any(each["repeat"] for each in said["folds"])
+    return f"repeat-{fold['repeat']}-fold-{fold['fold']}" if several else f"fold-{fold['fold']}"
+
+
+def _over_folds(said: Mapping[str, Any], split: str) -> Dict[str, Mapping[str, float]]:
+    """Mean and deviation of each metric of a split, by name."""
+    names = said["folds"][0][split]
+    return {name: said[f"{split}_{name}"] for name in names}
+
+
+def _tiles(said: Mapping[str, Any]) -> List[Tuple[str, str, str]]:
+    tiles = []
+    for split, title in (("test", "Test"), ("valid", "Validation")):
+        for name, values in _over_folds(said, split).items():
+            shown = f"{number(values['mean'])}{_PLUS_MINUS}{number(values['deviation'])}"
+            tiles.append((f"{title} {metric_name(name)}", shown, "mean and deviation over folds"))
+    total = sum(fold["seconds"] for fold in said["folds"])
+    return [*tiles[:4], ("Time", seconds(total), f"{said['runs']} folds together")]
+
+
+def _table(said: Mapping[str, Any]) -> Panel:
+    columns: List[Tuple[str, str]] = [(split, name) for split in ("valid", "test") for name in _over_folds(said, split)]
+    heads = [f"{'validation' if split == 'valid' else split} {metric_name(name)}" for split, name in columns]
+    rows = [
+        [
+            _label(said, fold).replace("-", " "),
+            str(fold["best_epoch"]),
+            *(number(fold[split][name]) for split, name in columns),
+            seconds(fold["seconds"]),
+        ]
+        for fold in said["folds"]
+    ]
+    for value in ("mean", "deviation"):
+        rows.append([value, "", *(number(said[f"{split}_{name}"][value]) for split, name in columns), ""])
+    last = len(rows) - 2
+    best = [(last, 2 + place) for place in range(len(columns))]
+    table = Table("The folds", ["fold", "best epoch", *heads, "time"], rows, best=best)
+    panel = Panel(tables=[table])
+    panel.notes.append(
+        "Each fold is tested by a model that was trained on the others; the epoch is picked by a validation part of "
+        "these, never by the fold. The deviation is that of the sample."
+    )
+    over = said["best_epoch_over_folds"]
+    if over:
+        metric = metric_name(said["metric"])
+        panel.notes.append(
+            f"The best mean validation {metric} at one epoch of all folds is {number(over['mean'])}{_PLUS_MINUS}"
+            f"{number(over['deviation'])}, at epoch {over['epoch']}. It picks the epoch by the very numbers that it "
+            "reports (Xu et al., 2019), so it is too good, and no result."
+        )
+    return panel
+
+
+def _curves(said: Mapping[str, Any], runs: List[RunFacts], gallery: Gallery) -> Panel:
+    metric = metric_name(said["metric"])
+    panel = Panel(is_spacious=True)
+    drawn = {
+        "loss": ("training loss", "train_loss", "Training loss"),
+        "validation-loss": ("validation loss", "valid_loss", "Validation loss"),
+        "metric": (metric, "valid_metric", f"Validation {metric}"),
+    }
+    for name, (ylabel, field, caption) in drawn.items():
+        curves = [
+            [
+                (record.epoch, getattr(record, field))
+                for record in run.record.history
+                if getattr(record, field) is not None
+            ]
+            for run in runs
+        ]
+        kept = [curve for curve in curves if curve]
+        if kept:
+            panel.pictures.append(
+                gallery.picture(
+                    None,
+                    name,
+                    lambda theme, kept=kept, ylabel=ylabel: draw_folds(kept, ylabel, theme),  # type: ignore[misc]
+                    f"{caption} over epochs of {len(kept)} folds, and their mean.",
+                    caption,
+                )
+            )
+    return panel
