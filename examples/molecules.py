@@ -20,7 +20,8 @@ import gnnkit
 from gnnkit.inference import open_run
 
 TARGET = "logp"
-ENDS = ("C", "O", "N", "F", "Cl", "C(=O)O", "C#N", "OC", "C(N)=O", "Br", "S")
+FIRST = ("C", "O", "N", "F", "Cl", "OC(=O)", "N#C", "CO", "NC(=O)", "Br", "S")
+LAST = ("C", "O", "N", "F", "Cl", "C(=O)O", "C#N", "OC", "C(=O)N", "Br", "S")
 CORES = ("C", "CC", "CCC", "C=C", "C(C)C", "c1ccc(cc1)", "c1cccc(c1)", "C1CCC(CC1)", "c1ccnc(c1)", "CCCC")
 ASKED = ("CCO", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O")
 
@@ -33,10 +34,9 @@ def write_table(path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["smiles", TARGET])
-        for first, core, last in product(ENDS, CORES, ENDS):
-            molecule = Chem.MolFromSmiles(first + core + last)
-            if molecule is not None:
-                rows.writerow([Chem.MolToSmiles(molecule), f"{MolLogP(molecule):.4f}"])
+        for parts in product(FIRST, CORES, LAST):
+            molecule = Chem.MolFromSmiles("".join(parts))
+            rows.writerow([Chem.MolToSmiles(molecule), f"{MolLogP(molecule):.4f}"])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> Dict[str, Any]:

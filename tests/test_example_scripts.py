@@ -8,6 +8,7 @@ import bring_your_own_data
 import custom_layers
 import large_graph
 import link_prediction
+import molecules
 import neighbor_sampling
 import numpy as np
 import ogbl_ddi
@@ -76,6 +77,12 @@ def test_products_case_study(tmp_path: Path) -> None:
     assert (out / "maps.png").read_bytes().startswith(b"\x89PNG")
     table = np.load(out / "embeddings.npy")
     assert table["layer_1"].shape == table["layer_2"].shape == (300, 256) and table["layer_3"].shape == (300, 10)
+
+
+def test_molecules(place: list) -> None:
+    pytest.importorskip("rdkit")
+    found = molecules.main([*place, "--epochs", "3"])
+    assert found["r2"] > 0.7 and len(found["predicted"]) == 3
 
 
 def test_packed_graphs(tmp_path: Path) -> None:
