@@ -24,6 +24,7 @@ from gnnkit.engine import LayerwiseInference
 from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.errors import ConfigError
 from gnnkit.inference.checks import check_values, matched
+from gnnkit.inference.evaluating import evaluation_settings
 from gnnkit.inference.graphs import Asked, Embeddings, Graphs, check_asked, embed_graphs, predict_graphs
 from gnnkit.inference.pairs import best_destinations, check_recommending, pairs_of, read_pair_head, score_pairs
 from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
@@ -31,16 +32,13 @@ from gnnkit.nn import GNN, CustomModel
 from gnnkit.runs import Learned, RunRecord
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import EDGES
-from gnnkit.sampling.neighbor import check_fanouts, check_node_ids
+from gnnkit.sampling.neighbor import check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification, PairHead, Task, make_task, task_class
 from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
 from gnnkit.train import RunConfig
 from gnnkit.train.judging import head_outputs
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
-
-METHODS = ("layerwise", "full", "sampled")
-"""Ways to compute outputs: layer by layer over all neighbours in bounded memory; in one pass; with fan-outs."""
 
 Nodes = Union[Tensor, ArrayLike, None]
 """Node ids; None means all nodes."""
@@ -367,34 +365,14 @@ class TrainedRun:
         self, method: Optional[str], fanouts: Optional[Sequence[int]], batch_size: Optional[int]
     ) -> TrainConfig:
         """The recorded settings, with evaluation as it is asked for."""
-        recorded = self.config.train
-        method = self.default_method if method is None else method
-        if method not in METHODS:
-            raise ConfigError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
-        taken = self._fanouts(method, fanouts)
-        if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"The batch size is {batch_size}, expected at least 1.")
-        if batch_size is None and method == recorded.evaluation:
-            batch_size = recorded.eval_batch_size
-        config = replace(recorded, evaluation=method, eval_fanouts=taken, eval_batch_size=batch_size)
-        return config.resolved(self.model.num_layers, static_shapes=self.device.capabilities.static_shapes)
-
-    def _fanouts(self, method: str, given: Optional[Sequence[int]]) -> Optional[List[int]]:
-        """The fan-outs asked for, or the run's; None for methods that sample nothing."""
-        if method != "sampled":
-            if given is not None:
-                raise ConfigError(f"Fan-outs are for method 'sampled', not for {method!r}. Leave one of them out.")
-            return None
-        recorded = self.config.train.eval_fanouts or self.config.train.fanouts
-        fanouts = recorded if given is None else given
-        if fanouts is None:
-            raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
-        received, expected = len(check_fanouts(fanouts)), self.model.num_layers
-        if received != expected:
-            raise ConfigError(
-                f"Received {received} fan-outs for a model of {expected} layers. Give one for each, seeds first."
-            )
-        return list(fanouts)
+        return evaluation_settings(
+            self.config.train,
+            self.model.num_layers,
+            method=self.default_method if method is None else method,
+            fanouts=fanouts,
+            batch_size=batch_size,
+            static_shapes=self.device.capabilities.static_shapes,
+        )
 
     def _encoded(self, nodes: Tensor, config: TrainConfig, report: Report) -> Tensor:
         """The encoder's outputs. The batches have no targets: no head and no loss is computed with them."""

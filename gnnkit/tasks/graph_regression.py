@@ -38,8 +38,8 @@ class GraphRegression(GraphTask):
     summary: ClassVar[str] = "A number of each graph, or several of which some may be missing."
     options_class = GraphRegressionOptions
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "model": {**GraphTask.preset["model"], "dropout": 0.0, "head_layers": 2},
-        "train": {**GraphTask.preset["train"], "schedule": "cosine"},
+        "model": {**GraphTask.preset["model"], "jumping_knowledge": "none", "dropout": 0.0, "head_layers": 2},
+        "train": GraphTask.preset["train"],
     }
 
     def __init__(

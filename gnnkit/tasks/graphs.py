@@ -75,10 +75,11 @@ class GraphTask(Task):
             "norm": "batch",
             "hidden_channels": 64,
             "num_layers": 4,
-            "dropout": 0.3,
+            "jumping_knowledge": "cat",
+            "dropout": 0.5,
             "input_dropout": 0.0,
         },
-        "train": {"lr": 0.005, "weight_decay": 0.0},
+        "train": {"lr": 0.005, "weight_decay": 0.0, "schedule": "cosine"},
     }
     options_class = GraphOptions
 
