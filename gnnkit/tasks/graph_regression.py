@@ -7,6 +7,7 @@ from typing import ClassVar, Optional
 
 from gnnkit.data import Graph, graph_items
 from gnnkit.registry import API_VERSION
+from gnnkit.tasks.base import NUMBERS
 from gnnkit.tasks.graphs import GraphOptions, GraphTask, check_graphs_learnable, options_of
 from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
 
@@ -36,6 +37,7 @@ class GraphRegression(GraphTask):
     api_version: ClassVar[int] = API_VERSION
     summary: ClassVar[str] = "A number of each graph, or several of which some may be missing."
     options_class = GraphRegressionOptions
+    outputs = NUMBERS
 
     def __init__(
         self, options: Optional[GraphRegressionOptions] = None, judge: Optional[NodeRegression] = None
