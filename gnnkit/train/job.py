@@ -306,7 +306,7 @@ def _check_judging(graph: Graph, module: LossModule) -> None:
                 raise ConfigError(f"The loss gives {received}, expected a tensor with one number: the batch's mean.")
     if math.isnan(task.judge(scores, targets)[task.metric]):
         raise DataError(
-            "splits['valid']",
+            "graph_splits['valid']" if task.level == "graphs" else "splits['valid']",
             f"the metric {task.metric} cannot be computed from its labels, which are all alike.",
-            fix="Add nodes with other labels, or choose another metric.",
+            fix=f"Add {task.level} with other labels, or choose another metric.",
         )
