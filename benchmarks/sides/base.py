@@ -170,6 +170,16 @@ def _some(items: Tensor, work: Work, what: str) -> Tensor:
     return items[order[:wanted]] if work.batches else items
 
 
+def single_graphs(graph: Graph) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
+    """The training graphs: features, edges [2, E] and label of each, in memory of their own."""
+    assert graph.graph_ptr is not None and graph.x is not None and graph.graph_y is not None
+    pointer, edges = graph.graph_ptr.tolist(), graph.edge_index
+    for number in graph.graph_splits["train"].tolist():
+        nodes = slice(pointer[number], pointer[number + 1])
+        own = slice(int(graph.indptr[nodes.start]), int(graph.indptr[nodes.stop]))
+        yield graph.x[nodes].clone(), edges[:, own] - nodes.start, graph.graph_y[number : number + 1].clone()
+
+
 def model_settings(work: Work) -> Dict[str, Any]:
     """The model of a work in gnnkit's words."""
     values: Dict[str, Any] = {"hidden_channels": work.hidden, "num_layers": work.layers, "dropout": work.dropout}

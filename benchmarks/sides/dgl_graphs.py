@@ -7,16 +7,14 @@ linear, ReLU, linear, batch normalisation, ``dgl.nn.SumPooling`` and a linear he
 from __future__ import annotations
 
 import statistics
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, TurnSide, initial_weights
+from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, TurnSide, initial_weights, single_graphs
 from benchmarks.sides.dgl_peer import dgl
-from gnnkit import Graph
-from gnnkit.loading import take_graphs
 
 
 class Gin(nn.Module):
@@ -53,7 +51,10 @@ class GraphSide(TurnSide):
         dgl.seed(work.seed)
         torch.manual_seed(work.seed)  # Of the order.
         self.loader = dgl.dataloading.GraphDataLoader(
-            training_data(graph), batch_size=work.batch_size, drop_last=False, shuffle=True
+            [(_native(x, edges), y[0]) for x, edges, y in single_graphs(graph)],
+            batch_size=work.batch_size,
+            drop_last=False,
+            shuffle=True,
         )
         self.model = Gin(graph.num_features, work.hidden, work.layers)
         weights = {name.replace(".mlp.", ".apply_func."): value for name, value in initial_weights(work, graph).items()}
@@ -85,13 +86,7 @@ class GraphSide(TurnSide):
         return {name.replace(".apply_func.", ".mlp."): value for name, value in state if not name.endswith(".eps")}
 
 
-def training_data(graph: Graph) -> List[Tuple[Any, Tensor]]:
-    """The training graphs with their labels, each with tensors of its own."""
-    found = []
-    for number in graph.graph_splits["train"].tolist():
-        one = take_graphs(graph, [number])
-        assert one.graph_y is not None
-        native = dgl.graph((one.indices, one.dst), num_nodes=one.num_nodes)
-        native.ndata["attr"] = one.x
-        found.append((native, one.graph_y[0]))
-    return found
+def _native(x: Tensor, edges: Tensor) -> Any:
+    native = dgl.graph((edges[0], edges[1]), num_nodes=len(x))
+    native.ndata["attr"] = x
+    return native

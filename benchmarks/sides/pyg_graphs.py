@@ -7,7 +7,7 @@ linear, batch normalisation, ``global_add_pool`` and a linear head, Adam.
 from __future__ import annotations
 
 import statistics
-from typing import Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GINConv, global_add_pool
 
-from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, TurnSide, initial_weights
-from gnnkit import Graph
-from gnnkit.loading import take_graphs
+from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, TurnSide, initial_weights, single_graphs
 
 
 class Gin(nn.Module):
@@ -47,13 +45,14 @@ def mlp(in_channels: int, out_channels: int) -> nn.Sequential:
 class GraphSide(TurnSide):
     """The documentation's training loop."""
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)  # type: ignore[arg-type]
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         graph, work = self.graph, self.work
         if work.device != "cpu":
             raise Absent("this loop runs on the CPU")
         torch.manual_seed(work.seed)  # Of the order.
-        self.loader = DataLoader(training_data(graph), batch_size=work.batch_size, shuffle=True)
+        data = [Data(x=x, edge_index=edges, y=y) for x, edges, y in single_graphs(graph)]
+        self.loader = DataLoader(data, batch_size=work.batch_size, shuffle=True)
         self.model = Gin(graph.num_features, work.hidden, work.layers)
         weights = {name.replace(".mlp.", ".nn."): value for name, value in initial_weights(work, graph).items()}
         eps = {name: value for name, value in self.model.state_dict().items() if name.endswith(".eps")}
@@ -82,12 +81,3 @@ class GraphSide(TurnSide):
         """As they are now."""
         state = self.model.state_dict().items()
         return {name.replace(".nn.", ".mlp."): value for name, value in state if not name.endswith(".eps")}
-
-
-def training_data(graph: Graph) -> List[Data]:
-    """The training graphs, each with tensors of its own."""
-    found = []
-    for number in graph.graph_splits["train"].tolist():
-        one = take_graphs(graph, [number])
-        found.append(Data(x=one.x, edge_index=one.edge_index, y=one.graph_y))
-    return found

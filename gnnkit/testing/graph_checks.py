@@ -61,7 +61,7 @@ class GraphChecks(BackendBase):
         Training and validation losses of three epochs on graphs, packed alike, equal those of the reference backend to
         1e-3.
         """
-        how = {"task": "graph_classification", "batch_size": 16, "packing": "always"}
+        how: Dict[str, Any] = {"task": "graph_classification", "batch_size": 16, "packing": "always"}
         found = []
         for backend, device in (
             (self.make_backend(), self.make_device()),
@@ -80,7 +80,7 @@ class GraphChecks(BackendBase):
             settings["aggregation"] = sorted(self.declared.aggregations)[0]
         if case == "virtual node":
             settings.update(virtual_node=True, encoder_channels=8)
-        norm = {} if conv == "appnp" else {"norm": "layer", "dropout": 0.0}
+        norm: Dict[str, Any] = {} if conv == "appnp" else {"norm": "layer", "dropout": 0.0}
         return build_model(
             conv,
             many_graphs(),
@@ -230,4 +230,4 @@ def _set_parameters(module: nn.Module) -> None:
 
 def _rows(block: Block, h: Tensor) -> List[Tensor]:
     """The features of every graph's nodes."""
-    return list(h.split(block.indptr.diff().tolist()))
+    return list(torch.split(h, block.indptr.diff().tolist()))
