@@ -118,6 +118,12 @@ MODEL_ALWAYS = {
     "edge_channels",
     "conv_options",
     "num_embeddings",
+    "node_categories",
+    "encoder_channels",
+    # Without an effect these are refused by the specification itself.
+    "pooling",
+    "virtual_node",
+    "head_layers",
 }
 
 
@@ -208,6 +214,8 @@ TRAIN_ALWAYS = {
     "save_every",
     "deterministic",
     "sparse_embeddings",
+    # The task decides: tests/tasks/test_graph_tasks.py.
+    "packing",
 }
 
 
