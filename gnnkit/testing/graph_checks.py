@@ -16,12 +16,12 @@ from gnnkit.backends import Backend, build_model, load_backend
 from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.loading import PadSpec, pad_batch
-from gnnkit.nn import GNN
+from gnnkit.nn import CONVS, GNN
 from gnnkit.nn.pooling import POOLINGS, Pooling, VirtualNode
 from gnnkit.testing.backend_base import BackendBase
 from gnnkit.testing.compare import compare
 from gnnkit.testing.graphs import FLOWS, draw, many_graphs
-from gnnkit.testing.suite import check
+from gnnkit.testing.suite import Undeclared, check
 from gnnkit.testing.training import compare_losses, fit, losses
 
 _WIDTH = 5
@@ -80,18 +80,17 @@ class GraphChecks(BackendBase):
             settings["aggregation"] = sorted(self.declared.aggregations)[0]
         if case == "virtual node":
             settings.update(virtual_node=True, encoder_channels=8)
-        norm: Dict[str, Any] = {} if conv == "appnp" else {"norm": "layer", "dropout": 0.0}
-        return build_model(
-            conv,
-            many_graphs(),
-            backend=backend,
-            seed=3,
-            hidden_channels=8,
-            num_layers=2,
-            out_channels=3,
-            **norm,
-            **settings,
-        )
+        kind = CONVS[conv]
+        if kind.is_propagation and case == "virtual node":
+            raise Undeclared("a convolution between whose layers a virtual node can stand")
+        if not kind.is_propagation:
+            settings.update(norm="layer", dropout=0.0)
+        if kind.has_heads:
+            settings.update(heads=1, attention_dropout=0.0)
+        if not kind.needs_edges:
+            settings["edge_channels"] = None
+        common = {"hidden_channels": 8, "num_layers": 2, "out_channels": 3, **settings}
+        return build_model(conv, many_graphs(), backend=backend, seed=3, **common)
 
     def _compare(self, make: Any, block: Block, where: str) -> None:
         """Refuse outputs and gradients of a module over a flow that are not those of its formula."""
