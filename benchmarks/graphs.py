@@ -31,8 +31,8 @@ class GraphSpec:
     """A graph.
 
     Attributes:
-        kind: "synthetic" (gnnkit's data set, undirected), "chunked" (written here, directed, memory-mapped), or
-            the name of a real data set.
+        kind: "synthetic" (gnnkit's data set, undirected), "chunked" (written here, directed, memory-mapped), "nci1"
+            (many graphs, found in the folder that GNNKIT_DATA names), or the name of a real data set.
         nodes: Number of nodes.
         edges: Number of stored (directed) edges.
         features: Width of the features.
@@ -88,13 +88,19 @@ def open_graph(spec: GraphSpec) -> Graph:
         return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode=mode))
 
     splits = {name: read(name) for name in ("train", "valid", "test")}
-    arrays: Dict[str, Any] = {name: read(name) for name in ("indptr", "indices", "x", "y")}
-    return Graph(**arrays, splits=splits, name=meta["name"], class_names=tuple(meta["class_names"]))
+    several = (folder / "graph_ptr.npy").is_file()
+    names = ("indptr", "indices", "x", *(("graph_ptr", "graph_y") if several else ("y",)))
+    arrays: Dict[str, Any] = {name: read(name) for name in names}
+    arrays["graph_splits" if several else "splits"] = splits
+    return Graph(**arrays, name=meta["name"], class_names=tuple(meta["class_names"]))
 
 
 def _write_dataset(spec: GraphSpec, folder: Path) -> None:
     from gnnkit import load_dataset
 
+    if spec.kind == "nci1":
+        _write_many(folder)
+        return
     options: Dict[str, Any] = {}
     if spec.kind == "synthetic":
         options = {
@@ -110,6 +116,18 @@ def _write_dataset(spec: GraphSpec, folder: Path) -> None:
         assert tensor is not None
         np.save(folder / f"{name}.npy", tensor.numpy())
     _write_meta(folder, spec.kind, [str(i) for i in range(graph.num_classes)])
+
+
+def _write_many(folder: Path) -> None:
+    from benchmarks.nci1 import read_nci1
+    from gnnkit.data import random_graph_split
+
+    graph = random_graph_split(read_nci1(Path(os.environ["GNNKIT_DATA"]) / "NCI1" / "NCI1.txt"))
+    for name in ("indptr", "indices", "x", "graph_ptr", "graph_y"):
+        np.save(folder / f"{name}.npy", getattr(graph, name).numpy())
+    for name, ids in graph.graph_splits.items():
+        np.save(folder / f"{name}.npy", ids.numpy())
+    _write_meta(folder, graph.name, [])
 
 
 def _write_meta(folder: Path, name: str, class_names: Any) -> None:

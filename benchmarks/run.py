@@ -176,7 +176,7 @@ def _startup_row(name: str) -> Record:
 
 def _all() -> Dict[str, List[Record]]:
     """Every row there is by table, as if nothing had been measured."""
-    tables: Dict[str, List[Record]] = {"cpu": [], "links": [], "cuda": []}
+    tables: Dict[str, List[Record]] = {"cpu": [], "links": [], "graphs": [], "cuda": []}
     for contest in [*contests(), *cuda_contests()]:
         tables[contest.work.table] += [report.empty(row) for row in contest.rows]
     tables["cpu"] += [_accuracy_row(row) for row in accuracy.CONTEST.rows] + [_startup_row(name) for name in _STARTUP]

@@ -18,20 +18,21 @@ class Work:
 
     Attributes:
         graph: Which graph.
-        conv: "sage" (mean) or "gcn".
+        conv: "sage" (mean), "gcn" or "gin".
         hidden: Width of the hidden layers.
         layers: Number of layers.
         dropout: Dropout between layers; before the first one too for "gcn", as in the paper.
         fanouts: Neighbours per layer, seeds first; empty for the full graph.
-        batch_size: Nodes or pairs to learn per batch.
+        batch_size: Nodes, pairs or graphs to learn per batch.
         batches: Batches in a turn, or epochs in a turn on the full graph. 0: all training nodes or pairs.
         lr: Learning rate of Adam.
         weight_decay: Of Adam.
         seed: Of the initial weights, which all sides share, and of order and samples.
         device: "cpu" or "cuda".
-        task: "node_classification", "link_prediction" or "ranking". In the second, items are pairs, each with one
-            negative that is drawn uniformly for its source, scored by dot products. In the last, nothing is trained:
-            pairs are ranked among all nodes, ``batch_size`` at a time.
+        task: "node_classification", "link_prediction", "ranking" or "graph_classification". In the second, items are
+            pairs, each with one negative that is drawn uniformly for its source, scored by dot products. In the third,
+            nothing is trained: pairs are ranked among all nodes, ``batch_size`` at a time. In the last, items are whole
+            graphs, whose nodes are added up after the last layer.
         out: Width of the outputs. 0: the number of classes.
     """
 
@@ -53,16 +54,23 @@ class Work:
     @property
     def is_links(self) -> bool:
         """Whether pairs are learnt or ranked."""
-        return self.task != "node_classification"
+        return self.task in ("link_prediction", "ranking")
+
+    @property
+    def is_graphs(self) -> bool:
+        """Whether whole graphs are learnt."""
+        return self.task == "graph_classification"
 
     @property
     def is_full(self) -> bool:
         """Whether the full graph is trained on."""
-        return not self.fanouts and self.task != "ranking"
+        return not self.fanouts and self.task == "node_classification"
 
     @property
     def table(self) -> str:
         """The section of docs/benchmarks.md that shows it."""
+        if self.is_graphs:
+            return "graphs"
         return "links" if self.is_links else self.device
 
     @classmethod

@@ -22,6 +22,8 @@ SIDES = {
     "dgl-full": "benchmarks.sides.dgl_peer:FullSide",
     "pyg": "benchmarks.sides.pyg_peer:LoaderSide",
     "pyg-full": "benchmarks.sides.pyg_peer:FullSide",
+    "pyg-graphs": "benchmarks.sides.pyg_graphs:GraphSide",
+    "dgl-graphs": "benchmarks.sides.dgl_graphs:GraphSide",
     "gnnkit-ranking": "benchmarks.sides.ranking:RankingSide",
     "product": "benchmarks.sides.ranking:ProductSide",
     "floor": "benchmarks.sides.floor:FloorSide",

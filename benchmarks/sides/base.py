@@ -22,6 +22,9 @@ from gnnkit.data import split_edges
 
 Answer = Dict[str, Any]
 
+NUM_CLASSES = 2
+"""Classes of whole graphs."""
+
 COUNTED = 20
 """Batches whose sizes are averaged, at least: those of a few draws differ more than two samplers may."""
 
@@ -140,7 +143,7 @@ class TurnSide(Side):
 
 
 def with_seeds(graph: Graph, work: Work) -> Graph:
-    """The graph with what a turn learns as training nodes or pairs, the same for all sides.
+    """The graph with what a turn learns as training nodes, pairs or graphs, the same for all sides.
 
     Where pairs are learnt, the edges of all training pairs carry messages, not only those of the turn.
     """
@@ -149,6 +152,10 @@ def with_seeds(graph: Graph, work: Work) -> Graph:
         assert graph.links is not None
         pairs = {**graph.links.pairs, "train": _some(graph.links.pairs["train"], work, "pairs")}
         return replace(graph, links=replace(graph.links, pairs=pairs))
+    if work.is_graphs:
+        return replace(
+            graph, graph_splits={**graph.graph_splits, "train": _some(graph.graph_splits["train"], work, "graphs")}
+        )
     if not work.fanouts:
         return graph
     return replace(graph, splits={**graph.splits, "train": _some(graph.splits["train"], work, "nodes")})
@@ -163,10 +170,22 @@ def _some(items: Tensor, work: Work, what: str) -> Tensor:
     return items[order[:wanted]] if work.batches else items
 
 
+def single_graphs(graph: Graph) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
+    """The training graphs: features, edges [2, E] and label of each, in memory of their own."""
+    assert graph.graph_ptr is not None and graph.x is not None and graph.graph_y is not None
+    pointer, edges = graph.graph_ptr.tolist(), graph.edge_index
+    for number in graph.graph_splits["train"].tolist():
+        nodes = slice(pointer[number], pointer[number + 1])
+        own = slice(int(graph.indptr[nodes.start]), int(graph.indptr[nodes.stop]))
+        yield graph.x[nodes].clone(), edges[:, own] - nodes.start, graph.graph_y[number : number + 1].clone()
+
+
 def model_settings(work: Work) -> Dict[str, Any]:
     """The model of a work in gnnkit's words."""
     values: Dict[str, Any] = {"hidden_channels": work.hidden, "num_layers": work.layers, "dropout": work.dropout}
     values["out_channels"] = work.out or None
+    if work.is_graphs:
+        values.update(pooling="sum", norm="batch", out_channels=NUM_CLASSES)
     return {**values, "input_dropout": work.dropout if work.conv == "gcn" else 0.0}
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from torch import Tensor
 
 from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, model_settings
 from gnnkit import GNN, Trainer, build_model
-from gnnkit.loading import NeighborLoader
+from gnnkit.loading import GraphLoader, Loader, NeighborLoader
 from gnnkit.runs import EpochRecord
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks.link_prediction import LinkPrediction
@@ -37,7 +37,9 @@ class TrainerSide(Side):
         backend = settings.pop("backend")
         model = build_model(work.conv, self.graph, backend=backend, seed=work.seed, **model_settings(work))
         if work.fanouts:
-            settings = {"fanouts": list(work.fanouts), "batch_size": work.batch_size, **settings}
+            settings = {"fanouts": list(work.fanouts), **settings}
+        if not work.is_full:
+            settings = {"batch_size": work.batch_size, **settings}
         trainer = Trainer(
             backend,
             work.device,
@@ -58,7 +60,7 @@ class TrainerSide(Side):
 
     def count(self) -> Answer:
         """Sizes of the batches of an epoch."""
-        return count_batches(make_loader(self)) if self.work.fanouts else {}
+        return {} if self.work.is_full else count_batches(make_loader(self))
 
     def weights(self) -> Dict[str, Tensor]:
         """As they are now."""
@@ -70,7 +72,7 @@ class _Turns(Callback):
     def __init__(self, side: TrainerSide, channel: Channel) -> None:
         self._side = side
         self._channel = channel
-        self._epochs = 1 if side.work.fanouts else side.work.batches
+        self._epochs = side.work.batches if side.work.is_full else 1
         self._losses: List[float] = []
         self._clock: Optional[Clock] = None
 
@@ -97,9 +99,14 @@ class _Turns(Callback):
         raise _Finished
 
 
-def make_loader(side: Side, **settings: Any) -> NeighborLoader:
+def make_loader(side: Side, **settings: Any) -> Union[NeighborLoader, GraphLoader]:
     """gnnkit's loader of a turn's seeds."""
     graph, work = side.graph, side.work
+    if work.is_graphs:
+        graphs = graph.graph_splits["train"]
+        return GraphLoader(
+            graph, graphs, num_layers=work.layers, batch_size=work.batch_size, seed=work.seed, **settings
+        )
     sampler = NeighborSampler(graph, list(work.fanouts), seed=work.seed)
     items = graph.splits["train"]
     if work.is_links:
@@ -109,7 +116,7 @@ def make_loader(side: Side, **settings: Any) -> NeighborLoader:
     return NeighborLoader(graph, items, sampler, batch_size=work.batch_size, shuffle=True, seed=work.seed, **settings)
 
 
-def count_batches(loader: NeighborLoader) -> Answer:
+def count_batches(loader: Loader) -> Answer:
     """Mean numbers of input nodes and of edges of all layers in a batch."""
     sizes = [size for epoch in range(-(-COUNTED // len(loader))) for size in loader.sizes(epoch)]
     nodes = statistics.mean(size.num_nodes[0] for size in sizes)

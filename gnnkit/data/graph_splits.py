@@ -160,6 +160,8 @@ def _groups(graph: Graph, seed: int) -> List[NDArray[np.int64]]:
     items = graph_items(graph)
     known = items.has_label
     ids = np.arange(graph.num_graphs) if known is None else known.nonzero()[:, 0].numpy()
+    if not len(ids):
+        raise DataError("graph_y", "no graph has a label.", fix="Give labels, or the splits yourself.")
     order = ids[np.random.Generator(np.random.Philox(key=seed)).permutation(len(ids))]
     if items.y is None or items.y.is_floating_point():
         return [order]

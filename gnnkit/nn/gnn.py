@@ -157,9 +157,9 @@ class GNN(nn.Module):
                 h = h + self.virtual_node.to_nodes(lowered, state)
                 if i < self.num_layers - 1:
                     state = self.virtual_node.update(i, lowered, state, h, graphs.dst_mask)
-            h = self._convolved(i, block, h)
+            h = self._convolved(i, block, h, is_square=graphs is not None)
             layers.append(h)
-        return [layer[: blocks[-1].num_dst] for layer in layers]
+        return layers if graphs is not None else [layer[: blocks[-1].num_dst] for layer in layers]
 
     def _graphs_problem(self) -> str:
         if self.spec.pooling == "none":
@@ -197,17 +197,26 @@ class GNN(nn.Module):
             return encoded
         return x
 
-    def _convolved(self, i: int, block: Block, h: Tensor) -> Tensor:
-        """One layer, of features of the block's sources."""
+    def _convolved(self, i: int, block: Block, h: Tensor, *, is_square: bool = False) -> Tensor:
+        """One layer, of features of the block's sources.
+
+        Args:
+            i: Which layer.
+            block: Its message flow.
+            h: Features of the sources.
+            is_square: Whether all sources are destinations, as in batches of whole graphs. The gradient of a slice
+                copies everything, also where it is all rows.
+        """
         if self.spec.reads_edges and block.edge_attr is None:
             raise ConfigError(
                 f"The model reads {self.spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
                 "graph that has them; by hand, full_block(graph, edge_features=True)."
             )
-        h_dst = h[: block.num_dst]
+        h_dst = h if is_square else h[: block.num_dst]
         between = 0.0 if self.spec.is_propagation else self.spec.dropout
         dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)
-        out: Tensor = self.convs[i](self.lower(block), dropped, dropped[: block.num_dst])
+        dropped_dst = dropped if is_square else dropped[: block.num_dst]
+        out: Tensor = self.convs[i](self.lower(block), dropped, dropped_dst)
         if self.spec.residual:
             out = out + self.residuals[i](h_dst)
         if i < self.num_activated:

@@ -169,15 +169,15 @@ def compare(
     check_graph(graph, most_values=MOST_CHECKED)
     check_rebuildable(model, "compared")
     loaded = [as_backend(choice) for choice in backends]
-    config = train_config(model.spec.conv, settings, task).resolved(model.num_layers)
     made = make_task(task, graph, task_options or {})
+    config = train_config(model.spec.conv, settings, task).resolved(model.num_layers, level=made.level)
     conv, tolerance = tolerance_for(model.spec, config.precision)
     options = dict(device_options or {})
     names, is_static = _devices(device, options, loaded)
     work = _Work(graph, list(zip(loaded, names)), options, config, seed, made, dict(task_options or {}))
     reports = [BackendReport(backend.name, name) for backend, name in work.places]
     reports = _with_differences(reports, work.traces(model), tolerance)
-    spec, train_settings, notices = _comparable(model.spec, settings, is_static)
+    spec, train_settings, notices = _comparable(model.spec, settings, is_static, made.level)
     if epochs:
         # What the first training in a process loads and builds once would be booked on the first backend alone.
         work.train(work.places[0], spec, model, 0, {**train_settings, "epochs": 1})
@@ -295,7 +295,7 @@ def _with_differences(
 
 
 def _comparable(
-    spec: ModelSpec, settings: Mapping[str, Any], is_static: bool
+    spec: ModelSpec, settings: Mapping[str, Any], is_static: bool, level: str
 ) -> Tuple[ModelSpec, Dict[str, Any], List[str]]:
     """The training with everything off in which backends may differ by contract, and what that was."""
     notices, train_settings = [], dict(settings)
@@ -312,6 +312,9 @@ def _comparable(
         if train_settings.get("overflow_rate", 0.0) != 0.0:
             train_settings["overflow_rate"] = 0.0
             notices.append("overflow_rate is 0: a batch that is split is two updates instead of one")
+        if level == "graphs" and train_settings.get("packing", "auto") == "auto":
+            train_settings["packing"] = "always"
+            notices.append("packing is always: a device with fixed shapes takes graphs by bins, others at random")
     return spec, train_settings, notices
 
 

@@ -86,18 +86,18 @@ def trace(model: GNN, backend: Backend, device: Device, batch: Batch, task: Task
         precision: "float32", "bfloat16" or "float64".
     """
     if device.capabilities.static_shapes:
-        batch = pad_batch(batch, PadSpec.least(batch_sizes(batch.blocks, batch.targets)))
+        batch = pad_batch(batch, PadSpec.least(batch_sizes(batch.blocks, batch.targets, batch.graphs)))
     options = StepOptions(precision)
     copies = [without_dropout(model, backend) for _ in range(2)]
     if precision == "float64":
         copies = [copy.double() for copy in copies]
         if model.spec.num_embeddings is None:
             batch = replace(batch, x=batch.x.double())
-    outputs = _outputs(copies[0], device, batch, options)
+    outputs = _outputs(copies[0], device, batch, task, options)
     return Trace(outputs, _gradients(copies[1], device, batch, task, options))
 
 
-def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> Dict[str, Tensor]:
+def _outputs(model: GNN, device: Device, batch: Batch, task: Task, options: StepOptions) -> Dict[str, Tensor]:
     h, results, layers = batch.x, {}, []
     for i, block in enumerate(batch.blocks):
         step = device.prepare(LayerModule(model, i), None, options)
@@ -107,7 +107,13 @@ def _outputs(model: GNN, device: Device, batch: Batch, options: StepOptions) -> 
         layers.append(h)
         kept = h if block.dst_mask is None else h[block.dst_mask.to(h.device)]
         results[f"convs.{i}"] = kept.double().cpu()
-    if model.spec.jumping_knowledge != "none":
+    if batch.graphs is not None:
+        # The whole model, because a virtual node has a part in every layer.
+        step = device.prepare(LossModule(model, task), None, options)
+        head = step(device.put(replace(batch, targets=None))).outputs
+        device.synchronize()
+        results["head"] = head.double().cpu()[batch.nodes.cpu() >= 0]
+    elif model.spec.jumping_knowledge != "none":
         joined = torch.stack([layer[: batch.blocks[-1].num_dst] for layer in layers], dim=1)
         step = device.prepare(HeadModule(model), None, options)
         head = step(device.put(Batch((), joined, None, batch.nodes))).outputs

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Mapping, Optional
 from gnnkit.data import Graph, graph_items
 from gnnkit.errors import UnknownNameError
 from gnnkit.registry import API_VERSION
+from gnnkit.tasks.base import NUMBERS
 from gnnkit.tasks.graphs import GraphOptions, GraphTask, check_graphs_learnable, options_of
 from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
 
@@ -37,6 +38,7 @@ class GraphRegression(GraphTask):
     api_version: ClassVar[int] = API_VERSION
     summary: ClassVar[str] = "A number of each graph, or several of which some may be missing."
     options_class = GraphRegressionOptions
+    outputs = NUMBERS
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "model": {**GraphTask.preset["model"], "jumping_knowledge": "none", "dropout": 0.0, "head_layers": 2},
         "train": GraphTask.preset["train"],

@@ -15,7 +15,8 @@ from gnnkit.nn import AGGREGATIONS, CONVS
 from gnnkit.testing.backend_base import DTYPES, OPTIONAL_PARTS, BackendBase, unsuitable_devices
 from gnnkit.testing.compare import compare, expect_error
 from gnnkit.testing.conv_checks import ConvChecks
-from gnnkit.testing.graphs import CROWDED_BLOCKS, HARD_BLOCKS, full_record
+from gnnkit.testing.graph_checks import GraphChecks
+from gnnkit.testing.graphs import CROWDED_BLOCKS, FLOWS, HARD_BLOCKS, full_record
 from gnnkit.testing.model_checks import ModelChecks
 from gnnkit.testing.plugin import check_excludes
 from gnnkit.testing.primitives import check_primitives
@@ -63,11 +64,11 @@ class _OtherChecks(BackendBase):
         """Message-passing primitives equal their definition.
 
         ``ops()`` gathers, scatters (sum, mean, maximum, minimum; 0 over no edges), aggregates and normalises by softmax
-        over in-edges as defined, edge by edge, on graphs that hurt and with 5,000 edges, with weights of either sign,
-        in float32 and, where it is declared, in float64.
+        over in-edges as defined, edge by edge, on graphs that hurt, with 5,000 edges, and from nodes to graphs, which
+        are not among the nodes; with weights of either sign, in float32 and, where it is declared, in float64.
         """
         backend = self.make_backend()
-        for name, block in {**HARD_BLOCKS, "5,000 edges": CROWDED_BLOCKS["5,000 edges"]}.items():
+        for name, block in {**HARD_BLOCKS, "5,000 edges": CROWDED_BLOCKS["5,000 edges"], **FLOWS}.items():
             for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
                 if str(dtype).split(".")[1] in backend.capabilities.dtypes:
                     lowered = backend.lower(block.map(torch.clone))
@@ -144,7 +145,7 @@ class _OtherChecks(BackendBase):
         return next(name for name in MODELS if not self.lacks("the convolution", name))
 
 
-class BackendSuite(_OtherChecks, ModelChecks, UseChecks, ConvChecks, _DeclarationChecks):
+class BackendSuite(_OtherChecks, GraphChecks, ModelChecks, UseChecks, ConvChecks, _DeclarationChecks):
     """Checks of a backend. Subclass it in a plugin's tests and give its name; pytest does the rest.
 
     Where a name is not enough, override ``make_backend`` or ``make_device``.

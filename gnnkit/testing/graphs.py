@@ -158,6 +158,58 @@ def communities(num_nodes: int = 240, num_classes: int = 3, seed: int = 0, *, st
     return from_edge_index(edges[:, kept], num_nodes, x=x, y=y, edge_attr=attr, splits=splits, name="communities")
 
 
+def many_graphs(num_graphs: int = 120, num_classes: int = 3, seed: int = 0) -> Graph:
+    """Small graphs of a class each, about which every node says little and all together much; edges say nothing.
+
+    Among them are graphs without edges, of one node, and of none.
+
+    Args:
+        num_graphs: Number of graphs; half of them train.
+        num_classes: Number of classes.
+        seed: Seed of everything.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randint(0, num_classes, (num_graphs,), generator=generator)
+    sizes = torch.randint(3, 11, (num_graphs,), generator=generator)
+    sizes[:3] = torch.tensor([0, 1, 4])
+    pointer = functional.pad(sizes.cumsum(0), (1, 0))
+    home = torch.repeat_interleave(torch.arange(num_graphs), sizes)
+    others = torch.rand(len(home), 2, generator=generator) * sizes[home, None]
+    ends = pointer[home, None] + others.long()
+    edges = torch.stack([ends.T.flatten(), torch.arange(len(home)).repeat(2)])
+    edges = edges[:, home[edges[1]] > 2]
+    x = torch.randn(len(home), 8, generator=generator) + functional.one_hot(y, 8)[home]
+    order = torch.randperm(num_graphs, generator=generator)
+    half, three_quarters = num_graphs // 2, 3 * num_graphs // 4
+    splits = {"train": order[:half], "valid": order[half:three_quarters], "test": order[three_quarters:]}
+    return from_edge_index(
+        edges,
+        len(home),
+        x=x,
+        edge_attr=draw(edges.shape[1], EDGE_CHANNELS, seed=seed),
+        graph_ptr=pointer,
+        graph_y=y,
+        graph_splits=splits,
+        name="many graphs",
+    )
+
+
+def graph_flow(sizes: Sequence[int]) -> Block:
+    """The message flow from nodes to graphs of these sizes, as ``Batch.graphs`` has it."""
+    pointer = functional.pad(torch.tensor(list(sizes), dtype=torch.int64).cumsum(0), (1, 0))
+    return Block(pointer, torch.arange(int(pointer[-1])), int(pointer[-1]))
+
+
+FLOWS: Mapping[str, Block] = {
+    "graphs": graph_flow((3, 1, 5, 2)),
+    "graphs without nodes": graph_flow((0, 3, 0, 0, 1, 0)),
+    "more graphs than nodes": graph_flow((0, 1, 0, 0, 1, 0, 0)),
+    "no nodes": graph_flow((0, 0)),
+    "a large graph": graph_flow((2, 3000, 1)),
+}
+"""Message flows from nodes to graphs, whose destinations are not among the sources."""
+
+
 def full_record() -> Graph:
     """Three small graphs in one record with every field filled: repeated edges, self-loops, an isolated node.
 

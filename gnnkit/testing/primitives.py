@@ -43,7 +43,8 @@ def check_primitives(
         )  # Mostly negative: the maximum of nothing is still 0.
         messages = h[block.indices]
         _compare("gather_src", where, ops.gather_src(lowered, h), messages, 0.0)
-        _compare("gather_dst", where, ops.gather_dst(lowered, h[: block.num_dst]), h[block.dst], 0.0)
+        h_dst = draw(block.num_dst, *trailing, seed=5).to(dtype)
+        _compare("gather_dst", where, ops.gather_dst(lowered, h_dst), h_dst[block.dst], 0.0)
         for reduce, function in _REDUCTIONS.items():
             rows, nothing = [messages[edges] for edges in into], h.new_zeros(trailing)
             expected = torch.stack([function(row, 0) if len(row) else nothing for row in rows])

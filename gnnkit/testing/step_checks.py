@@ -14,15 +14,24 @@ from torch.optim import SGD, Adam, Optimizer
 
 from gnnkit.backends import load_backend, move_model
 from gnnkit.data import Batch, BatchKey
-from gnnkit.devices import StepOptions, load_device
+from gnnkit.devices import Device, StepOptions, load_device
 from gnnkit.nn import GNN
 from gnnkit.tasks import LossModule
 from gnnkit.testing.compare import compare, compare_states
 from gnnkit.testing.device_base import DeviceBase, evaluated, loss_of
 from gnnkit.testing.global_state import unchanged_settings
-from gnnkit.testing.graphs import communities, draw
+from gnnkit.testing.graphs import communities, draw, many_graphs
 from gnnkit.testing.suite import check
-from gnnkit.testing.training import HOW, batches, batches_of_sizes, compare_losses, outputs, plain_step, task
+from gnnkit.testing.training import (
+    HOW,
+    batches,
+    batches_of_sizes,
+    compare_losses,
+    graph_batches,
+    outputs,
+    plain_step,
+    task,
+)
 
 # Adam divides by the root of the squared gradient, which scales rounding up where a gradient is nearly 0; a larger eps
 # keeps that from hiding what is compared.
@@ -47,20 +56,30 @@ class StepChecks(DeviceBase):
         """
         with self.device() as device:
             (batch,) = batches(self.model(), device, case, 1)
-            batch = replace(batch, key=BatchKey(3, 7, 1))
-            before = [tensor.clone() for tensor in batch.flatten()]
-            for given in (batch, batch, replace(batch, x=batch.x.T.contiguous().T)):
-                arrived = device.put(given)
-                assert arrived.layout.order == batch.layout.order, "blocks that were shared are not, or in other order."
-                for name, ours, theirs in zip(_names(batch), arrived.flatten(), before):
-                    assert ours.dtype == theirs.dtype, f"{name} arrives as {ours.dtype}, it was sent as {theirs.dtype}."
-                    compare(name, ours, theirs, 0.0)
-                for name in ("num_targets", "key"):
-                    ours, theirs = getattr(arrived, name), getattr(given, name)
-                    assert ours == theirs, f"{name} arrives as {ours!r}, it was sent as {theirs!r}."
-                compare("a node id", arrived.nodes, batch.nodes, 0.0)
-            for ours, theirs in zip(batch.flatten(), before):
-                compare("an array of the host's batch", ours, theirs, 0.0)
+            _compare_put(device, batch)
+
+    @check()
+    def test_graphs(self) -> None:
+        """Batches of whole graphs are batches like others.
+
+        A batch of graphs arrives as it was sent, the flow from nodes to graphs included; three training steps give the
+        losses, outputs and weights of plain torch, padded where the device asks for it.
+        """
+        settings = {"graph": many_graphs(), "pooling": "sum", "out_channels": 3}
+        model, reference = self._pair(**settings)
+        optimizer = SGD(reference.parameters(), lr=0.1)
+        with self.device() as device:
+            step = self.training_step(device, model)
+            for i, batch in enumerate(graph_batches(model, device, 3)):
+                _compare_put(device, batch)
+                result = step(device.put(batch))
+                device.synchronize()
+                loss, out = plain_step(reference, optimizer, batch)
+                real = batch.nodes >= 0
+                compare(f"the loss of graphs in step {i + 1}", result.loss.reshape(()), torch.tensor(loss), 1e-4)
+                compare(f"an output of a graph in step {i + 1}", result.outputs.cpu()[real], out[real], 1e-3)
+            step.pull()
+            compare_states(model.canonical_state(), reference.canonical_state(), "after three steps on graphs", 1e-3)
 
     @check(over=[f"{optimizer}; {how}" for optimizer in _OPTIMIZERS for how in HOW])
     def test_steps(self, case: str) -> None:
@@ -286,7 +305,28 @@ class StepChecks(DeviceBase):
                     compare_states(model.canonical_state(), expected, f"after {where}", 1e-3)
 
 
+def _compare_put(device: Device, batch: Batch) -> None:
+    """Refuse a device that does not hand on a batch as it is, also a second time and from another place in memory."""
+    batch = replace(batch, key=BatchKey(3, 7, 1))
+    before = [tensor.clone() for tensor in batch.flatten()]
+    for given in (batch, batch, replace(batch, x=batch.x.T.contiguous().T)):
+        arrived = device.put(given)
+        assert arrived.layout.order == batch.layout.order, "blocks that were shared are not, or in other order."
+        assert arrived.layout == batch.layout, f"the layout arrives as {arrived.layout}, expected {batch.layout}."
+        for name, ours, theirs in zip(_names(batch), arrived.flatten(), before):
+            assert ours.dtype == theirs.dtype, f"{name} arrives as {ours.dtype}, it was sent as {theirs.dtype}."
+            compare(name, ours, theirs, 0.0)
+        for name in ("num_targets", "key"):
+            ours, theirs = getattr(arrived, name), getattr(given, name)
+            assert ours == theirs, f"{name} arrives as {ours!r}, it was sent as {theirs!r}."
+        compare("a node id", arrived.nodes, batch.nodes, 0.0)
+    for ours, theirs in zip(batch.flatten(), before):
+        compare("an array of the host's batch", ours, theirs, 0.0)
+
+
 def _names(batch: Batch) -> List[str]:
     """What the tensors of ``batch.flatten()`` are, in their order."""
-    blocks = [f"{name} of block {i}" for i, block in enumerate(batch.layout.blocks) for name in block.names]
-    return [*blocks, "x", *(batch.layout.targets or ())]
+    layout = batch.layout
+    blocks = [f"{name} of block {i}" for i, block in enumerate(layout.blocks) for name in block.names]
+    graphs = [] if layout.graphs is None else [f"{name} of the flow to graphs" for name in layout.graphs.names]
+    return [*blocks, *graphs, "x", *(layout.targets or ())]

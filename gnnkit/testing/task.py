@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List
+from typing import Any, ClassVar, Dict, List, Mapping
 
 import numpy as np
 import torch
@@ -93,7 +93,9 @@ class _DeclarationChecks(TaskBase):
             kept = {name: pairs for name, pairs in graph.links.pairs.items() if name != "valid"}
             lacking = replace(graph, links=replace(graph.links, pairs=kept))
         else:
-            lacking = replace(graph, splits={name: ids for name, ids in graph.splits.items() if name != "valid"})
+            field = "graph_splits" if self.task_class().level == "graphs" else "splits"
+            kept = {name: ids for name, ids in getattr(graph, field).items() if name != "valid"}
+            lacking = replace(graph, **{field: kept})  # type: ignore[arg-type]
         expect_error(DataError, partial(self.task, lacking), "valid")
 
 
@@ -226,7 +228,7 @@ class _TrainingChecks(TaskBase):
     def test_unseen(self) -> None:
         """What is judged is not seen.
 
-        With other labels of validation and test nodes, or with other pairs there, training losses are the same.
+        With other labels of validation and test items, or with other pairs there, training losses are the same.
         """
         graph = self.graph()
         both = (graph, _judged_otherwise(graph))
@@ -237,10 +239,12 @@ class _TrainingChecks(TaskBase):
     def test_fixed_shapes(self) -> None:
         """It trains where shapes are fixed.
 
-        On a device with fixed shapes that offers nothing besides, losses are those without, to 1e-4.
+        On a device with fixed shapes that offers nothing besides, losses are those without, to 1e-4; of graphs, packed
+        and not.
         """
-        plain, fixed = self.fit(), self.fit(device=FixedShapes())
-        compare_losses("the training with fixed shapes", losses(fixed), losses(plain), 1e-4)
+        for how in self.ways.values() if self.task_class().level == "graphs" else [{}]:
+            plain, fixed = self.fit(**how), self.fit(device=FixedShapes(), **how)
+            compare_losses("the training with fixed shapes", losses(fixed), losses(plain), 1e-4)
 
 
 class TaskSuite(_DeclarationChecks, LossChecks, DrawChecks, _HeadChecks, _JudgeChecks, _TrainingChecks):
@@ -269,10 +273,17 @@ def _judged_otherwise(graph: Graph) -> Graph:
             for name in BY_SPLIT
         }
         return replace(graph, links=replace(graph.links, **changed))
+    if graph.graph_y is not None:
+        return replace(graph, graph_y=_rolled(graph.graph_y, graph.graph_splits))
     assert graph.y is not None
-    y, rest = graph.y.clone(), torch.cat([graph.splits["valid"], graph.splits["test"]])
-    y[rest] = y[rest].roll(1, dims=0)
-    return replace(graph, y=y)
+    return replace(graph, y=_rolled(graph.y, graph.splits))
+
+
+def _rolled(y: Tensor, splits: Mapping[str, Tensor]) -> Tensor:
+    """Labels of which those in the validation and test split have changed places."""
+    changed, rest = y.clone(), torch.cat([splits["valid"], splits["test"]])
+    changed[rest] = changed[rest].roll(1, dims=0)
+    return changed
 
 
 def _truth(y: Tensor, task: Task) -> Tensor:

@@ -23,7 +23,7 @@ from gnnkit.nn import GNN
 from gnnkit.runs import RunResult
 from gnnkit.tasks import LossModule, Task, arranged, make_task, tasks
 from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
-from gnnkit.testing.graphs import communities
+from gnnkit.testing.graphs import communities, draw, many_graphs
 from gnnkit.testing.places import file_of
 from gnnkit.testing.suite import Suite
 from gnnkit.train import Trainer
@@ -31,8 +31,12 @@ from gnnkit.train.config import train_config
 from gnnkit.train.loaders import training_loader
 
 SAMPLED: Mapping[str, Any] = {"fanouts": [4, 4], "batch_size": 40, "overflow_rate": 0.0}
-WAYS: Mapping[str, Mapping[str, Any]] = {"full graph": {}, "sampled": SAMPLED}
+GRAPHS: Mapping[str, Any] = {"batch_size": 16, "packing": "never"}
+PACKED: Mapping[str, Any] = {"batch_size": 16, "packing": "always"}
+_OF_GRAPHS: Mapping[str, Mapping[str, Any]] = {"whole graphs": GRAPHS, "packed graphs": PACKED}
+WAYS: Mapping[str, Mapping[str, Any]] = {"full graph": {}, "sampled": SAMPLED, **_OF_GRAPHS}
 """Ways to train, by name."""
+_IN_WORDS = {"full graph": "the full graph", "sampled": "samples"}
 
 
 class FixedShapes(CpuDevice):
@@ -56,10 +60,21 @@ class TaskBase(Suite):
         return tasks.load(self.name)
 
     def graph(self) -> Graph:
-        """What is learned from: a graph of 240 nodes with splits and the labels or numbers that the task takes."""
+        """What is learned from: a graph of 240 nodes, or 120 graphs, with splits and the labels or numbers it takes."""
+        kind = self.task_class().outputs
+        if self.task_class().level == "graphs":
+            graph = many_graphs()
+            assert graph.graph_y is not None
+            y = graph.graph_y
+            if kind == NUMBERS:
+                y = torch.stack([y, 2 - y], dim=1) * 3 + draw(len(y), 2, seed=9)
+                y[::9, 0] = float("nan")
+            if kind == LABELS:
+                own = torch.nn.functional.one_hot(y, 3)
+                y = (own + own.roll(1, dims=1) * (draw(len(y), 1, seed=9) > 0)).clamp(max=1).float()
+            return replace(graph, graph_y=y)
         graph = communities()
         assert graph.y is not None and graph.x is not None
-        kind = self.task_class().outputs
         if self.task_class().level == "edges":
             alike = (graph.y[graph.indices] == graph.y[graph.dst]).long()
             columns = {} if kind == SCORES else {"label": alike.double() * 3 if kind == NUMBERS else alike}
@@ -84,7 +99,7 @@ class TaskBase(Suite):
         """See :class:`Suite`."""
         cls = self.task_class()
         if need == "the way of training":
-            return "training on the full graph" if cls.needs_batches and case == "full graph" else ""
+            return "" if case in self.ways else f"training on {_IN_WORDS.get(case, case)}"
         if need == "fixed shapes":
             return ", ".join(sorted(cls.needs))
         if need == "labels in its loss":
@@ -95,6 +110,14 @@ class TaskBase(Suite):
         if need == "a head":
             return "" if self.module().has_head else need
         return super().lacks(need, case)
+
+    @property
+    def ways(self) -> Mapping[str, Mapping[str, Any]]:
+        """Those of ``WAYS`` that the task can be trained in."""
+        cls = self.task_class()
+        if cls.level == "graphs":
+            return _OF_GRAPHS
+        return {name: WAYS[name] for name in ("full graph", "sampled")[1 if cls.needs_batches else 0 :]}
 
     def task(self, graph: Optional[Graph] = None) -> Task:
         """The task on a graph."""
@@ -108,7 +131,7 @@ class TaskBase(Suite):
     def numbers(self) -> NDArray[np.int64]:
         """Items of a training as loaders have them: node ids, or numbers of pairs."""
         items = self.task().items(self.labelled(), "train")
-        return items.ids.numpy() if items.level == "nodes" else np.arange(len(items.ids))
+        return np.arange(len(items.ids)) if items.level == "edges" else items.ids.numpy()
 
     def model(self, graph: Optional[Graph] = None) -> GNN:
         """A small model of two layers without dropout."""
@@ -120,6 +143,7 @@ class TaskBase(Suite):
             seed=3,
             hidden_channels=8,
             dropout=0.0,
+            pooling="sum" if self.task_class().level == "graphs" else "none",
             out_channels=self.task(graph).num_outputs(graph) or 8,
         )
 
@@ -129,15 +153,18 @@ class TaskBase(Suite):
 
     def batches(self, way: str = "") -> Iterator[Tuple[str, Batch]]:
         """The first batches of each way to train that the task has, with what it is called."""
-        for name, settings in WAYS.items():
-            if way not in ("", name) or (self.task_class().needs_batches and name == "full graph"):
+        for name, settings in self.ways.items():
+            if way not in ("", name):
                 continue
             for number, batch in enumerate(list(self.loader(settings).epoch(1))[:2]):
                 yield f"batch {number} ({name})", batch
 
-    def loader(self, settings: Mapping[str, Any]) -> Any:
-        """The loader of a training, whose batches are whole and in host memory."""
+    def loader(self, settings: Mapping[str, Any], *, static_shapes: bool = False) -> Any:
+        """The loader of a training, whose batches are in host memory; of graphs, on request in fixed shapes."""
         model, task = self.model(), self.task()
+        if task.level == "graphs":
+            config = train_config(model.spec.conv, settings, type(task)).resolved(2, level="graphs")
+            return training_loader(self.labelled(), model.spec, task, config, 0, static_shapes=static_shapes)
         config = train_config(
             model.spec.conv, {**settings, "fuse_first_layer": "never"} if settings else {}, type(task)
         )
@@ -146,13 +173,16 @@ class TaskBase(Suite):
     def padded(self, way: str) -> List[Tuple[Batch, Batch]]:
         """Batches, each with itself padded."""
         loader = self.loader(WAYS[way])
+        if self.task_class().level == "graphs":
+            fixed = self.loader(WAYS[way], static_shapes=True)
+            return list(zip(loader.epoch(1), fixed.epoch(1)))[:2]
         spec = plan_padding(loader, overflow_rate=0.0, epochs=range(1, 2)).spec
         return [(batch, pad_batch(batch, spec)) for batch in list(loader.epoch(1))[:2]]
 
     def fit(self, graph: Optional[Graph] = None, device: Any = "cpu", resume: Any = None, **settings: Any) -> RunResult:
-        """Train; on samples where the task asks for that."""
+        """Train, in the first of the task's ways."""
         graph = self.graph() if graph is None else graph
-        how = {**(SAMPLED if self.task_class().needs_batches else {}), "epochs": 3, "lr": 0.01, **settings}
+        how = {**next(iter(self.ways.values())), "epochs": 3, "lr": 0.01, **settings}
         trainer = Trainer(None, device, task=self.task_class(), task_options=self.options, progress=False, **how)
         return trainer.fit(self.model(graph), graph, resume=resume)
 
@@ -161,8 +191,9 @@ def outputs_like(module: LossModule, batch: Batch) -> Tensor:
     """Outputs of a batch, which gradients can be asked of."""
     targets = batch.targets
     assert targets is not None, "a training batch has targets."
+    graphs = () if batch.graphs is None else (batch.graphs,)
     with torch.no_grad():
-        h = module.model(batch.blocks, module.head.inputs(batch.x, targets))
+        h = module.model(batch.blocks, module.head.inputs(batch.x, targets), *graphs)
         found: Tensor = module.head(h, targets)
     return found.detach().clone().requires_grad_()
 

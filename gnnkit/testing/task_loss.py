@@ -163,11 +163,12 @@ class DrawChecks(TaskBase):
             assert items.level == task.level, f"the items of {split!r} are {items.level}, declared are {task.level}."
             ids = items.ids
             assert ids.dtype == torch.int64 and ids.numel(), f"the items of {split!r} are {ids.dtype} of {ids.numel()}."
-            listed = [each if items.level == "nodes" else tuple(each) for each in ids.tolist()]
+            listed = [tuple(each) if items.level == "edges" else each for each in ids.tolist()]
             assert len(set(listed)) == len(listed), f"an item of {split!r} is there twice."
             if split == "train" and task.outputs == EMBEDDINGS:
                 continue
-            own = graph.splits[split].tolist() if graph.links is None else map(tuple, graph.links.pairs[split].tolist())
+            splits = graph.graph_splits if items.level == "graphs" else graph.splits
+            own = splits[split].tolist() if graph.links is None else map(tuple, graph.links.pairs[split].tolist())
             strange = set(listed) - set(own)
             assert not strange, f"item {next(iter(strange))} of {split!r} is not in the split."
 

@@ -17,13 +17,21 @@ from torch import Tensor
 from gnnkit.backends import Backend, build_model
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, DeviceCapabilities, StepOptions
-from gnnkit.loading import FullGraphLoader, NeighborLoader, pad_batch, plan_padding
+from gnnkit.loading import (
+    FullGraphLoader,
+    GraphLoader,
+    NeighborLoader,
+    graph_sizes,
+    largest_batch,
+    pad_batch,
+    plan_padding,
+)
 from gnnkit.nn import CONVS, GNN, node_ids_as_features
 from gnnkit.runs import RunResult
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.testing.compare import compare_states
-from gnnkit.testing.graphs import communities
+from gnnkit.testing.graphs import communities, many_graphs
 from gnnkit.train import Trainer
 
 MODELS: Mapping[str, Mapping[str, Any]] = {
@@ -157,6 +165,19 @@ def batches_of_sizes(model: GNN, device: Device, sizes: Sequence[int]) -> List[B
         return found
     pad = plan_padding(_neighbor_loader(model, graph, nodes, max(sizes)), overflow_rate=0.0, epochs=range(1)).spec
     return [pad_batch(batch, pad) for batch in found]
+
+
+def graph_batches(model: GNN, device: Device, count: int) -> List[Batch]:
+    """The first batches of :func:`many_graphs` for a model; padded where the device asks for it."""
+    graph = model.spec.prepare(many_graphs())
+    graphs = graph.graph_splits["train"]
+    pad = None
+    if device.capabilities.static_shapes:
+        pad = largest_batch(graph_sizes(graph)[graphs.numpy()], 16).repeated(model.num_layers)
+    loader = GraphLoader(
+        graph, graphs, num_layers=model.num_layers, batch_size=16, pad=pad, edge_features=model.spec.reads_edges
+    )
+    return list(loader.epoch(0))[:count]
 
 
 def _prepared(model: GNN, graph: Optional[Graph]) -> Graph:

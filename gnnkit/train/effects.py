@@ -78,7 +78,9 @@ def idle_train_settings(config: TrainConfig, level: str = "nodes") -> Dict[str, 
         [True, False]
     """
     if level == "graphs":
-        names = {*EFFECTS, "fanouts", "evaluation"} - _OF_GRAPHS - {"eval_batch_size"}
+        names = {*EFFECTS, "fanouts"} - _OF_GRAPHS - {"eval_batch_size"}
+        # "full" is what is true of whole graphs, and what recorded configurations have.
+        names |= set() if config.evaluation == "full" else {"evaluation"}
         return dict.fromkeys(names, "tasks about nodes or edges")
     return {name: purpose for name, (purpose, has_effect) in EFFECTS.items() if not has_effect(config)}
 

@@ -6,6 +6,7 @@ Nothing here is a timed test: no assertion looks at a measured time.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,14 +18,15 @@ from benchmarks.graphs import GraphSpec, open_graph, prepare
 from benchmarks.paired import SideResult, difference, ratio
 from benchmarks.process import NotMeasuredError
 from benchmarks.rows import ARXIV, Row, contests, cuda_contests, ours, quick
-from benchmarks.sides.base import covered, initial_weights, sage_accuracy, with_seeds
+from benchmarks.sides.base import covered, initial_weights, model_settings, sage_accuracy, with_seeds
 from benchmarks.sides.floor import FloorSide
 from benchmarks.sides.ours import count_batches, make_loader
 from benchmarks.sides.ranking import ProductSide, RankingSide
 from benchmarks.work import Work
 from benchmarks.worker import SIDES
-from gnnkit import build_model, load_dataset
+from gnnkit import Graph, Trainer, build_model, load_dataset
 from gnnkit.data import check_graph, split_edges
+from gnnkit.testing.graphs import many_graphs
 from gnnkit.train import TrainConfig
 
 TINY = GraphSpec("chunked", nodes=3000, edges=30_000, features=8, classes=5, dtype="float16", noise=1.0)
@@ -125,7 +127,7 @@ def test_page_shows_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "| 2.00 times faster | yes | 2000-01-01 |" in text
     section = text.partition("<!-- benchmarks: cpu -->")[2].partition("<!-- end of benchmarks -->")[0]
     assert section.count("not measured yet") == len(rows) - 1
-    assert text.count("<!-- end of benchmarks -->") == 4
+    assert text.count("<!-- end of benchmarks -->") == 5
 
 
 def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +214,46 @@ def test_accuracy_is_that_of_the_model() -> None:
     nodes = torch.arange(graph.num_nodes)
     expected = float((outputs.argmax(dim=1) == graph.y).float().mean())
     assert sage_accuracy(initial_weights(work, graph), graph, nodes) == pytest.approx(expected)
+
+
+def molecules() -> Graph:
+    """A few graphs of two classes, as the contest of whole graphs has them."""
+    return many_graphs(40, num_classes=2)
+
+
+GRAPHS = Work(GraphSpec("nci1"), "gin", 8, layers=2, batch_size=5, batches=4, task="graph_classification")
+
+
+@pytest.mark.parametrize("library", ["pyg", "dgl"])
+def test_the_peers_learn_the_same_from_the_same_graphs(library: str) -> None:
+    pytest.importorskip({"pyg": "torch_geometric", "dgl": "dgl"}[library])
+    make = import_module(f"benchmarks.sides.{library}_graphs").GraphSide
+    graph = with_seeds(molecules(), GRAPHS)
+    assert len(graph.graph_splits["train"]) == 20
+    peer = make(replace(GRAPHS, batch_size=20, batches=1), graph, {})
+    for name, value in initial_weights(GRAPHS, graph).items():
+        assert torch.equal(peer.weights()[name], value), name
+    mine, theirs = count_batches(make_loader(peer)), peer.count()
+    assert mine == pytest.approx(theirs)
+    # One batch of all graphs, whose order has no part in the loss: three updates.
+    model = build_model("gin", graph, backend="reference", seed=GRAPHS.seed, **model_settings(GRAPHS))
+    trainer = Trainer("reference", "cpu", task=GRAPHS.task, batch_size=20, epochs=3, lr=GRAPHS.lr, progress=False)
+    expected = [record.train_loss for record in trainer.fit(model, graph).history]
+    assert [peer.turn() for _ in range(3)] == pytest.approx(expected, rel=1e-4)
+
+
+def test_molecules_are_kept_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "NCI1"
+    folder.mkdir()
+    ring = ["3 0", "4 2 1 2", "7 2 0 2", "4 2 0 1"]
+    (folder / "NCI1.txt").write_text("\n".join(["20", *(ring + ["1 1", "7 0"]) * 10]) + "\n")
+    monkeypatch.setenv("GNNKIT_DATA", str(tmp_path))
+    prepare(GRAPHS.graph)
+    graph = open_graph(GRAPHS.graph)
+    check_graph(graph)
+    assert (graph.num_graphs, graph.num_nodes, graph.num_edges, graph.num_features) == (20, 40, 60, 2)
+    assert graph.graph_y.tolist() == [0, 1] * 10 and list(graph.graph_splits) == ["train", "valid", "test"]
+    assert graph.x[:4].argmax(1).tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("fastest", [False, True])

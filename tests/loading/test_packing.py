@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import gnnkit
+from benchmarks.nci1 import read_nci1
 from gnnkit.data import check_graph, from_edge_index
 from gnnkit.datasets.files import Finder
 from gnnkit.datasets.tu import TuCollection
 from gnnkit.errors import BatchOverflowError, ConfigError
-from gnnkit.loading import PadSpec, pack_graphs, pad_graphs, pad_to_maximum, take_graphs
+from gnnkit.loading import PadSpec, graph_sizes, pack_graphs, pad_graphs, pad_to_maximum, propose_bins, take_graphs
+from gnnkit.loading.packing import deal
 
 SIZES = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), min_size=1, max_size=40)
 
@@ -113,7 +117,8 @@ def test_records_can_be_packed_and_padded_as_planned():
     record = random_record([5, 3, 6, 1, 4, 2], seed=0)
     packing = pack_graphs(record, num_nodes=9, num_edges=40, num_graphs=4)
     sizes = [(take_graphs(record, [g]).num_nodes, take_graphs(record, [g]).num_edges) for g in range(6)]
-    assert packing == pack_graphs(sizes, num_nodes=9, num_edges=40, num_graphs=4)
+    same = pack_graphs(sizes, num_nodes=9, num_edges=40, num_graphs=4)
+    assert (packing.spec, packing.bins, packing.efficiency) == (same.spec, same.bins, same.efficiency)
     shapes = {pad_graphs(take_graphs(record, graphs), packing.spec).graph.x.shape for graphs in packing.bins}
     assert shapes == {(9, 3)}
 
@@ -133,7 +138,7 @@ def test_errors_of_taking_and_padding():
         pad_graphs(record, PadSpec((9, 9), (99,)))
     with pytest.raises(BatchOverflowError, match="5 of 4"):
         pad_graphs(record, PadSpec((5, 5), (99,), 5))
-    with pytest.raises(BatchOverflowError, match="graphs: 2 of 1") as info:
+    with pytest.raises(BatchOverflowError, match=r"graphs: 2 of 1 \(margin -1\)") as info:
         pad_graphs(record, PadSpec((9, 9), (99,), 2))
     assert info.value.excess == {"graphs": 1}
 
@@ -147,3 +152,38 @@ def test_packing_mutag_fills_its_slots(data_dir, tmp_path):
     filled = [int(pad_graphs(take_graphs(graph, graphs), packed.spec).node_mask.sum()) for graphs in packed.bins]
     assert sum(filled) == 3371 and max(filled) < 128
     assert packed.efficiency == sum(filled) / (128 * len(filled))
+
+
+@settings(max_examples=50, deadline=None)
+@given(SIZES, st.integers(1, 12))
+def test_proposed_bins_hold_every_graph_and_are_decided_by_nodes(sizes, graphs_per_bin):
+    packing = propose_bins(sizes, graphs_per_bin)
+    assert sorted(graph for graphs in packing.bins for graph in graphs) == list(range(len(sizes)))
+    spec = packing.spec
+    filled = np.array([[sum(sizes[g][i] for g in graphs) for i in (0, 1)] + [len(graphs)] for graphs in packing.bins])
+    assert (filled < [spec.num_nodes[0], spec.num_edges[0], spec.num_graphs]).all()
+    assert filled[:, 1].max() + 1 == spec.num_edges[0] and filled[:, 2].max() + 1 == spec.num_graphs
+
+
+@settings(max_examples=50, deadline=None)
+@given(SIZES, st.integers(1, 12), st.integers(0, 99))
+def test_dealing_keeps_sizes_and_loses_no_graph(sizes, graphs_per_bin, seed):
+    packing = propose_bins(sizes, graphs_per_bin)
+    dealt = deal(packing, np.random.default_rng(seed).permutation(len(sizes)))
+    assert sorted(graph for graphs in dealt for graph in graphs.tolist()) == list(range(len(sizes)))
+    for before, after in zip(packing.bins, dealt):
+        assert sorted(sizes[g] for g in before) == sorted(sizes[g] for g in after)
+
+
+def test_bins_of_less_than_a_graph():
+    with pytest.raises(ConfigError, match="graphs_per_bin is 0"):
+        propose_bins([(1, 1)], 0)
+
+
+@pytest.mark.parametrize("graphs_per_bin", [16, 32, 128])
+def test_bins_of_real_molecules_are_full(data_dir, graphs_per_bin):
+    mutag = gnnkit.load_dataset("TU-MUTAG", data_dir=data_dir / "MUTAG")
+    assert propose_bins(mutag, min(graphs_per_bin, 64)).efficiency >= 0.93
+    nci1 = read_nci1(data_dir / "NCI1" / "NCI1.txt")
+    assert (nci1.num_graphs, nci1.num_nodes, len(graph_sizes(nci1))) == (4110, 122_747, 4110)
+    assert propose_bins(nci1, graphs_per_bin).efficiency >= 0.93

@@ -120,6 +120,7 @@ MODEL_ALWAYS = {
     "num_embeddings",
     "node_categories",
     "encoder_channels",
+    # Without an effect these are refused by the specification itself.
     "pooling",
     "virtual_node",
     "head_layers",
@@ -214,6 +215,8 @@ TRAIN_ALWAYS = {
     "save_every",
     "deterministic",
     "sparse_embeddings",
+    # The task decides: tests/tasks/test_graph_tasks.py.
+    "packing",
 }
 
 

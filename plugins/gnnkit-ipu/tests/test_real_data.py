@@ -37,6 +37,30 @@ def test_the_worked_example(example, data_dir, tmp_path, capsys):
     assert capsys.readouterr().err.count("found in the cache") == 2
 
 
+@pytest.mark.parametrize("packing", ["always", "never"])
+def test_molecules_in_one_shape(data_dir, capsys, packing):
+    graph = gnnkit.load_dataset("TU-MUTAG", data_dir=str(data_dir / "MUTAG"))
+    seen: Counter = Counter()
+    shapes = set()
+
+    class Counting(IpuEmulatorDevice):
+        def put(self, batch):
+            if batch.num_targets:
+                seen.update(batch.nodes[batch.nodes >= 0].tolist())
+                shapes.add(tuple(tuple(tensor.shape) for tensor in batch.flatten()))
+            return super().put(batch)
+
+    model = gnnkit.build_model(
+        "gin", graph, seed=0, out_channels=2, hidden_channels=32, num_layers=3, pooling="sum", norm="batch", dropout=0.0
+    )
+    settings = {"task": "graph_classification", "packing": packing, "epochs": 5, "lr": 0.001}
+    result = gnnkit.Trainer("ipu", Counting(), progress=False, **settings).fit(model, graph)
+    assert result.history[-1].train_loss < result.history[0].train_loss
+    assert len(seen) == 150 and set(seen.values()) == {5}, "each training graph once in every epoch"
+    assert len(shapes) == 1
+    assert capsys.readouterr().err.count("Graph compilation (emulated)") == 2
+
+
 @pytest.mark.long
 def test_cora_reaches_the_accuracy_of_other_backends(data_dir):
     graph = gnnkit.load_dataset("cora", data_dir=str(data_dir))

@@ -264,6 +264,11 @@ class RunsReferenceOnly(CpuDevice):
         return super().prepare(module, optimizer, options)
 
 
+class LosesGraphs(CpuDevice):
+    def put(self, batch):
+        return super().put(replace(batch, graphs=None))
+
+
 FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("no clipping", with_step(NoClipping), ("steps",), ""),
     ("trains while evaluating", with_step(StaysInTraining), ("evaluating",), ""),
@@ -295,6 +300,7 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("features in half precision", HalvesFeatures, ("put",), "x is"),
     ("integers of 32 bits", ShortIntegers, ("put",), "arrives as torch.int32"),
     ("batch key lost", LosesKey, ("put",), "key arrives as BatchKey(epoch=0"),
+    ("flow to graphs lost", LosesGraphs, ("graphs",), "layout arrives as"),
     ("memory misread", MisreadsMemory, ("put",), "x is"),
     ("bfloat16 ignored", IgnoresBfloat16, ("bfloat16",), "declared and not computed in"),
     ("unknown offer declared", UnknownOffer, ("declaration",), "offers ['sorting'] are declared"),

@@ -294,6 +294,20 @@ class LosesWeights(ReferenceBackend):
         return replace(obj, edge_weight=None)
 
 
+class NoMoreDestinationsThanSources(ReferenceOps):
+    """Right as long as destinations are among the sources."""
+
+    def aggregate(self, lowered, h_src, reduce, edge_weight=None):
+        out = super().aggregate(lowered, h_src, reduce, edge_weight)
+        few = torch.arange(len(out)) < len(h_src)
+        return out * few.reshape((-1,) + (1,) * (out.ndim - 1)).to(out.dtype)
+
+
+class ReadsDestinationsAmongSources(ReferenceOps):
+    def gather_dst(self, lowered, h_dst):
+        return h_dst.index_select(0, lowered.dst.clamp(max=max(lowered.num_edges - 1, 0)) % max(len(h_dst) - 1, 1))
+
+
 FAULTS: Tuple[Tuple[str, str, Type[ReferenceBackend], Tuple[str, ...]], ...] = (
     ("wrong direction", "gcn", with_ops(TakesDestinations), ("direction", "outputs")),
     ("off by one in the offsets", "gcn", with_lowering(off_by_one), ("outputs", "gradients")),
@@ -334,6 +348,8 @@ FAULTS: Tuple[Tuple[str, str, Type[ReferenceBackend], Tuple[str, ...]], ...] = (
     ("parameters tied", "gatv2", OwnStart, ("parameters",)),
     ("probe raises", "gcn", RaisesWhenProbed, ("probe",)),
     ("primitives without softmax", "gcn", primitives_only(SoftmaxOverSources), ("primitives",)),
+    ("no more graphs than nodes", "gcn", primitives_only(NoMoreDestinationsThanSources), ("primitives", "pooling")),
+    ("the last graph hears another", "gcn", primitives_only(ReadsDestinationsAmongSources), ("virtual_node",)),
     ("conversion loses weights", "gcn", LosesWeights, ("native_graphs",)),
 )
 """Name, convolution, backend, checks that point at it."""

@@ -14,6 +14,8 @@ from torch.nn import functional
 from gnnkit.data import Items, Targets
 from gnnkit.loading import Drawn
 from gnnkit.tasks import METRICS, Head, Metric, NodeClassification, NodeRegression, Task, Unsupervised
+from gnnkit.tasks.graph_classification import GraphClassification
+from gnnkit.tasks.graph_regression import GraphRegression
 
 
 class Classes(NodeClassification):
@@ -25,6 +27,14 @@ class Numbers(NodeRegression):
 
 
 class Pairs(Unsupervised):
+    name = "mutant"
+
+
+class Graphs(GraphClassification):
+    name = "mutant"
+
+
+class NumbersOfGraphs(GraphRegression):
     name = "mutant"
 
 
@@ -231,6 +241,44 @@ class TakesGraphsWithoutValidation(Numbers):
         return super().for_graph(replace(graph, splits={"valid": graph.splits["train"], **graph.splits}), options)
 
 
+class MeanOverPaddingGraphs(Graphs):
+    def loss(self, outputs, targets):
+        total = functional.cross_entropy(outputs, targets.y, ignore_index=-100, reduction="sum")
+        return total / len(targets.y)
+
+
+class CentresOverTheBatch(Head):
+    def forward(self, h, targets):
+        return h - h.mean(0)
+
+
+class HeadSeesPaddingGraphs(Graphs):
+    def head(self, width):
+        return CentresOverTheBatch()
+
+
+class ListsGraphsTwice(Graphs):
+    def items(self, graph, split):
+        ids = super().items(graph, split).ids
+        return Items("graphs", torch.cat([ids, ids[:1]]))
+
+
+class TrainsOnValidationGraphs(Graphs):
+    def items(self, graph, split):
+        ids = graph.graph_splits[split]
+        return Items("graphs", torch.cat([ids, graph.graph_splits["valid"]]) if split == "train" else ids)
+
+
+class CallsGraphsNodes(Graphs):
+    def items(self, graph, split):
+        return Items("nodes", super().items(graph, split).ids)
+
+
+class CountsMissingOfGraphs(NumbersOfGraphs):
+    def loss(self, outputs, targets):
+        return super().loss(outputs, replace(targets, y=targets.y.nan_to_num(0.0)))
+
+
 FAULTS: Tuple[Tuple[str, Type[Task], Tuple[str, ...], str], ...] = (
     ("mean over padding", MeanOverPadding, ("missing", "padding"), "padding counts"),
     ("missing numbers counted", CountsMissing, ("missing",), "every other label missing"),
@@ -257,5 +305,11 @@ FAULTS: Tuple[Tuple[str, Type[Task], Tuple[str, ...], str], ...] = (
     ("unknown preset", UnknownPreset, ("declaration",), "['learning_rate']"),
     ("unknown need", NeedsMagic, ("declaration",), "['magic']"),
     ("metrics without direction", PlainMetrics, ("declaration",), "whether more is better"),
+    ("mean over padding graphs", MeanOverPaddingGraphs, ("missing", "padding"), "padding counts"),
+    ("a head sees padding graphs", HeadSeesPaddingGraphs, ("padding", "fixed_shapes"), "padding counts"),
+    ("graphs listed twice", ListsGraphsTwice, ("items",), "is there twice"),
+    ("trains on validation graphs", TrainsOnValidationGraphs, ("items", "unseen"), "not in the split"),
+    ("graphs are called nodes", CallsGraphsNodes, ("items",), "declared are graphs"),
+    ("missing numbers of graphs counted", CountsMissingOfGraphs, ("missing",), "every other label missing"),
     ("takes graphs without validation nodes", TakesGraphsWithoutValidation, ("missing_data",), "valid"),
 )
