@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, List, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from gnnkit.loading.padding import BatchSizes, PadSpec, pad_rows, real_mask
 
 _MOST_PERCENT = 8
 """How much larger than all graphs need together bins are tried."""
+_OFF = (0.3, 0.1, 0.03, 0.0)
+"""By what share sizes are off when the bins of an epoch are dealt, largest first: the smaller, the better they fit."""
 
 GraphSizes = Union[Graph, Sequence[Tuple[int, int]], NDArray[np.int64]]
 """Graphs whose sizes matter: a record that holds them, or a list of (nodes, edges)."""
@@ -113,7 +115,11 @@ def pack_graphs(graphs: GraphSizes, *, num_nodes: int, num_edges: int, num_graph
 
 
 def propose_bins(graphs: GraphSizes, graphs_per_bin: int) -> Packing:
-    """Pack graphs into bins whose nodes alone decide: edges and graphs have the room that the fullest bin needs.
+    """Pack graphs into bins for training: so many bins, equally full, each with large and small graphs.
+
+    Graphs are taken by falling number of nodes; each goes into the bin with the most room (Graham, 1969, "Bounds on
+    multiprocessing timing anomalies"). First-fit would put graphs of one size together, and batches that are so unlike
+    each other train worse. Where that cannot be had in bins at most 8% too large, it is first-fit decreasing.
 
     Args:
         graphs: The graphs.
@@ -128,21 +134,26 @@ def propose_bins(graphs: GraphSizes, graphs_per_bin: int) -> Packing:
     Example:
         >>> packing = propose_bins([(3, 4), (7, 12), (4, 6), (6, 8)], graphs_per_bin=2)
         >>> packing.bins, packing.spec.num_nodes[0], packing.spec.num_edges[0], packing.spec.num_graphs
-        (((0, 1), (2, 3)), 11, 17, 3)
+        (((0, 1), (2, 3)), 11, 18, 4)
     """
     sizes = graph_sizes(graphs)
     if graphs_per_bin < 1:
         raise ConfigError(f"graphs_per_bin is {graphs_per_bin}; expected at least 1.")
     total, largest = int(sizes[:, 0].sum()), max(int(sizes[:, 0].max()), 1)
     count = max(1, round(len(sizes) / graphs_per_bin))
-    # The smallest bins, by percents, of which so many are enough: else the last one may be almost empty.
+    order, free = _decreasing(sizes), (int(sizes[:, 1].sum()), len(sizes))
+    bins: Optional[List[List[int]]] = None
     for percent in range(_MOST_PERCENT + 1):
         num_nodes = max(math.ceil(total / count * (1 + percent / 100)), largest)
-        bins = _first_fit(sizes, (num_nodes, int(sizes[:, 1].sum()), len(sizes)))
-        if len(bins) <= count:
+        bins = _spread(sizes, order, (num_nodes, *free), count)
+        if bins is not None:
             break
-    num_edges = max(int(sizes[graphs, 1].sum()) for graphs in bins)
-    return _packing(sizes, bins, _spec(num_nodes + 1, num_edges + 1, max(map(len, bins)) + 1))
+    if bins is None:
+        bins = _first_fit(sizes, (num_nodes, *free))
+    # Room for the bins of other epochs, which are not quite the same.
+    num_edges = math.ceil(1.02 * max(int(sizes[graphs, 1].sum()) for graphs in bins))
+    num_graphs = math.ceil(1.1 * max(map(len, bins)))
+    return _packing(sizes, bins, _spec(num_nodes + 1, num_edges + 1, num_graphs + 1))
 
 
 def largest_batch(graphs: GraphSizes, batch_size: int) -> PadSpec:
@@ -162,7 +173,10 @@ def largest_batch(graphs: GraphSizes, batch_size: int) -> PadSpec:
 
 
 def deal(packing: Packing, order: NDArray[np.int64]) -> List[NDArray[np.int64]]:
-    """The same bins with graphs of equal size in each other's places.
+    """Other bins of the same size and number, from a random order of the graphs.
+
+    Graphs are spread as by :func:`propose_bins`, but by sizes up to a third off. Where that does not fit, the bins are
+    those of the packing with graphs of equal size in each other's places.
 
     Args:
         packing: The bins.
@@ -171,16 +185,63 @@ def deal(packing: Packing, order: NDArray[np.int64]) -> List[NDArray[np.int64]]:
     Returns:
         Numbers of the graphs in each bin, ascending.
     """
-    nodes, edges = packing.sizes.T
+    spec, sizes = packing.spec, packing.sizes
+    assert spec.num_graphs is not None, "a packing is of graphs"
+    room = spec.num_nodes[0] - 1, spec.num_edges[0] - 1, spec.num_graphs - 1
+    rank = np.empty(len(order))
+    rank[order] = np.arange(len(order)) / len(order)
+    for off in _OFF:
+        taken = np.lexsort((rank, -sizes[:, 0] * (1 + off * rank)))
+        bins = _spread(sizes, taken, room, len(packing.bins))
+        if bins is not None:
+            return [np.sort(np.array(graphs, dtype=np.int64)) for graphs in bins]
+    nodes, edges = sizes.T
     by_size = np.lexsort((edges, nodes))
     dealt = np.empty(len(order), dtype=np.int64)
     dealt[by_size] = order[np.lexsort((edges[order], nodes[order]))]
     return [np.sort(dealt[list(graphs)]) for graphs in packing.bins]
 
 
+def _decreasing(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.lexsort((np.arange(len(sizes)), -sizes[:, 1], -sizes[:, 0]))
+
+
+def _spread(
+    sizes: NDArray[np.int64], order: NDArray[np.int64], room: Tuple[int, int, int], num_bins: int
+) -> Optional[List[List[int]]]:
+    """Bins of which each graph in order took the one with most room for nodes; None if a graph fits in none."""
+    place = np.empty(len(sizes), dtype=np.int64)
+    if not _take_emptiest(sizes, order, np.array(room), num_bins, place):
+        return None
+    bins: List[List[int]] = [[] for _ in range(num_bins)]
+    for graph in order.tolist():
+        bins[place[graph]].append(graph)
+    return bins if all(bins) else None
+
+
+@kernel
+def _take_emptiest(sizes: Any, order: Any, room: Any, num_bins: int, place: Any) -> bool:
+    """Write the bin of every graph; returns whether all fit."""
+    left = np.empty((num_bins, 3), dtype=np.int64)
+    left[:] = room
+    for graph in order:
+        best = -1
+        for each in range(num_bins):
+            fits = left[each, 0] >= sizes[graph, 0] and left[each, 1] >= sizes[graph, 1] and left[each, 2] >= 1
+            if fits and (best < 0 or left[each, 0] > left[best, 0]):
+                best = each
+        if best < 0:
+            return False
+        left[best, 0] -= sizes[graph, 0]
+        left[best, 1] -= sizes[graph, 1]
+        left[best, 2] -= 1
+        place[graph] = best
+    return True
+
+
 def _first_fit(sizes: NDArray[np.int64], room: Tuple[int, int, int]) -> List[List[int]]:
     """First-fit decreasing: the graphs of each bin, of which none has more nodes, edges and graphs than ``room``."""
-    order = np.lexsort((np.arange(len(sizes)), -sizes[:, 1], -sizes[:, 0]))
+    order = _decreasing(sizes)
     place = np.empty(len(sizes), dtype=np.int64)
     num_bins = _place(sizes, order, np.array(room), place)
     bins: List[List[int]] = [[] for _ in range(num_bins)]

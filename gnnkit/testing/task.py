@@ -216,12 +216,13 @@ class _TrainingChecks(TaskBase):
     def test_resumed(self) -> None:
         """A training can be gone on with.
 
-        Four epochs, saved after two and gone on with, have the losses of four without a break.
+        Four epochs, saved after two and gone on with, have the losses of four without a break. The learning
+        rate is constant: a schedule over all epochs would be another one.
         """
-        whole = self.fit(epochs=4)
+        whole = self.fit(epochs=4, schedule="constant")
         with tempfile.TemporaryDirectory() as folder:
-            self.fit(epochs=2, run_dir=Path(folder) / "run")
-            resumed = self.fit(epochs=4, resume=Path(folder) / "run")
+            self.fit(epochs=2, run_dir=Path(folder) / "run", schedule="constant")
+            resumed = self.fit(epochs=4, resume=Path(folder) / "run", schedule="constant")
         compare_losses("the resumed training", losses(resumed), losses(whole), 1e-6)
 
     @check()

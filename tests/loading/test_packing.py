@@ -162,17 +162,30 @@ def test_proposed_bins_hold_every_graph_and_are_decided_by_nodes(sizes, graphs_p
     spec = packing.spec
     filled = np.array([[sum(sizes[g][i] for g in graphs) for i in (0, 1)] + [len(graphs)] for graphs in packing.bins])
     assert (filled < [spec.num_nodes[0], spec.num_edges[0], spec.num_graphs]).all()
-    assert filled[:, 1].max() + 1 == spec.num_edges[0] and filled[:, 2].max() + 1 == spec.num_graphs
+    # Some room for the bins of other epochs.
+    assert spec.num_edges[0] <= 1.02 * filled[:, 1].max() + 2 and spec.num_graphs <= 1.1 * filled[:, 2].max() + 2
 
 
 @settings(max_examples=50, deadline=None)
 @given(SIZES, st.integers(1, 12), st.integers(0, 99))
-def test_dealing_keeps_sizes_and_loses_no_graph(sizes, graphs_per_bin, seed):
+def test_dealt_bins_have_the_same_size_and_lose_no_graph(sizes, graphs_per_bin, seed):
     packing = propose_bins(sizes, graphs_per_bin)
+    spec = packing.spec
     dealt = deal(packing, np.random.default_rng(seed).permutation(len(sizes)))
+    assert len(dealt) == len(packing.bins)
     assert sorted(graph for graphs in dealt for graph in graphs.tolist()) == list(range(len(sizes)))
-    for before, after in zip(packing.bins, dealt):
-        assert sorted(sizes[g] for g in before) == sorted(sizes[g] for g in after)
+    for graphs in dealt:
+        nodes, edges = np.array(sizes)[graphs].sum(axis=0)
+        assert nodes < spec.num_nodes[0] and edges < spec.num_edges[0] and len(graphs) < spec.num_graphs
+
+
+def test_bins_hold_large_and_small_graphs():
+    sizes = [(nodes, 2 * nodes) for nodes in range(1, 101)]
+    packing = propose_bins(sizes, 10)
+    order = np.random.default_rng(0).permutation(100)
+    for bins in (packing.bins, deal(packing, order), deal(packing, order[::-1])):
+        assert all(min(graphs) < 20 and max(graphs) > 80 for graphs in bins)
+    assert [list(graphs) for graphs in deal(packing, order)] != [list(graphs) for graphs in deal(packing, order[::-1])]
 
 
 def test_bins_of_less_than_a_graph():
