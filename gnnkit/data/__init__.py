@@ -21,6 +21,7 @@ from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
 from gnnkit.data.links import Links, message_graph
+from gnnkit.data.lists import join_graphs, split_graphs
 from gnnkit.data.negatives import sample_non_edges
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.splits import pick_masks, pick_split
@@ -70,6 +71,7 @@ __all__ = [
     "gcn_norm",
     "given_links",
     "is_undirected",
+    "join_graphs",
     "log_warnings",
     "message_graph",
     "missing_array",
@@ -83,6 +85,7 @@ __all__ = [
     "renumber_classes",
     "sample_non_edges",
     "split_edges",
+    "split_graphs",
     "summarize",
     "to_networkx",
     "to_pandas",
