@@ -81,7 +81,8 @@ def _of_graph(graph: Graph) -> Dict[str, Any]:
     if graph.graph_ptr is None:
         attributes["name"] = graph.graph_names[0] if graph.graph_names else graph.name
         attributes.update({name: values.tolist()[0] for name, values in graph_arrays(graph).items()})
-        attributes.update({"split": split for split in graph.graph_splits})
+        if graph.graph_splits:
+            attributes["split"] = next(iter(graph.graph_splits))
         for field in ("graph_y", "graph_data", "graph_splits"):
             described["fields"].pop(field, None)
     return attributes

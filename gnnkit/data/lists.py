@@ -1,7 +1,7 @@
 """Many graphs: from a list of records to one record, and back.
 
-Rules: what is joined must be alike: the same arrays, of the same widths and dtypes, and the same names. Splits and names
-of graphs stay with each graph, as those of a record that holds one. Graphs without nodes are graphs like others.
+Rules: what is joined must be alike: the same arrays, of the same widths and dtypes, and the same names. Splits and
+names of graphs stay with each graph, as those of a record that holds one. Graphs without nodes are graphs like others.
 """
 
 from __future__ import annotations

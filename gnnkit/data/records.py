@@ -1,4 +1,4 @@
-"""Attributes of nodes, edges or graphs of networkx, each of which is taken once: as an array, or named where it is none.
+"""Attributes of nodes, edges or graphs of networkx, each taken once: as an array, or named where it is none.
 
 Rules: what a description says of an attribute applies where the values at hand still fit it; else values win.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, List
 
 import torch
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from gnnkit.data import Graph, fingerprint, from_edge_index
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+FIELDS = ["x", "y", "weight", "attr", "node", "edge", "graph_y", "data", "names", "splits", "graph_splits"]
 NAMES = ("name", "metric", "class_names", "feature_names", "graph_names", "node_categories", "edge_categories")
 
 
@@ -26,7 +26,7 @@ def parts(draw: Any, most: int = 5, least: int = 1) -> List[Graph]:
     sizes = draw(st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 5]), min_size=least, max_size=most))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
     dtype, width = draw(st.sampled_from(FLOATS)), draw(st.integers(1, 3))
-    kept = draw(st.sets(st.sampled_from("x y weight attr node edge graph_y data names splits graph_splits".split())))
+    kept = draw(st.sets(st.sampled_from(FIELDS)))
     codes, several = draw(st.booleans()), draw(st.booleans())
 
     def rows(count: int, *shape: int) -> torch.Tensor:
@@ -62,8 +62,3 @@ def parts(draw: Any, most: int = 5, least: int = 1) -> List[Graph]:
         chosen = {name: value for field in sorted(kept) for name, value in fields[field].items()}
         graphs.append(from_edge_index(edges, size, class_names=["a", "b", "c"], metric="macro_f1", name="m", **chosen))
     return graphs
-
-
-def bare(graph: Graph) -> Graph:
-    """The record without what the reader noted."""
-    return replace(graph, notes=type(graph.notes)())

@@ -124,5 +124,7 @@ def test_values_win_over_what_was_written_down_of_categories():
     native = to_networkx(graph)
     native.graph["y"] = 0
     assert from_networkx(native).graph_y.tolist() == [0] and from_networkx(native).node_categories == (4,)
-    codes = from_pandas(pd.DataFrame({"source": [0], "target": [1]}), pd.DataFrame({"x_0": [2, 0]}), node_categories=[3])
+    codes = from_pandas(
+        pd.DataFrame({"source": [0], "target": [1]}), pd.DataFrame({"x_0": [2, 0]}), node_categories=[3]
+    )
     assert codes.x.dtype == torch.int64 and codes.node_categories == (3,)
