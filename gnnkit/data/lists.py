@@ -127,7 +127,7 @@ def split_graphs(graph: Graph) -> List[Graph]:
     }
     splits = _cut_splits(graph.splits, graph.graph_ptr)
     graph_splits = _cut_splits(graph.graph_splits, torch.cat([homes, homes.new_tensor([graph.num_graphs])]))
-    indices = graph.indices.split(counts["edge"])
+    indices = torch.split(graph.indices, counts["edge"])
     return [
         replace(
             graph,
@@ -184,9 +184,8 @@ def _own_labels(graph: Graph, graph_y: Any, graph_names: Sequence[str]) -> Graph
     """The record without what the caller gives for all of them, so that it need not agree."""
     _refuse_links(graph)
     changed: Dict[str, Any] = {} if graph_y is None else {"graph_y": None}
-    return (
-        replace(graph, **changed, **({"graph_names": ()} if graph_names else {})) if changed or graph_names else graph
-    )
+    changed.update({"graph_names": ()} if graph_names else {})
+    return replace(graph, **changed) if changed else graph
 
 
 def _refuse_links(graph: Graph) -> None:
@@ -239,8 +238,8 @@ def _joined_splits(splits: Sequence[Mapping[str, Tensor]], starts: Tensor) -> Di
 def _cut(values: Any, counts: List[int]) -> List[Any]:
     """The rows of each graph, of an array or of arrays by name."""
     if isinstance(values, Tensor):
-        return list(values.split(counts))
-    parts = {name: rows.split(counts) for name, rows in values.items()}
+        return list(torch.split(values, counts))
+    parts = {name: torch.split(rows, counts) for name, rows in values.items()}
     return [{name: rows[each] for name, rows in parts.items()} for each in range(len(counts))]
 
 
@@ -251,7 +250,7 @@ def _cut_splits(splits: Mapping[str, Tensor], pointer: Tensor) -> List[Dict[str,
         homes = torch.searchsorted(pointer, ids, right=True) - 1
         order = homes.argsort(stable=True)
         held = torch.bincount(homes, minlength=len(cut)).tolist()
-        for home, part in enumerate((ids - pointer[homes])[order].split(held)):
+        for home, part in enumerate(torch.split((ids - pointer[homes])[order], held)):
             if part.numel():
                 cut[home][name] = part
     return cut

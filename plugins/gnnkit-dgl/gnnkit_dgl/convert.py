@@ -127,7 +127,7 @@ def from_dgl(
         >>> from_dgl(dgl.rand_graph(5, 7)).num_edges
         7
     """
-    native, noted, graph_y = open_graphs(obj)
+    native, noted, graph_y, is_list = open_graphs(obj)
     extras = noted or Extras()
     graph_y = extras.graph_y if graph_y is None else graph_y
     nodes = {name: value.cpu() for name, value in native.ndata.items()}
@@ -139,7 +139,7 @@ def from_dgl(
     if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
         fields["edge_weight"] = weight[:, 0]
     graph_ptr = None
-    if native.batch_size != 1 or extras.is_batch:
+    if is_list or native.batch_size != 1 or extras.is_batch:
         graph_ptr = functional.pad(native.batch_num_nodes().cpu().long().cumsum(0), (1, 0))
     src, dst = native.edges(order="eid")
     feat = fields.get("x")

@@ -55,11 +55,12 @@ SHARED = tuple(each.name for each in fields(Extras) if each.name not in ("splits
 _ALIKE = ("class_names", "metric", "feature_names", "node_categories", "edge_categories")
 
 
-def merge_extras(several: Sequence[Any]) -> Optional[Extras]:
+def merge_extras(several: Sequence[Any], counts: Sequence[int]) -> Optional[Extras]:
     """What is said of the graphs of a list, each of which has its own; None if one has nothing.
 
     Args:
         several: The attribute ``gnnkit`` of each graph, or None.
+        counts: Number of graphs that each is about: one, unless it is a batch.
 
     Raises:
         DataError: They are not alike.
@@ -69,17 +70,19 @@ def merge_extras(several: Sequence[Any]) -> Optional[Extras]:
         return None
     check_alike([_layout(each) for each in noted])
     first = noted[0]
-    splits: Dict[str, List[int]] = {}
-    for number, each in enumerate(noted):
-        for split in each.graph_splits:
-            splits.setdefault(split, []).append(number)
+    splits: Dict[str, List[Tensor]] = {}
+    start = 0
+    for each, count in zip(noted, counts):
+        for split, numbers in each.graph_splits.items():
+            splits.setdefault(split, []).append(numbers + start)
+        start += count
     return Extras(
         graph_y=None
         if first.graph_y is None
         else torch.cat([each.graph_y for each in noted if each.graph_y is not None]),
         name=first.name if len({each.name for each in noted}) == 1 else MANY,
         is_batch=True,
-        graph_splits={split: torch.tensor(numbers) for split, numbers in splits.items()},
+        graph_splits={split: torch.cat(numbers) for split, numbers in splits.items()},
         graph_data={name: torch.cat([each.graph_data[name] for each in noted]) for name in first.graph_data},
         graph_names=tuple(name for each in noted for name in each.graph_names),
         **{name: getattr(first, name) for name in _ALIKE},

@@ -11,16 +11,18 @@ from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
 from gnnkit_dgl.extras import Extras, merge_extras
 
+_MASKS = ("train_mask", "val_mask", "test_mask")
 
-def open_graphs(obj: Any) -> Tuple[Any, Optional[Extras], Any]:
+
+def open_graphs(obj: Any) -> Tuple[Any, Optional[Extras], Any, bool]:
     """One ``DGLGraph`` of everything that was given.
 
     Args:
         obj: As :func:`gnnkit_dgl.convert.from_dgl` takes it.
 
     Returns:
-        The graph, or a batch; what :func:`gnnkit_dgl.convert.to_dgl` has noted of it; and the labels of the graphs that
-        came beside them. None where there is nothing.
+        The graph, or a batch; what :func:`gnnkit_dgl.convert.to_dgl` has noted of it, or None; the labels of the graphs
+        that came beside them, or None; and whether it was a list.
 
     Raises:
         DataError: There is no graph, something is none, or graphs are not alike.
@@ -33,14 +35,14 @@ def open_graphs(obj: Any) -> Tuple[Any, Optional[Extras], Any]:
         _check(dgl, native)
     if not graphs:
         raise DataError("graph", "received an empty list, expected DGLGraphs.")
-    if not is_list or (len(graphs) == 1 and graphs[0].batch_size != 1):
-        return graphs[0], getattr(graphs[0], "gnnkit", None), labels
-    extras = merge_extras([getattr(native, "gnnkit", None) for native in graphs])
+    if not is_list:
+        return graphs[0], getattr(graphs[0], "gnnkit", None), labels, False
+    noted = [getattr(native, "gnnkit", None) for native in graphs]
+    extras = merge_extras(noted, [native.batch_size for native in graphs])
+    masks = [name for name in _MASKS if any(name in native.ndata for native in graphs)]
+    graphs = [_completed(native, masks) for native in graphs]
     check_alike([_layout(native) for native in graphs])
-    batch = dgl.batch(graphs)
-    if extras is None and len(graphs) == 1:
-        extras = Extras(is_batch=True)
-    return batch, extras, labels
+    return dgl.batch(graphs), extras, labels, True
 
 
 def _apart(dgl: Any, obj: Any) -> Tuple[Any, Any]:
@@ -89,6 +91,16 @@ def _stacked(labels: Sequence[Any]) -> Any:
             raise DataError("graph_y", f"the label of graph {number} is no number ({error}).") from error
     check_alike([{"graph_y": f"{str(label.dtype)[6:]} of shape {list(label.shape)}"} for label in read])
     return torch.stack(read)
+
+
+def _completed(native: Any, masks: Sequence[str]) -> Any:
+    """The graph with masks of the splits that others have, none of whose nodes are in it."""
+    missing = [name for name in masks if name not in native.ndata]
+    if missing:
+        native = native.local_var()
+        for name in missing:
+            native.ndata[name] = torch.zeros(native.num_nodes(), dtype=torch.bool, device=native.device)
+    return native
 
 
 def _check(dgl: Any, native: Any) -> None:
