@@ -77,6 +77,8 @@ class Table:
             return "numbers"
         if not isinstance(cells, list) and any(_is_list(cell) for cell in cells):
             return "lists"
+        if self._are_all_numbers(column, missing):
+            return "numbers"
         given = [cell for cell in self.text(column) if not is_missing_text(cell, missing)]
         if not given:
             return "nothing"
@@ -84,6 +86,15 @@ class Table:
             return "lists"
         numbers = sum(not math.isnan(as_number(cell)) for cell in given)
         return "numbers" if 2 * numbers >= len(given) else "text"
+
+    def _are_all_numbers(self, column: str, missing: Sequence[Any]) -> bool:
+        """Whether each cell of text is a finite number and marks no missing value: a look that takes no time."""
+        if any(isinstance(mark, str) and math.isfinite(as_number(mark)) for mark in missing) or not self.num_rows:
+            return False
+        try:
+            return bool(np.isfinite(np.array(self.columns[column], dtype=np.float64)).all())
+        except (ValueError, TypeError):
+            return False
 
     def numbers(self, column: str) -> np.ndarray:
         """A column as float64; true and false are 1 and 0.
