@@ -73,8 +73,8 @@ class Folder(Dataset):
         Many graphs: one row for each. Column ``graph``: the id by which the table of nodes names the graph of each node
         in a column ``graph`` of its own; without it graphs are numbered by row. ``label``: classes, words or numbers
         to regress; several columns are named by ``targets``. ``split``, ``fold`` and ``name`` (or ``smiles``) as they
-        say; all other columns of numbers become ``graph_data``. Ids of nodes may repeat between graphs if the table of edges
-        has a column ``graph``, too. A graph without a node is one of no nodes.
+        say; all other columns of numbers become ``graph_data``. Ids of nodes may repeat between graphs if the table of
+        edges has a column ``graph``, too. A graph without a node is one of no nodes.
     ``ANY.npz``
         Instead of all of these: arrays ``edges``, ``features`` (or ``node_features``, ``x``), ``labels`` (or
         ``node_labels``, ``y``), and masks such as ``train_mask`` or ``train_masks``.
@@ -255,7 +255,7 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
         warnings=tuple(found.warnings),
         numbers=tuple(labels.values),
     )
-    arrays = {"x": x, "y": labels.y, "splits": splits, "node_data": {**labels.values, **several}}
+    arrays: Dict[str, Any] = {"x": x, "y": labels.y, "splits": splits, "node_data": {**labels.values, **several}}
     if graphs is not None:
         edges, arrays = _in_order(edges, arrays, graphs)
         if labels.y is not None and labels.names and graphs.fields["class_names"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def _roles(table: Table, choices: Choices) -> Dict[str, str]:
     return roles
 
 
-def _features(table: Table, columns: List[str], roles: Mapping[str, str]) -> np.ndarray:
+def _features(table: Table, columns: Sequence[str], roles: Mapping[str, str]) -> np.ndarray:
     """The columns that the user named as features [E, D], float32."""
     table.require(*columns)
     for column in columns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional
 
 import numpy as np
 
@@ -324,7 +324,7 @@ def _target(table: Table, column: str, choices: Choices) -> np.ndarray:
     return values
 
 
-def _further(table: Table, used: Sequence[str], choices: Choices, found: Found) -> Dict[str, np.ndarray]:
+def _further(table: Table, used: Collection[str], choices: Choices, found: Found) -> Dict[str, np.ndarray]:
     """All other columns of numbers."""
     arrays = {}
     for column in table.columns:

@@ -12,14 +12,18 @@ import math
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 import numpy as np
 from scipy import sparse
 
 from gnnkit.data.words import MISSING_TEXT, is_missing_text
 from gnnkit.errors import DatasetError, NotInstalledError
+
+_PIECE_ROWS = 512
+"""So few that reading sets off no search for garbage, which begins at 700 new objects and looks at all rows."""
 
 
 @dataclass(frozen=True)
@@ -233,32 +237,52 @@ def _check_numbers(array: np.ndarray, file: Path) -> np.ndarray:
 def _read_csv(file: Path) -> Table:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream))
+            reader = csv.reader(stream)
+            header = _header(file, next(reader, []))
+            columns = _read_columns(file, reader, len(header))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{file} cannot be read as CSV in UTF-8 ({error}). Write it again.") from error
-    if not rows or not any(rows[0]):
+    return Table(file, dict(zip(header, columns)), len(columns[0]))
+
+
+def _header(file: Path, row: Sequence[str]) -> List[str]:
+    """Names of columns, from the first line."""
+    if not any(row):
         raise DatasetError(f"{file} is empty, expected a line of column names.")
-    header = [name.strip() for name in rows[0]]
+    header = [name.strip() for name in row]
     if all(_is_plain_number(name) for name in header):
         problem = f"its first line is {','.join(header)!r}, expected names of columns"
         raise DatasetError(f"{file}: {problem}. Add a first line, such as 'source,target' for edges.")
     if len(set(header)) < len(header):
         raise DatasetError(f"{file} names a column twice: {', '.join(header)}. Rename one.")
-    body = rows[1:]
-    while body and not body[-1]:
-        body.pop()
-    if len(header) == 1 and [] in body:
-        line = body.index([]) + 2
+    return header
+
+
+def _read_columns(file: Path, reader: Iterator[List[str]], width: int) -> List[List[str]]:
+    """The cells of each column; blank lines at the end are none."""
+    columns: List[List[str]] = [[] for _ in range(width)]
+    blank: List[List[str]] = []
+    for piece in iter(lambda: list(islice(reader, _PIECE_ROWS)), []):
+        rows = blank + piece
+        end = max((number for number, row in enumerate(rows, start=1) if row), default=0)
+        rows, blank = rows[:end], rows[end:]
+        first = len(columns[0]) + 2
+        for number, row in enumerate(rows):
+            if len(row) != width:
+                _refuse_row(file, first + number, row, width)
+        for column, cells in zip(columns, zip(*rows)):
+            column.extend(cells)
+    return columns
+
+
+def _refuse_row(file: Path, line: int, row: Sequence[str], width: int) -> None:
+    if not row and width == 1:
         raise DatasetError(
             f"{file}, line {line}: it is blank, which in a table of one column is a missing value or nothing at all. "
             "Write NA for a missing value, or remove the line."
         )
-    for number, row in enumerate(body):
-        if len(row) != len(header):
-            problem = f"{len(row)} cells, expected {len(header)}"
-            raise DatasetError(f"{file}, line {number + 2}: {problem}. Is the file cut short or a separator missing?")
-    columns = [list(cells) for cells in zip(*body)] if body else [[] for _ in header]
-    return Table(file, dict(zip(header, columns)), len(body))
+    problem = f"{len(row)} cells, expected {width}"
+    raise DatasetError(f"{file}, line {line}: {problem}. Is the file cut short or a separator missing?")
 
 
 def _read_parquet(file: Path) -> Table:

@@ -161,7 +161,7 @@ def test_features_from_an_array_go_by_row(molecules):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"edges": EDGES + "m1,a,c,1,1\n"}, r"edges.csv, line 6: graph 'm1' has no node 'c', which is one of graph 'm4'"),
+        ({"edges": EDGES + "m1,a,c,1,1\n"}, r"line 6: graph 'm1' has no node 'c', which is one of graph 'm4'"),
         ({"edges": EDGES + "m1,a,z,1,1\n"}, r"edges.csv, column 'target', line 6: there is no node 'z'"),
         ({"edges": EDGES + "m9,a,b,1,1\n"}, r"edges.csv, column 'graph', line 6: there is no graph 'm9', expected one"),
         ({"edges": "source,target\na,b\n"}, r"nodes.csv, column 'id', line 3: node 'a' is in graph 'm1' too.*'graph'"),

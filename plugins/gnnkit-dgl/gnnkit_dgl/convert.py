@@ -33,8 +33,7 @@ from gnnkit.data.convert import fitting_categories
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
-from gnnkit_dgl.extras import SHARED as _SHARED
-from gnnkit_dgl.extras import Extras
+from gnnkit_dgl.extras import SHARED, Extras
 from gnnkit_dgl.lists import open_graphs
 
 _NODE_FIELDS = {"feat": "x", "label": "y"}
@@ -89,7 +88,7 @@ def to_dgl(graph: Graph) -> Any:
     if graph.graph_ptr is not None:
         native.set_batch_num_nodes(graph.graph_ptr.diff())
         native.set_batch_num_edges(graph.indptr[graph.graph_ptr].diff())
-    shared = {name: getattr(graph, name) for name in _SHARED}
+    shared = {name: getattr(graph, name) for name in SHARED}
     is_batch = graph.graph_ptr is not None
     native.gnnkit = Extras(splits=dict(graph.splits), is_batch=is_batch, num_nodes=graph.num_nodes, **shared)
     return native

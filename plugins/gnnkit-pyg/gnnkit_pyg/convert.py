@@ -191,7 +191,9 @@ def from_pyg(
         4
     """
     joined = join_data(obj) if isinstance(obj, (list, tuple)) else None
-    data = _one_data(obj) if joined is None else joined.batch
+    if joined is None:
+        check_data(obj)
+    data = obj if joined is None else joined.batch
     stored = data.to_dict().items()  # Names with a leading underscore are a Batch's own notes.
     values = {name: _plain(value) for name, value in stored if value is not None and not name.startswith("_")}
     noted = _extras(values) if joined is None else joined.extras
@@ -212,7 +214,7 @@ def from_pyg(
     fields["splits"] = _splits(values, num_nodes)
     fields.update(_read_texts(values, names))
     kinds = fitting_kinds(values, num_nodes, edge_index.shape[-1], num_graphs) if joined is None else joined.kinds
-    *arrays, fields_notes = _sort_arrays(values, kinds, (num_nodes, edge_index.shape[-1], num_graphs), extras)
+    *arrays, notes = _sort_arrays(values, kinds, (num_nodes, edge_index.shape[-1], num_graphs), extras)
     fields["node_data"], fields["edge_data"], fields["graph_data"] = arrays
     if fields.get("x") is not None and fields["x"].shape[-1] == len(extras.feature_names):
         fields["feature_names"] = extras.feature_names
@@ -225,7 +227,7 @@ def from_pyg(
         class_names=extras.class_names,
         name=extras.name,
         metric=extras.metric,
-        notes=fields_notes,
+        notes=notes,
         **fields,
     )
     graph = attach_links(graph, extras.links, extras.num_nodes)
@@ -261,12 +263,6 @@ def _read_adjacency(values: Dict[str, Any]) -> None:
         values.setdefault("edge_attr", weights.cpu())
     elif weights is not None and not bool((weights == 1).all()):
         values.setdefault("edge_weight", weights.cpu())
-
-
-def _one_data(obj: Any) -> Any:
-    """The object itself, if it is a ``Data``."""
-    check_data(obj)
-    return obj
 
 
 def _plain(value: Any) -> Any:
