@@ -154,11 +154,11 @@ class Backend(ABC):
         raise CapabilityError(f"Backend {self.name!r} has no message-passing primitives for custom layers.")
 
     def to_native(self, graph: Graph) -> Any:
-        """Turn a graph into the library's own whole-graph object, losing nothing."""
+        """Turn a graph, or many graphs in one record, into the library's own whole-graph object, losing nothing."""
         raise CapabilityError(f"Backend {self.name!r} has no graph object of its own.")
 
     def from_native(self, obj: Any) -> Graph:
-        """The inverse of :meth:`to_native`."""
+        """The inverse of :meth:`to_native`; a list of the library's graphs becomes many graphs in one record."""
         raise CapabilityError(f"Backend {self.name!r} has no graph object of its own.")
 
     def read_layer(

@@ -22,6 +22,7 @@ from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
 from gnnkit.data.links import Links, message_graph
+from gnnkit.data.lists import join_graphs, split_graphs
 from gnnkit.data.negatives import sample_non_edges
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.splits import pick_masks, pick_split
@@ -75,6 +76,7 @@ __all__ = [
     "given_links",
     "graph_items",
     "is_undirected",
+    "join_graphs",
     "log_warnings",
     "make_folds",
     "message_graph",
@@ -91,6 +93,7 @@ __all__ = [
     "renumber_classes",
     "sample_non_edges",
     "split_edges",
+    "split_graphs",
     "summarize",
     "to_networkx",
     "to_pandas",

@@ -84,11 +84,15 @@ def as_integers(value: Any, field: str) -> Tensor:
 
 
 def as_graph_labels(value: Any) -> Optional[Tensor]:
-    """Read graph labels: whole numbers and booleans as int64, floating point as it is."""
+    """Read graph labels: whole numbers and booleans as int64, several a graph as float32; floating point as it is."""
     if value is None:
         return None
     labels = as_tensor(value, "graph_y")
-    return labels if labels.is_floating_point() else labels.to(torch.int64)
+    if labels.is_floating_point():
+        return labels
+    if labels.ndim == 2 and labels.shape[1] != 1:
+        return labels.to(torch.float32)
+    return labels.to(torch.int64).reshape(-1) if labels.ndim == 2 else labels.to(torch.int64)
 
 
 def as_splits(splits: Optional[Mapping[str, Any]], num: int, where: str = "splits") -> Dict[str, Tensor]:

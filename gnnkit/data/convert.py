@@ -30,6 +30,7 @@ DESCRIPTION = "gnnkit"
 NODE_ID = "node_id"
 """Name in ``node_data`` of the caller's own integer node ids, where they are not 0 to N - 1."""
 
+_NAMES = ("class_names", "feature_names", "graph_names", "node_categories", "edge_categories")
 _HALF = (torch.float16, torch.bfloat16)
 _SCIPY_WEIGHTS = (torch.float32, torch.float64)
 
@@ -125,6 +126,11 @@ def edge_arrays(graph: Graph) -> Dict[str, Tensor]:
     return _named_arrays(own, graph.edge_data, "edge_data", taken=("source", "target"))
 
 
+def graph_arrays(graph: Graph) -> Dict[str, Tensor]:
+    """All arrays of graphs by name: "y" and the members of ``graph_data``."""
+    return _named_arrays({"y": graph.graph_y}, graph.graph_data, "graph_data", taken=("name", "split", DESCRIPTION))
+
+
 def _named_arrays(
     own: Mapping[str, Optional[Tensor]], more: Mapping[str, Tensor], field: str, taken: Tuple[str, ...]
 ) -> Dict[str, Tensor]:
@@ -156,35 +162,61 @@ def describe(graph: Graph) -> Dict[str, Any]:
     """What a table of plain values does not say about a graph, itself in plain values.
 
     Returns:
-        "node" and "edge": dtype and trailing shape of each array by name. "fields": keyword arguments for
-        ``from_edge_index`` that belong to the whole graph, arrays as lists. "graph_y": dtype of the graph labels.
+        "node", "edge" and "graph": dtype and trailing shape of each array by name. "fields": keyword arguments for
+        ``from_edge_index`` that belong to the whole graph, arrays as lists.
     """
     fields: Dict[str, Any] = {
         "name": graph.name,
         "metric": graph.metric,
-        "class_names": list(graph.class_names),
-        "feature_names": list(graph.feature_names),
+        **{name: list(getattr(graph, name)) for name in _NAMES},
+        "graph_splits": {name: ids.tolist() for name, ids in graph.graph_splits.items()},
+        "graph_data": {name: values.tolist() for name, values in graph.graph_data.items()},
     }
     if graph.graph_ptr is not None:
         fields["graph_ptr"] = graph.graph_ptr.tolist()
-    described = {
+    if graph.graph_y is not None:
+        fields["graph_y"] = graph.graph_y.tolist()
+    return {
         "node": {name: _layout(tensor) for name, tensor in node_arrays(graph).items()},
         "edge": {name: _layout(tensor) for name, tensor in edge_arrays(graph).items()},
+        "graph": {name: _layout(tensor) for name, tensor in graph_arrays(graph).items()},
         "fields": fields,
     }
-    if graph.graph_y is not None:
-        described["graph_y"] = _layout(graph.graph_y)
-        fields["graph_y"] = graph.graph_y.tolist()
-    return described
 
 
 def graph_fields(described: Mapping[str, Any]) -> Dict[str, Any]:
     """The keyword arguments for ``from_edge_index`` that :func:`describe` wrote down."""
     fields = dict(described.get("fields", {}))
-    if "graph_y" in described:
-        labels = restore(fields["graph_y"], described["graph_y"])
-        fields["graph_y"] = fields["graph_y"] if labels is None else labels
+    layouts = described.get("graph", {})
+    if "graph_y" in fields and "y" in layouts:
+        fields["graph_y"] = _as_described(fields["graph_y"], layouts["y"])
+    for name, values in fields.get("graph_data", {}).items():
+        fields["graph_data"] = {**fields["graph_data"], name: _as_described(values, layouts[name])}
     return fields
+
+
+def fitting_categories(kept: Mapping[str, Any], x: Any, edge_attr: Any) -> Dict[str, Any]:
+    """Numbers of categories that a description has, as far as the codes at hand are still such.
+
+    Args:
+        kept: Keyword arguments for ``from_edge_index``, with "node_categories" and "edge_categories" or without.
+        x: Features as they were read.
+        edge_attr: Edge features as they were read.
+
+    Returns:
+        Both of them; empty where the arrays are no tensors of int64 with so many columns.
+    """
+    fitting: Dict[str, Any] = {}
+    for field, codes in (("node_categories", x), ("edge_categories", edge_attr)):
+        sizes = kept.get(field, ())
+        fits = isinstance(codes, Tensor) and codes.dtype == torch.int64 and list(codes.shape[1:]) == [len(sizes)]
+        fitting[field] = sizes if fits else ()
+    return fitting
+
+
+def _as_described(values: Any, layout: Mapping[str, Any]) -> Any:
+    made = restore(values, layout)
+    return values if made is None else made
 
 
 def _layout(tensor: Tensor) -> Dict[str, Any]:

@@ -21,6 +21,7 @@ from gnnkit.data.convert import (
     check_ends,
     describe,
     edge_arrays,
+    fitting_categories,
     graph_fields,
     node_arrays,
     number_nodes,
@@ -126,7 +127,8 @@ def from_pandas(
         weight: Column of ``edges`` with the weight.
         edge_attr: Columns of ``edges`` with edge features. None takes "edge_attr_0", "edge_attr_1", ...
         missing: Words that stand for no value in labels, splits and ids. None and NaN always do.
-        **fields: What belongs to the whole graph: ``name``, ``metric``, ``class_names``, ``graph_ptr``, ``graph_y``.
+        **fields: What belongs to the whole graph: ``name``, ``metric``, ``class_names``, ``graph_ptr``, ``graph_y``,
+            ``graph_splits``, ``graph_data``, ``graph_names``, ``node_categories``, ``edge_categories``.
 
     Returns:
         The graph. All further numeric columns are kept in ``node_data`` and ``edge_data``; ``notes`` say which columns
@@ -161,11 +163,13 @@ def from_pandas(
     features, names = node_table.take("x", x)
     if "feature_names" not in fields:
         kept["feature_names"] = _feature_names(node_table, x, names, kept.get("feature_names", ()))
+    edge_features = edge_table.take("edge_attr", edge_attr)[0]
+    kept = {**kept, **fitting_categories(kept, features, edge_features), **fields}
     arrays = {
         "x": features,
         "y": labels,
         "edge_weight": edge_table.take_one("weight", columns.get("weight")),
-        "edge_attr": edge_table.take("edge_attr", edge_attr)[0],
+        "edge_attr": edge_features,
         "splits": read_splits(node_table.cells(columns.get("split")), missing),
         "node_data": {**more, **node_table.rest()},
         "edge_data": edge_table.rest(),

@@ -27,6 +27,9 @@ COLUMN_WORDS: Mapping[str, Tuple[str, ...]] = {
     "id": ("id", "node", "node_id", "nodeid"),
     "label": ("label", "y", "class"),
     "split": ("split",),
+    "graph": ("graph", "graph_id", "graphid"),
+    "fold": ("fold",),
+    "name": ("name", "smiles"),
 }  # fmt: skip
 """Names of columns by what they hold; the first one goes before the others."""
 

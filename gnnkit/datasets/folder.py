@@ -12,11 +12,12 @@ from gnnkit.data import Graph, Notes, from_edge_index, to_undirected
 from gnnkit.data.build import check_count
 from gnnkit.data.check import METRICS, PAIR_METRICS, is_metric
 from gnnkit.data.notes import warn_one_way
-from gnnkit.data.words import find_columns
 from gnnkit.datasets.base import Dataset, NodeNames, seeded_split
 from gnnkit.datasets.cache import is_graph, load_graph
 from gnnkit.datasets.files import Finder
-from gnnkit.datasets.folder_files import ARRAY_WORDS, SETTINGS, TABLES, find_files, other_files, read_settings
+from gnnkit.datasets.folder_edges import read_edges
+from gnnkit.datasets.folder_files import SETTINGS, TABLES, find_files, other_files, read_settings
+from gnnkit.datasets.folder_graphs import GraphTable, read_graphs
 from gnnkit.datasets.folder_labels import read_labels
 from gnnkit.datasets.folder_nodes import (
     Choices,
@@ -24,17 +25,17 @@ from gnnkit.datasets.folder_nodes import (
     NodeTable,
     open_nodes,
     read_features,
-    rows_of,
 )
 from gnnkit.datasets.folder_pairs import PAIR_ROLES, PairTable, read_pairs
 from gnnkit.datasets.folder_splits import read_splits
-from gnnkit.datasets.tables import read_array, read_table
+from gnnkit.datasets.tables import read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError, UnknownNameError
 from gnnkit.options import make_options
 
 _SAVED = "saved graph"
 _FIELDS = {"edge_index": "edges", "edge_weight": "edges", "x": "features", "y": "labels"}
-_ROLES = ("id", "label", "split", "words", "source", "target", "weight")
+_OF_GRAPHS = ("graph", "graph_id", "fold", "name")
+_ROLES = ("id", "label", "split", "words", "source", "target", "weight", *_OF_GRAPHS)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Folder(Dataset):
     ``edges.csv``, ``edges.parquet``
         Columns ``source`` and ``target``, in any order: an edge runs from one to the other. A column ``weight`` gives
         edge weights; all other columns of numbers become ``edge_data``, whole numbers as they are.
+        Those that ``edge_features`` names become ``edge_attr``.
     ``edges.npy``
         Instead: whole numbers of shape [2, E] or [E, 2], sources and targets.
     ``nodes.csv``, ``nodes.parquet`` (or ``target.csv``, ``labels.csv``)
@@ -67,6 +69,12 @@ class Folder(Dataset):
         Pairs to learn and judge (``graph.links``), where a task is about edges; the edges above carry messages then.
         Columns ``source``, ``target``, ``split`` and perhaps ``label``: classes as in the table of nodes, or numbers to
         regress. A pair is undirected if ``undirected`` is true or every edge has its reverse.
+    ``graphs.csv``, ``graphs.parquet``
+        Many graphs: one row for each. Column ``graph``: the id by which the table of nodes names the graph of each node
+        in a column ``graph`` of its own; without it graphs are numbered by row. ``label``: classes, words or numbers
+        to regress; several columns are named by ``targets``. ``split``, ``fold`` and ``name`` (or ``smiles``) as they
+        say; all other columns of numbers become ``graph_data``. Ids of nodes may repeat between graphs if the table of
+        edges has a column ``graph``, too. A graph without a node is one of no nodes.
     ``ANY.npz``
         Instead of all of these: arrays ``edges``, ``features`` (or ``node_features``, ``x``), ``labels`` (or
         ``node_labels``, ``y``), and masks such as ``train_mask`` or ``train_masks``.
@@ -86,9 +94,11 @@ class Folder(Dataset):
     Attributes:
         path: The folder.
         undirected: Whether to add the reverse of every edge that has none.
-        columns: Names of columns by what they hold: id, label, split, words, source, target, weight. A column of
-            words has words separated by blanks, commas or semicolons.
-        file_names: Names of files by what they hold: edges, nodes, features, labels, split, pairs, train, valid, test.
+        columns: Names of columns by what they hold: id, label, split, words, source, target, weight; of many graphs
+            also graph, fold, name, and graph_id for the ids in the table of graphs. A column of words has words
+            separated by blanks, commas or semicolons.
+        file_names: Names of files by what they hold: edges, nodes, features, labels, split, pairs, graphs, train,
+            valid, test.
         ignore: Columns and files to leave out.
         missing: Marks of a missing value, instead of the usual ones: ["", "unknown", -1].
         label_bins: Put labels that are numbers into so many classes of about equal size.
@@ -100,6 +110,8 @@ class Folder(Dataset):
             order than the rows.
         metric: "accuracy", "macro_f1" or "rocauc", or for pairs "hits@K", "mrr", "auc" or "average_precision"; None
             lets the labels decide.
+        edge_features: Columns of the table of edges that are features of edges (``edge_attr``).
+        targets: Columns of the table of graphs that are labels of graphs together: 0/1, or numbers to regress.
 
     Example:
         >>> import tempfile, pathlib, gnnkit
@@ -128,6 +140,8 @@ class Folder(Dataset):
     num_features: Optional[int] = None
     array_order: Optional[str] = None
     metric: Optional[str] = None
+    edge_features: List[str] = field(default_factory=list)
+    targets: List[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for role in self.columns:
@@ -197,14 +211,19 @@ class Folder(Dataset):
         chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
         nodes = open_nodes(files, chosen.choices)
         ids = None if nodes.ids is None else list(nodes.ids)
+        graphs = read_graphs(files, nodes, chosen.choices, Found())
+        if graphs is not None and nodes.table is not None and "id" in nodes.roles:
+            cells = nodes.table.text(nodes.roles["id"])
+            ids = [cells[row] for row in graphs.order.tolist()]
         if chosen.num_features is not None:
             return NodeNames(ids)  # Projected columns have no names, and take long to compute.
         _, names, _ = read_features(files, nodes, chosen.choices, Found())
         return NodeNames(ids, list(names) or None)
 
     def split(self, graph: Graph) -> Graph:
-        """Split by the seed if the folder has no split, and is not about pairs alone."""
-        return graph if graph.links is not None and graph.y is None else seeded_split(graph, self.seed)
+        """Split nodes by the seed if the folder has no split, and is not about pairs or graphs alone."""
+        is_about_others = graph.links is not None or graph.graph_ptr is not None
+        return graph if is_about_others and graph.y is None else seeded_split(graph, self.seed)
 
 
 def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) -> Tuple[Graph, Optional[PairTable]]:
@@ -219,33 +238,42 @@ def _read(files: Mapping[str, Path], choices: Choices, metric: Optional[str]) ->
         "labels": labels.num_rows,
     }
     num_nodes = _agree(files, counts)
-    edges, edge_fields = _edges(files["edges"], nodes, num_nodes, choices, found)
+    graphs = read_graphs(files, nodes, choices, found)
+    edges, edge_fields = read_edges(files["edges"], nodes, graphs, num_nodes, choices, found)
     pairs = read_pairs(files, nodes, num_nodes, choices, found)
     if num_nodes is None and pairs is not None and edges.ndim == 2 and len(edges) == 2:
         num_nodes = max(pairs.most_nodes, int(edges.max(initial=-1)) + 1)
         check_count(num_nodes, edges.shape[1] + sum(map(len, pairs.pairs.values())))
     splits, several, split_note = read_splits(files, nodes, num_nodes, choices)
     notes = Notes(
-        nodes=_order_note(files, nodes),
+        nodes=_order_note(files, nodes, graphs),
         features=feature_note,
-        labels=labels.note,
-        splits=split_note or ("" if pairs is None else pairs.file.name),
+        labels=_joined(labels.note, "" if graphs is None else graphs.labels),
+        splits=_joined(split_note, "" if graphs is None else graphs.splits)
+        or ("" if pairs is None else pairs.file.name),
         left_out=(*found.left_out, *other_files(files)),
         warnings=tuple(found.warnings),
         numbers=tuple(labels.values),
     )
+    arrays: Dict[str, Any] = {"x": x, "y": labels.y, "splits": splits, "node_data": {**labels.values, **several}}
+    if graphs is not None:
+        edges, arrays = _in_order(edges, arrays, graphs)
+        if labels.y is not None and labels.names and graphs.fields["class_names"]:
+            raise DatasetError(
+                f"labels in {files['nodes']} and in {graphs.file} both have names, and a graph has one list of names. "
+                "Number one of them, or leave it out with ignore."
+            )
+        arrays.update(graphs.fields, graph_ptr=graphs.pointer)
+    names = (arrays.pop("class_names", ()) or labels.names) if graphs is not None else labels.names
     try:
         graph = from_edge_index(
             edges,
             num_nodes,
-            x=x,
-            y=labels.y,
-            splits=splits,
-            node_data={**labels.values, **several},
-            class_names=labels.names,
+            class_names=names,
             feature_names=feature_names,
             metric=metric,
             notes=notes,
+            **arrays,
             **edge_fields,
         )
     except DataError as error:
@@ -257,7 +285,8 @@ def _check_roles(files: Mapping[str, Path], choices: Choices) -> None:
     """Refuse choices without effect: columns where there is no table, and things to ignore that are not there."""
     tables = {stem: file for stem, file in files.items() if file.suffix in TABLES}
     for role, column in choices.columns.items():
-        homes = ("edges",) if role in ("source", "target", "weight") else ("nodes", "split")
+        homes = ("edges",) if role in ("source", "target", "weight") else ("nodes", "split", "graphs")
+        homes = ("graphs",) if role in _OF_GRAPHS else homes
         if not any(home in tables for home in homes) and not (role in PAIR_ROLES and "pairs" in tables):
             raise DatasetError(
                 f"columns.{role} is {column!r}, but {files['edges'].parent} has no table of {homes[0]}. Leave it out, "
@@ -273,6 +302,8 @@ def _check_roles(files: Mapping[str, Path], choices: Choices) -> None:
 
 def _file_of(name: str, files: Mapping[str, Path]) -> Path:
     """The file that a field of a graph was read from."""
+    if name.startswith("graph_") and "graphs" in files:
+        return files["graphs"]
     split = name[len("splits['") : -len("']")] if name.startswith("splits['") else ""
     for stem in (_FIELDS.get(name, split), "split" if split else "", "nodes"):
         if stem in files:
@@ -280,7 +311,24 @@ def _file_of(name: str, files: Mapping[str, Path]) -> Path:
     return files["edges"]
 
 
-def _order_note(files: Mapping[str, Path], nodes: NodeTable) -> str:
+def _in_order(edges: np.ndarray, arrays: Mapping[str, Any], graphs: GraphTable) -> Tuple[np.ndarray, Dict[str, Any]]:
+    """Edges and arrays of nodes with the nodes in the order of their graphs."""
+    order, rank = graphs.order, graphs.rank
+    if bool((order == np.arange(len(order))).all()):
+        return edges, dict(arrays)
+    splits = {name: ids[order] if ids.dtype == np.bool_ else rank[ids] for name, ids in arrays["splits"].items()}
+    rows = {name: None if arrays[name] is None else arrays[name][order] for name in ("x", "y")}
+    node_data = {name: values[order] for name, values in arrays["node_data"].items()}
+    return rank[edges], {**rows, "splits": splits, "node_data": node_data}
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _order_note(files: Mapping[str, Path], nodes: NodeTable, graphs: Optional[GraphTable]) -> str:
+    if graphs is not None:
+        return f"of {len(graphs.numbers):,} graphs in the order of {graphs.file.name}"
     if nodes.ids is not None:
         return f"in the order of {files['nodes'].name}, ids in column {nodes.roles['id']!r}"
     return "numbered by row" if nodes.table is not None else ""
@@ -293,39 +341,3 @@ def _agree(files: Mapping[str, Path], rows: Mapping[str, Optional[int]]) -> Opti
         told = ", ".join(f"{files.get(stem, files.get('nodes'))} has {count} rows" for stem, count in counts.items())
         raise DatasetError(f"The files disagree about the number of nodes: {told}. Is one cut short?")
     return next(iter(counts.values()), None)
-
-
-def _edges(
-    file: Path, nodes: NodeTable, num_nodes: Optional[int], choices: Choices, found: Found
-) -> Tuple[np.ndarray, Dict[str, Any]]:
-    if file.suffix in (".npy", ".npz"):
-        array = read_array(file, ARRAY_WORDS["edges"])
-        if array.ndim == 2 and array.shape[0] != 2 and array.shape[1] == 2:
-            array = array.T
-        return (nodes.rows_of(array, file) if array.dtype.kind in "iu" else array), {}
-    table = read_table(file)
-    given = {role: name for role, name in choices.columns.items() if role in ("source", "target", "weight")}
-    try:
-        roles = find_columns(list(table.columns), ("source", "target", "weight"), given, str(file))
-    except DataError as error:
-        raise DatasetError(f"{error} Give dataset.options.columns.source=NAME, and target alike.") from error
-    for role in ("source", "target"):
-        if role not in roles:
-            known = ", ".join(repr(column) for column in table.columns)
-            advice = f"Name the column {role!r}, or say dataset.options.columns.{role}=NAME."
-            raise DatasetError(f"{file} has no column {role!r}; it has {known}. {advice}")
-    edges = np.stack([rows_of(table, roles[end], nodes.ids, num_nodes) for end in ("source", "target")])
-    fields: Dict[str, Any] = {"edge_data": {}}
-    if "weight" in roles:
-        fields["edge_weight"] = table.numbers(roles["weight"]).astype(np.float32)
-    for column in table.columns:
-        if column in roles.values():
-            continue
-        kind = "ignored" if column in choices.ignore else table.kind(column, choices.marks)
-        if kind == "numbers":
-            fields["edge_data"][column] = table.exact_numbers(column)
-            continue
-        found.left_out.append(f"column {column!r}")
-        if kind != "ignored":
-            found.warnings.append(f"{file}: column {column!r} holds {kind}, expected numbers, so it is left out.")
-    return edges, fields

@@ -29,6 +29,7 @@ _KNOWN: Mapping[str, Sequence[str]] = {
     "labels": (".npy", ".npz"),
     "split": (*TABLES, ".npz"),
     "pairs": TABLES,
+    "graphs": TABLES,
     **dict.fromkeys(SPLITS, (".npy", ".npz")),
 }
 ARRAY_WORDS: Mapping[str, Sequence[str]] = {
@@ -55,7 +56,7 @@ def find_files(folder: Path, given: Mapping[str, str], ignored: Sequence[str]) -
 
     Args:
         folder: The folder.
-        given: Names of files by what they hold: "edges", "nodes", "features", "labels", "split", "pairs", "train", ...
+        given: Names of files by what they hold: "edges", "nodes", "features", "labels", "split", "pairs", "graphs", ...
         ignored: Names of files to pass over.
 
     Returns:
@@ -179,8 +180,9 @@ def _check_other(file: Path) -> None:
         return
     first, _, last = stem.rpartition("_")
     if _is_about_others(first) and last in (*_KNOWN, *_OTHER_NAMES["nodes"]):
+        table = "graphs" if first.endswith(("graph", "graphs")) else "edges"
         raise DatasetError(
-            f"{file} is about {first}, which is read from columns of the table of edges alone. Put it there, or pass "
+            f"{file} is about {first}, which is read from columns of the table of {table} alone. Put it there, or pass "
             f"it over with dataset.options.ignore=[{file.name}]."
         )
     roles = {name: role for role, names in _OTHER_NAMES.items() for name in names}
@@ -190,6 +192,8 @@ def _check_other(file: Path) -> None:
         return
     role = roles[close[0]]
     allowed = _KNOWN[role]
+    if role == "graphs" and suffix not in allowed:  # Such as graph.pt, which may hold anything.
+        return
     meant = " or ".join(role + end for end in ([suffix] if suffix in allowed else allowed))
     raise DatasetError(
         f"{file} is none of the files that are read. Is {meant} meant? Rename it, say what it holds with "

@@ -40,6 +40,8 @@ class Choices:
     number_classes: bool = False
     num_features: Optional[int] = None
     array_order: Optional[str] = None
+    edge_features: Sequence[str] = ()
+    targets: Sequence[str] = ()
 
     @property
     def marks(self) -> Sequence[Any]:
@@ -114,12 +116,33 @@ def open_nodes(files: Mapping[str, Path], choices: Choices) -> NodeTable:
     if "nodes" not in files:
         return NodeTable()
     table = read_table(files["nodes"])
+    if "graphs" in files:
+        return _open_many(files, table, choices)
     given = {role: name for role, name in choices.columns.items() if role in (*NODE_ROLES, "words")}
     if "split" in files:
         given.pop("split", None)  # It names a column of that file.
     roles = column_roles(table, NODE_ROLES, given)
-    ids = _ids(table, roles.get("id"), choices)
+    ids = read_ids(table, roles["id"], choices) if "id" in roles else None
     return NodeTable(table, roles, ids, _array_order(files, ids, choices), _is_coded(ids, choices))
+
+
+def _open_many(files: Mapping[str, Path], table: Table, choices: Choices) -> NodeTable:
+    """The table of the nodes of many graphs; ids may repeat between graphs, so they are looked up with these."""
+    known = (*NODE_ROLES, "words", "graph")
+    given = {role: name for role, name in choices.columns.items() if role in known and name in table.columns}
+    roles = column_roles(table, (*NODE_ROLES, "graph"), given)
+    if "graph" not in roles:
+        listed_columns = ", ".join(repr(column) for column in table.columns)
+        raise DatasetError(
+            f"{table.file} has {listed_columns}, expected a column 'graph' that says whose each node is, because there "
+            f"is a table {files['graphs'].name}. Say which it is: dataset.options.columns.graph=NAME."
+        )
+    is_coordinate = any(column.casefold() == "x" for column in table.columns)
+    if "label" not in given and roles.get("label", "").casefold() == "y" and is_coordinate:
+        del roles["label"]
+    is_coded = "id" in roles and choices.array_order is None
+    is_coded = is_coded and table.text(roles["id"]) != [str(row) for row in range(table.num_rows)]
+    return NodeTable(table, roles, None, _array_order(files, None, choices), is_coded)
 
 
 def _is_coded(ids: Optional[Dict[str, int]], choices: Choices) -> bool:
@@ -138,18 +161,27 @@ def column_roles(table: Table, roles: Sequence[str], given: Mapping[str, str]) -
         ) from error
 
 
-def _ids(table: Table, column: Optional[str], choices: Choices) -> Optional[Dict[str, int]]:
-    if column is None:
-        return None
+def read_ids(table: Table, column: str, choices: Choices, what: str = "node") -> Dict[str, int]:
+    """Rows by the ids in a column.
+
+    Args:
+        table: The table.
+        column: Name of the column.
+        choices: What the user said about missing values.
+        what: What a row is about, for messages.
+
+    Raises:
+        DatasetError: An id is missing, or there twice.
+    """
     ids: Dict[str, int] = {}
     for row, name in enumerate(table.text(column)):
         if not name or name in ids:
-            problem = f"node {name!r} is in an earlier row already" if name else "the id is empty"
-            raise DatasetError(f"{table.place(column, row)}: {problem}, expected a different id for each node.")
+            problem = f"{what} {name!r} is in an earlier row already" if name else "the id is empty"
+            raise DatasetError(f"{table.place(column, row)}: {problem}, expected a different id for each {what}.")
         if is_missing_text(name, choices.marks):
             raise DatasetError(
                 f"{table.place(column, row)}: the id is {name!r}, which marks a missing value. Fill it in; if it is "
-                'the name of a node, say what marks missing values: dataset.options.missing=[""].'
+                f'the name of a {what}, say what marks missing values: dataset.options.missing=[""].'
             )
         ids[name] = row
     return ids

@@ -10,7 +10,7 @@ from gnnkit.testing.conform import SUITES, conform
 from gnnkit.testing.dataset import DatasetSuite
 from gnnkit.testing.device import DeviceSuite
 from gnnkit.testing.formulas import CONV_SPECS, dense_conv, random_parameters
-from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, communities, full_record
+from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, coded_record, communities, full_record
 from gnnkit.testing.report import CheckResult, Report
 from gnnkit.testing.suite import Check, Suite, Undeclared, check
 from gnnkit.testing.task import TaskSuite
@@ -30,6 +30,7 @@ __all__ = [
     "TaskSuite",
     "Undeclared",
     "check",
+    "coded_record",
     "communities",
     "conform",
     "dense_conv",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Dict, Optional
+from typing import ClassVar, Optional
 
 import torch
 
 from gnnkit.backends import Backend, BackendCapabilities
-from gnnkit.data import Graph
+from gnnkit.data import Graph, split_graphs
 from gnnkit.devices import choose_device
 from gnnkit.errors import CapabilityError
 from gnnkit.nn import AGGREGATIONS, CONVS
@@ -16,7 +16,7 @@ from gnnkit.testing.backend_base import DTYPES, OPTIONAL_PARTS, BackendBase, uns
 from gnnkit.testing.compare import compare, expect_error
 from gnnkit.testing.conv_checks import ConvChecks
 from gnnkit.testing.graph_checks import GraphChecks
-from gnnkit.testing.graphs import CROWDED_BLOCKS, FLOWS, HARD_BLOCKS, full_record
+from gnnkit.testing.graphs import CROWDED_BLOCKS, FLOWS, HARD_BLOCKS, coded_record, full_record
 from gnnkit.testing.model_checks import ModelChecks
 from gnnkit.testing.plugin import check_excludes
 from gnnkit.testing.primitives import check_primitives
@@ -79,11 +79,14 @@ class _OtherChecks(BackendBase):
         """Conversion of graphs loses nothing.
 
         ``from_native(to_native(graph))`` has every array of a record with all fields filled: weights, attributes,
-        splits, extra arrays, several graphs, names.
+        splits, extra arrays, several graphs with their splits, further arrays and names; and of one whose features are
+        categories. A list of the graphs, each converted on its own, becomes the same record.
         """
         backend = self.make_backend()
-        graph = full_record()
-        _compare_graphs(backend.from_native(backend.to_native(graph)), graph)
+        for graph in (full_record(), coded_record()):
+            _compare_graphs(backend.from_native(backend.to_native(graph)), graph)
+            natives = [backend.to_native(each) for each in split_graphs(graph)]
+            _compare_graphs(backend.from_native(natives), graph)
 
     @check(needs=["an undeclared convolution"])
     def test_undeclared_convs(self) -> None:
@@ -165,16 +168,21 @@ class BackendSuite(_OtherChecks, GraphChecks, ModelChecks, UseChecks, ConvChecks
     floor: ClassVar[int] = 25
 
 
+_WORDS = ("class_names", "name", "metric", "feature_names", "graph_names", "node_categories", "edge_categories")
+
+
 def _compare_graphs(received: Graph, expected: Graph) -> None:
     for field in ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y"):
-        _compare_arrays(field, getattr(received, field), getattr(expected, field))
-    for field in ("splits", "node_data", "edge_data"):
-        ours: Dict[str, torch.Tensor] = getattr(received, field)
-        theirs: Dict[str, torch.Tensor] = getattr(expected, field)
+        ours, theirs = getattr(received, field), getattr(expected, field)
+        assert theirs is not None or ours is None, f"{field} has appeared, expected none."
+        if theirs is not None:
+            _compare_arrays(field, ours, theirs)
+    for field in ("splits", "node_data", "edge_data", "graph_splits", "graph_data"):
+        ours, theirs = getattr(received, field), getattr(expected, field)
         assert sorted(ours) == sorted(theirs), f"{field} has {sorted(ours)}, expected {sorted(theirs)}."
         for key, value in theirs.items():
             _compare_arrays(f"{field}[{key!r}]", ours[key], value)
-    for field in ("class_names", "name", "metric"):
+    for field in _WORDS:
         values = getattr(received, field), getattr(expected, field)
         assert values[0] == values[1], f"{field} is {values[0]!r}, expected {values[1]!r}."
 

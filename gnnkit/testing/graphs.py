@@ -232,4 +232,25 @@ def full_record() -> Graph:
         class_names=["left", "right"],
         name="full record",
         metric="macro_f1",
+        feature_names=["width", "height", "depth"],
+        graph_splits={"train": [2], "valid": [0], "test": [1]},
+        graph_data={"fold": torch.tensor([3, 1, 2]), "charge": draw(3, 2, seed=3)},
+        graph_names=["first", "second", "third"],
+    )
+
+
+def coded_record() -> Graph:
+    """The graphs of :func:`full_record` and one without nodes, with codes of categories for features."""
+    graph = full_record()
+    x, edge_attr = torch.arange(graph.num_nodes)[:, None] % 4, torch.arange(graph.num_edges * 2).reshape(-1, 2) % 3
+    return from_edge_index(
+        graph.edge_index,
+        graph.num_nodes,
+        x=x,
+        edge_attr=edge_attr,
+        node_categories=[7],
+        edge_categories=[3, 4],
+        graph_ptr=[0, 4, 4, 6, 9],
+        graph_y=draw(4, 2, seed=3),
+        name="coded record",
     )

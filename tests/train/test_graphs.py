@@ -64,7 +64,7 @@ def fit(
     spec = {"norm": "layer", "dropout": 0.0, **MODELS[model], **settings.pop("spec", {})}
     net = gnnkit.build_model("gin", graph, out_channels=width, hidden_channels=8, num_layers=2, seed=0, **spec)
     device = device or ("ipu-emulator" if backend == "ipu" else "cpu")
-    how = {"epochs": 3, "batch_size": 16, "lr": 0.01, **PACKED, **settings}
+    how = {"epochs": 3, "batch_size": 16, "lr": 0.01, "schedule": "constant", **PACKED, **settings}
     trainer = gnnkit.Trainer(backend, device, task=KINDS[what], task_options=options, progress=False, **how)
     return trainer.fit(net, graph, resume=resume)
 

@@ -127,13 +127,13 @@ class DglBackend(Backend):
         return DglOps()
 
     def to_native(self, graph: Graph) -> Any:
-        """Turn a graph into a ``DGLGraph``. See :func:`gnnkit_dgl.convert.to_dgl`."""
+        """Turn a graph into a ``DGLGraph``, many into a batch. See :func:`gnnkit_dgl.convert.to_dgl`."""
         from gnnkit_dgl.convert import to_dgl
 
         return to_dgl(graph)
 
     def from_native(self, obj: Any) -> Graph:
-        """Turn a ``DGLGraph`` into a graph. See :func:`gnnkit_dgl.convert.from_dgl`."""
+        """Turn a ``DGLGraph``, a list of them or a data set into a graph. See :func:`gnnkit_dgl.convert.from_dgl`."""
         from gnnkit_dgl.convert import from_dgl
 
         return from_dgl(obj)

@@ -15,55 +15,30 @@ Rules: arrays go under the names that DGL's own data sets use:
 ``graph_ptr``   ``batch_num_nodes()``, ``batch_num_edges()``
 =============== =====================================================
 
-A ``DGLGraph`` has no place for the rest (graph labels, class names, name, metric, the order of the ids in a split). It
-travels in a Python attribute, ``native.gnnkit``, which DGL drops when it copies or saves a graph, and which applies as
-far as the arrays still fit it.
+A ``DGLGraph`` has no place for the rest (what is said of graphs, class names, name, metric, the order of the ids in a
+split). It travels in a Python attribute, ``native.gnnkit``, which DGL drops when it copies, unbatches or saves a graph,
+and which applies as far as the arrays still fit it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import Block, Graph, Links, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data import Block, Graph, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data.convert import fitting_categories
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
+from gnnkit_dgl.extras import SHARED, Extras
+from gnnkit_dgl.lists import open_graphs
 
 _NODE_FIELDS = {"feat": "x", "label": "y"}
 _EDGE_FIELDS = {"weight": "edge_weight", "feat": "edge_attr"}
 _MASKS = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What a ``DGLGraph`` has no place for; the attribute ``gnnkit`` of one that :func:`to_dgl` made.
-
-    Attributes:
-        graph_y: Labels of the graphs, like ``Graph.graph_y``.
-        class_names: Names of the classes.
-        name: Name of the graph.
-        metric: Metric that the data ask for.
-        splits: Node ids by split, in the order that they had.
-        is_batch: Whether the record stated where its graphs begin.
-        feature_names: Names of the columns of ``feat``.
-        links: Pairs of nodes to learn and judge, like ``Graph.links``.
-        num_nodes: Number of nodes that the links are about.
-    """
-
-    graph_y: Optional[Tensor] = None
-    class_names: Tuple[str, ...] = ()
-    name: str = "graph"
-    metric: Optional[str] = None
-    splits: Mapping[str, Tensor] = field(default_factory=dict)
-    is_batch: bool = False
-    feature_names: Tuple[str, ...] = ()
-    links: Optional[Links] = None
-    num_nodes: int = 0
 
 
 def to_block(block: Block) -> Any:
@@ -90,7 +65,8 @@ def to_dgl(graph: Graph) -> Any:
     """Turn a graph into a ``DGLGraph``, sharing memory.
 
     Args:
-        graph: The graph; of many graphs in one record, DGL sees a batch.
+        graph: The graph; of many graphs in one record, DGL sees a batch. For a list of graphs take the record apart
+            first: ``[to_dgl(each) for each in split_graphs(record)]``.
 
     Returns:
         A homogeneous ``DGLGraph`` whose edge ids are positions in ``graph.indices``.
@@ -112,35 +88,37 @@ def to_dgl(graph: Graph) -> Any:
     if graph.graph_ptr is not None:
         native.set_batch_num_nodes(graph.graph_ptr.diff())
         native.set_batch_num_edges(graph.indptr[graph.graph_ptr].diff())
-    native.gnnkit = Extras(
-        graph_y=graph.graph_y,
-        class_names=graph.class_names,
-        name=graph.name,
-        metric=graph.metric,
-        splits=dict(graph.splits),
-        is_batch=graph.graph_ptr is not None,
-        feature_names=graph.feature_names,
-        links=graph.links,
-        num_nodes=graph.num_nodes,
-    )
+    shared = {name: getattr(graph, name) for name in SHARED}
+    is_batch = graph.graph_ptr is not None
+    native.gnnkit = Extras(splits=dict(graph.splits), is_batch=is_batch, num_nodes=graph.num_nodes, **shared)
     return native
 
 
-def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
-    """Turn a ``DGLGraph`` into a graph; any one, whether :func:`to_dgl` made it or not.
+def from_dgl(
+    obj: Any,
+    *,
+    split: Optional[int] = None,
+    node_categories: Sequence[int] = (),
+    edge_categories: Sequence[int] = (),
+) -> Graph:
+    """Turn a ``DGLGraph`` into a graph, or many into one record, whether :func:`to_dgl` made them or not.
 
     Args:
-        obj: A homogeneous ``DGLGraph``, a list of them, or a pair of either and the graphs' labels, a tensor [G, ...]
-            or a mapping with one. The last is what ``dgl.load_graphs`` returns.
+        obj: A homogeneous ``DGLGraph``; a list of them; a pair of either and the graphs' labels, a tensor [G, ...] or a
+            mapping with one, as ``dgl.load_graphs`` returns; or a list, or a data set of DGL, whose items are pairs of
+            a graph and its label. The graphs of a list need the same arrays, of the same widths and dtypes.
         split: Which split to take, from 0, of masks with several columns. None leaves such masks in ``node_data``, from
             which :func:`gnnkit.data.pick_split` can take one.
+        node_categories: Number of categories of each column of ``ndata["feat"]``, whose whole numbers are then codes.
+            Empty: they are numbers, and become float32, unless :func:`to_dgl` has noted them as codes.
+        edge_categories: The same of ``edata["feat"]``.
 
     Returns:
         The graph, with edges sorted by (destination, source) and edge arrays in that order.
 
     Raises:
-        DataError: The object is something else, the graph has several types of nodes or edges, or its arrays break a
-            rule of :class:`gnnkit.Graph`.
+        DataError: The object is something else, the graph has several types of nodes or edges, its arrays break a rule
+            of :class:`gnnkit.Graph`, or graphs of a list are not alike: the message names the first that differs.
 
     Example:
         >>> from gnnkit_dgl import import_dgl
@@ -148,8 +126,8 @@ def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
         >>> from_dgl(dgl.rand_graph(5, 7)).num_edges
         7
     """
-    native, graph_y = _split_labels(obj)
-    extras = getattr(native, "gnnkit", None) or Extras()
+    native, noted, graph_y, is_list = open_graphs(obj)
+    extras = noted or Extras()
     graph_y = extras.graph_y if graph_y is None else graph_y
     nodes = {name: value.cpu() for name, value in native.ndata.items()}
     edges = {name: value.cpu() for name, value in native.edata.items()}
@@ -160,12 +138,15 @@ def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
     if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
         fields["edge_weight"] = weight[:, 0]
     graph_ptr = None
-    if native.batch_size != 1 or extras.is_batch:
+    if is_list or native.batch_size != 1 or extras.is_batch:
         graph_ptr = functional.pad(native.batch_num_nodes().cpu().long().cumsum(0), (1, 0))
     src, dst = native.edges(order="eid")
     feat = fields.get("x")
     if feat is not None and feat.ndim == 2 and feat.shape[1] == len(extras.feature_names):
         fields["feature_names"] = extras.feature_names
+    fields.update(fitting_categories(vars(extras), feat, fields.get("edge_attr")))
+    fields.update({"node_categories": node_categories} if node_categories else {})
+    fields.update({"edge_categories": edge_categories} if edge_categories else {})
     graph = from_edge_index(
         torch.stack([src, dst]).cpu().long(),
         native.num_nodes(),
@@ -174,6 +155,9 @@ def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
         edge_data=edges,
         graph_ptr=graph_ptr,
         graph_y=graph_y,
+        graph_splits=extras.graph_splits,
+        graph_data=extras.graph_data,
+        graph_names=extras.graph_names,
         class_names=extras.class_names,
         name=extras.name,
         metric=extras.metric,
@@ -181,7 +165,7 @@ def from_dgl(obj: Any, *, split: Optional[int] = None) -> Graph:
     )
     graph = attach_links(graph, extras.links, extras.num_nodes)
     graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
-    return log_warnings(graph if hasattr(native, "gnnkit") else warn_one_way(graph))
+    return log_warnings(graph if noted is not None else warn_one_way(graph))
 
 
 def _named(graph: Graph, kind: str, fields: Mapping[str, str]) -> Dict[str, Tensor]:
@@ -195,34 +179,6 @@ def _named(graph: Graph, kind: str, fields: Mapping[str, str]) -> Dict[str, Tens
             raise DataError(kind, problem, fix="Give the array another name.")
     named = {name: getattr(graph, field) for name, field in fields.items()}
     return {**{name: value for name, value in named.items() if value is not None}, **others}
-
-
-def _split_labels(obj: Any) -> Tuple[Any, Optional[Tensor]]:
-    """One DGLGraph, and the labels of the graphs in it if they came beside it."""
-    dgl = import_dgl()
-    labels: Any = None
-    if isinstance(obj, tuple) and len(obj) == 2 and not isinstance(obj[1], dgl.DGLGraph):
-        obj, labels = obj
-        if isinstance(labels, Mapping):
-            if len(labels) > 1:
-                raise DataError("graph_y", f"there are several labels, {', '.join(labels)}.", fix="Pass one tensor.")
-            labels = next(iter(labels.values()), None)
-    graphs: List[Any] = list(obj) if isinstance(obj, (list, tuple)) else [obj]
-    for native in graphs:
-        if not isinstance(native, dgl.DGLGraph):
-            raise DataError("graph", f"received {type(native).__name__}, expected a DGLGraph.")
-        if native.is_block or not native.is_homogeneous:
-            kinds = f"node types {native.ntypes} and edge types {native.canonical_etypes}"
-            problem = f"it has {kinds}, expected one of each."
-            raise DataError("graph", problem, fix="Use dgl.to_homogeneous, or a part such as graph[edge_type].")
-    if not graphs:
-        raise DataError("graph", "received an empty list, expected DGLGraphs.")
-    if len(graphs) == 1:
-        return graphs[0], labels
-    try:
-        return dgl.batch(graphs), labels
-    except dgl.DGLError as error:
-        raise DataError("graph", f"these graphs do not go into one batch: {error}") from error
 
 
 def _splits(nodes: Dict[str, Tensor], ordered: Mapping[str, Tensor]) -> Dict[str, Tensor]:

@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_named(obj: Any, words: str, backend: Backend) ->
 def test_graphs_that_do_not_fit_together(backend: Backend) -> None:
     first, second = dgl.rand_graph(2, 1), dgl.rand_graph(2, 1)
     first.ndata["feat"] = torch.zeros(2, 3)
-    with pytest.raises(DataError, match="do not go into one batch"):
+    with pytest.raises(DataError, match="graph 1 has none, graph 0 has float32"):
         backend.from_native([first, second])
 
 

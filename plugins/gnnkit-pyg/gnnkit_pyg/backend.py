@@ -121,7 +121,7 @@ class PygBackend(Backend):
         return PygOps()
 
     def to_native(self, graph: Graph) -> Any:
-        """Turn a graph into a ``torch_geometric.data.Data``. See :func:`gnnkit_pyg.convert.to_pyg`."""
+        """Turn a graph into a ``Data``, many graphs into a ``Batch``. See :func:`gnnkit_pyg.convert.to_pyg`."""
         from gnnkit_pyg.convert import to_pyg
 
         return to_pyg(graph)

@@ -15,91 +15,97 @@ edges           ``edge_index``, and ``num_nodes``
 ``edge_data``   their own names
 ``graph_ptr``   ``ptr`` and ``batch``
 ``graph_y``     ``y`` if the nodes have no labels, else ``graph_y``
+``graph_data``  their own names
+splits of       ``split``: text, a list of texts in a ``Batch``; empty for a
+graphs          graph that is in none
+``graph_names`` ``name``: likewise
 =============== =========================================================
 
-``Data`` has no place for the rest (names, metric, which arrays are of nodes and which of edges when there are as many
-of both). It travels in the attribute ``gnnkit``, an :class:`Extras`, which applies as far as the arrays still fit it.
+Many graphs are a ``Batch`` or a list of ``Data``. ``Data`` has no place for the rest (names of classes, metric, which
+arrays are of nodes and which of edges when there are as many of both). It travels in the attribute ``gnnkit``, an
+:class:`Extras`, which applies as far as the arrays still fit it.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch_geometric.data import Batch, Data
 
-from gnnkit.data import Graph, Links, Notes, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data import (
+    Graph,
+    Notes,
+    attach_links,
+    from_edge_index,
+    log_warnings,
+    pick_split,
+    split_graphs,
+    warn_one_way,
+)
 from gnnkit.data.build import check_count
+from gnnkit.data.convert import fitting_categories, read_splits
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
+from gnnkit_pyg.extras import Extras, merge_extras
+from gnnkit_pyg.lists import check_data, fitting_kinds, join_data
 
 _MASKS = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
 _FIELDS = ("x", "edge_weight", "edge_attr")
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _OF_NODES = ("node", "pos", "n_id", *_MASKS)
-_TAKEN = {*_FIELDS, "edge_index", "y", "graph_y", "num_nodes", "batch", "ptr", "gnnkit"}
-
-
-@dataclass(frozen=True)
-class Extras:
-    """What a ``Data`` has no place for; the attribute ``gnnkit`` of one that :func:`to_pyg` made.
-
-    Attributes:
-        node_data: Names of the arrays of nodes.
-        edge_data: Names of the arrays of edges.
-        y_of_graphs: Whether ``y`` labels graphs, not nodes.
-        class_names: Names of the classes.
-        name: Name of the graph.
-        metric: Metric that the data ask for.
-        feature_names: Names of the columns of ``x``.
-        links: Pairs of nodes to learn and judge, like ``Graph.links``.
-        num_nodes: Number of nodes that the links are about.
-    """
-
-    node_data: Tuple[str, ...] = ()
-    edge_data: Tuple[str, ...] = ()
-    y_of_graphs: bool = False
-    class_names: Tuple[str, ...] = ()
-    name: str = "graph"
-    metric: Optional[str] = None
-    feature_names: Tuple[str, ...] = ()
-    links: Optional[Links] = None
-    num_nodes: int = 0
+_TAKEN = {*_FIELDS, "edge_index", "y", "graph_y", "num_nodes", "batch", "ptr", "name", "split", "gnnkit"}
 
 
 def to_pyg(graph: Graph) -> Any:
-    """Turn a graph into a ``Data``, sharing memory.
+    """Turn a graph into a ``Data``, sharing memory, or many graphs in one record into a ``Batch``.
 
     Args:
-        graph: The graph; of many graphs in one record, the ``Data`` has ``batch`` and ``ptr``.
+        graph: The graph. A record of many graphs is copied.
 
     Returns:
-        A ``torch_geometric.data.Data`` whose edges are in the order of ``graph.indices``.
+        A ``torch_geometric.data.Data`` or ``Batch`` whose edges are in the order of ``graph.indices``. A list of the
+        graphs is ``to_pyg(graph).to_data_list()``, or ``[to_pyg(each) for each in split_graphs(graph)]`` without
+        copies.
 
     Raises:
-        DataError: ``node_data`` or ``edge_data`` has a name that means something else in a ``Data``.
+        DataError: ``node_data``, ``edge_data`` or ``graph_data`` has a name that means something else in a ``Data``.
+
+    Example:
+        >>> pair = from_edge_index([[0, 1], [1, 0]], 4, graph_ptr=[0, 2, 4], graph_y=[1, 0])
+        >>> to_pyg(pair).to_data_list()[1].y
+        tensor([0])
     """
     _check_names(graph)
+    if graph.graph_ptr is not None and graph.num_graphs and graph.links is None:
+        return Batch.from_data_list([_to_data(each, graph) for each in split_graphs(graph)])
+    return _to_data(graph, graph)
+
+
+def _to_data(graph: Graph, record: Graph) -> Any:
+    """A graph as one ``Data``, with a mask for every split of the record that it is from: a Batch has what all have."""
     y_of_graphs = graph.y is None and graph.graph_y is not None
     arrays: Dict[str, Any] = {name: getattr(graph, name) for name in _FIELDS}
     arrays["y"] = graph.graph_y if y_of_graphs else graph.y
     arrays["graph_y"] = None if y_of_graphs else graph.graph_y
     arrays.update(graph.node_data)
     arrays.update(graph.edge_data)
+    arrays.update(graph.graph_data)
+    arrays.update(_texts(graph, bool(record.graph_splits)))
     for mask_name, split in _MASKS.items():
-        if split in graph.splits:
+        if split in record.splits:
             arrays[mask_name] = torch.zeros(graph.num_nodes, dtype=torch.bool)
-            arrays[mask_name][graph.splits[split]] = True
+            arrays[mask_name][graph.splits.get(split, [])] = True
     if graph.graph_ptr is not None:
         arrays["ptr"] = graph.graph_ptr
         arrays["batch"] = torch.repeat_interleave(torch.arange(graph.num_graphs), graph.graph_ptr.diff())
     extras = Extras(
         node_data=tuple(graph.node_data),
         edge_data=tuple(graph.edge_data),
+        graph_data=tuple(graph.graph_data),
         y_of_graphs=y_of_graphs,
         class_names=tuple(graph.class_names),
         name=graph.name,
@@ -107,13 +113,28 @@ def to_pyg(graph: Graph) -> Any:
         feature_names=tuple(graph.feature_names),
         links=graph.links,
         num_nodes=graph.num_nodes,
+        node_categories=tuple(graph.node_categories),
+        edge_categories=tuple(graph.edge_categories),
     )
     arrays = {name: value for name, value in arrays.items() if value is not None}
     return Data(edge_index=graph.edge_index, num_nodes=graph.num_nodes, gnnkit=extras, **arrays)
 
 
+def _texts(graph: Graph, has_splits: bool) -> Dict[str, Any]:
+    """Names and splits of graphs: of one graph a text, of several a list."""
+    texts: Dict[str, List[str]] = {}
+    if graph.graph_names:
+        texts["name"] = list(graph.graph_names)
+    if has_splits:
+        texts["split"] = [""] * graph.num_graphs
+    for split, ids in graph.graph_splits.items():
+        for number in ids.tolist():
+            texts["split"][number] = split
+    return {name: each if graph.graph_ptr is not None else each[0] for name, each in texts.items()}
+
+
 def _check_names(graph: Graph) -> None:
-    for kind in ("node_data", "edge_data"):
+    for kind in ("node_data", "edge_data", "graph_data"):
         for name in getattr(graph, kind):
             if name in _TAKEN or name.startswith("_") or hasattr(Data, name):
                 problem = f"the name {name!r} has another meaning in a Data."
@@ -126,38 +147,57 @@ def _check_names(graph: Graph) -> None:
             raise DataError(kind, problem, fix="Give the array another name.")
 
 
-def from_pyg(obj: Any, *, split: Optional[int] = None) -> Graph:
+def from_pyg(
+    obj: Any,
+    *,
+    split: Optional[int] = None,
+    names: Optional[str] = None,
+    node_categories: Sequence[int] = (),
+    edge_categories: Sequence[int] = (),
+) -> Graph:
     """Turn what PyTorch Geometric holds into a graph, whether :func:`to_pyg` made it or not.
 
-    An array that says neither by its name nor by its length whether it belongs to nodes or edges is left out, with a
-    warning. Where there are as many nodes as edges, an array with "edge" in its name is one of edges, any other one of
-    nodes, with a warning if its name does not show that. Labels are the nodes' if there is one per node, the graphs' if
-    there is one per graph; -1, with which ``to_homogeneous()`` fills up, marks a missing one. An ``edge_attr`` of shape
-    [E] becomes [E, 1]. ``adj_t``, as ``ToSparseTensor`` makes it, is read as edges from columns to rows.
+    An array that says neither by its name nor by its length whether it belongs to nodes, edges or graphs is left out,
+    with a warning. Where there are as many nodes as edges, an array with "edge" in its name is one of edges, any other
+    one of nodes, with a warning if its name does not show that. -1, with which ``to_homogeneous()`` fills up, marks a
+    missing label. An ``edge_attr`` of shape [E] becomes [E, 1]. ``adj_t``, as ``ToSparseTensor`` makes it, is read as
+    edges from columns to rows.
+
+    ``y`` is of graphs or of nodes. In a list it is of graphs if it has one row, or is one number, in each ``Data``,
+    whatever the number of nodes; else it is of nodes and has a row for each. In a ``Batch`` it is of graphs if it has a
+    row for each graph. In a single ``Data`` it is of the nodes if it has a row for each, one node included, and of the
+    graph if it has one row.
 
     Args:
-        obj: A ``Data``, a ``Batch``, or a list of ``Data``, which become many graphs in one record.
+        obj: A ``Data``, a ``Batch``, or a list of ``Data``, which become many graphs in one record. The ``Data`` of a
+            list need the same arrays, of the same widths and dtypes. ``split``, a text in each, says splits of graphs.
         split: Which split to take, from 0, of masks with several columns. None leaves such masks in ``node_data``, from
             which :func:`gnnkit.data.pick_split` can take one.
+        names: Attribute of text with the name of each graph. None takes "name", else "smiles".
+        node_categories: Number of categories of each column of ``x``, whose whole numbers are then codes. Empty: they
+            are numbers, and become float32, unless :func:`to_pyg` has noted them as codes.
+        edge_categories: The same of ``edge_attr``.
 
     Returns:
         The graph, with edges sorted by (destination, source) and edge arrays in that order.
 
     Raises:
-        DataError: The object is something else, has no ``edge_index``, or breaks a rule of :class:`gnnkit.Graph`.
+        DataError: The object is something else, has no ``edge_index``, or breaks a rule of :class:`gnnkit.Graph`; or
+            the ``Data`` of a list are not alike: the message names the first that differs.
 
     Example:
         >>> from torch_geometric.data import Data
         >>> from_pyg(Data(edge_index=torch.tensor([[0, 1], [1, 2]]), num_nodes=4)).num_nodes
         4
     """
-    data = _one_data(obj)
+    joined = join_data(obj) if isinstance(obj, (list, tuple)) else None
+    if joined is None:
+        check_data(obj)
+    data = obj if joined is None else joined.batch
     stored = data.to_dict().items()  # Names with a leading underscore are a Batch's own notes.
     values = {name: _plain(value) for name, value in stored if value is not None and not name.startswith("_")}
-    extras = values.pop("gnnkit", None)
-    if isinstance(extras, list):  # A Batch of what to_pyg made has one for each graph.
-        extras = extras[0] if extras else None
-    extras = extras if isinstance(extras, Extras) else Extras()
+    noted = _extras(values) if joined is None else joined.extras
+    extras = noted or Extras()
     _read_adjacency(values)
     if "edge_index" not in values:
         raise DataError("edge_index", "the Data has none.", fix="Pass one of shape [2, 0] for no edges.")
@@ -167,12 +207,20 @@ def from_pyg(obj: Any, *, split: Optional[int] = None) -> Graph:
     edge_attr = fields.get("edge_attr")
     if edge_attr is not None and edge_attr.ndim == 1:
         fields["edge_attr"] = edge_attr[:, None]
-    fields["graph_ptr"] = _graph_ptr(values)
-    fields.update(_labels(values, num_nodes, fields["graph_ptr"], extras))
+    fields["graph_ptr"] = graph_ptr = _graph_ptr(values)
+    num_graphs = 1 if graph_ptr is None else graph_ptr.numel() - 1
+    of_graphs = None if joined is None else joined.y_of_graphs
+    fields.update(_labels(values, num_nodes, num_graphs, graph_ptr is None, noted, of_graphs))
     fields["splits"] = _splits(values, num_nodes)
-    fields["node_data"], fields["edge_data"], notes = _sort_arrays(values, num_nodes, edge_index.shape[-1], extras)
+    fields.update(_read_texts(values, names))
+    kinds = fitting_kinds(values, num_nodes, edge_index.shape[-1], num_graphs) if joined is None else joined.kinds
+    *arrays, notes = _sort_arrays(values, kinds, (num_nodes, edge_index.shape[-1], num_graphs), extras)
+    fields["node_data"], fields["edge_data"], fields["graph_data"] = arrays
     if fields.get("x") is not None and fields["x"].shape[-1] == len(extras.feature_names):
         fields["feature_names"] = extras.feature_names
+    fields.update(fitting_categories(vars(extras), fields.get("x"), fields.get("edge_attr")))
+    fields.update({"node_categories": node_categories} if node_categories else {})
+    fields.update({"edge_categories": edge_categories} if edge_categories else {})
     graph = from_edge_index(
         edge_index,
         num_nodes,
@@ -184,7 +232,15 @@ def from_pyg(obj: Any, *, split: Optional[int] = None) -> Graph:
     )
     graph = attach_links(graph, extras.links, extras.num_nodes)
     graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
-    return log_warnings(graph if "gnnkit" in data else warn_one_way(graph))
+    return log_warnings(graph if noted is not None else warn_one_way(graph))
+
+
+def _extras(values: Dict[str, Any]) -> Optional[Extras]:
+    """What :func:`to_pyg` has noted; of a Batch, whose graphs have one each, the first."""
+    extras = values.pop("gnnkit", None)
+    if isinstance(extras, list):
+        extras = merge_extras(extras)
+    return extras if isinstance(extras, Extras) else None
 
 
 def _read_adjacency(values: Dict[str, Any]) -> None:
@@ -207,24 +263,6 @@ def _read_adjacency(values: Dict[str, Any]) -> None:
         values.setdefault("edge_attr", weights.cpu())
     elif weights is not None and not bool((weights == 1).all()):
         values.setdefault("edge_weight", weights.cpu())
-
-
-def _one_data(obj: Any) -> Any:
-    """The object itself, or the batch of a list."""
-    several = list(obj) if isinstance(obj, (list, tuple)) else [obj]
-    for data in several:
-        if not isinstance(data, Data):
-            problem = f"received {type(data).__name__}, expected a Data, a Batch or a list of Data."
-            fix = "Use to_homogeneous()." if hasattr(data, "to_homogeneous") else ""
-            raise DataError("graph", problem, fix=fix)
-    if not isinstance(obj, (list, tuple)):
-        return obj
-    if not several:
-        raise DataError("graph", "received an empty list, expected Data.")
-    try:
-        return Batch.from_data_list(several)
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
-        raise DataError("graph", f"these Data do not go into one batch: {type(error).__name__}: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -270,16 +308,45 @@ def _graph_ptr(values: Dict[str, Any]) -> Optional[Tensor]:
     return functional.pad(sizes.cumsum(0), (1, 0))
 
 
-def _labels(values: Dict[str, Any], num_nodes: int, graph_ptr: Optional[Tensor], extras: Extras) -> Dict[str, Any]:
-    """Labels of nodes and of graphs."""
+def _labels(
+    values: Dict[str, Any],
+    num_nodes: int,
+    num_graphs: int,
+    is_single: bool,
+    noted: Optional[Extras],
+    of_graphs: Optional[bool],
+) -> Dict[str, Any]:
+    """Labels of nodes and of graphs; ``of_graphs`` is what a list has shown of ``y``."""
     y, graph_y = values.pop("y", None), values.pop("graph_y", None)
     if y is None:
         return {"graph_y": graph_y}
     y = torch.as_tensor(y)
     y = y[None] if y.ndim == 0 else y
-    num_graphs = 1 if graph_ptr is None else graph_ptr.numel() - 1
-    of_graphs = y.shape[0] == num_graphs and (extras.y_of_graphs or y.shape[0] != num_nodes)
+    if of_graphs is None:
+        rows = y.shape[0]
+        nodes_first = is_single if noted is None else not noted.y_of_graphs
+        of_graphs = rows == num_graphs and not (nodes_first and rows == num_nodes)
     return {"graph_y": y} if of_graphs and graph_y is None else {"y": y, "graph_y": graph_y}
+
+
+def _read_texts(values: Dict[str, Any], names: Optional[str]) -> Dict[str, Any]:
+    """Names and splits of graphs."""
+    known = ("name", "smiles") if names is None else (names,)
+    column = next((name for name in known if _is_text(values.get(name))), None)
+    if names is not None and column is None:
+        raise DataError(names, "there is no text of this name in each Data.")
+    read: Dict[str, Any] = {}
+    if column is not None:
+        text = values.pop(column)
+        read["graph_names"] = [text] if isinstance(text, str) else text
+    if _is_text(values.get("split")):
+        text = values.pop("split")
+        read["graph_splits"] = read_splits([text] if isinstance(text, str) else text)
+    return read
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
 
 
 def _splits(values: Dict[str, Any], num_nodes: int) -> Dict[str, Tensor]:
@@ -301,34 +368,32 @@ def _splits(values: Dict[str, Any], num_nodes: int) -> Dict[str, Tensor]:
 
 
 def _sort_arrays(
-    values: Mapping[str, Any], num_nodes: int, num_edges: int, extras: Extras
-) -> Tuple[Dict[str, Tensor], Dict[str, Tensor], Notes]:
-    """Divide the further arrays into those of nodes and those of edges."""
-    nodes: Dict[str, Tensor] = {}
-    edges: Dict[str, Tensor] = {}
+    values: Mapping[str, Any], kinds: Mapping[str, FrozenSet[str]], sizes: Tuple[int, int, int], extras: Extras
+) -> Tuple[Dict[str, Tensor], Dict[str, Tensor], Dict[str, Tensor], Notes]:
+    """Divide the further arrays into those of nodes, of edges and of graphs."""
+    sorted_arrays: Dict[str, Dict[str, Tensor]] = {"node": {}, "edge": {}, "graph": {}}
+    known = {name: kind for kind in sorted_arrays for name in getattr(extras, f"{kind}_data")}
     left_out: List[str] = []
     unclear: List[str] = []
     for name, value in values.items():
-        rows = value.shape[0] if isinstance(value, Tensor) and value.ndim else None
-        is_known = name in extras.edge_data or name in extras.node_data
-        is_edges = name in extras.edge_data or (not is_known and "edge" in name)
-        if rows == num_edges and (is_edges or rows != num_nodes):
-            edges[name] = value
-        elif rows == num_nodes:
-            nodes[name] = value
-            if rows == num_edges and not is_known and not name.startswith(_OF_NODES):
-                unclear.append(name)
-        else:
+        fits = kinds.get(name, frozenset())
+        usual = ("edge", "node", "graph") if "edge" in name else ("node", "edge", "graph")
+        order = (known[name], *usual) if name in known else usual
+        kind = next((each for each in order if each in fits), None)
+        if kind is None:
             left_out.append(name)
+            continue
+        array = value if isinstance(value, Tensor) else torch.tensor(value)
+        sorted_arrays[kind][name] = array[None] if array.ndim == 0 else array
+        if kind == "node" and "edge" in fits and name not in known and not name.startswith(_OF_NODES):
+            unclear.append(name)
     if left_out:
-        warnings.warn(
-            f"Left out, being neither of {num_nodes} nodes nor of {num_edges} edges: {', '.join(left_out)}.",
-            stacklevel=3,
-        )
+        counted = f"{sizes[0]} nodes nor of {sizes[1]} edges"
+        warnings.warn(f"Left out, being neither of {counted}: {', '.join(left_out)}.", stacklevel=3)
     notes = Notes(left_out=tuple(left_out))
     if unclear:
         notes = notes.warned(
-            f"there are as many edges as nodes, {num_nodes}, so these arrays could be of either and went to the nodes: "
+            f"there are as many edges as nodes, {sizes[0]}, so these arrays could be of either and went to the nodes: "
             f"{', '.join(unclear)}. Put 'edge' into the name of an array of edges."
         )
-    return nodes, edges, notes
+    return sorted_arrays["node"], sorted_arrays["edge"], sorted_arrays["graph"], notes

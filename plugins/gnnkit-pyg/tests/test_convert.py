@@ -184,7 +184,10 @@ def test_what_has_no_place_is_named_in_a_warning() -> None:
         (Data(x=torch.eye(2)), "edge_index.*none"),
         (Data(x=torch.eye(2), edge_index=torch.tensor([[0], [2]])), "destination 2 is out of range"),
         (Data(x=torch.eye(2), edge_index=torch.zeros(2, 0, dtype=torch.long), y=torch.zeros(5)), "y has 5 rows"),
-        ([small(2, 0), Data(edge_index=torch.zeros(2, 1, dtype=torch.long), num_nodes=1)], "one batch"),
+        (
+            [small(2, 0), Data(edge_index=torch.zeros(2, 1, dtype=torch.long), num_nodes=1)],
+            "graph 1 has none, graph 0 has float32",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named(obj: Any, words: str) -> None:
