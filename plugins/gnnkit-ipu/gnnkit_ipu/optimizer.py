@@ -116,4 +116,6 @@ def _changed(name: str, optimizer: Optimizer) -> Dict[str, Any]:
     """Settings whose values are not torch's defaults."""
     defaults = inspect.signature(type(optimizer)).parameters
     group = optimizer.param_groups[0]
-    return {key: group[key] for key in SETTINGS[name] if group[key] != defaults[key].default}
+    # PopTorch takes a tuple of betas; a configuration file has a list, which torch 2.0 keeps.
+    values = {key: tuple(group[key]) if key == "betas" else group[key] for key in SETTINGS[name]}
+    return {key: value for key, value in values.items() if value != defaults[key].default}

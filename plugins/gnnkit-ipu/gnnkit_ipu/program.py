@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import IGNORED_LABEL, Batch, BatchLayout
-from gnnkit.devices import OptimizerState, StepOptions, StepResult
+from gnnkit.devices import OptimizerState, StepOptions, StepResult, compiling
 from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, UnavailableError
 from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
 from gnnkit_ipu.options import IpuOptions
@@ -92,6 +92,9 @@ class Program:
         self._lr = 0.0 if optimizer is None else learning_rate(optimizer)
         self._flat: Optional[FlatModule] = None
         self._executor: Any = None
+        # PopTorch fetches all weights from the device when an attribute of a parameter that it wrapped is read. These
+        # share memory and the count of changes with the weights and are never wrapped.
+        self._aliases = [tensor.detach() for tensor in [*module.parameters(), *module.buffers()]]
         self._host: Tuple[int, ...] = ()
         self._is_ahead = False
         self._has_run = False
@@ -184,21 +187,36 @@ class Program:
         mark = partial(poptorch.identity_loss, reduction="none") if training else None
         flat = FlatModule(self._module, layout, mark, with_outputs=self._group == 1).train(training)
         native = self._options.native(poptorch, training=training)
+        classes = self._classes()
         if training:
             executor = poptorch.trainingModel(flat, options=native, optimizer=self._native_optimizer)
         else:
             executor = poptorch.inferenceModel(flat, options=native)
-        self._flat, self._executor = flat, executor
         try:
-            executor.compile(tensors)
+            with compiling():
+                executor.compile(tensors)
+        except BaseException:
+            self._give_back_classes(classes)
+            raise
         finally:
             self.seconds += time.perf_counter() - start
+        self._flat, self._executor = flat, executor
         self._host = self._host_versions()
         if self._options.offline_target is not None:
             raise UnavailableError(
                 f"The program is compiled for an IPU of generation {self._options.offline_target} and kept in "
                 f"{self._options.executable_cache}; with offline_target nothing can run. Run without it on an IPU."
             )
+
+    def _classes(self) -> List[Tuple[Tensor, type]]:
+        return [(tensor, type(tensor)) for tensor in [*self._module.parameters(), *self._module.buffers()]]
+
+    @staticmethod
+    def _give_back_classes(classes: List[Tuple[Tensor, type]]) -> None:
+        """Undo what PopTorch does to weights before it compiles, and leaves when that fails: they could not be wrapped
+        again, and those of batch normalisation not even trained elsewhere."""
+        for tensor, own in classes:
+            tensor.__class__ = own
 
     def _bring_up_to_date(self) -> None:
         """Attach, and hand over weights and learning rate that changed on the host."""
@@ -214,7 +232,7 @@ class Program:
 
     def _host_versions(self) -> Tuple[int, ...]:
         """Counts of changes of the host's weights, as torch keeps them for every tensor."""
-        return tuple(tensor._version for tensor in [*self._module.parameters(), *self._module.buffers()])
+        return tuple(tensor._version for tensor in self._aliases)
 
     def pull(self) -> None:
         """See :class:`gnnkit.devices.Step`."""

@@ -106,13 +106,18 @@ class EmulatedDevice:
             arguments: All micro-batches' arguments, by name.
             call: Turns named arguments into positional and named ones.
         """
-        tensors = [to_device(t) for t in tensors_of(arguments)]
+        given = tensors_of(arguments)
+        tensors = [to_device(t) for t in given]
+        before = [t._version for t in tensors]
         parts = micro_batches(self._options)
         pieces = list(zip(*[split(t, parts) for t in tensors])) or [()] * parts
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.random_state)
             outputs = self._loop([call(rebuild(arguments, list(piece))) for piece in pieces])
             self.random_state = torch.get_rng_state()
+        for own, mine, version in zip(given, tensors, before):
+            if mine._version != version:
+                own.copy_(mine)  # What forward changes in place, the caller sees.
         return join_outputs(outputs, self._options, self._training)
 
     def _loop(self, calls: List[Tuple[Any, Dict[str, Any]]]) -> List[List[Any]]:
