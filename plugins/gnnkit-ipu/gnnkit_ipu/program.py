@@ -164,10 +164,6 @@ class Program:
             raise CapabilityError(f"PopTorch refuses the program: {error}") from error
         if self._optimizer is not None:
             self._is_ahead = True
-            if not self._has_run:
-                # Changes nothing without gradients on the host, and tells torch's schedules that a step was made.
-                self._optimizer.zero_grad(set_to_none=True)
-                self._optimizer.step()
         self._has_run = True
         return out
 
@@ -188,6 +184,11 @@ class Program:
         flat = FlatModule(self._module, layout, mark, with_outputs=self._group == 1).train(training)
         native = self._options.native(poptorch, training=training)
         classes = self._classes()
+        if self._optimizer is not None:
+            # Changes nothing without gradients on the host, and tells torch's schedules that a step was made. Later it
+            # would fetch the weights, as whatever reads an attribute of a wrapped parameter.
+            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.step()
         if training:
             executor = poptorch.trainingModel(flat, options=native, optimizer=self._native_optimizer)
         else:

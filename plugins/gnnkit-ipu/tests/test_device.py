@@ -13,6 +13,7 @@ from gnnkit.backends import build_model
 from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.errors import CapabilityError, ConfigError, DataError, GnnkitError, UnavailableError, UnknownNameError
+from gnnkit_ipu import emulator
 from gnnkit_ipu.backend import IpuBackend
 from gnnkit_ipu.device import IpuEmulatorDevice
 from gnnkit_ipu.emulator import RestrictionError
@@ -134,10 +135,13 @@ def test_training_and_evaluation_take_turns_and_share_weights():
 
 def test_weights_stay_on_the_device_until_pulled():
     device, module, step = make_step()
-    step(make_batch(1.0))
-    assert torch.equal(module.linear.weight.detach(), torch.ones(1, 2))
-    step.pull()
-    assert not torch.equal(module.linear.weight.detach(), torch.ones(1, 2))
+    memory = module.linear.weight.detach()  # A look at the weight itself would fetch it.
+    with emulator.counting() as counts:
+        for _ in range(3):
+            step(make_batch(1.0))
+        assert torch.equal(memory, torch.ones(1, 2)) and counts.to_host == 0
+        step.pull()
+        assert not torch.equal(memory, torch.ones(1, 2)) and counts.to_host == 1
     device.close()
 
 

@@ -80,12 +80,14 @@ class EmulatedDevice:
                     own[name] = to_device(buffer)
 
     def download(self) -> None:
-        """Copy the weights into the module; buffers come from the first replica."""
-        with torch.no_grad():
-            for name, parameter in self._module.named_parameters():
-                parameter.copy_(self._parameters[name])
-            for name, buffer in self._module.named_buffers():
-                buffer.copy_(self._buffers[0][name])
+        """Copy the weights into the module; buffers come from the first replica.
+
+        Torch does not count that as a change of the tensors, as the real copy goes to their memory.
+        """
+        for name, parameter in self._module.named_parameters():
+            parameter.data.copy_(self._parameters[name].data)
+        for name, buffer in self._module.named_buffers():
+            buffer.data.copy_(self._buffers[0][name].data)
 
     def set_hyper_parameters(self, optimizer: torch.optim.Optimizer) -> None:
         """Take over another optimiser's hyper-parameters; the state stays."""
