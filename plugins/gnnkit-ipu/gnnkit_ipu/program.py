@@ -244,32 +244,19 @@ class Program:
         self._is_ahead = False
 
     def state_dict(self) -> Dict[str, Dict[str, Tensor]]:
-        """See :class:`gnnkit.devices.Step`.
-
-        Raises:
-            CapabilityError: PopTorch gives the state under names of its own.
-        """
+        """See :class:`gnnkit.devices.Step`."""
         if self._native_optimizer is None:
             return {}
-        self._check_state()
         return read_state(self._module, self._native_optimizer)
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """See :class:`gnnkit.devices.Step`.
 
         Raises:
-            CapabilityError: As :meth:`state_dict`.
+            CapabilityError: The state comes from another kind of device.
         """
         assert self._native_optimizer is not None and self._executor is None
-        self._check_state()
-        write_state(self._module, self._native_optimizer, state)
-
-    def _check_state(self) -> None:
-        if not numbers_state(self._poptorch):
-            raise CapabilityError(
-                "PopTorch keeps the state of an optimiser under names that it does not document, so that a run on an "
-                "IPU cannot be resumed. Start a new run from its weights with --init-from."
-            )
+        write_state(self._module, self._native_optimizer, state, numbered=numbers_state(self._poptorch))
 
     def release(self) -> None:
         """Leave the device to another program; weights that are ahead of the host's come along."""
