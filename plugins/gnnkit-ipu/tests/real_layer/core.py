@@ -65,7 +65,11 @@ def _on_ipu(tensor: Any) -> Any:
 
 def _device(tensor: Any) -> torch.device:
     own = torch._C._TensorBase.device.__get__(tensor)  # "meta" while torch works out shapes.
-    return _IPU if own.type == "cpu" and hasattr(tensor, "says_ipu") else own
+    return _IPU if own.type == "cpu" and hasattr(tensor, "says_ipu") and not _WORKING else own
+
+
+_WORKING: List[bool] = []
+"""Not empty while torch makes a tensor without values, which is to be one of the processor."""
 
 
 class Graph:
@@ -121,14 +125,17 @@ class _Recorder(TorchDispatchMode):
             out = _like(first, func(first))  # Torch's own, of views and new parameters; forward's are functions.
             graph.place(out, of=graph.places[id(first)])
             return out
-        if name == "aten::lift_fresh" and not isinstance(first, FakeTensor):
-            out = func(first)
-            graph.constants[graph.place(out)] = first
-            return out
         made_there = kwargs.get("device") == _IPU
+        if not made_there and not any(isinstance(t, FakeTensor) for t in tree_flatten((args, kwargs))[0]):
+            with no_dispatch():  # The host's own.
+                return func(*args, **kwargs)
         if isinstance(kwargs.get("device"), torch.device):
             kwargs["device"] = torch.device("cpu")
-        out = func(*args, **kwargs)
+        _WORKING.append(True)
+        try:
+            out = func(*args, **kwargs)
+        finally:
+            _WORKING.pop()
         if made_there or any(hasattr(t, "says_ipu") for t in tree_flatten((args, kwargs))[0]):
             tree_map(lambda t: _on_ipu(t) if isinstance(t, Tensor) else t, out)
         self._note(func, args, kwargs, out)
@@ -459,7 +466,7 @@ def readOptimizerState(executable) -> Dict[str, Dict[str, Tensor]]:
     for tensor, values in executable.optimizer.state.items():
         for key, value in values.items():
             if value is not None:
-                state[f"{key}___{names[id(tensor)]}"] = torch.as_tensor(value).detach().clone()
+                state[f"{_STATE[key]}___{names[id(tensor)]}"] = torch.as_tensor(value).detach().clone()
     rates = {f"lr___{i}": torch.tensor(float(g["lr"])) for i, g in enumerate(executable.optimizer.param_groups)}
     return {"ipu_state": state, "ipu_param": rates}
 
