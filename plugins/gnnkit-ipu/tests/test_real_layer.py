@@ -36,6 +36,10 @@ class TestDeviceOnTheRealLayer(DeviceSuite):
 
     name = "ipu"
 
+    @pytest.mark.skip(reason="it asks a process of its own, in which nobody has put the layer in its place")
+    def test_missing_library(self):
+        """See the suite."""
+
 
 class TestBackendOnTheRealLayer(BackendSuite):
     """gnnkit's checks of a backend; its layers run by themselves there, without PopTorch."""

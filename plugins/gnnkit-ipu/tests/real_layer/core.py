@@ -122,7 +122,7 @@ class _Recorder(TorchDispatchMode):
         if name == "aten::_to_copy" and kwargs.get("device") == _IPU and not hasattr(first, "says_ipu"):
             return self._move(first, kwargs.get("dtype"))
         if name == "aten::detach" and not graph.detaches and id(first) in graph.places:
-            out = _like(first, func(first))  # Torch's own, of views and new parameters; forward's are functions.
+            out = _like(first, _made(func, (first,), {}))  # Torch's own, of views and new parameters; forward's are functions.
             graph.place(out, of=graph.places[id(first)])
             return out
         made_there = kwargs.get("device") == _IPU
@@ -131,11 +131,7 @@ class _Recorder(TorchDispatchMode):
                 return func(*args, **kwargs)
         if isinstance(kwargs.get("device"), torch.device):
             kwargs["device"] = torch.device("cpu")
-        _WORKING.append(True)
-        try:
-            out = func(*args, **kwargs)
-        finally:
-            _WORKING.pop()
+        out = _made(func, args, kwargs)
         if made_there or any(hasattr(t, "says_ipu") for t in tree_flatten((args, kwargs))[0]):
             tree_map(lambda t: _on_ipu(t) if isinstance(t, Tensor) else t, out)
         self._note(func, args, kwargs, out)
@@ -175,6 +171,14 @@ class _Recorder(TorchDispatchMode):
         else:
             graph.constants[place] = tensor.detach()
         return out
+
+
+def _made(func, args, kwargs):
+    _WORKING.append(True)
+    try:
+        return func(*args, **kwargs)
+    finally:
+        _WORKING.pop()
 
 
 def _like(source: Tensor, tensor: Tensor) -> Tensor:
