@@ -7,6 +7,7 @@ another program takes the device.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,8 @@ from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, Unavailable
 from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
 from gnnkit_ipu.options import IpuOptions
 from gnnkit_ipu.poptorch import numbers_state
+
+_LOG = logging.getLogger(__name__)
 
 
 class FlatModule(nn.Module):
@@ -97,7 +100,7 @@ class Program:
         self._aliases = [tensor.detach() for tensor in [*module.parameters(), *module.buffers()]]
         self._host: Tuple[int, ...] = ()
         self._is_ahead = False
-        self._has_run = False
+        self._has_run = self._has_warned = False
         self._waiting: List[Tuple[Batch, StepResult]] = []
 
     @property
@@ -130,6 +133,14 @@ class Program:
             raise ConfigError(
                 f"A call takes {self._group} batches (device_iterations x gradient_accumulation x replication_factor), "
                 f"but an epoch has only {len(self._waiting)}. Lower one of them, or take smaller batches."
+            )
+        if not self._has_warned:
+            self._has_warned = True
+            _LOG.warning(
+                "A call takes %d batches and the last one of an epoch has %d: it is filled up with batches without "
+                "targets, which count in averages, momentum and weight decay. Choose device options whose product "
+                "divides the number of batches; 'gnnkit plan' shows both.",
+                *(self._group, len(self._waiting)),
             )
         self._run_group()
 
