@@ -86,6 +86,7 @@ class ClusterLoader(Loader):
         self.num_layers, self.per_batch, self.shuffle, self.seed = num_layers, per_batch, shuffle, seed
         self.rescale, self.pad, self.edge_features = rescale, pad, edge_features
         self.num_threads, self.prefetch = num_threads, prefetch
+        self._indptr, self._indices = graph.indptr.numpy(), graph.indices.numpy()
         self._x = features_of(graph)
         self._edge_attr = edge_features_of(graph) if edge_features else None
         self._transfer = transfer
@@ -113,7 +114,7 @@ class ClusterLoader(Loader):
         batches = self._batches(number)
         for index in spread(len(batches), limit):
             offsets = np.empty(len(batches[index]) + 1, dtype=np.int64)
-            _count(*self._structure, batches[index], self._positions(batches[index]), offsets)
+            _count(self._indptr, self._indices, batches[index], self._positions(batches[index]), offsets)
             nodes, edges = len(batches[index]), int(offsets[-1])
             yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers)
 
@@ -127,10 +128,6 @@ class ClusterLoader(Loader):
             if self._is_target[nodes].any():
                 found.append(nodes)
         return found
-
-    @property
-    def _structure(self) -> Any:
-        return self.graph.indptr.numpy(), self.graph.indices.numpy()
 
     def _positions(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         positions = np.full(self.graph.num_nodes, -1, dtype=np.int64)
@@ -147,14 +144,14 @@ class ClusterLoader(Loader):
 
     def _batch(self, chosen: NDArray[np.int64], key: BatchKey) -> Batch:
         positions, offsets = self._positions(chosen), np.empty(len(chosen) + 1, dtype=np.int64)
-        _count(*self._structure, chosen, positions, offsets)
+        _count(self._indptr, self._indices, chosen, positions, offsets)
         edges, sources = (np.empty(int(offsets[-1]), dtype=np.int64) for _ in range(2))
-        _pick(*self._structure, chosen, positions, offsets, edges, sources)
+        _pick(self._indptr, self._indices, chosen, positions, offsets, edges, sources)
         rows, nodes = torch.from_numpy(edges), torch.from_numpy(chosen)
         weight = None if self.graph.edge_weight is None else self.graph.edge_weight[rows]
         if weight is not None and self.rescale:
             factors = np.empty(len(edges))
-            _factors(*self._structure, chosen, offsets, sources, factors)
+            _factors(self._indptr, self._indices, chosen, offsets, sources, factors)
             weight = weight * torch.from_numpy(factors).to(weight.dtype)
         block = Block(
             torch.from_numpy(offsets),

@@ -142,7 +142,9 @@ class TrainConfig:
         if level == "graphs":
             return self._resolved_for_graphs(static_shapes)
         if self.is_clustered and self.is_sampled:
-            raise ConfigError("clusters excludes fanouts and batch_size: batches are parts of the graph. Give one of them.")
+            raise ConfigError(
+                "clusters excludes fanouts and batch_size: batches are parts of the graph. Give one of them."
+            )
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         in_batches = self.is_sampled or self.is_clustered
         if self.epochs is None:

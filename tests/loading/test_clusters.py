@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings as how
+from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 import gnnkit
@@ -22,7 +23,7 @@ def random_graph(num_nodes, num_edges, seed):
     return from_edge_index(np.unique(pairs, axis=1), num_nodes, x=torch.rand(num_nodes, 2), y=y)
 
 
-@how(deadline=None)
+@limits(deadline=None)
 @given(st.integers(2, 40), st.integers(1, 120), st.integers(1, 6), st.integers(1, 3), st.integers(0, 99))
 def test_every_node_comes_once_with_all_edges_inside_its_batch(num_nodes, num_edges, num_parts, per_batch, seed):
     graph = random_graph(num_nodes, num_edges, seed)
@@ -72,10 +73,10 @@ def test_sums_of_gcn_are_as_large_as_those_of_the_whole_graph():
 def test_threads_change_nothing_and_epochs_differ():
     graph = communities()
     parts = grown_parts(graph, 8)
-    epochs = [
-        [b.nodes.tolist() for b in ClusterLoader(graph, graph.splits["train"], parts, num_layers=1, per_batch=2, **how).epoch(e)]
-        for e, how in ((0, {}), (0, {"num_threads": 3}), (1, {}))
-    ]
+    epochs = []
+    for epoch, how in ((0, {}), (0, {"num_threads": 3}), (1, {})):
+        loader = ClusterLoader(graph, graph.splits["train"], parts, num_layers=1, per_batch=2, **how)
+        epochs.append([batch.nodes.tolist() for batch in loader.epoch(epoch)])
     assert epochs[0] == epochs[1] != epochs[2]
 
 
@@ -88,7 +89,7 @@ def test_all_batches_are_planned_for():
     assert plan.is_exact and len({b.blocks[0].num_src for e in range(1, 5) for b in padded.epoch(e)}) == 1
 
 
-@how(deadline=None)
+@limits(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 150), st.integers(1, 8), st.integers(0, 99))
 def test_parts_are_of_about_one_size(num_nodes, num_edges, num_parts, seed):
     graph = random_graph(num_nodes, num_edges, seed)

@@ -21,7 +21,7 @@ from gnnkit.testing import BackendSuite, DeviceSuite
 from tests.graphs import communities
 
 sys.path.insert(0, str(Path(__file__).parent))
-from real_layer import core, loading  # noqa: E402
+from real_layer import core, loading
 
 sys.path.pop(0)
 

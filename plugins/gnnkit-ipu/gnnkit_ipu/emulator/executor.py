@@ -345,7 +345,9 @@ class PoplarExecutor:
             raise Error("copyNamedBuffersToDevice needs the names in Options.updatableNamedBuffers.")
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise UnknownBufferError(f"updatableNamedBuffers has {', '.join(unknown)}; the model has {', '.join(known)}.")
+            raise UnknownBufferError(
+                f"updatableNamedBuffers has {', '.join(unknown)}; the model has {', '.join(known)}."
+            )
         self._host_is_stale = False
         device.upload_buffers(names)
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
 
 import torch
 
-from .errors import OptimizerError, Error, NotEmulatedError
+from .errors import Error, NotEmulatedError, OptimizerError
 from .restrictions import refuse
 
 #: Hyper-parameters that torch's optimisers do not know, with their defaults.
@@ -368,7 +368,7 @@ def hyper_parameters(optimizer: torch.optim.Optimizer) -> List[Dict[str, Any]]:
 
 
 def have_changed(compiled: List[Dict[str, Any]], optimizer: Optional[torch.optim.Optimizer]) -> bool:
-    """Whether an optimiser's hyper-parameters differ; what a scheduler adds to groups, such as a first rate, is none."""
+    """Whether an optimiser's hyper-parameters differ; what a scheduler adds to groups, a first rate, is none."""
     assert optimizer is not None
     now = hyper_parameters(optimizer)
     return len(now) != len(compiled) or any(

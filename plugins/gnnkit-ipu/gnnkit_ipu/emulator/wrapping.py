@@ -82,7 +82,7 @@ def _parameter_class(fetch: Callable[[], None]) -> type:
             return copied
 
         def __reduce_ex__(self, protocol: Any) -> Any:
-            return nn.Parameter(self.detach(), self.requires_grad).__reduce_ex__(protocol)
+            return nn.Parameter(self.detach(), self.requires_grad).__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
     setattr(PoptorchParameter, _WRAPPED, nn.Parameter)
     return PoptorchParameter
@@ -106,7 +106,7 @@ def _buffer_class(fetch: Callable[[], None]) -> type:
             return copied
 
         def __reduce_ex__(self, protocol: Any) -> Any:
-            return self.detach().__reduce_ex__(protocol)
+            return self.detach().__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
     setattr(PoptorchBuffer, _WRAPPED, Tensor)
     return PoptorchBuffer
@@ -116,7 +116,7 @@ def _module_class(plain: type, reference: Callable[[], Any], fetch: Callable[[],
     def get(self: Any, name: str) -> Any:
         if name in ("_buffers", "_parameters", "forward"):
             fetch()
-        return plain.__getattribute__(self, name)
+        return plain.__getattribute__(self, name)  # type: ignore[call-arg]
 
     def reduce(self: Any, protocol: Any) -> Tuple[Any, ...]:
         fetch()

@@ -27,7 +27,7 @@ def trained(steps=3, **kwargs):
 
 class TestWeights:
     def test_the_host_model_is_the_trained_one(self):
-        model, wrapped, losses = trained()
+        model, _wrapped, losses = trained()
         assert float(model(X, Y)[1]) < float(losses[-1])
 
     def test_reading_a_parameter_fetches_it(self):
@@ -61,7 +61,7 @@ class TestWeights:
         assert int(model.norm.num_batches_tracked) == 1 and model.norm.running_mean.abs().sum() > 0
 
     def test_a_wrapped_model_is_saved_plain(self, tmp_path):
-        model, wrapped, _ = trained()
+        model, _wrapped, _ = trained()
         assert type(model).__name__ == "PoptorchNet" and type(copy.deepcopy(model)) is Net
         torch.save(model, tmp_path / "model.pt")
         loaded = torch.load(tmp_path / "model.pt", weights_only=False)
@@ -187,7 +187,9 @@ class TestTakenByTheRealLayer:
         optimizer = poptorch.optim.Adam(model.parameters(), lr=0.1)
         poptorch.trainingModel(model, options(), optimizer)(X, Y)
         state = optimizer.state_dict()
-        assert set(state) == {"ipu_state", "ipu_param", "state", "param_groups"} and state["param_groups"][0]["lr"] == 0.1
+        assert (
+            set(state) == {"ipu_state", "ipu_param", "state", "param_groups"} and state["param_groups"][0]["lr"] == 0.1
+        )
 
     def test_options_from_a_file(self, tmp_path):
         file = tmp_path / "options.cfg"

@@ -85,7 +85,9 @@ def test_loader_with_batch_sampler():
     indices = [[i, i + 1] for i in range(0, 32, 2)]
     batches = list(loader(32, batch_size=1, batch_sampler=indices))
     assert [b[0].tolist() for b in batches] == [list(range(16)), list(range(16, 32))]
-    assert len(list(loader(32, batch_size=1, batch_sampler=indices[:10]))) == 1, "a last call that is not full is dropped"
+    assert len(list(loader(32, batch_size=1, batch_sampler=indices[:10]))) == 1, (
+        "a last call that is not full is dropped"
+    )
     with pytest.raises(poptorch.Error, match="excludes batch_size"):
         loader(32, batch_size=2, batch_sampler=indices)
 

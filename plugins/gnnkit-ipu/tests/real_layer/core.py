@@ -5,7 +5,7 @@ program is the list of torch's operators that forward made; running it is doing 
 are the processor's; nothing is said about a chip. Everything is counted in :data:`CALLS`.
 """
 
-# ruff: noqa: N802, N803, ANN001, ANN002, ANN003, ANN201, ANN202 - the names are PopTorch's.
+# ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
 from collections import Counter
@@ -122,7 +122,9 @@ class _Recorder(TorchDispatchMode):
         if name == "aten::_to_copy" and kwargs.get("device") == _IPU and not hasattr(first, "says_ipu"):
             return self._move(first, kwargs.get("dtype"))
         if name == "aten::detach" and not graph.detaches and id(first) in graph.places:
-            out = _like(first, _made(func, (first,), {}))  # Torch's own, of views and new parameters; forward's are functions.
+            out = _like(
+                first, _made(func, (first,), {})
+            )  # Torch's own, of views and new parameters; forward's are functions.
             graph.place(out, of=graph.places[id(first)])
             return out
         made_there = kwargs.get("device") == _IPU

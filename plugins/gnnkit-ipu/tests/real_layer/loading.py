@@ -41,7 +41,10 @@ class _Finder(importlib.abc.MetaPathFinder):
         if place.is_dir():
             where = [str(place)]
             return importlib.util.spec_from_file_location(
-                name, place / "__init__.py", loader=_Source(name, place / "__init__.py"), submodule_search_locations=where
+                name,
+                place / "__init__.py",
+                loader=_Source(name, place / "__init__.py"),
+                submodule_search_locations=where,
             )
         file = place.with_suffix(".py")
         return importlib.util.spec_from_file_location(name, file, loader=_Source(name, file)) if file.exists() else None
@@ -62,7 +65,11 @@ class _Source(importlib.abc.SourceLoader):
         if not str(path).endswith(".py"):
             raise OSError(path)
         text = self.file.read_text(encoding="utf-8")
-        for mark, value in (("TORCH_VERSION", torch.__version__.split("+")[0]), ("VERSION", "3.4.0"), ("SNAPSHOT", "0")):
+        for mark, value in (
+            ("TORCH_VERSION", torch.__version__.split("+")[0]),
+            ("VERSION", "3.4.0"),
+            ("SNAPSHOT", "0"),
+        ):
             text = text.replace(f"@{mark}@", value)
         return text.encode()
 

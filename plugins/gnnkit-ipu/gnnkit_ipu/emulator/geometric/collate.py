@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from ..errors import BatchSizeError, NotEmulatedError, PartialBatchError
-from ..restrictions import refuse
+from gnnkit_ipu.emulator.errors import BatchSizeError, NotEmulatedError, PartialBatchError
+from gnnkit_ipu.emulator.restrictions import refuse
 from .fixed_size_options import FixedSizeOptions
 
 
@@ -72,7 +72,7 @@ class FixedSizeCollater:
         if not nodes or any(edges and not nodes for nodes, edges in zip(*shares)):
             refuse(38, f"a batch leaves {nodes} nodes and {edges} edges for {number} padding graphs", where="")
         of_nodes = _labels_are_of_nodes(graphs)
-        return [self._padding_graph(graphs[0], *share, of_nodes) for share in zip(*shares)]
+        return [self._padding_graph(graphs[0], nodes, edges, of_nodes) for nodes, edges in zip(*shares)]
 
     def _padding_graph(self, like: Any, nodes: int, edges: int, labels_of_nodes: bool) -> Any:
         values: Dict[str, Any] = {}
@@ -85,7 +85,7 @@ class FixedSizeCollater:
                 values[key] = value.new_zeros(2, edges)
             elif key == "y" and not labels_of_nodes:
                 values[key] = torch.full_like(value, self.opts.graph_pad_value)
-            elif key == "y" or value.dtype == torch.bool and like.is_node_attr(key):
+            elif key == "y" or (value.dtype == torch.bool and like.is_node_attr(key)):
                 values[key] = value.new_zeros(nodes, *value.shape[1:])
             elif like.is_node_attr(key):
                 values[key] = value.new_full((nodes, *value.shape[1:]), self.opts.node_pad_value)
@@ -155,9 +155,9 @@ def _labels_are_of_nodes(graphs: List[Any]) -> bool:
 def _drawn(sizes: List[int], excess: int) -> List[Tensor]:
     """Masks of what is kept: all but so many at random, and one at least of each graph."""
     kept, fixed = torch.ones(sum(sizes), dtype=torch.bool), torch.zeros(sum(sizes), dtype=torch.bool)
-    for part in fixed.split(sizes):
+    for part in torch.split(fixed, sizes):
         if len(part):
             part[torch.randint(len(part), (1,))] = True
     free = (~fixed).nonzero().flatten()
     kept[free[torch.randperm(len(free))[:excess]]] = False
-    return list(kept.split(sizes))
+    return list(torch.split(kept, sizes))

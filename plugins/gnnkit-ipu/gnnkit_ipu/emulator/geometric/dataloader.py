@@ -8,9 +8,9 @@ from typing import Any, Optional, Sequence
 from torch.utils.data import RandomSampler, SequentialSampler
 from torch_geometric.data import Batch
 
-from .. import dataloader
-from ..errors import BatchSizeError, Error
-from ..options import Options
+from gnnkit_ipu.emulator import dataloader
+from gnnkit_ipu.emulator.errors import BatchSizeError, Error
+from gnnkit_ipu.emulator.options import Options
 from .collate import CombinedBatchingCollater, FixedSizeCollater
 from .fixed_size_options import FixedSizeOptions
 from .stream_packing_sampler import StreamPackingSampler

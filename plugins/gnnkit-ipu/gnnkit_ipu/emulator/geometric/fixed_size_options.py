@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from ..errors import NotEmulatedError
-from ..restrictions import refuse
+from gnnkit_ipu.emulator.errors import NotEmulatedError
+from gnnkit_ipu.emulator.restrictions import refuse
 
 
 class FixedSizeOptions:
@@ -102,8 +102,8 @@ class FixedSizeOptions:
         while seen < sample_limit:
             for batch in loader:
                 sizes = (batch.num_nodes, batch.num_edges, getattr(batch, "num_graphs", 1))
-                largest = tuple(map(max, largest, sizes))  # type: ignore[assignment]
+                largest = tuple(map(max, largest, sizes))
                 seen += 1
                 if seen == sample_limit:
                     break
-        return cls(*(size + 1 for size in largest))
+        return cls(largest[0] + 1, largest[1] + 1, largest[2] + 1)

@@ -6,7 +6,7 @@ from typing import Any, Iterable, Iterator, List, Optional
 
 from torch.utils.data import RandomSampler, Sampler, SequentialSampler
 
-from ..errors import BatchSizeError
+from gnnkit_ipu.emulator.errors import BatchSizeError
 
 
 class StreamPackingSampler(Sampler[List[int]]):
