@@ -225,8 +225,9 @@ class Program:
 
     @staticmethod
     def _give_back_classes(classes: List[Tuple[Tensor, type]]) -> None:
-        """Undo what PopTorch does to weights before it compiles, and leaves when that fails: they could not be wrapped
-        again, and those of batch normalisation not even trained elsewhere.
+        """Undo what PopTorch does to weights before it compiles, and leaves when that fails.
+
+        Buffers could not be wrapped again.
         """
         for tensor, own in classes:
             tensor.__class__ = own

@@ -31,6 +31,7 @@ from .enums import ConnectionType
 from .errors import Error, NotEmulatedError, OfflineTargetError, UnknownBufferError
 from .factories import forced_factories
 from .inputs import Signature, check_inputs, check_parameters, check_same, in_order, leaves_of, named_arguments
+from .layout import check_layout, in_modes, modes_of
 from .options import Options
 from .restrictions import refuse
 from .structure import as_output, map_tensors, rebuild, tensors_of
@@ -106,7 +107,7 @@ class PoplarExecutor:
         self._options._freeze()
         self._optimizer = optimizer
         self._hyper = optim.hyper_parameters(optimizer) if optimizer is not None else []
-        self._modes = _modes(model)
+        self._modes = modes_of(model)
         self._seconds = 0.0
         self._host_version = 0
         self._forget()
@@ -184,7 +185,7 @@ class PoplarExecutor:
             first = rebuild(arguments, [split(t, parts)[0] for t in tensors_of(arguments)])
             with forced_factories():
                 program = trace(self._user_model, *self._call_form(first), self._training)
-            _check_layout(program, self._options, self._training)
+            check_layout(program, self._options, self._training)
             self._device = EmulatedDevice(
                 self._user_model, program, self._options, self._optimizer if self._training else None
             )
@@ -192,7 +193,7 @@ class PoplarExecutor:
         if isinstance(self._optimizer, optim.Optimizer):
             self._optimizer._device_state = self._device.optimizer_state
         self._program, self._signature, self._arguments = program, signature, arguments
-        self._modes = _modes(self._user_model)
+        self._modes = modes_of(self._user_model)
         self._attached = not self._is_offline
         if self._attached:
             count("to_device")
@@ -251,7 +252,7 @@ class PoplarExecutor:
         return self._device
 
     def _check_modes(self) -> None:
-        if self._modes != _modes(self._user_model):
+        if self._modes != modes_of(self._user_model):
             now = "train" if self._user_model.training else "eval"
             refuse(
                 28,
@@ -283,7 +284,7 @@ class PoplarExecutor:
             self.attachToDevice()
         if self._copy_from_training():
             self.copyWeightsToDevice()
-        with self._working(), _in_modes(self._user_model, self._modes):
+        with self._working(), in_modes(self._user_model, self._modes):
             out = self._compiled("a call").run(arguments, self._call_form)
         count("executions")
         self._host_is_stale = self._training
@@ -431,35 +432,3 @@ _NOT_EMULATED = frozenset(
     "compileAndExport cycleCount getAnchoredTensor getComputeLatency getHostIpuLatency getIpuHostLatency getLatency "
     "getPerfCounters getTensorNames loadExecutable save".split()
 )
-
-
-def _modes(model: nn.Module) -> List[bool]:
-    return [layer.training for layer in model.modules()]
-
-
-@contextmanager
-def _in_modes(model: nn.Module, modes: List[bool]) -> Iterator[None]:
-    """A context in which layers train or evaluate as at compilation, whatever was switched since."""
-    layers = list(model.modules())
-    own = [layer.training for layer in layers]
-    for layer, mode in zip(layers, modes):
-        layer.training = mode
-    try:
-        yield
-    finally:
-        for layer, mode in zip(layers, own):
-            layer.training = mode
-
-
-def _check_layout(program: Program, options: Options, training: bool) -> None:
-    """Check pipeline depth, number of IPUs and replicas against the program."""
-    accumulation = options.Training.gradient_accumulation
-    if training and accumulation < 2 * program.num_ipus - 1:
-        refuse(34, f"gradientAccumulation is {accumulation} with {program.num_ipus} stages", where="")
-    if not training and options.device_iterations < program.num_ipus:
-        refuse(34, f"deviceIterations is {options.device_iterations} with {program.num_ipus} stages", where="")
-    num_ipus = program.num_ipus * options.replication_factor
-    if num_ipus > 64 or (num_ipus & (num_ipus - 1) and not options.auto_round_num_ipus):
-        refuse(35, f"{program.num_ipus} IPUs x {options.replication_factor} replicas are {num_ipus}", where="")
-    if program.changed_buffers and options.replication_factor > 1 and options.broadcast_buffers:
-        refuse(36, f"forward changes {', '.join(sorted(program.changed_buffers))}", where="")

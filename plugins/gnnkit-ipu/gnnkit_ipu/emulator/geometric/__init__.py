@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Sequence, Tuple
 from torch import nn
 
 from gnnkit_ipu.emulator.errors import NotEmulatedError
+
 from . import collate, dataloader, fixed_size_options, stream_packing_sampler
 from .dataloader import FixedSizeDataLoader, FixedSizeStrategy, OverSizeStrategy
 from .fixed_size_options import FixedSizeOptions

@@ -10,6 +10,7 @@ from torch_geometric.data import Batch, Data
 
 from gnnkit_ipu.emulator.errors import BatchSizeError, NotEmulatedError, PartialBatchError
 from gnnkit_ipu.emulator.restrictions import refuse
+
 from .fixed_size_options import FixedSizeOptions
 
 

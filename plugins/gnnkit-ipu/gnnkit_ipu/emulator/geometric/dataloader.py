@@ -11,6 +11,7 @@ from torch_geometric.data import Batch
 from gnnkit_ipu.emulator import dataloader
 from gnnkit_ipu.emulator.errors import BatchSizeError, Error
 from gnnkit_ipu.emulator.options import Options
+
 from .collate import CombinedBatchingCollater, FixedSizeCollater
 from .fixed_size_options import FixedSizeOptions
 from .stream_packing_sampler import StreamPackingSampler
