@@ -17,6 +17,8 @@ WORKERS ?= $(if $(T),0,2)
 OLD_PYTHON := gnnkit plugins/gnnkit-pyg/gnnkit_pyg plugins/gnnkit-ipu/gnnkit_ipu
 # The versions that PopTorch of the last Poplar SDK was built for, and what is contemporary with them.
 OLD_VENV ?= .venv-old
+# Where PopTorch's Python layer lies, for "make test-poptorch": a checkout of its sources, or an installed package.
+POPTORCH ?=
 OLD_STACK := torch==2.0.1 pyg-nightly==2.4.0.dev20230613 'numpy<2' 'pandas<2.1' 'pyarrow<15'
 
 BIN := $(VENV)/bin
@@ -28,7 +30,7 @@ EDITABLE := $(addprefix --editable ./,$(PLUGINS))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-parity test-old-stack check check-lint check-format check-types check-layers check-syntax format docs \
+.PHONY: help setup run test test-long test-parity test-old-stack test-poptorch check check-lint check-format check-types check-layers check-syntax format docs \
   bench bench-peers bench-scaling clean
 
 help: ## list the commands
@@ -50,6 +52,11 @@ test-parity: $(VENV)/ready-test ## run the whole matrix of models, backends and 
 
 test-old-stack: $(OLD_VENV)/ready ## run the tests of core, gnnkit-pyg and gnnkit-ipu on torch 2.0.1 (2.5 GB of wheels)
 	@OMP_NUM_THREADS=1 $(OLD_VENV)/bin/python -m pytest -n $(WORKERS) tests plugins/gnnkit-pyg plugins/gnnkit-ipu
+
+test-poptorch: $(OLD_VENV)/ready ## run gnnkit-ipu on PopTorch's own Python layer, which lies in POPTORCH=/path
+	@test -d "$(POPTORCH)" || { echo "say where PopTorch's Python layer lies: make test-poptorch POPTORCH=/path/to/it"; exit 1; }
+	@GNNKIT_POPTORCH="$(abspath $(POPTORCH))" OMP_NUM_THREADS=1 $(OLD_VENV)/bin/python -m pytest -n 0 \
+	  plugins/gnnkit-ipu/tests/test_real_layer.py
 
 check: check-lint check-format check-types check-layers check-syntax ## lint, formatting, types, layers, Python 3.8 syntax
 
@@ -103,7 +110,7 @@ $(OLD_VENV)/ready: $(PROJECTS)
 	@echo "installing the old stack into $(OLD_VENV)"
 	@$(PYTHON) -m venv $(OLD_VENV)
 	@$(OLD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(OLD_STACK) --editable ".[networkx,pandas]" \
-	  pytest pytest-xdist hypothesis 'setuptools>=70.1'
+	  pytest pytest-xdist hypothesis tqdm 'setuptools>=70.1,<81'
 	@$(OLD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  --editable ./plugins/gnnkit-pyg --editable ./plugins/gnnkit-ipu
 	@touch $@

@@ -117,6 +117,8 @@ def check_writable(path: Path, *, as_folder: bool = False) -> None:
             os.stat(path)  # Says what is wrong with the folders above.
             if path.is_dir() != as_folder:
                 raise _failure(errno.ENOTDIR if as_folder else errno.EISDIR)
+            if as_folder and not os.access(path, os.W_OK | os.X_OK):
+                raise _failure(errno.EACCES)
             return
         if as_folder and path.is_symlink():  # A link to nothing: a file would replace it, a folder cannot.
             raise _failure(errno.EEXIST)

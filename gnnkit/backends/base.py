@@ -161,6 +161,21 @@ class Backend(ABC):
         """The inverse of :meth:`to_native`; a list of the library's graphs becomes many graphs in one record."""
         raise CapabilityError(f"Backend {self.name!r} has no graph object of its own.")
 
+    def partition(self, graph: Graph, num_parts: int) -> Tensor:
+        """Cut a graph into parts of about the same size with few edges between them.
+
+        Args:
+            graph: The graph.
+            num_parts: How many.
+
+        Returns:
+            The part of every node. Shape [N], int64, from 0.
+
+        Raises:
+            CapabilityError: The library has no such function.
+        """
+        raise CapabilityError(f"Backend {self.name!r} cuts no graphs.")
+
     def read_layer(
         self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None
     ) -> Tuple[ConvSpec, Dict[str, Tensor]]:

@@ -39,7 +39,7 @@ def plan(
         return
     proposal, per_epoch = make_plan(config, batches)
     plot_plan(proposal, picture)
-    values = _summary(proposal, per_epoch, picture)
+    values = {**_summary(proposal, per_epoch, picture), **_calls(config, per_epoch)}
     if json:
         print_json(values)
     else:
@@ -121,6 +121,19 @@ def _show_bins(packing: Packing, json: bool) -> None:
     print_table("What to expect", ["", ""], expected)
 
 
+def _calls(config: Any, per_epoch: int) -> Dict[str, int]:
+    """How many batches a call takes with the run's device options, and how many fill up the last call of an epoch."""
+    from gnnkit.backends import load_backend
+    from gnnkit.devices import choose_device
+
+    if not config.device_options:
+        return {}
+    device = choose_device(config.device, load_backend(config.backend), config.device_options)
+    per_call = type(device).batches_per_call(config.device_options)
+    device.close()
+    return {"batches_per_call": per_call, "batches_filled_up": -per_epoch % per_call}
+
+
 def plot_plan(proposal: PaddingPlan, file: Path) -> None:
     """Draw a histogram of every size over the sampled batches, with the proposed size, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -159,6 +172,14 @@ def _summary(proposal: PaddingPlan, per_epoch: int, picture: Path) -> Dict[str, 
     }
 
 
+def _in_calls(values: Dict[str, Any]) -> str:
+    if "batches_per_call" not in values:
+        return ""
+    filled = values["batches_filled_up"]
+    last = f", the last filled up with {filled} without targets" if filled else ", all of them full"
+    return f", in calls of {values['batches_per_call']:,}{last}"
+
+
 def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
     spec, sizes = proposal.spec, proposal.sizes
     rows = []
@@ -172,7 +193,7 @@ def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
         "What to expect",
         ["", ""],
         [
-            ["batches an epoch", f"{values['batches_per_epoch']:,}"],
+            ["batches an epoch", f"{values['batches_per_epoch']:,}{_in_calls(values)}"],
             ["overflow", expected],
             ["memory per batch", f"{proposal.bytes_per_batch / 2**20:,.2f} MiB, without activations"],
             ["histograms", values["picture"]],

@@ -10,6 +10,7 @@ from gnnkit.devices.base import (
     TimedStep,
     UpdatingStep,
 )
+from gnnkit.devices.compiling import compiling
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.eager import EagerDevice
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state, parameter_names
@@ -28,6 +29,7 @@ __all__ = [
     "TimedStep",
     "UpdatingStep",
     "choose_device",
+    "compiling",
     "deterministic_torch",
     "device_name",
     "devices",

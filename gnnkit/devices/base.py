@@ -198,6 +198,11 @@ class Device(ABC):
         return False
 
     @classmethod
+    def batches_per_call(cls, options: Mapping[str, Any]) -> int:
+        """How many batches one call of a training program takes with these options; an epoch is best a multiple."""
+        return 1
+
+    @classmethod
     def describe_options(cls) -> List[Option]:
         """All options in words."""
         return describe_options(cls.options_class)

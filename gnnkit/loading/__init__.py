@@ -1,6 +1,7 @@
 """Loaders: a split of a graph as a stream of batches, whole or neighbour-sampled, prepared in threads, padded."""
 
 from gnnkit.loading.base import Loader, Transfer
+from gnnkit.loading.clusters import ClusterLoader
 from gnnkit.loading.drawing import Draw, Drawn, LinkDraw, paired
 from gnnkit.loading.full import FullGraphLoader
 from gnnkit.loading.full_pairs import FullGraphPairLoader
@@ -18,11 +19,13 @@ from gnnkit.loading.packing import (
     take_graphs,
 )
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch, pad_targets
+from gnnkit.loading.partition import grown_parts
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
 from gnnkit.loading.reducing import InputReduction
 
 __all__ = [
     "BatchSizes",
+    "ClusterLoader",
     "Draw",
     "Drawn",
     "FullGraphLoader",
@@ -40,6 +43,7 @@ __all__ = [
     "batch_bytes",
     "batch_sizes",
     "graph_sizes",
+    "grown_parts",
     "largest_batch",
     "pack_graphs",
     "pad_batch",

@@ -2,7 +2,7 @@
 
 Rules: items come in order whatever the number of threads; no more than a window of them exists at a time; whichever
 way an iteration ends, its threads end with it. Only an item that takes long is not waited for: its thread ends with it,
-or with the process.
+or with the process. While a device compiles, no thread makes an item (:mod:`gnnkit.loading.gate`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from queue import SimpleQueue
 from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 import torch
+
+from gnnkit.loading.gate import GATE
 
 T = TypeVar("T")
 
@@ -95,7 +97,8 @@ def _work(work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[
         if not future.set_running_or_notify_cancel():
             continue
         try:
-            result = produce(item)
+            with GATE.inside():
+                result = produce(item)
         except BaseException as error:  # Whatever it is, it is for the consumer.
             future.set_exception(error)
         else:

@@ -18,12 +18,16 @@ def _is_sampled(config: TrainConfig) -> bool:
     return config.is_sampled
 
 
+def _is_in_batches(config: TrainConfig) -> bool:
+    return config.is_sampled or config.is_clustered
+
+
 def _evaluates_samples(config: TrainConfig) -> bool:
     return config.evaluation == "sampled"
 
 
 def _evaluates_batches(config: TrainConfig) -> bool:
-    return config.evaluation in ("layerwise", "sampled") or (config.evaluation == "auto" and config.is_sampled)
+    return config.evaluation in ("layerwise", "sampled") or (config.evaluation == "auto" and _is_in_batches(config))
 
 
 def _draws(config: TrainConfig) -> bool:
@@ -37,17 +41,19 @@ def _has_limit(fanouts: Optional[Sequence[int]], default: bool) -> bool:
 
 
 _SAMPLED = "sampled training (train.batch_size or train.fanouts)"
+_IN_BATCHES = "training in batches (train.batch_size, train.fanouts or train.clusters)"
 _DRAWN = "fan-outs other than -1"
 _BATCHES = "evaluation 'layerwise' or 'sampled'"
 EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
     "replace": (_DRAWN, _draws),
     "weighted": (_DRAWN, _draws),
-    "shuffle": (_SAMPLED, _is_sampled),
+    "shuffle": (_IN_BATCHES, _is_in_batches),
     "drop_last": (_SAMPLED, _is_sampled),
-    "accumulate": (_SAMPLED, _is_sampled),
+    "accumulate": (_IN_BATCHES, _is_in_batches),
+    "clusters_per_batch": ("training on parts of the graph (train.clusters)", lambda config: config.is_clustered),
     # 0 is what is true of a whole graph.
-    "num_threads": (_SAMPLED, lambda config: config.is_sampled or config.num_threads == 0),
-    "prefetch": (f"{_SAMPLED} with threads", lambda config: config.is_sampled and config.num_threads != 0),
+    "num_threads": (_IN_BATCHES, lambda config: _is_in_batches(config) or config.num_threads == 0),
+    "prefetch": (f"{_IN_BATCHES}, with threads", lambda config: _is_in_batches(config) and config.num_threads != 0),
     "fuse_first_layer": (
         "sampled training or evaluation",
         lambda config: config.is_sampled or _evaluates_samples(config),
@@ -78,7 +84,7 @@ def idle_train_settings(config: TrainConfig, level: str = "nodes") -> Dict[str, 
         [True, False]
     """
     if level == "graphs":
-        names = {*EFFECTS, "fanouts"} - _OF_GRAPHS - {"eval_batch_size"}
+        names = {*EFFECTS, "fanouts", "clusters"} - _OF_GRAPHS - {"eval_batch_size"}
         # "full" is what is true of whole graphs, and what recorded configurations have.
         names |= set() if config.evaluation == "full" else {"evaluation"}
         return dict.fromkeys(names, "tasks about nodes or edges")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 import torch
 from torch import Tensor
 
+from gnnkit.backends import load_backend
 from gnnkit.data import Graph
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.loading import (
+    ClusterLoader,
     FullGraphLoader,
     FullGraphPairLoader,
     GraphLoader,
@@ -20,6 +23,7 @@ from gnnkit.loading import (
     PadSpec,
     Transfer,
     graph_sizes,
+    grown_parts,
     largest_batch,
     propose_bins,
 )
@@ -28,6 +32,8 @@ from gnnkit.nn import ModelSpec, node_ids_as_features
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
+
+_LOG = logging.getLogger(__name__)
 
 
 def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -> Graph:
@@ -129,6 +135,10 @@ def training_loader(
         settings: Dict[str, Any] = {"transfer": transfer, "overlap": overlap, "static_shapes": static_shapes}
         return graph_loader(graph, items.ids, spec, config, seed, **settings)
     ids = items.ids if items.level == "nodes" else torch.arange(len(items.ids))
+    if config.is_clustered:
+        if items.level != "nodes" or task.draw(graph, seed) is not None:
+            raise ConfigError(f"Task {task.name!r} does not learn from parts of the graph. Leave train.clusters out.")
+        return cluster_loader(graph, ids, spec, config, seed, transfer=transfer, pad=pad, overlap=overlap)
     sampler, draw = make_sampler(graph, spec, config, config.fanouts, seed), task.draw(graph, seed)
     if sampler is None:
         whole: Dict[str, Any] = {
@@ -160,6 +170,66 @@ def training_loader(
         draw=draw,
         edge_features=spec.reads_edges,
     )
+
+
+def cluster_loader(
+    graph: Graph,
+    nodes: Tensor,
+    spec: ModelSpec,
+    config: TrainConfig,
+    seed: int,
+    *,
+    transfer: Transfer = identity,
+    pad: Optional[PadSpec] = None,
+    overlap: bool = True,
+) -> ClusterLoader:
+    """The loader of parts of the graph for a training.
+
+    Args:
+        graph: The prepared graph.
+        nodes: The training nodes.
+        spec: The model.
+        config: Resolved settings.
+        seed: Seed of the order.
+        transfer: What to do with a batch last.
+        pad: Sizes to bring batches to.
+        overlap: Whether batches are prepared while others are in use.
+    """
+    assert config.clusters is not None
+    num_threads = config.num_threads
+    return ClusterLoader(
+        graph,
+        nodes,
+        parts_of(graph, config.clusters),
+        num_layers=spec.num_layers,
+        per_batch=config.clusters_per_batch,
+        shuffle=config.shuffle,
+        seed=seed,
+        rescale=spec.gcn_norm,
+        num_threads=(1 if overlap else 0) if num_threads is None else num_threads,
+        prefetch=config.prefetch,
+        transfer=transfer,
+        pad=pad,
+        edge_features=spec.reads_edges,
+    )
+
+
+def parts_of(graph: Graph, num_parts: int) -> Tensor:
+    """The part of every node: by METIS where a backend has it, else by :func:`gnnkit.loading.grown_parts`.
+
+    Which one it was is logged.
+
+    Args:
+        graph: The graph.
+        num_parts: How many.
+    """
+    try:
+        parts = load_backend("dgl").partition(graph, num_parts)
+    except GnnkitError:
+        _LOG.info("The graph is cut by gnnkit's own method: METIS comes with DGL, which cannot be used here.")
+        return grown_parts(graph, num_parts)
+    _LOG.info("The graph is cut by METIS.")
+    return parts
 
 
 def graph_loader(

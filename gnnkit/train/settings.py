@@ -13,7 +13,7 @@ from gnnkit.options import check_numbers
 class TrainConfig:
     """How to train.
 
-    Training is on the full graph unless ``fanouts`` or ``batch_size`` is given.
+    Training is on the full graph unless ``fanouts``, ``batch_size`` or ``clusters`` is given.
 
     Attributes:
         epochs: Passes over the training items. None: 200 on the full graph, 20 when sampled, 100 over whole graphs.
@@ -41,6 +41,9 @@ class TrainConfig:
             tells rounding from mistakes.
         batch_size: Training nodes per batch, or pairs, or graphs. None: 1,024 when sampled, 32 graphs.
         fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
+        clusters: Parts that the graph is cut into (Cluster-GCN, Chiang et al., 2019): batches are some of these, with
+            all edges inside. By METIS where DGL is installed, else by a method of our own. None: no such batches.
+        clusters_per_batch: Parts in a batch.
         replace: Whether neighbours are drawn with replacement.
         weighted: Whether neighbours are drawn in proportion to edge weights.
         shuffle: Whether training nodes are shuffled in every epoch.
@@ -88,6 +91,8 @@ class TrainConfig:
     precision: str = "float32"
     batch_size: Optional[int] = None
     fanouts: Optional[List[int]] = None
+    clusters: Optional[int] = None
+    clusters_per_batch: int = 1
     replace: bool = False
     weighted: bool = False
     shuffle: bool = True
@@ -113,10 +118,15 @@ class TrainConfig:
         return self.fanouts is not None or self.batch_size is not None
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether training is on parts of the graph."""
+        return self.clusters is not None
+
+    @property
     def planned_epochs(self) -> range:
         """Epochs of a training with these resolved settings that have batches of their own: one on the full graph."""
         assert self.epochs is not None
-        return range(1, self.epochs + 1 if self.is_sampled else 2)
+        return range(1, self.epochs + 1 if self.is_sampled or self.is_clustered else 2)
 
     def resolved(self, num_layers: int, *, static_shapes: bool = False, level: str = "nodes") -> TrainConfig:
         """Fill in what depends on other settings, and check everything.
@@ -131,11 +141,16 @@ class TrainConfig:
         """
         if level == "graphs":
             return self._resolved_for_graphs(static_shapes)
+        if self.is_clustered and self.is_sampled:
+            raise ConfigError(
+                "clusters excludes fanouts and batch_size: batches are parts of the graph. Give one of them."
+            )
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        in_batches = self.is_sampled or self.is_clustered
         if self.epochs is None:
-            values["epochs"] = 20 if self.is_sampled else 200
+            values["epochs"] = 20 if in_batches else 200
         if self.evaluation == "auto":
-            values["evaluation"] = "layerwise" if self.is_sampled and not static_shapes else "full"
+            values["evaluation"] = "layerwise" if in_batches and not static_shapes else "full"
         if self.is_sampled:
             values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
             values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
@@ -218,6 +233,8 @@ _SMALLEST: Mapping[str, float] = {
     "accumulate": 1,
     "patience": 1,
     "batch_size": 1,
+    "clusters": 1,
+    "clusters_per_batch": 1,
     "num_threads": 0,
     "prefetch": 1,
     "eval_batch_size": 1,

@@ -7,6 +7,8 @@ module is.
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type
 
@@ -137,6 +139,17 @@ class DglBackend(Backend):
         from gnnkit_dgl.convert import from_dgl
 
         return from_dgl(obj)
+
+    def partition(self, graph: Graph, num_parts: int) -> Tensor:
+        """Parts of a graph by METIS (Karypis and Kumar, 1998). See :class:`gnnkit.backends.Backend`."""
+        if num_parts == 1:
+            return torch.zeros(graph.num_nodes, dtype=torch.int64)
+        dgl = self._dgl
+        destinations = torch.repeat_interleave(torch.arange(graph.num_nodes), graph.indptr.diff())
+        plain = dgl.graph((graph.indices, destinations), num_nodes=graph.num_nodes)
+        with redirect_stdout(sys.stderr):  # DGL prints times, where results of commands go.
+            parts: Tensor = dgl.metis_partition_assignment(plain, num_parts)
+        return parts.long()
 
     def read_layer(
         self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None

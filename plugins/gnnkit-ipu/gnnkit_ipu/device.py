@@ -60,6 +60,11 @@ class IpuDevice(Device):
         chosen = IpuOptions.from_mapping(options)
         return chosen.ipu_model or chosen.offline_target is not None
 
+    @classmethod
+    def batches_per_call(cls, options: Mapping[str, Any]) -> int:
+        """See :class:`gnnkit.devices.Device`."""
+        return IpuOptions.from_mapping(options).batches_per_call
+
     def configure(self, options: Mapping[str, Any]) -> None:
         """See :class:`gnnkit.devices.Device` and :class:`gnnkit_ipu.options.IpuOptions`."""
         self.options = IpuOptions.from_mapping(options)

@@ -83,28 +83,66 @@ def kind_of(optimizer: Optimizer) -> str:
 def read_state(module: nn.Module, device_optimizer: Any) -> Dict[str, Dict[str, Tensor]]:
     """The state that an optimiser has on the device.
 
+    The emulator numbers parameters, as torch does. PopTorch names each tensor ``KIND___PARAMETER``, with kinds of its
+    own ("Accl1", "Step"); these are handed on as they are, so that another IPU can go on from them, and nobody else.
+
     Args:
         module: Holds the parameters.
-        device_optimizer: What :func:`native_optimizer` gave, for a PopTorch that numbers its state.
+        device_optimizer: What :func:`native_optimizer` gave.
 
     Returns:
         As :meth:`gnnkit.devices.Step.state_dict`.
     """
-    state = device_optimizer.state_dict()["ipu_state"]
+    state = device_optimizer.state_dict()["ipu_state"] or {}
     names = parameter_names(module, device_optimizer)
-    return {
-        name: {key: torch.as_tensor(value).detach().clone() for key, value in state[number].items()}
-        for number, name in enumerate(names)
-        if number in state
-    }
+    found: Dict[str, Dict[str, Tensor]] = {}
+    for key, value in state.items():
+        if isinstance(key, str):
+            kind, _, name = key.partition(_BETWEEN)
+            name = name[len(_PREFIX) :]
+            if name in names:
+                found.setdefault(name, {})[kind] = torch.as_tensor(value).detach().clone()
+        else:
+            found[names[key]] = {kind: torch.as_tensor(each).detach().clone() for kind, each in value.items()}
+    return found
 
 
-def write_state(module: nn.Module, device_optimizer: Any, state: OptimizerState) -> None:
-    """Keep a state for the program that is compiled next; see :func:`read_state`."""
+def write_state(module: nn.Module, device_optimizer: Any, state: OptimizerState, *, numbered: bool) -> None:
+    """Keep a state for the program that is compiled next; see :func:`read_state`.
+
+    Args:
+        module: Holds the parameters.
+        device_optimizer: What :func:`native_optimizer` gave.
+        state: As :meth:`gnnkit.devices.Step.state_dict` gave it.
+        numbered: Whether this PopTorch numbers parameters.
+
+    Raises:
+        CapabilityError: The state comes from an optimiser of torch, and this PopTorch has its own.
+    """
     names = parameter_names(module, device_optimizer)
-    numbered = {number: dict(state[name]) for number, name in enumerate(names) if name in state}
-    if numbered:
-        device_optimizer.load_state_dict({"ipu_state": numbered, "ipu_param": {}})
+    own: Dict[Any, Any] = {}
+    for number, name in enumerate(names):
+        tensors = dict(state.get(name, {}))
+        odd = sorted(set(tensors) & _OF_TORCH) if not numbered else sorted(set(tensors) - _OF_TORCH)
+        if odd:
+            raise CapabilityError(
+                f"The optimiser's state has {', '.join(odd)}, which this device does not know: "
+                "a run on an IPU goes on from the state of a run on an IPU. Start a new run from its weights with "
+                "--init-from."
+            )
+        if numbered and tensors:
+            own[number] = tensors
+        own.update({} if numbered else {f"{kind}{_BETWEEN}{_PREFIX}{name}": each for kind, each in tensors.items()})
+    if own:
+        device_optimizer.set_state_dict({"ipu_state": own, "ipu_param": {}})
+
+
+_BETWEEN = "___"
+"""What PopTorch puts between the kind of a tensor and the parameter that it belongs to."""
+_PREFIX = "module."
+"""What a program puts before the names of its module's parameters."""
+_OF_TORCH = frozenset({"step", "exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
+"""Tensors that torch's optimisers keep of a parameter."""
 
 
 def learning_rate(optimizer: Optimizer) -> float:
@@ -116,4 +154,6 @@ def _changed(name: str, optimizer: Optimizer) -> Dict[str, Any]:
     """Settings whose values are not torch's defaults."""
     defaults = inspect.signature(type(optimizer)).parameters
     group = optimizer.param_groups[0]
-    return {key: group[key] for key in SETTINGS[name] if group[key] != defaults[key].default}
+    # PopTorch takes a tuple of betas; a configuration file has a list, which torch 2.0 keeps.
+    values = {key: tuple(group[key]) if key == "betas" else group[key] for key in SETTINGS[name]}
+    return {key: value for key, value in values.items() if value != defaults[key].default}

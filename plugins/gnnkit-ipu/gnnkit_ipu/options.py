@@ -26,6 +26,8 @@ class IpuOptions:
         device_iterations: Batches that are trained on, one after the other, in one call of the program.
         gradient_accumulation: Batches whose gradients are averaged before the weights are updated.
         replication_factor: Copies of the model on as many IPUs, each with batches of its own.
+        broadcast_buffers: Whether replicas keep one set of buffers. Models that change theirs, as batch normalisation
+            does, need false: the statistics of the first replica are then kept.
         output_mode: Which losses come back where a call takes several batches: "all"; "final", the last one's, which
             then stands for all; or "sum", whose mean then stands for all.
         executable_cache: Folder in which compiled programs are kept. None keeps none.
@@ -38,6 +40,7 @@ class IpuOptions:
     device_iterations: int = 1
     gradient_accumulation: int = 1
     replication_factor: int = 1
+    broadcast_buffers: bool = True
     output_mode: str = "all"
     executable_cache: Optional[str] = None
     random_seed: Optional[int] = None
@@ -103,6 +106,7 @@ class IpuOptions:
         if training:
             native.deviceIterations(self.device_iterations)
             native.replicationFactor(self.replication_factor)
+            native.broadcastBuffers(self.broadcast_buffers)
             native.Training.gradientAccumulation(self.gradient_accumulation)
             modes = poptorch.OutputMode
             native.outputMode({"all": modes.All, "final": modes.Final, "sum": modes.Sum}[self.output_mode])
@@ -115,6 +119,7 @@ def _check(name: str, value: Any) -> None:
         "device_iterations": (whole and value >= 1, "a whole number of at least 1"),
         "gradient_accumulation": (whole and value >= 1, "a whole number of at least 1"),
         "replication_factor": (whole and value >= 1, "a whole number of at least 1"),
+        "broadcast_buffers": (isinstance(value, bool), "true or false"),
         "output_mode": (value in OUTPUT_MODES, f"one of {', '.join(OUTPUT_MODES)}"),
         "executable_cache": (value is None or isinstance(value, str), "a folder, as text"),
         "random_seed": (value is None or (whole and 0 <= value < 2**31), "a whole number from 0 to 2147483647"),

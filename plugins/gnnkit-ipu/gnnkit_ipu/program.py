@@ -7,6 +7,7 @@ another program takes the device.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from functools import partial
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gnnkit.data import IGNORED_LABEL, Batch, BatchLayout
-from gnnkit.devices import OptimizerState, StepOptions, StepResult
+from gnnkit.devices import OptimizerState, StepOptions, StepResult, compiling
 from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, UnavailableError
 from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
 from gnnkit_ipu.options import IpuOptions
 from gnnkit_ipu.poptorch import numbers_state
+
+_LOG = logging.getLogger(__name__)
 
 
 class FlatModule(nn.Module):
@@ -92,9 +95,12 @@ class Program:
         self._lr = 0.0 if optimizer is None else learning_rate(optimizer)
         self._flat: Optional[FlatModule] = None
         self._executor: Any = None
+        # PopTorch fetches all weights from the device when an attribute of a parameter that it wrapped is read. These
+        # share memory and the count of changes with the weights and are never wrapped.
+        self._aliases = [tensor.detach() for tensor in [*module.parameters(), *module.buffers()]]
         self._host: Tuple[int, ...] = ()
         self._is_ahead = False
-        self._has_run = False
+        self._has_run = self._has_warned = False
         self._waiting: List[Tuple[Batch, StepResult]] = []
 
     @property
@@ -127,6 +133,14 @@ class Program:
             raise ConfigError(
                 f"A call takes {self._group} batches (device_iterations x gradient_accumulation x replication_factor), "
                 f"but an epoch has only {len(self._waiting)}. Lower one of them, or take smaller batches."
+            )
+        if not self._has_warned:
+            self._has_warned = True
+            _LOG.warning(
+                "A call takes %d batches and the last one of an epoch has %d: it is filled up with batches without "
+                "targets, which count in averages, momentum and weight decay. Choose device options whose product "
+                "divides the number of batches; 'gnnkit plan' shows both.",
+                *(self._group, len(self._waiting)),
             )
         self._run_group()
 
@@ -161,10 +175,6 @@ class Program:
             raise CapabilityError(f"PopTorch refuses the program: {error}") from error
         if self._optimizer is not None:
             self._is_ahead = True
-            if not self._has_run:
-                # Changes nothing without gradients on the host, and tells torch's schedules that a step was made.
-                self._optimizer.zero_grad(set_to_none=True)
-                self._optimizer.step()
         self._has_run = True
         return out
 
@@ -184,21 +194,43 @@ class Program:
         mark = partial(poptorch.identity_loss, reduction="none") if training else None
         flat = FlatModule(self._module, layout, mark, with_outputs=self._group == 1).train(training)
         native = self._options.native(poptorch, training=training)
+        classes = self._classes()
+        if self._optimizer is not None:
+            # Changes nothing without gradients on the host, and tells torch's schedules that a step was made. Later it
+            # would fetch the weights, as whatever reads an attribute of a wrapped parameter.
+            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.step()
         if training:
             executor = poptorch.trainingModel(flat, options=native, optimizer=self._native_optimizer)
         else:
             executor = poptorch.inferenceModel(flat, options=native)
-        self._flat, self._executor = flat, executor
         try:
-            executor.compile(tensors)
+            with compiling():
+                executor.compile(tensors)
+        except BaseException:
+            self._give_back_classes(classes)
+            raise
         finally:
             self.seconds += time.perf_counter() - start
+        self._flat, self._executor = flat, executor
         self._host = self._host_versions()
         if self._options.offline_target is not None:
             raise UnavailableError(
                 f"The program is compiled for an IPU of generation {self._options.offline_target} and kept in "
                 f"{self._options.executable_cache}; with offline_target nothing can run. Run without it on an IPU."
             )
+
+    def _classes(self) -> List[Tuple[Tensor, type]]:
+        return [(tensor, type(tensor)) for tensor in [*self._module.parameters(), *self._module.buffers()]]
+
+    @staticmethod
+    def _give_back_classes(classes: List[Tuple[Tensor, type]]) -> None:
+        """Undo what PopTorch does to weights before it compiles, and leaves when that fails.
+
+        Buffers could not be wrapped again.
+        """
+        for tensor, own in classes:
+            tensor.__class__ = own
 
     def _bring_up_to_date(self) -> None:
         """Attach, and hand over weights and learning rate that changed on the host."""
@@ -214,7 +246,7 @@ class Program:
 
     def _host_versions(self) -> Tuple[int, ...]:
         """Counts of changes of the host's weights, as torch keeps them for every tensor."""
-        return tuple(tensor._version for tensor in [*self._module.parameters(), *self._module.buffers()])
+        return tuple(tensor._version for tensor in self._aliases)
 
     def pull(self) -> None:
         """See :class:`gnnkit.devices.Step`."""
@@ -225,32 +257,19 @@ class Program:
         self._is_ahead = False
 
     def state_dict(self) -> Dict[str, Dict[str, Tensor]]:
-        """See :class:`gnnkit.devices.Step`.
-
-        Raises:
-            CapabilityError: PopTorch gives the state under names of its own.
-        """
+        """See :class:`gnnkit.devices.Step`."""
         if self._native_optimizer is None:
             return {}
-        self._check_state()
         return read_state(self._module, self._native_optimizer)
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """See :class:`gnnkit.devices.Step`.
 
         Raises:
-            CapabilityError: As :meth:`state_dict`.
+            CapabilityError: The state comes from another kind of device.
         """
         assert self._native_optimizer is not None and self._executor is None
-        self._check_state()
-        write_state(self._module, self._native_optimizer, state)
-
-    def _check_state(self) -> None:
-        if not numbers_state(self._poptorch):
-            raise CapabilityError(
-                "PopTorch keeps the state of an optimiser under names that it does not document, so that a run on an "
-                "IPU cannot be resumed. Start a new run from its weights with --init-from."
-            )
+        write_state(self._module, self._native_optimizer, state, numbered=numbers_state(self._poptorch))
 
     def release(self) -> None:
         """Leave the device to another program; weights that are ahead of the host's come along."""

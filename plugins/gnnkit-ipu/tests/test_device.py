@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from gnnkit.backends import build_model
 from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import StepOptions, load_device
 from gnnkit.errors import CapabilityError, ConfigError, DataError, GnnkitError, UnavailableError, UnknownNameError
+from gnnkit_ipu import emulator
 from gnnkit_ipu.backend import IpuBackend
 from gnnkit_ipu.device import IpuEmulatorDevice
 from gnnkit_ipu.emulator import RestrictionError
@@ -134,10 +137,13 @@ def test_training_and_evaluation_take_turns_and_share_weights():
 
 def test_weights_stay_on_the_device_until_pulled():
     device, module, step = make_step()
-    step(make_batch(1.0))
-    assert torch.equal(module.linear.weight.detach(), torch.ones(1, 2))
-    step.pull()
-    assert not torch.equal(module.linear.weight.detach(), torch.ones(1, 2))
+    memory = module.linear.weight.detach()  # A look at the weight itself would fetch it.
+    with emulator.counting() as counts:
+        for _ in range(3):
+            step(make_batch(1.0))
+        assert torch.equal(memory, torch.ones(1, 2)) and counts.to_host == 0
+        step.pull()
+        assert not torch.equal(memory, torch.ones(1, 2)) and counts.to_host == 1
     device.close()
 
 
@@ -371,3 +377,50 @@ def test_a_model_that_breaks_a_restriction_fails_with_a_consistent_run_folder(la
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["status"] == "failed" and "IPU restriction" in manifest["error"]
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_replicas_with_batch_normalisation_need_their_own_buffers():
+    class Normed(Regression):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+
+        def forward(self, batch):
+            outputs = self.linear(self.norm(batch.x))
+            return outputs.square().mean(), outputs
+
+    for broadcast in (True, False):
+        options = {"replication_factor": 2, "broadcast_buffers": broadcast}
+        device, module, step = make_step(options, module=Normed())
+        step(make_batch(1.0))
+        if broadcast:
+            with pytest.raises(RestrictionError, match="restriction 36"):
+                step(make_batch(2.0))
+        else:
+            step(make_batch(2.0))
+            step.pull()
+            assert int(module.norm.num_batches_tracked) == 1
+        device.close()
+
+
+def test_sizes_that_do_not_divide_are_warned_of_once(caplog):
+    run({"device_iterations": 2}, [1.0, 2.0, 0.3])
+    assert caplog.text.count("A call takes 2 batches and the last one of an epoch has 1") == 1
+    caplog.clear()
+    run({"device_iterations": 2}, [1.0, 2.0])
+    assert "A call takes" not in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_tracing(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(GnnkitError, match="Permission|permission|denied"):
+        make_step({"executable_cache": str(tmp_path)})
+
+
+def test_plans_take_device_options_into_account(tmp_path):
+    settings = ["backend=ipu", "device=ipu-emulator", "device_options.device_iterations=4"]
+    size = ["--dataset", "digits", "--model", "sage", "--fanouts", "5,5", "--batch-size", "100", "--json"]
+    command = [sys.executable, "-m", "gnnkit.cli.main", "plan", *settings, *size]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    found = json.loads(said.splitlines()[-1])
+    assert (found["batches_per_epoch"], found["batches_per_call"], found["batches_filled_up"]) == (11, 4, 1)

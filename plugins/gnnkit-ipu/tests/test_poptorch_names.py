@@ -88,6 +88,7 @@ def test_the_walk_finds_them():
     assert not [
         line
         for path in FILES
+        if path.name != "emulate.py"  # Where scripts of others import it.
         for line in path.read_text().splitlines()
         if "import poptorch" in line and "from gnnkit_ipu import poptorch" not in line
     ]

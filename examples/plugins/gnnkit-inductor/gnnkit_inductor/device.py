@@ -26,6 +26,7 @@ from gnnkit.devices import (
     OptimizerState,
     StepOptions,
     StepResult,
+    compiling,
     load_optimizer_state,
     optimizer_state,
 )
@@ -142,7 +143,8 @@ class CompiledStep:
         start = time.perf_counter()
         self._compiled, self._shapes = self._compile(layout), shapes
         try:
-            return self._run(tensors, batch.num_targets)
+            with compiling():
+                return self._run(tensors, batch.num_targets)
         except torch._dynamo.exc.TorchDynamoException as error:
             raise CapabilityError(
                 f"torch.compile does not understand the model: {str(error).splitlines()[0]}. Layers of plain torch "

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from . import geometric, optim, options
+from . import optim, options
+from .counting import Counts, counting
 from .dataloader import DataLoader
 from .enums import (
     AutoStage,
@@ -84,6 +85,7 @@ __all__ = [
     "BlockFunction",
     "CommGroupType",
     "ConnectionType",
+    "Counts",
     "DataLoader",
     "DataLoaderMode",
     "Error",
@@ -103,8 +105,8 @@ __all__ = [
     "SyncPattern",
     "UnrecoverableError",
     "cond",
+    "counting",
     "createPoptorchError",
-    "geometric",
     "identity_loss",
     "inferenceModel",
     "ipuHardwareIsAvailable",

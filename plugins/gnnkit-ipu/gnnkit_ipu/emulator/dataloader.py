@@ -3,16 +3,18 @@
 # ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 from torch import Tensor
 
 from .enums import DataLoaderMode
-from .errors import NotEmulatedError, PartialBatchError
+from .errors import Error
 from .options import Options
-from .restrictions import refuse
 from .structure import rebuild, tensors_of
+
+_LOG = logging.getLogger(__name__)
 
 
 class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
@@ -24,17 +26,19 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
         batch_size: Samples of a micro-batch; None leaves batching to the data set.
         shuffle: Whether the order is random.
         num_workers: Loading processes.
-        drop_last: Whether samples that do not fill a batch are left out.
+        drop_last: Whether samples that do not fill a batch are left out. A last batch that is not full is only warned
+            of here; a compiled model refuses its shape.
         persistent_workers: Whether loading processes outlive an epoch.
         auto_distributed_partitioning: Without effect, the emulator is one process.
-        mode: Only ``DataLoaderMode.Sync`` is emulated.
-        async_options: Options of the other modes.
-        rebatched_worker_size: Option of the other modes.
+        mode: The other modes give the same batches from a process of their own; here they load as ``Sync`` does.
+        async_options: Options of the other modes, without effect.
+        rebatched_worker_size: Option of the other modes, without effect.
         batch_sampler: Yields the indices of micro-batches; as many as a call needs are joined.
         kwargs: Passed on to torch.
 
     Raises:
-        PartialBatchError: The last batch would be partial.
+        Error: ``batch_sampler`` beside a batch size or an order.
+        ValueError: No batch size, and ``drop_last``.
     """
 
     def __init__(
@@ -53,8 +57,6 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
         batch_sampler: Any = None,
         **kwargs: Any,
     ) -> None:
-        if mode is not DataLoaderMode.Sync:
-            raise NotEmulatedError(f"DataLoaderMode.{mode.name}", "Take DataLoaderMode.Sync: the batches are the same.")
         self._options = options
         options._freeze()
         self._joined = micro_batches(options)
@@ -63,18 +65,21 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
         if persistent_workers is not None:
             kwargs["persistent_workers"] = persistent_workers
         if batch_sampler is not None:
+            if batch_size != 1 or shuffle:
+                raise Error("batch_sampler excludes batch_size and shuffle: it makes the batches itself.")
             super().__init__(dataset, batch_sampler=batch_sampler, num_workers=num_workers, **kwargs)
             return
         if self._combined and not drop_last and hasattr(dataset, "__len__") and len(dataset) % self._combined:
-            refuse(
-                39, f"{len(dataset)} samples do not fill batches of {self._combined}", where="", error=PartialBatchError
+            _LOG.warning(
+                "%d samples do not fill batches of %d: the last one has %d, and a model that is compiled refuses it.",
+                *(len(dataset), self._combined, len(dataset) % self._combined),
             )
         super().__init__(
             dataset,
             batch_size=self._combined,
             shuffle=bool(shuffle),
             num_workers=num_workers,
-            drop_last=drop_last and self._combined is not None,
+            drop_last=drop_last,
             **kwargs,
         )
 
@@ -94,23 +99,28 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[type-arg]
         return self._join(batches) if self._joins else batches
 
     def _join(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Groups of micro-batches; a last one that is not full is dropped."""
         waiting: List[Any] = []
         for batch in batches:
             waiting.append(batch)
             if len(waiting) == self._joined:
-                columns = zip(*[tensors_of(b) for b in waiting])
-                yield rebuild(batch, [torch.cat(column) for column in columns])
+                yield _joined(waiting)
                 waiting = []
-        if waiting:
-            refuse(
-                39,
-                f"the last call gets {len(waiting)} micro-batches instead of {self._joined}",
-                where="",
-                error=PartialBatchError,
-            )
 
     def terminate(self) -> None:
         """Stop the loading process: there is none."""
+
+
+def _joined(batches: List[Any]) -> Any:
+    """The tensors of batches along dimension 0; graphs of PyTorch Geometric are joined as dictionaries are."""
+    if hasattr(batches[0], "to_dict"):
+        joined = batches[0].clone()
+        for name, value in batches[0].to_dict().items():
+            if isinstance(value, Tensor):
+                joined[name] = torch.cat([batch[name] for batch in batches])
+        return joined
+    columns = zip(*[tensors_of(batch) for batch in batches])
+    return rebuild(batches[0], [torch.cat(column) for column in columns])
 
 
 def micro_batches(options: Options) -> int:

@@ -80,12 +80,14 @@ class EmulatedDevice:
                     own[name] = to_device(buffer)
 
     def download(self) -> None:
-        """Copy the weights into the module; buffers come from the first replica."""
-        with torch.no_grad():
-            for name, parameter in self._module.named_parameters():
-                parameter.copy_(self._parameters[name])
-            for name, buffer in self._module.named_buffers():
-                buffer.copy_(self._buffers[0][name])
+        """Copy the weights into the module; buffers come from the first replica.
+
+        Torch does not count that as a change of the tensors, as the real copy goes to their memory.
+        """
+        for name, parameter in self._module.named_parameters():
+            parameter.data.copy_(self._parameters[name].data)
+        for name, buffer in self._module.named_buffers():
+            buffer.data.copy_(self._buffers[0][name].data)
 
     def set_hyper_parameters(self, optimizer: torch.optim.Optimizer) -> None:
         """Take over another optimiser's hyper-parameters; the state stays."""
@@ -106,13 +108,18 @@ class EmulatedDevice:
             arguments: All micro-batches' arguments, by name.
             call: Turns named arguments into positional and named ones.
         """
-        tensors = [to_device(t) for t in tensors_of(arguments)]
+        given = tensors_of(arguments)
+        tensors = [to_device(t) for t in given]
+        before = [t._version for t in tensors]
         parts = micro_batches(self._options)
         pieces = list(zip(*[split(t, parts) for t in tensors])) or [()] * parts
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.random_state)
             outputs = self._loop([call(rebuild(arguments, list(piece))) for piece in pieces])
             self.random_state = torch.get_rng_state()
+        for own, mine, version in zip(given, tensors, before):
+            if mine._version != version:
+                own.copy_(mine)  # What forward changes in place, the caller sees.
         return join_outputs(outputs, self._options, self._training)
 
     def _loop(self, calls: List[Tuple[Any, Dict[str, Any]]]) -> List[List[Any]]:

@@ -55,6 +55,22 @@ class OfflineTargetError(Error, AssertionError):
     """A model compiled for an offline target was called."""
 
 
+class UnknownBufferError(Error, KeyError):
+    """Buffers were named that the model has not."""
+
+
+class OptimizerError(Error, AssertionError, ValueError):
+    """A setting of an optimiser has a type that the device has not."""
+
+
+class LogLevelError(Error, ValueError):
+    """A level of logging that does not exist."""
+
+
+class BatchSizeError(Error, AssertionError, RuntimeError):
+    """Graphs do not fit into a batch of fixed size."""
+
+
 class RestrictionError(Error):
     """A program breaks one of the documented restrictions of PopTorch.
 
@@ -70,6 +86,10 @@ class RestrictionError(Error):
 
 class OptionError(RestrictionError, ValueError):
     """An option of the wrong type or value."""
+
+
+class MemoryKeyError(OptionError, AssertionError):
+    """Memory was given to something that is no IPU."""
 
 
 class FrozenOptionError(RestrictionError, AttributeError):

@@ -1,7 +1,8 @@
 """Wrapped models: compile once, then run steps on the emulated device.
 
-Rules: the host's weights change only by ``copyWeightsToHost`` and what calls it (detach, destroy, ``state_dict``). An
-inference model reads the host's weights when it is compiled or attached and on ``copyWeightsToDevice``.
+Rules: the host's weights change by ``copyWeightsToHost`` and what calls it: detach, destroy, and whoever reads a weight
+of a module that is trained (:mod:`.wrapping`). An inference model reads the host's weights when it is compiled or
+attached, on ``copyWeightsToDevice``, and when a training has brought new ones to the host.
 """
 
 # ruff: noqa: N802, SIM905 - PopTorch's names; lists of names read better as text.
@@ -13,9 +14,9 @@ import inspect
 import json
 import sys
 import time
-import weakref
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, MutableMapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from torch import nn
@@ -23,19 +24,23 @@ from torch import nn
 from gnnkit.paths import writing
 
 from . import optim
+from .counting import count
 from .dataloader import micro_batches, split
 from .device import EmulatedDevice
-from .errors import Error, NotEmulatedError, OfflineTargetError
-from .inputs import Signature, check_inputs, check_parameters, check_same, leaves_of, named_arguments
+from .enums import ConnectionType
+from .errors import Error, NotEmulatedError, OfflineTargetError, UnknownBufferError
+from .factories import forced_factories
+from .inputs import Signature, check_inputs, check_parameters, check_same, in_order, leaves_of, named_arguments
+from .layout import check_layout, in_modes, modes_of
 from .options import Options
 from .restrictions import refuse
-from .structure import HostOutput, map_tensors, rebuild, tensors_of
+from .structure import as_output, map_tensors, rebuild, tensors_of
 from .tracing import Program, trace
+from .wrapping import is_wrapped, unwrap, wrap
 
 #: All that a compilation can claim.
 SUCCESS = "consistent with the documented restrictions"
 _VERSION = "3.4.0"
-_TRAINING: MutableMapping[nn.Module, PoplarExecutor] = weakref.WeakKeyDictionary()
 
 
 def trainingModel(
@@ -52,7 +57,7 @@ def trainingModel(
         RestrictionError: The model is wrapped already, or the optimiser is none of the device's.
     """
     model = model._user_model if isinstance(model, PoplarExecutor) else model
-    if model in _TRAINING:
+    if is_wrapped(model):
         refuse(26, f"{type(model).__name__} is wrapped by trainingModel already", where="")
     optimizer = optim.SGD(model.parameters(), lr=0.01) if optimizer is None else optimizer
     return PoplarExecutor(model, options, True, _VERSION, optimizer, model)
@@ -94,22 +99,26 @@ class PoplarExecutor:
         self._user_model = model
         self._options = options or Options()
         self._training = training
+        self._busy = 0
         if training:
             optim.check_optimizer(optimizer)
-            _TRAINING[model] = self
         elif self._options.Training.gradient_accumulation != 1:
             refuse(25, f"gradientAccumulation is {self._options.Training.gradient_accumulation}", where="")
         self._options._freeze()
         self._optimizer = optimizer
         self._hyper = optim.hyper_parameters(optimizer) if optimizer is not None else []
-        self._modes = _modes(model)
+        self._modes = modes_of(model)
         self._seconds = 0.0
+        self._host_version = 0
         self._forget()
+        if training:
+            wrap(model, self)
 
     def _forget(self) -> None:
         self._program: Optional[Program] = None
         self._device: Optional[EmulatedDevice] = None
         self._signature: Optional[Signature] = None
+        self._arguments: Dict[str, Any] = {}
         self._attached = False
         self._host_is_stale = False
 
@@ -139,6 +148,20 @@ class PoplarExecutor:
     def rng_state(self, state: List[Any]) -> None:
         self._compiled("rng_state").random_state = state[1]
 
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """A context in which reading weights fetches nothing, because the model itself handles them."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+
+    def _fetch(self) -> None:
+        """What a weight on the host does before it is read."""
+        if not self._busy:
+            self.copyWeightsToHostIfNeeded()
+
     # Compilation
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -151,25 +174,29 @@ class PoplarExecutor:
 
     def _compile(self, arguments: Dict[str, Any]) -> None:
         started = time.perf_counter()
-        if self._training:
-            self._claim()
+        if self._training and not is_wrapped(self._user_model):
+            wrap(self._user_model, self)  # Again after destroy.
+        self._copy_from_training()
         self._check_modes()
         parts = micro_batches(self._options)
-        signature = check_inputs(leaves_of(arguments), parts)
-        check_parameters(self._user_model)
-        first = rebuild(arguments, [split(t, parts)[0] for t in tensors_of(arguments)])
-        program = trace(self._user_model, *self._call_form(first), self._training)
-        _check_layout(program, self._options, self._training)
-        other = _TRAINING.get(self._user_model)
-        if other is not None and other is not self:
-            other.copyWeightsToHostIfNeeded()
-        self._device = EmulatedDevice(
-            self._user_model, program, self._options, self._optimizer if self._training else None
-        )
+        with self._working():
+            signature = check_inputs(leaves_of(arguments), parts)
+            check_parameters(self._user_model)
+            first = rebuild(arguments, [split(t, parts)[0] for t in tensors_of(arguments)])
+            with forced_factories():
+                program = trace(self._user_model, *self._call_form(first), self._training)
+            check_layout(program, self._options, self._training)
+            self._device = EmulatedDevice(
+                self._user_model, program, self._options, self._optimizer if self._training else None
+            )
+        count("compilations")
         if isinstance(self._optimizer, optim.Optimizer):
             self._optimizer._device_state = self._device.optimizer_state
-        self._program, self._signature = program, signature
-        self._attached = self._options.offline_ipu_version is None
+        self._program, self._signature, self._arguments = program, signature, arguments
+        self._modes = modes_of(self._user_model)
+        self._attached = not self._is_offline
+        if self._attached:
+            count("to_device")
         cached = self._remember(program, signature)
         self._seconds = time.perf_counter() - started
         if self._options.show_compilation_progress_bar:
@@ -178,10 +205,18 @@ class PoplarExecutor:
                 f"Graph compilation (emulated): {how}, {len(program.operators)} operators, {SUCCESS}.", file=sys.stderr
             )
 
-    def _claim(self) -> None:
-        """Wrap the module again after ``destroy``, unless another training model has."""
-        if _TRAINING.setdefault(self._user_model, self) is not self:
-            refuse(26, f"{type(self._user_model).__name__} is wrapped by another trainingModel", where="")
+    @property
+    def _is_offline(self) -> bool:
+        options = self._options
+        return options.offline_ipu_version is not None or options.connection_type is ConnectionType.Never
+
+    def _copy_from_training(self) -> bool:
+        """Bring the weights of the module's training to the host; whether there are others since the last time."""
+        if self._training or not is_wrapped(self._user_model):
+            return False
+        self._user_model.copyWeightsToHostIfNeeded()  # type: ignore[operator]
+        version, self._host_version = self._host_version, self._user_model._host_version()  # type: ignore[operator]
+        return bool(version != self._host_version)
 
     def _remember(self, program: Program, signature: Signature) -> bool:
         """Write a record of the program into the cache folder; whether it was there."""
@@ -207,6 +242,8 @@ class PoplarExecutor:
     def compilationTime(self) -> datetime.timedelta:
         """How long compilation took."""
         self._compiled("compilationTime")
+        if not self._options.show_compilation_progress_bar:
+            raise Error("compilationTime is known with showCompilationProgressBar(True) only.")
         return datetime.timedelta(seconds=self._seconds)
 
     def _compiled(self, what: str) -> EmulatedDevice:
@@ -215,7 +252,7 @@ class PoplarExecutor:
         return self._device
 
     def _check_modes(self) -> None:
-        if self._modes != _modes(self._user_model):
+        if self._modes != modes_of(self._user_model):
             now = "train" if self._user_model.training else "eval"
             refuse(
                 28,
@@ -231,24 +268,27 @@ class PoplarExecutor:
         Returns:
             What forward returns, joined as the output mode says; 64-bit numbers as 32-bit ones.
         """
-        arguments = named_arguments(self._user_model, args, kwargs)
+        if self._is_offline:
+            raise OfflineTargetError("The model is for an offline target: it can be compiled, and cannot be called.")
+        with self._working():
+            arguments = named_arguments(self._user_model, args, kwargs)
         if self._program is None:
             self._compile(arguments)
         else:
-            self._check_modes()
             assert self._signature is not None
             check_same(self._signature, check_inputs(leaves_of(arguments), 1))
-        if self._options.offline_ipu_version is not None:
-            raise OfflineTargetError("The model is compiled for an offline target: it cannot be called.")
-        if self._training and optim.hyper_parameters(self._optimizer) != self._hyper:  # type: ignore[arg-type]
+            arguments = in_order(arguments, self._arguments)
+        if self._training and optim.have_changed(self._hyper, self._optimizer):
             refuse(23, "the optimiser's hyper-parameters changed since the last setOptimizer", where="")
         if not self._attached:
             self.attachToDevice()
-        out = self._compiled("a call").run(arguments, self._call_form)
+        if self._copy_from_training():
+            self.copyWeightsToDevice()
+        with self._working(), in_modes(self._user_model, self._modes):
+            out = self._compiled("a call").run(arguments, self._call_form)
+        count("executions")
         self._host_is_stale = self._training
-        if self._training:
-            out = map_tensors(lambda tensor: tensor.as_subclass(HostOutput), out)
-        return out
+        return map_tensors(as_output, out)
 
     def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Take over the hyper-parameters of an optimiser of the same kind; the state stays on the device.
@@ -277,8 +317,12 @@ class PoplarExecutor:
 
     def copyWeightsToHost(self) -> None:
         """Copy parameters and buffers from the device into the module."""
-        self._compiled("copyWeightsToHost").download()
+        device = self._compiled("copyWeightsToHost")
         self._host_is_stale = False
+        with self._working():
+            device.download()
+        self._host_version += 1
+        count("to_host")
 
     def copyWeightsToHostIfNeeded(self) -> bool:
         """Copy the weights only if the device's are newer; whether it did."""
@@ -289,12 +333,24 @@ class PoplarExecutor:
 
     def copyWeightsToDevice(self) -> None:
         """Copy the module's parameters and buffers to the device."""
-        self._compiled("copyWeightsToDevice").upload()
+        device = self._compiled("copyWeightsToDevice")
         self._host_is_stale = False
+        device.upload()
+        count("to_device")
 
     def copyNamedBuffersToDevice(self) -> None:
         """Copy the buffers named in ``Options.updatableNamedBuffers`` to the device."""
-        self._compiled("copyNamedBuffersToDevice").upload_buffers(self._options.updatable_named_buffers)
+        device = self._compiled("copyNamedBuffersToDevice")
+        names, known = self._options.updatable_named_buffers, dict(self._user_model.named_buffers())
+        if not names:
+            raise Error("copyNamedBuffersToDevice needs the names in Options.updatableNamedBuffers.")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UnknownBufferError(
+                f"updatableNamedBuffers has {', '.join(unknown)}; the model has {', '.join(known)}."
+            )
+        self._host_is_stale = False
+        device.upload_buffers(names)
 
     def state_dict(
         self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
@@ -337,9 +393,11 @@ class PoplarExecutor:
             Error: The model is attached already, or its target is offline.
         """
         device = self._compiled("attachToDevice")
-        if self._attached or self._options.offline_ipu_version is not None:
+        if self._attached or self._is_offline:
             raise Error("attachToDevice: the model is attached already, or its target is offline.")
+        self._host_is_stale = False
         device.upload()
+        count("to_device")
         self._attached = True
 
     def detachFromDevice(self) -> None:
@@ -355,33 +413,22 @@ class PoplarExecutor:
         self._attached = False
 
     def destroy(self) -> None:
-        """Fetch the weights, forget the program and unwrap the module; it can be wrapped or compiled again."""
+        """Fetch the weights, forget the program and unwrap the module; it can be wrapped or compiled again.
+
+        Before a compilation it does nothing: the module stays wrapped.
+        """
+        if not self.isCompiled():
+            return
         self.copyWeightsToHostIfNeeded()
         if isinstance(self._optimizer, optim.Optimizer) and self._device is not None:
             self._optimizer._loaded_state = self._device.optimizer_state()
             self._optimizer._device_state = None
         self._forget()
-        if _TRAINING.get(self._user_model) is self:
-            del _TRAINING[self._user_model]
+        if self._training:
+            unwrap(self._user_model)
 
 
 _NOT_EMULATED = frozenset(
     "compileAndExport cycleCount getAnchoredTensor getComputeLatency getHostIpuLatency getIpuHostLatency getLatency "
     "getPerfCounters getTensorNames loadExecutable save".split()
 )
-
-
-def _modes(model: nn.Module) -> List[bool]:
-    return [layer.training for layer in model.modules()]
-
-
-def _check_layout(program: Program, options: Options, training: bool) -> None:
-    """Check pipeline depth, number of IPUs and replicas against the program."""
-    accumulation = options.Training.gradient_accumulation
-    if training and accumulation < 2 * program.num_ipus - 1:
-        refuse(34, f"gradientAccumulation is {accumulation} with {program.num_ipus} stages", where="")
-    num_ipus = program.num_ipus * options.replication_factor
-    if num_ipus > 64 or (num_ipus & (num_ipus - 1) and not options.auto_round_num_ipus):
-        refuse(35, f"{program.num_ipus} IPUs x {options.replication_factor} replicas are {num_ipus}", where="")
-    if program.changed_buffers and options.replication_factor > 1 and options.broadcast_buffers:
-        refuse(36, f"forward changes {', '.join(sorted(program.changed_buffers))}", where="")

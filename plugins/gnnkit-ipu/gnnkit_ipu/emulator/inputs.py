@@ -26,7 +26,7 @@ class Signature(NamedTuple):
     """What compilation fixes of the arguments.
 
     Attributes:
-        leaves: Path and description (shape and dtype of tensors, the value of everything else), in order.
+        leaves: Path and description (shape and dtype of tensors, the value of everything else), by path.
     """
 
     leaves: Tuple[Tuple[str, Any], ...]
@@ -38,7 +38,19 @@ def named_arguments(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, 
         bound = inspect.signature(module.forward).bind(*args, **kwargs)
     except TypeError as error:
         refuse(6, f"the arguments do not fit forward ({error})", where="")
+    for name, parameter in inspect.signature(module.forward).parameters.items():
+        if isinstance(parameter.default, Tensor):
+            bound.arguments.setdefault(name, parameter.default)  # An input as any other.
     return dict(bound.arguments)
+
+
+def in_order(arguments: Any, compiled: Any) -> Any:
+    """Arguments whose dictionaries list their keys in the order of compilation, in which the program reads them."""
+    if isinstance(arguments, dict) and isinstance(compiled, dict) and arguments.keys() == compiled.keys():
+        return type(arguments)((key, in_order(arguments[key], value)) for key, value in compiled.items())
+    if type(arguments) in (list, tuple) and len(arguments) == len(compiled):
+        return type(arguments)(in_order(*both) for both in zip(arguments, compiled))
+    return arguments
 
 
 def check_inputs(leaves: List[Tuple[str, Any]], parts: int) -> Signature:
@@ -58,7 +70,7 @@ def check_inputs(leaves: List[Tuple[str, Any]], parts: int) -> Signature:
             described.append((path, (tuple(value.shape), value.dtype)))
         else:
             described.append((path, value))
-    return Signature(tuple(described))
+    return Signature(tuple(sorted(described, key=lambda leaf: leaf[0])))
 
 
 def _check_tensor(path: str, tensor: Tensor, parts: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .errors import Error, NotEmulatedError
+from .errors import Error, LogLevelError, NotEmulatedError
 from .restrictions import refuse
 from .session import BlockRecord, active_session
 
@@ -84,6 +84,9 @@ class Block(nn.Module):
 
     def __exit__(self, type: Any, value: Any, traceback: Any) -> None:
         """End the block."""
+        session = active_session()
+        if session is not None:
+            session.in_block = False
 
     @staticmethod
     def useAutoId() -> None:
@@ -167,6 +170,7 @@ def _begin(record: BlockRecord) -> None:
     session = active_session()
     if session is not None:
         session.blocks.append(record)
+        session.in_block = True
 
 
 def _ipu_id(value: Any) -> Optional[int]:
@@ -231,9 +235,9 @@ class NameScope:
 
 def setLogLevel(level: Any) -> None:
     """Set how much is logged: the emulator logs nothing, the name is checked."""
-    known = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "CRITICAL", "OFF")
-    if not isinstance(level, int) and level not in known:
-        raise Error(f"setLogLevel takes {', '.join(known)}, received {level!r}.")
+    known = {"TRACE": 0, "TRACE_ALL": 0, "DEBUG": 1, "DEBUG_IR": 1, "INFO": 2, "WARN": 3, "ERR": 4, "OFF": 6}
+    if level not in known and (isinstance(level, bool) or level not in known.values()):
+        raise LogLevelError(f"setLogLevel takes TRACE, DEBUG, INFO, WARN, ERR or OFF, received {level!r}.")
 
 
 def load(filename: str, edit_opts_fn: Any = None) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
 
 import torch
 
-from .errors import Error, NotEmulatedError
+from .errors import Error, NotEmulatedError, OptimizerError
 from .restrictions import refuse
 
 #: Hyper-parameters that torch's optimisers do not know, with their defaults.
@@ -74,7 +74,12 @@ class Optimizer:
         """
         if values.pop("amsgrad", None):
             refuse(22, "amsgrad=True was asked for", where="")
+        for name in [name for name in values if name.endswith("accum_type")]:
+            accumulated = values.pop(name)
+            if accumulated not in (None, torch.float16, torch.float32):
+                raise OptimizerError(f"{name} is {accumulated}; expected torch.float32 or torch.float16.")
         given = {name: value for name, value in values.items() if value is not None}
+        _check_betas(given.get("betas", ()))  # Later releases of torch make a tuple of them.
         kind.__init__(self, params, **given)  # type: ignore[misc]
         for name, value in extras.items():
             value = _EXTRAS[name] if value is None else value
@@ -85,14 +90,15 @@ class Optimizer:
         self.variable_attrs = VariableAttributes(variable, self.defaults)  # type: ignore[attr-defined]
 
     def state_dict(self) -> Dict[str, Any]:
-        """State as it is on the device, or as it was loaded; the hyper-parameters stand beside it."""
-        return self.get_state_dict() or {"ipu_state": {}, "ipu_param": {}}
+        """State as it is on the device, or as it was loaded; torch's own entries stand beside it, for schedulers."""
+        state = self.get_state_dict() or {"ipu_state": None, "ipu_param": None}
+        return {**state, **torch.optim.Optimizer.state_dict(self)}  # type: ignore[arg-type]
 
     def get_state_dict(self) -> Dict[str, Any]:
         """State, or an empty dictionary before the first step."""
         if self._device_state is not None:
             return self._device_state()
-        return self._loaded_state or {}
+        return self._loaded_state if self._loaded_state and self._loaded_state["ipu_state"] is not None else {}
 
     def set_state_dict(self, state: Dict[str, Any]) -> None:
         """Keep a state for the next compilation.
@@ -111,6 +117,12 @@ class Optimizer:
     def has_state(self) -> bool:
         """Whether there is a state."""
         return bool(self.get_state_dict())
+
+
+def _accumulators(gradients: Any, first: Any, second: Any) -> Dict[str, Any]:
+    """Types of accumulators, by the names of the constructors' parameters."""
+    names = ("accum_type", "first_order_momentum_accum_type", "second_order_momentum_accum_type")
+    return dict(zip(names, (gradients, first, second)))
 
 
 class SGD(Optimizer, torch.optim.SGD):
@@ -149,6 +161,8 @@ class SGD(Optimizer, torch.optim.SGD):
             weight_decay=weight_decay,
             nesterov=nesterov,
             maximize=maximize,
+            accum_type=accum_type,
+            velocity_accum_type=velocity_accum_type,
         )
 
 
@@ -176,7 +190,8 @@ class Adam(Optimizer, torch.optim.Adam):
     ) -> None:
         extras = {"loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm}
         shared = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        self._begin(torch.optim.Adam, params, extras, **shared, amsgrad=amsgrad)
+        types = _accumulators(accum_type, first_order_momentum_accum_type, second_order_momentum_accum_type)
+        self._begin(torch.optim.Adam, params, extras, **shared, **types, amsgrad=amsgrad)
 
 
 class AdamW(Optimizer, torch.optim.AdamW):
@@ -206,7 +221,8 @@ class AdamW(Optimizer, torch.optim.AdamW):
             raise NotEmulatedError("AdamW(bias_correction=False)", "Take bias_correction=True.")
         extras = {"loss_scaling": loss_scaling, "max_grad_norm": max_grad_norm}
         shared = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        self._begin(torch.optim.AdamW, params, extras, **shared, amsgrad=amsgrad)
+        types = _accumulators(accum_type, first_order_momentum_accum_type, second_order_momentum_accum_type)
+        self._begin(torch.optim.AdamW, params, extras, **shared, **types, amsgrad=amsgrad)
 
 
 class RMSprop(Optimizer, torch.optim.RMSprop):
@@ -234,6 +250,7 @@ class RMSprop(Optimizer, torch.optim.RMSprop):
             raise NotEmulatedError("RMSprop(use_tf_variant=True)", "Take use_tf_variant=False.")
         values = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         extras = {"loss_scaling": loss_scaling}
+        values.update(_accumulators(accum_type, first_order_momentum_accum_type, second_order_momentum_accum_type))
         self._begin(torch.optim.RMSprop, params, extras, **values, centered=centered, maximize=maximize or None)
 
 
@@ -246,9 +263,9 @@ class _LambStep(torch.optim.Optimizer):
         lr: float = 1e-3,
         betas: Tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0.01,
         bias_correction: bool = True,
-        max_weight_norm: Optional[float] = None,
+        max_weight_norm: Optional[float] = 65500.0,  # The largest number of float16.
     ) -> None:
         rates = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**rates, "bias_correction": bias_correction, "max_weight_norm": max_weight_norm})
@@ -308,6 +325,7 @@ class LAMB(Optimizer, _LambStep):
             weight_decay=weight_decay,
             bias_correction=bias_correction,
             max_weight_norm=max_weight_norm,
+            **_accumulators(accum_type, first_order_momentum_accum_type, second_order_momentum_accum_type),
         )
 
 
@@ -333,13 +351,29 @@ def check_optimizer(optimizer: Any) -> None:
     """
     if type(optimizer) not in _KINDS:
         refuse(22, f"{type(optimizer).__name__} is no optimiser of the device", where="")
+    for group in optimizer.param_groups:
+        _check_betas(group.get("betas", ()))
     if any(group.get("amsgrad") for group in optimizer.param_groups):
         refuse(22, "amsgrad=True was asked for", where="")
+
+
+def _check_betas(betas: Any) -> None:
+    if not isinstance(betas, tuple):
+        raise OptimizerError(f"betas are a {type(betas).__name__}; expected a tuple of two numbers.")
 
 
 def hyper_parameters(optimizer: torch.optim.Optimizer) -> List[Dict[str, Any]]:
     """Every group's hyper-parameters."""
     return [{k: v for k, v in group.items() if k not in _NOT_HYPER} for group in optimizer.param_groups]
+
+
+def have_changed(compiled: List[Dict[str, Any]], optimizer: Optional[torch.optim.Optimizer]) -> bool:
+    """Whether an optimiser's hyper-parameters differ; what a scheduler adds to groups, a first rate, is none."""
+    assert optimizer is not None
+    now = hyper_parameters(optimizer)
+    return len(now) != len(compiled) or any(
+        before[name] != after.get(name) for before, after in zip(compiled, now) for name in before
+    )
 
 
 def device_optimizer(optimizer: torch.optim.Optimizer, on_device: Dict[int, torch.Tensor]) -> torch.optim.Optimizer:

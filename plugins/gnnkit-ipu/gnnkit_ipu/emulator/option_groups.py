@@ -42,7 +42,13 @@ class OptionsDict:
         return self._unknown(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._unknown(name, "is not assigned to, it is a call")
+        """Assign a value, as ``options.replication_factor = 2``; its type stays that of the one that was there."""
+        if name not in self._values:
+            self._unknown(name)
+        old = self._values[name]
+        if old is not None and type(value) is not type(old):
+            refuse(24, f"{name} takes a {type(old).__name__}, received {value!r}", error=OptionError)
+        self._set(name, value)
 
     def _unknown(self, name: str, why: str = "is not an option") -> NoReturn:
         known = ", ".join(sorted(n for n in dir(type(self)) if not n.startswith("_")))

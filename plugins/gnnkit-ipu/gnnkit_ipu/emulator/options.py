@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, List, Optional
 import torch
 
 from . import enums
-from .errors import NotEmulatedError, OptionError
+from .errors import MemoryKeyError, NotEmulatedError, OptionError
 from .option_groups import (
     OptionsDict,
     _count,
@@ -167,6 +167,9 @@ class Options(OptionsDict):
     def setAvailableMemoryProportion(self, available_memory_proportion: Dict[str, float]) -> Options:
         """Fraction of memory for temporaries, by IPU; kept without effect."""
         name = "setAvailableMemoryProportion"
+        for key in available_memory_proportion:
+            if not str(key).startswith("IPU") or not str(key)[3:].isdigit():
+                refuse(24, f"{name} takes names such as 'IPU0', received {key!r}", error=MemoryKeyError)
         return self._set("available_memory_proportion", dict(_typed(name, available_memory_proportion, dict, "a dict")))
 
     def enableProfiling(self, profile_dir: Optional[str] = None) -> Options:
@@ -242,6 +245,29 @@ class Options(OptionsDict):
     def setExecutionStrategy(self, strategy: Any) -> Options:
         """Choose another execution than the pipeline: not emulated."""
         raise NotEmulatedError("Options.setExecutionStrategy", "The pipeline (the default) is what is emulated.")
+
+    def loadFromFile(self, filepath: str) -> Options:
+        """Apply settings from a file: a call a line, such as ``deviceIterations(4)``, without ``options.`` before it.
+
+        Raises:
+            ConfigFileError: A line is no such call.
+        """
+        from gnnkit_ipu import emulator
+
+        lines = Path(filepath).read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(map(str.strip, lines), start=1):
+            if line and not line.startswith("#"):
+                try:
+                    code = compile(f"options.{line}", filepath, "eval")
+                except SyntaxError as error:
+                    raise ConfigFileError(f"Line {number} of {filepath} is no setting: {line!r}.") from error
+                eval(code, {"poptorch": emulator, "options": self})
+        return self
+
+    @property
+    def TensorLocations(self) -> Any:
+        """Where tensors lie: not emulated."""
+        raise NotEmulatedError("Options.TensorLocations", "Leave it out: it decides about memory, not about numbers.")
 
     def from_json(self, string: str) -> Options:
         """Apply settings of a JSON object, from dotted names of setters to their values.

@@ -49,8 +49,8 @@ _TABLE = """
     Leave it out, or pad it to at least one row.
 16 E tensors in forward are inputs, parameters or buffers
     Register the tensor with register_buffer, or pass it as an argument of forward.
-17 S tensors made in forward name their device
-    Write torch.zeros(n, device=x.device), or x.new_zeros(n).
+17 S tensors made in forward are made on the IPU
+    Write torch.zeros(n, device=x.device), or x.new_zeros(n); without a device torch.zeros(n) goes to the IPU as well.
 18 S inputs do not require a gradient
     Pass x.detach(); gradients with respect to inputs are not returned.
 19 E parameters and buffers are not replaced in forward
@@ -83,8 +83,8 @@ _TABLE = """
     Run a second layer over the flipped sequence.
 33 E slices are not empty and do not depend on data
     Take constant bounds, or torch.where with a mask.
-34 E accumulation is at least 2 x stages - 1 in a pipeline
-    Raise Training.gradientAccumulation.
+34 E accumulation is at least 2 x stages - 1 in a pipeline, and device iterations are at least its stages
+    Raise Training.gradientAccumulation, or deviceIterations in inference.
 35 E the number of IPUs is a power of two and at most 64
     Change replicationFactor or the blocks, or set autoRoundNumIPUs(True).
 36 E replicas do not change buffers
@@ -97,6 +97,8 @@ _TABLE = """
     Give drop_last=True, or pad the last batch.
 40 E poptorch.cond only in inference
     Compute both branches and choose with torch.where.
+41 E where blocks are used, every operator is in one
+    Begin a block before the first operator, for example with Block.start("first", ipu_id=0).
 """
 
 
@@ -105,7 +107,7 @@ class Restriction:
     """One restriction.
 
     Attributes:
-        number: 1 to 40.
+        number: From 1.
         kind: "E", "S" or "E/S"; see the module.
         title: The rule in a few words, as what holds in a correct program.
         remedy: What to write instead.

@@ -45,6 +45,9 @@ class Session:
         self.blocks: List[BlockRecord] = []
         self.written: Set[int] = set()
         self._devices: Dict[int, Any] = {}  # by identity
+        self.placing = 0  # depth of factories that are forced to the device
+        self.outside_blocks = ""  # an operator that ran before or after all blocks
+        self.in_block = False
         self.slices = 0  # depth of indexing calls
         self.trusted = 0  # depth of calls that have a lowering of their own
         self.inside_loss = 0  # depth of loss functions

@@ -58,7 +58,7 @@ def flatten(value: Any, path: str, leaves: List[Tuple[str, Any]]) -> None:
         for i, item in enumerate(value):
             flatten(item, f"{path}[{i}]", leaves)
     elif isinstance(value, dict):
-        leaves.append((path, ("container", type(value).__name__, tuple(value))))
+        leaves.append((path, ("container", type(value).__name__, tuple(sorted(map(repr, value))))))
         for key, item in value.items():
             flatten(item, f"{path}[{key!r}]", leaves)
     else:
@@ -93,18 +93,19 @@ def rebuild(value: Any, tensors: List[Tensor]) -> Any:
     return map_tensors(lambda _: next(iterator), value)
 
 
-class HostOutput(Tensor):
-    """An output of a training model on the host; what is computed from it is one as well."""
+def refuse_backward(*_: Any, **__: Any) -> None:
+    """What ``backward`` of an output does.
 
-    def backward(self, *args: Any, **kwargs: Any) -> None:
-        """Differentiate what parameters on the host had a part in; nothing else can be.
+    Raises:
+        RestrictionError: Always.
+    """
+    refuse(21, "backward() was called on an output of a wrapped model", where="")
 
-        Raises:
-            RestrictionError: Nothing on the host had a part in it.
-        """
-        if not self.requires_grad:
-            refuse(21, "backward() was called on an output of a training model, or on what was computed from it")
-        super().backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+def as_output(tensor: Tensor) -> Tensor:
+    """An output on the host: a plain tensor that says what is wrong when ``backward`` is called on it."""
+    tensor.backward = refuse_backward  # type: ignore[method-assign]
+    return tensor
 
 
 def to_device(tensor: Tensor) -> Tensor:

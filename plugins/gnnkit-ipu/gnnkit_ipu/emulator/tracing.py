@@ -112,6 +112,8 @@ def trace(module: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any], trai
         for name, tensor in clone.named_buffers()
         if tensor._version != versions[name] or id(tensor) in session.written
     )
+    if session.blocks and session.outside_blocks:
+        refuse(41, f"{session.outside_blocks} runs before the first block or after the last one has ended", where="")
     loss = session.check_losses() if training else -1
     return Program(tuple(session.operators), loss, tuple(session.blocks), changed)
 

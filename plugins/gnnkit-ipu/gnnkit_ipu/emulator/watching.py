@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .operators import DYNAMIC, READS_VALUE, TAKEN_APART, UNCOMPARED, VIEWS, base_name, supported
+from .operators import DYNAMIC, PLUMBING, READS_VALUE, TAKEN_APART, UNCOMPARED, VIEWS, base_name, supported
 from .restrictions import refuse
 from .session import Session
 
@@ -29,10 +29,7 @@ _LOSS_NAMES = (
 ).split()
 LOSSES = frozenset(getattr(F, name) for name in _LOSS_NAMES)
 _WEIGHTED = frozenset({F.cross_entropy, F.nll_loss})
-_FACTORIES = frozenset(
-    getattr(torch, name)
-    for name in "zeros ones empty full arange rand randn randint randperm eye linspace tensor as_tensor".split()
-)
+_ON_HOST = "_gnnkit_ipu_on_host"
 _READERS = frozenset({"item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__index__"})
 _SLICERS = frozenset({"__getitem__", "narrow", "slice"})
 
@@ -93,12 +90,18 @@ class OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._check(func, name, args, kwargs)
         if name not in UNCOMPARED:
             session.operators.append(name + _describe(args) + (repr(sorted(kwargs)) if kwargs else ""))
+        if not session.in_block and name not in PLUMBING and not session.outside_blocks:
+            session.outside_blocks = name
         out = func(*args, **kwargs)
         if "batch_norm" in name and any(a is True for a in args):
             # Its schema does not say that it writes the running statistics.
             session.written.update(id(t) for t in _tensors(args, []))
         if session.tracing:
             outputs = _tensors(out, [])
+            if self._stays_on_host(name, args, kwargs):
+                for tensor in outputs:
+                    setattr(tensor, _ON_HOST, True)
+                return out
             for tensor in outputs:
                 session.learn_device(tensor.device)
             if name == "aten::slice" and outputs[0].numel() == 0 and args[0].numel() > 0:
@@ -106,7 +109,19 @@ class OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             session.follow(_tensors((args, kwargs), []), outputs, name not in VIEWS)
         return out
 
+    def _stays_on_host(self, name: str, args: Any, kwargs: Dict[str, Any]) -> bool:
+        """Whether the result is a tensor of the host: made there, or computed from such tensors alone."""
+        inputs = _tensors((args, kwargs), [])
+        if name == "aten::lift_fresh" or not inputs:
+            session = self.session
+            return not (session.placing or session.trusted or _from_library())
+        return all(_is_on_host(tensor) for tensor in inputs)
+
     def _check(self, func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> None:
+        inputs = _tensors((args, kwargs), [])
+        hosts = [tensor for tensor in inputs if _is_on_host(tensor) and tensor.dim()]
+        if hosts and not all(_is_on_host(tensor) for tensor in inputs):
+            refuse(16, f"forward computes with a CPU tensor of shape {list(hosts[0].shape)} that it has made")
         if name != "aten::lift_fresh":
             for tensor in _tensors((args, kwargs), []):
                 number = tensor.dim() == 0 and self.session.trusted  # torch 2.0 makes tensors of Python numbers
@@ -144,7 +159,9 @@ class FunctionWatcher(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if session.tracing:
             _check_call(session, func, name, args, kwargs)
+        placing = kwargs.get("device") is not None or name.startswith("new_") or name.endswith("_like")
         loss, slicing = func in LOSSES, name in _SLICERS
+        session.placing += placing
         known = loss or f"aten::{name.rstrip('_')}" in supported() or name in TAKEN_APART
         session.trusted += known
         session.inside_loss += loss
@@ -152,14 +169,33 @@ class FunctionWatcher(TorchFunctionMode):
         try:
             out = _FIXED_SHAPE.get(func, func)(*args, **kwargs)
         finally:
+            session.placing -= placing
             session.trusted -= known
             session.inside_loss -= loss
             session.slices -= slicing
+        if session.tracing and name in ("to", "type_as", "as_tensor") and _is_on_host(out) and _moves(args, kwargs):
+            out = _without_mark(out)
         if loss:
             session.mark(out)
         if name == "__get__" and isinstance(out, torch.device):
             session.learn_device(out)  # Older torch makes a new object for every question.
         return out
+
+
+def _is_on_host(value: Any) -> bool:
+    return getattr(value, _ON_HOST, False)
+
+
+def _moves(args: Any, kwargs: Dict[str, Any]) -> bool:
+    """Whether a conversion names a device, or a tensor of it."""
+    values = (*args[1:], *kwargs.values())
+    return any(isinstance(v, (str, torch.device)) or (isinstance(v, Tensor) and not _is_on_host(v)) for v in values)
+
+
+def _without_mark(tensor: Tensor) -> Tensor:
+    """The tensor as one of the device's: fake tensors of both have the same device, so that nothing was copied."""
+    tensor.__dict__.pop(_ON_HOST, None)
+    return tensor
 
 
 def _check_call(session: Session, func: Any, name: str, args: Any, kwargs: Dict[str, Any]) -> None:
@@ -170,8 +206,6 @@ def _check_call(session: Session, func: Any, name: str, args: Any, kwargs: Dict[
     if name == "backward":
         refuse(21, "forward calls backward()")
     converts = func is torch.as_tensor and isinstance(args[0], Tensor)
-    if func in _FACTORIES and kwargs.get("device") is None and not converts and not _from_library():
-        refuse(17, f"torch.{name}() is called without a device")
     moves = name == "to" or converts
     if name == "cpu" or (moves and _names_cpu(session, (*args[1:], *kwargs.values()))):
         refuse(20, "forward moves a tensor to the CPU")

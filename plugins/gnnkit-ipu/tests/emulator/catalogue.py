@@ -1,4 +1,4 @@
-"""For each of the 40 restrictions a program that violates it, and a neighbour of it that is allowed.
+"""For each restriction a program that violates it, and a neighbour of it that is allowed.
 
 Rules: a violating program raises, its neighbour returns. They differ in as little as possible.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
@@ -35,6 +36,7 @@ from .programs import (
     mapped,
     options,
     pipeline,
+    pipelined_inference,
     pool,
     pyg,
     records,
@@ -76,7 +78,7 @@ PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
     14: (lambda: infer(lambda m, out, y: out, x=X.bfloat16()), lambda: infer(lambda m, out, y: out, x=X.double())),
     15: (lambda: infer(lambda m, out, y: out, x=X[:0]), lambda: infer(lambda m, out, y: out, x=X[:1])),
     16: (captured(False), captured(True)),
-    17: (mapped(lambda out: out + torch.ones(3)), mapped(lambda out: out + torch.ones(3, device=out.device))),
+    17: (mapped(lambda out: out + torch.ones(3, device="cpu")), mapped(lambda out: out + torch.ones(3))),
     18: (
         lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_()),
         lambda: infer(lambda m, out, y: out, x=X.clone().requires_grad_().detach()),
@@ -110,8 +112,9 @@ PROGRAMS: Dict[int, Tuple[Callable[[], Any], Callable[[], Any]]] = {
     36: (replicated_norm(True), replicated_norm(False)),
     37: (lambda: FixedSizeOptions(10, num_graphs=1), lambda: FixedSizeOptions(10, num_graphs=2)),
     38: (edges(8), edges(7)),
-    39: (loader(10), loader(12)),
+    39: (loader(9), loader(12)),
     40: (cond(True), cond(False)),
+    41: (pipeline(3, blocks=1), pipeline(3)),
 }
 
 #: Further violations: number -> programs.
@@ -138,8 +141,10 @@ MORE = [
     (12, mapped(lambda out: torch.linalg.svd(out)[1])),
     (14, lambda: infer(lambda m, out, y: out, x=X.to(torch.complex64))),
     (15, lambda: train(loss, empty=nn.Parameter(torch.zeros(0)))),
-    (17, mapped(lambda out: out + torch.arange(3))),
-    (17, mapped(lambda out: out + torch.ones(3, device="cpu"))),
+    (16, mapped(lambda out: out + torch.Tensor([1.0, 2.0, 3.0]))),
+    (17, mapped(lambda out: out + torch.Tensor(3) * 2)),
+    (16, mapped(lambda out: out[torch.LongTensor([0, 1])])),
+    (16, mapped(lambda out: out + torch.from_numpy(np.ones(3, np.float32)))),
     (17, mapped(lambda out: out + torch.zeros_like(out, device=CPU))),
     (17, mapped(lambda out: out + out.new_zeros(3, device=CPU))),
     (20, mapped(lambda out: out.to("cpu"))),
@@ -149,8 +154,7 @@ MORE = [
     (20, mapped(lambda out: torch.as_tensor(out, device=CPU))),
     (20, lambda: infer(lambda m, out, y: out.to(m.where), where=CPU)),
     (20, lambda: train(lambda m, out, y: F.cross_entropy(out.to(CPU), y))),
-    (21, hand_backward(lambda value: value * 2)),
-    (21, hand_backward(lambda value: torch.stack([value, torch.ones(())]).sum())),
+    (26, wrap_twice(None)),
     (22, lambda: train(loss, optimizer=lambda p: torch.optim.Adam(p, amsgrad=True))),
     (22, lambda: train(loss, optimizer=lambda p: poptorch.optim.Adam(p, amsgrad=True))),
     (24, lambda: options().deviceIteration(2)),
@@ -159,12 +163,15 @@ MORE = [
     (24, lambda: options().deviceIterations(True)),
     (24, lambda: options().enableExecutableCaching(3)),
     (24, lambda: options().outputMode(poptorch.OutputMode.EveryN)),
-    (24, lambda: setattr(options(), "device_iterations", 2)),
+    (24, lambda: setattr(options(), "device_iterations", 2.0)),
+    (24, lambda: setattr(options(), "device_iteration", 2)),
+    (24, lambda: options().setAvailableMemoryProportion({"CPU0": 0.5})),
     (24, lambda: options().Training.gradientAccumulation(1.5)),
     (27, lambda: poptorch.trainingModel(Fn(loss), options()).detachFromDevice()),
     (27, lambda: poptorch.trainingModel(Fn(loss), options()).attachToDevice()),
     (30, lambda: infer(lambda m, out, y: torch.bincount(out.argmax(1)))),
     (33, mapped(lambda out: out[: out.argmax()])),
+    (34, pipelined_inference(1)),
     (35, lambda: infer(lambda m, out, y: out, x=X.repeat(16, 1), opts=options().replicationFactor(128))),
     (38, edges(8, row=1)),
     (38, index_of(lambda out, index: out[index], 8)),
@@ -182,6 +189,11 @@ MORE = [
 #: Further programs that are allowed.
 MORE_ALLOWED = [
     mapped(lambda out: out.masked_fill(out > 0, 1.0)),
+    mapped(lambda out: out + torch.arange(3) + torch.tensor([1.0, 2.0, 3.0])),
+    mapped(lambda out: out + torch.Tensor([1.0, 2.0, 3.0]).to(out.device)),
+    mapped(lambda out: (out, torch.Tensor([1.0, 2.0]) * 2)),
+    pipelined_inference(2),
+    lambda: setattr(options(), "replication_factor", 2),
     mapped(lambda out: out.index_put((out > 0,), torch.zeros((), device=out.device))),
     mapped(lambda out: torch.bincount(out.argmax(1), minlength=3)),
     mapped(lambda out: F.cosine_similarity(out, out)),

@@ -192,7 +192,9 @@ def wrap_twice(destroy):
         model = Fn(loss)
         first = poptorch.trainingModel(model, options())
         if destroy:
-            first.destroy()
+            first.compile(X, Y)
+        if destroy is not False:
+            first.destroy()  # Before a compilation it leaves the module wrapped.
         poptorch.trainingModel(model, options())(X, Y)
 
     return program
@@ -227,15 +229,34 @@ def recurrent(bidirectional):
     return lambda: infer(after, rnn=nn.LSTM(3, 4, bidirectional=bidirectional))
 
 
-def pipeline(accumulation):
-    def after(m, out, y):
-        with poptorch.Block("last", ipu_id=1):
-            return F.cross_entropy(m.second(out), y)
+class Stages(nn.Module):
+    """Two stages, the first of which may do without a block."""
 
+    def __init__(self, blocks=2) -> None:
+        super().__init__()
+        self.first, self.second, self.blocks = nn.Linear(3, 3), nn.Linear(3, 3), blocks
+
+    def forward(self, x, y=None):
+        if self.blocks == 2:
+            poptorch.Block.start("first", ipu_id=0)
+        out = self.first(x)
+        with poptorch.Block("last", ipu_id=1):
+            out = self.second(out)
+            return out if y is None else F.cross_entropy(out, y)
+
+
+def pipeline(accumulation, blocks=2):
     def program():
         opts = options()
         opts.Training.gradientAccumulation(accumulation)
-        train(after, x=X.repeat(3, 1), y=Y.repeat(3), opts=opts, second=nn.Linear(3, 3))
+        poptorch.trainingModel(Stages(blocks), opts)(X.repeat(3, 1), Y.repeat(3))
+
+    return program
+
+
+def pipelined_inference(iterations):
+    def program():
+        poptorch.inferenceModel(Stages().eval(), options().deviceIterations(iterations))(X)
 
     return program
 
@@ -254,10 +275,18 @@ def replicated_norm(broadcast):
 
 def loader(samples):
     def program():
-        data = torch.utils.data.TensorDataset(torch.zeros(samples, 2))
-        list(poptorch.DataLoader(options().deviceIterations(2), data, batch_size=2, drop_last=False))
+        from gnnkit_ipu.emulator.geometric.dataloader import DataLoader
+
+        graphs = [pyg_data(X, EDGES) for _ in range(samples)]
+        list(DataLoader(graphs, batch_size=2, options=options().deviceIterations(2), drop_last=False))
 
     return program
+
+
+def pyg_data(x, edge_index, **more):
+    from torch_geometric.data import Data
+
+    return Data(x=x, edge_index=edge_index, **more)
 
 
 def cond(training):

@@ -49,18 +49,23 @@ def test_inference_returns_all_by_default():
     assert torch.allclose(found, model.lin(X), atol=1e-6) and not found.requires_grad
 
 
-def test_weights_stay_on_the_device():
+def test_weights_travel_only_when_somebody_asks():
     model = Net()
     before = copy.deepcopy(model.state_dict())
+    aliases = [parameter.detach() for parameter in model.parameters()]  # Never wrapped.
+    first = [alias.clone() for alias in aliases]
     wrapped = poptorch.trainingModel(model, options(), torch.optim.SGD(model.parameters(), lr=0.1))
-    wrapped(X, Y)
-    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
-    assert wrapped.copyWeightsToHostIfNeeded() and not wrapped.copyWeightsToHostIfNeeded()
-    assert not torch.equal(before["layers.0.weight"], model.state_dict()["layers.0.weight"])
+    with poptorch.counting() as counts:
+        wrapped(X, Y)
+        wrapped(X, Y)
+        assert all(map(torch.equal, aliases, first))
+        assert (counts.compilations, counts.executions, counts.to_device, counts.to_host) == (1, 2, 1, 0)
+        assert wrapped.copyWeightsToHostIfNeeded() and not wrapped.copyWeightsToHostIfNeeded()
+        assert counts.to_host == 1 and not torch.equal(aliases[0], first[0])
     model.load_state_dict(before)
-    first = wrapped(X, Y)[1]
+    again = wrapped(X, Y)[1]
     wrapped.load_state_dict(before)
-    assert wrapped(X, Y)[1] > first
+    assert wrapped(X, Y)[1] > again
 
 
 def test_detach_and_destroy_bring_weights_back():
@@ -84,7 +89,7 @@ def test_detach_and_destroy_bring_weights_back():
     assert wrapped.isCompiled()
 
 
-def test_inference_sees_training_at_compilation_and_then_on_request():
+def test_inference_sees_training():
     model = Net().train()
     trained = poptorch.trainingModel(model, options(), torch.optim.SGD(model.parameters(), lr=0.5))
     trained(X, Y)
@@ -92,10 +97,13 @@ def test_inference_sees_training_at_compilation_and_then_on_request():
     first = inference(X)
     assert torch.allclose(first, model(X), atol=1e-6)
     trained(X, Y)
-    assert torch.equal(inference(X), first)
-    trained.copyWeightsToHost()
+    second = inference(X)
+    assert not torch.equal(second, first) and torch.allclose(second, model(X), atol=1e-6)
+    with torch.no_grad():
+        model.layers[0].weight.zero_()  # A change on the host is not noticed.
+    assert torch.equal(inference(X), second)
     inference.copyWeightsToDevice()
-    assert not torch.equal(inference(X), first)
+    assert not torch.equal(inference(X), second)
 
 
 def test_numbers_are_32_bits_outside():
@@ -163,6 +171,7 @@ def test_executable_cache(tmp_path, capsys):
 
 def test_blocks_are_recorded_and_removed():
     model = Net()
+    poptorch.BeginBlock(model.layers[0], ipu_id=0)
     poptorch.BeginBlock(model.layers[2], ipu_id=1)
     with pytest.raises(poptorch.Error, match="a block already"):
         poptorch.BeginBlock(model.layers[2])

@@ -70,7 +70,7 @@ def test_loader_joins_what_a_call_eats():
     batches = list(loader(40))
     assert [tuple(b[0].shape) for b in batches] == [(16,), (16,)]
     assert loader(40).combinedBatchSize == 16 and len(loader(40)) == 2
-    assert loader(16, batch_size=None).combinedBatchSize is None
+    assert loader(16, batch_size=None, drop_last=False).combinedBatchSize is None
     with pytest.raises(AttributeError, match="restriction 24"):
         loader(40).options.deviceIterations(3)
 
@@ -83,17 +83,26 @@ def test_loader_shuffles_and_keeps_all():
 
 def test_loader_with_batch_sampler():
     indices = [[i, i + 1] for i in range(0, 32, 2)]
-    batches = list(loader(32, batch_sampler=indices))
+    batches = list(loader(32, batch_size=1, batch_sampler=indices))
     assert [b[0].tolist() for b in batches] == [list(range(16)), list(range(16, 32))]
-    with pytest.raises(poptorch.RestrictionError, match="restriction 39"):
-        list(loader(32, batch_sampler=indices[:10]))
+    assert len(list(loader(32, batch_size=1, batch_sampler=indices[:10]))) == 1, (
+        "a last call that is not full is dropped"
+    )
+    with pytest.raises(poptorch.Error, match="excludes batch_size"):
+        loader(32, batch_size=2, batch_sampler=indices)
 
 
-def test_partial_batch_is_an_assertion_too():
-    with pytest.raises(AssertionError, match="40 samples do not fill batches of 16"):
-        loader(40, drop_last=False)
+def test_partial_batch_is_warned_of(caplog):
+    batches = list(loader(40, drop_last=False))
+    assert [len(b[0]) for b in batches] == [16, 16, 8]
+    assert "40 samples do not fill batches of 16: the last one has 8" in caplog.text
 
 
-def test_other_modes_are_left_out():
-    with pytest.raises(poptorch.NotEmulatedError):
-        loader(32, mode=poptorch.DataLoaderMode.Async)
+def test_no_batch_size_excludes_drop_last():
+    with pytest.raises(ValueError, match="drop_last"):
+        loader(16, batch_size=None)
+
+
+@pytest.mark.parametrize("mode", list(poptorch.DataLoaderMode))
+def test_all_modes_give_the_same_batches(mode):
+    assert [b[0].tolist() for b in loader(32, mode=mode)] == [list(range(16)), list(range(16, 32))]

@@ -16,7 +16,7 @@ from gnnkit_ipu import emulator
 from gnnkit_ipu.emulator import geometric, optim, options
 
 API = json.loads(Path(__file__).with_name("poptorch_signatures.json").read_text())
-OURS = {"NOT_EMULATED", "SUCCESS", "NotEmulatedError", "RestrictionError", "geometric", "optim", "options"}
+OURS = {"NOT_EMULATED", "SUCCESS", "Counts", "NotEmulatedError", "RestrictionError", "counting", "optim", "options"}
 PARTS = ("Training", "Precision", "Distributed", "Jit", "_Popart")
 
 
@@ -49,7 +49,31 @@ def offered():
             if not attribute.startswith("_"):
                 yield f"poptorch.Options.{part}.{attribute}", value
     yield "poptorch.options.ConfigFileError", options.ConfigFileError
-    yield "poptorch_geometric.FixedSizeOptions", geometric.FixedSizeOptions
+    yield from geometric_names()
+
+
+def geometric_names():
+    """What stands in for PopTorch Geometric, by the module that it is in there; loaders inherit PopTorch's members."""
+    inherited = ("combinedBatchSize", "options", "terminate")
+    yield from ((name, value) for name, value in _geometric_names() if name.rpartition(".")[2] not in inherited)
+
+
+def _geometric_names():
+    top = {name for name in geometric.__all__ if not inspect.ismodule(getattr(geometric, name))}
+    for name in sorted(top - {"NOT_EMULATED"}):
+        value = getattr(geometric, name)
+        if inspect.isclass(value):
+            yield from class_members(f"poptorch_geometric.{name}", value)
+        else:
+            yield f"poptorch_geometric.{name}", value
+    parts = {
+        "collate": ("FixedSizeCollater", "CombinedBatchingCollater"),
+        "dataloader": ("DataLoader",),
+        "stream_packing_sampler": ("StreamPackingSampler",),
+    }
+    for module, found in parts.items():
+        for name in found:
+            yield from class_members(f"poptorch_geometric.{module}.{name}", getattr(getattr(geometric, module), name))
 
 
 OFFERED = dict(offered())
@@ -85,9 +109,9 @@ def test_name_is_poptorchs(name):
     if facts["kind"] == "property" or facts.get("accessed_as") == "property":
         assert isinstance(value, property)
         return
-    function = value.__func__ if isinstance(value, staticmethod) else value
+    function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
     found = [(p.name, p.kind.name.lower(), default(p)) for p in inspect.signature(function).parameters.values()]
-    found = [p for p in found if p[0] != "self"]
+    found = [p for p in found if p[0] not in ("self", "cls")]
     assert found == [tuple(p) for p in facts.get("params", [])]
 
 

@@ -128,7 +128,7 @@ def test_optimiser_state_survives_destroy_and_set_optimizer():
     wrapped.setOptimizer(poptorch.optim.Adam(model.parameters(), lr=0.01))
     found += [wrapped(X, Y)[1].item() for _ in range(2)]
     state = wrapped._optimizer.state_dict()
-    assert set(state) == {"ipu_state", "ipu_param"} and state["ipu_state"]
+    assert {"ipu_state", "ipu_param", "param_groups"} <= set(state) and state["ipu_state"]
     wrapped.destroy()
     fresh = poptorch.optim.Adam(model.parameters(), lr=0.01)
     fresh.load_state_dict(state)

@@ -1,0 +1,105 @@
+"""What a training costs on the device: compilations, copies of weights, and nothing beside a compilation."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import gnnkit
+from gnnkit.backends import build_model
+from gnnkit.devices import StepOptions, compiling, load_device
+from gnnkit_ipu import emulator
+from tests.graphs import communities
+
+from .test_device import PLAIN, Regression, make_batch
+
+SAMPLED = {"fanouts": [5, 5], "batch_size": 32, "progress": False}
+
+
+def fit(epochs, **settings):
+    model = build_model("sage", communities(), **PLAIN)
+    trainer = gnnkit.Trainer("ipu", "ipu-emulator", epochs=epochs, **{**SAMPLED, **settings})
+    with emulator.counting() as counts:
+        result = trainer.fit(model, communities())
+    return result, counts
+
+
+@pytest.mark.parametrize("settings", [{}, {"fanouts": None, "batch_size": None}, {"evaluation": "sampled"}])
+def test_one_compilation_a_phase_and_two_copies_an_epoch(settings):
+    _, few = fit(2, **settings)
+    _, many = fit(7, **settings)
+    assert few.compilations == many.compilations == 2
+    # For each epoch: weights come to the host, and go to the program that evaluates and back to the one that trains.
+    assert (many.to_host - few.to_host) / 5 <= 1 and (many.to_device - few.to_device) / 5 <= 2
+
+
+def test_without_evaluation_they_come_once_an_epoch_to_be_looked_at():
+    _, counts = fit(9, eval_every=9, save_every=9)
+    assert counts.to_host <= 10 and counts.to_device <= 4
+
+
+def test_loaders_threads_wait_for_compilations(caplog):
+    for seed in range(5):  # Threads make tensors at once; the emulator refuses that while it compiles.
+        result, counts = fit(2, num_threads=3, prefetch=4, seed=seed, evaluation="sampled")
+        assert len(result.history) == 2 and counts.compilations == 2
+
+
+def test_a_compilation_waits_for_what_is_being_made():
+    from gnnkit.loading.prefetch import prefetch
+
+    order, began = [], threading.Event()
+
+    def produce(item):
+        began.set()
+        time.sleep(0.05)
+        order.append(f"made {item}")
+        return item
+
+    items = prefetch(produce, 8, num_threads=2, ahead=2)
+    assert next(items) == 0
+    with compiling():
+        order.append("compiling")
+        time.sleep(0.15)
+        order.append("compiled")
+    assert list(items) == list(range(1, 8))
+    assert order.index("compiled") == order.index("compiling") + 1
+
+
+def test_a_failed_compilation_leaves_weights_plain():
+    class Broken(Regression):
+        bad = True
+
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+
+        def forward(self, batch):
+            loss, outputs = super().forward(batch)
+            self.norm(batch.x)
+            return (loss * loss.item() if self.bad else loss), outputs
+
+    module = Broken()
+    device = load_device("ipu-emulator")
+    for _ in range(2):
+        step = device.prepare(module, torch.optim.SGD(module.parameters(), lr=0.1), StepOptions())
+        with pytest.raises(emulator.RestrictionError):
+            step(make_batch(1.0))
+        assert type(module.linear.weight) is nn.Parameter and type(module.norm.running_mean) is torch.Tensor
+    module.bad = False
+    step(make_batch(1.0))
+    device.close()
+    assert type(module.linear.weight) is nn.Parameter
+    assert not torch.equal(module.linear.weight.detach(), torch.ones(1, 2))
+
+
+def test_betas_may_be_a_list():
+    module, device = Regression(), load_device("ipu-emulator")
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    optimizer.param_groups[0]["betas"] = [0.8, 0.9]
+    step = device.prepare(module, optimizer, StepOptions())
+    assert float(step(make_batch(1.0)).loss) > 0
+    device.close()
