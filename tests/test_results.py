@@ -66,6 +66,39 @@ def test_links_of_facebook_sampled(backend_name: str, data_dir: Path, tmp_path: 
     assert run(tmp_path, "--backend", backend_name, *arguments, *sampled)["test_auc"] >= 0.95
 
 
+@pytest.mark.long
+def test_classes_of_mutag_over_folds(backend_name: str, data_dir: Path, tmp_path: Path) -> None:
+    """A GIN with its defaults, ten stratified folds, the epoch picked by the validation part alone."""
+    arguments = ["--task", "graph_classification", "--dataset", "TU-MUTAG", "--data-dir", str(data_dir / "MUTAG")]
+    found = run(tmp_path, "--backend", backend_name, *arguments, "--model", "gin", "--folds", "10", "--epochs", "150")
+    assert found["runs"] == 10 and found["test_accuracy"]["mean"] >= 0.85
+
+
+NCI1 = ["--task", "graph_classification", "--dataset", "GIN-NCI1", "--model", "gin", "--batch-size", "128"]
+NCI1_SETTINGS = ["--epochs", "60", "--dropout", "0", "train.lr=0.01", "model.head_layers=2"]
+
+
+@pytest.mark.long
+def test_classes_of_nci1_over_its_folds(data_dir: Path, tmp_path: Path) -> None:
+    place = ["--data-dir", str(data_dir / "NCI1"), "--folds", "10"]
+    assert run(tmp_path, *NCI1, *NCI1_SETTINGS, *place)["test_accuracy"]["mean"] >= 0.79
+
+
+ESOL = ["--task", "graph_regression", "--dataset", "molecules", "--epochs", "100"]
+
+
+@pytest.mark.long
+def test_solubility_over_seeds(data_dir: Path, tmp_path: Path) -> None:
+    """Bond features are worth something: means over five random splits."""
+    table = f"dataset.options.file={data_dir / 'esol' / 'delaney-processed.csv'}"
+    target = "dataset.options.targets=[measured log solubility in mols per litre]"
+    means = {}
+    for model in (["--model", "gine"], ["--model", "gin"]):
+        found = [run(tmp_path, *ESOL, table, target, *model, "--seed", str(seed)) for seed in range(5)]
+        means[model[1]] = statistics.mean(each["test_rmse"] for each in found)
+    assert means["gine"] <= 0.70 and means["gine"] < means["gin"], means
+
+
 def test_a_small_ogb_data_set_trains(backend_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ogb")
     from tests.datasets.test_ogb import save
