@@ -89,14 +89,11 @@ ESOL = ["--task", "graph_regression", "--dataset", "molecules", "--epochs", "100
 
 @pytest.mark.long
 def test_solubility_over_seeds(data_dir: Path, tmp_path: Path) -> None:
-    """Bond features are worth something: means over five random splits."""
+    """A GINE with its defaults on five random splits."""
     table = f"dataset.options.file={data_dir / 'esol' / 'delaney-processed.csv'}"
     target = "dataset.options.targets=[measured log solubility in mols per litre]"
-    means = {}
-    for model in (["--model", "gine"], ["--model", "gin"]):
-        found = [run(tmp_path, *ESOL, table, target, *model, "--seed", str(seed)) for seed in range(5)]
-        means[model[1]] = statistics.mean(each["test_rmse"] for each in found)
-    assert means["gine"] <= 0.70 and means["gine"] < means["gin"], means
+    found = [run(tmp_path, *ESOL, table, target, "--model", "gine", "--seed", str(seed)) for seed in range(5)]
+    assert statistics.mean(each["test_rmse"] for each in found) <= 0.65
 
 
 def test_a_small_ogb_data_set_trains(backend_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ class TrainerSide(Side):
             epochs=_FOREVER,
             eval_every=_FOREVER,
             lr=work.lr,
+            schedule="constant",
             weight_decay=work.weight_decay,
             **settings,
         )

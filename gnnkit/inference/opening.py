@@ -15,7 +15,7 @@ from torch import nn
 from gnnkit.backends import Backend, load_backend
 from gnnkit.data import Graph, check_graph
 from gnnkit.data.check import MOST_CHECKED
-from gnnkit.datasets import NodeNames, load_dataset, load_node_names
+from gnnkit.datasets import NodeNames, load_node_names
 from gnnkit.devices import Device, choose_device, devices
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.inference.checks import check_dataset, check_single, check_weights, matched
@@ -111,7 +111,7 @@ def open_run(
         check_dataset(path)
     if graph is None:
         is_whole = dataset is not None and task_class(config.task).level == GRAPHS
-        graph = load_dataset(**config.dataset.arguments(config.seed)) if is_whole else load_data(config, data_dir)
+        graph = load_data(config, split=False) if is_whole else load_data(config, data_dir)
         names = partial(load_node_names, **config.dataset.arguments(config.seed, data_dir))
     else:
         check_graph(graph, most_values=MOST_CHECKED)

@@ -88,6 +88,7 @@ class GNN(nn.Module):
             self.virtual_node = VirtualNode(widths[0], spec.num_layers, make_norm, self.backend.ops())
         inner = [width] + [spec.hidden_channels] * (spec.head_layers - 1)
         self.head_hidden = nn.ModuleList([nn.Linear(*pair) for pair in zip(inner, inner[1:])])
+        self.head_norms = nn.ModuleList([_norm(spec.norm, width) for width in inner[1:]])
         self.head = nn.Linear(inner[-1], spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
@@ -248,8 +249,10 @@ class GNN(nn.Module):
         h = self.joined(layers, graphs)
         if not self.spec.has_head:
             return h
-        for linear in self.head_hidden:
-            h = self._activation(linear(functional.dropout(h, self.spec.dropout, self.training)))
+        mask = None if graphs is None else graphs.dst_mask
+        for linear, norm in zip(self.head_hidden, self.head_norms):
+            inner = linear(functional.dropout(h, self.spec.dropout, self.training))
+            h = self._activation(apply_norm(norm, inner, mask))
         out: Tensor = self.head(functional.dropout(h, self.spec.dropout, self.training))
         return out
 
@@ -285,7 +288,7 @@ class GNN(nn.Module):
 
     def reset_parameters(self, seed: int) -> None:
         """Set every parameter to its initial value for ``seed``, and running statistics to their start."""
-        own = [self.norms, self.virtual_node] if self.spec.virtual_node else [self.norms]
+        own = [getattr(self, name) for name in ("norms", "virtual_node", "head_norms") if hasattr(self, name)]
         for norm in (module for part in own for module in part.modules()):
             if isinstance(norm, (MaskedBatchNorm, nn.LayerNorm)):
                 norm.reset_parameters()

@@ -52,7 +52,7 @@ class ModelSpec:
             pooled. With ``jumping_knowledge`` all layers are pooled.
         virtual_node: Whether every graph has a node that is joined to all others. Layers must be equally wide, the
             encoder's too.
-        head_layers: Number of linear layers in the head, with activations between them.
+        head_layers: Number of linear layers in the head, with normalisation and activation between them.
         conv_options: Options of the convolutions by name; where layers are of several kinds, each takes those that it
             has. Layers of a library take theirs as arguments, lists where they want tensors.
 

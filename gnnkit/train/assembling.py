@@ -76,14 +76,17 @@ def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learn
     return Assembly(trainer, model, graph)
 
 
-def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None) -> Graph:
+def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None, *, split: bool = True) -> Graph:
     """The data that a configuration names, split for its task.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
         data_dir: Where files are looked for first. None: where the configuration says.
+        split: Whether they are split where they bring no split.
     """
     graph = load_dataset(**config.dataset.arguments(config.seed, data_dir))
+    if not split:
+        return graph
     idle = [name for name in SPLIT_OPTIONS if name in config.task_options]
     if graph.links is not None and idle:
         raise ConfigError(

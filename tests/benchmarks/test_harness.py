@@ -237,7 +237,8 @@ def test_the_peers_learn_the_same_from_the_same_graphs(library: str) -> None:
     assert mine == pytest.approx(theirs)
     # One batch of all graphs, whose order has no part in the loss: three updates.
     model = build_model("gin", graph, backend="reference", seed=GRAPHS.seed, **model_settings(GRAPHS))
-    trainer = Trainer("reference", "cpu", task=GRAPHS.task, batch_size=20, epochs=3, lr=GRAPHS.lr, progress=False)
+    how = {"batch_size": 20, "epochs": 3, "lr": GRAPHS.lr, "schedule": "constant"}
+    trainer = Trainer("reference", "cpu", task=GRAPHS.task, progress=False, **how)
     expected = [record.train_loss for record in trainer.fit(model, graph).history]
     assert [peer.turn() for _ in range(3)] == pytest.approx(expected, rel=1e-4)
 

@@ -65,7 +65,7 @@ def test_other_data_and_embeddings(home: Path, tmp_path: Path) -> None:
     assert told["graphs"] == 10 and "not the data of the run" in told["notes"][-1]
     assert "split" not in pd.read_csv(tmp_path / "o.csv").columns
     told = answer(gnnkit_here("embed", "run", "--output", str(tmp_path / "e.npy"), "--json", cwd=home))
-    assert (told["graphs"], told["widths"]) == (60, {"pooled": 64})
+    assert (told["graphs"], told["widths"]) == (60, {"pooled": 256})
     one = ["--layers", "1", "--graphs", "3", "--output", str(tmp_path / "l.parquet"), "--json"]
     assert answer(gnnkit_here("embed", "run", *one, cwd=home))["widths"] == {"1": 64}
     assert list(pd.read_parquet(tmp_path / "l.parquet").columns) == ["graph", "layer_1"]

@@ -180,12 +180,13 @@ def test_dealt_bins_have_the_same_size_and_lose_no_graph(sizes, graphs_per_bin, 
 
 
 def test_bins_hold_large_and_small_graphs():
-    sizes = [(nodes, 2 * nodes) for nodes in range(1, 101)]
-    packing = propose_bins(sizes, 10)
-    order = np.random.default_rng(0).permutation(100)
-    for bins in (packing.bins, deal(packing, order), deal(packing, order[::-1])):
-        assert all(min(graphs) < 20 and max(graphs) > 80 for graphs in bins)
-    assert [list(graphs) for graphs in deal(packing, order)] != [list(graphs) for graphs in deal(packing, order[::-1])]
+    nodes = np.random.default_rng(0).integers(3, 60, 200)
+    packing = propose_bins([(n, 2 * n) for n in nodes.tolist()], 10)
+    order = np.random.default_rng(1).permutation(200)
+    first, second = deal(packing, order), deal(packing, order[::-1])
+    for bins in (packing.bins, first, second):
+        assert all(nodes[list(graphs)].min() < 18 and nodes[list(graphs)].max() > 45 for graphs in bins)
+    assert [graphs.tolist() for graphs in first] != [graphs.tolist() for graphs in second]
 
 
 def test_bins_of_less_than_a_graph():

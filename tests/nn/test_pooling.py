@@ -98,7 +98,7 @@ def dense_outputs(spec, values, batch):
         h = torch.stack(layers).amax(0)
     pooled = torch.stack([dense_pool(spec, values, rows) for rows in each(h)])
     for i in range(spec.head_layers - 1):
-        pooled = linear(values, f"head_hidden.{i}", pooled).relu()
+        pooled = dense_norm(values, f"head_norms.{i}", linear(values, f"head_hidden.{i}", pooled), spec.norm).relu()
     return linear(values, "head", pooled)
 
 
