@@ -107,11 +107,7 @@ def _show_bins(packing: Packing, json: bool) -> None:
     rows = [
         ["nodes", f"{values['num_nodes']:,}", f"{values['nodes_filled_percent']:.1f}"],
         ["edges", f"{values['num_edges']:,}", f"{values['edges_filled_percent']:.1f}"],
-        [
-            "graphs",
-            f"{values['num_graphs']:,}",
-            f"{graphs_filled:.1f}",
-        ],
+        ["graphs", f"{values['num_graphs']:,}", f"{graphs_filled:.1f}"],
     ]
     print_table("Proposed bins", ["", "slots", "filled in %"], rows)
     expected = [

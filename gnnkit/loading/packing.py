@@ -123,7 +123,7 @@ def propose_bins(graphs: GraphSizes, graphs_per_bin: int) -> Packing:
 
     Args:
         graphs: The graphs.
-        graphs_per_bin: How many graphs a bin shall hold on average.
+        graphs_per_bin: Mean number of graphs in a bin.
 
     Returns:
         The packing; every graph is in one bin.

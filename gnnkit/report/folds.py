@@ -13,9 +13,9 @@ from typing import Any, Dict, List, Mapping, Tuple
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.paths import is_file, reading
 from gnnkit.report.collect import RunFacts
+from gnnkit.report.gallery import Gallery
 from gnnkit.report.graph_figures import draw_folds
 from gnnkit.report.page import Page, Panel, Section, Table
-from gnnkit.report.sections import Gallery
 from gnnkit.report.settings import configuration
 from gnnkit.report.words import metric_name, number, seconds
 from gnnkit.runs import read_run, recorded_config

@@ -19,7 +19,7 @@ from gnnkit.report.style import Theme
 from gnnkit.report.words import number, percent, split_name
 
 if TYPE_CHECKING:
-    from gnnkit.report.sections import Gallery
+    from gnnkit.report.gallery import Gallery
 
 _SHOWN = 12
 """Pictures of the best graphs, and of the worst."""

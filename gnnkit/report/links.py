@@ -13,7 +13,7 @@ from gnnkit.report.page import Panel, Table
 from gnnkit.report.words import number, percent, split_name
 
 if TYPE_CHECKING:
-    from gnnkit.report.sections import Gallery
+    from gnnkit.report.gallery import Gallery
 
 
 def link_panel(run: RunFacts, gallery: Gallery) -> Panel:

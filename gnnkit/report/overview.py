@@ -7,8 +7,9 @@ from typing import List, Optional, Sequence, Tuple
 
 from gnnkit.nn import conv_name
 from gnnkit.report.collect import RunFacts, have_same_data
+from gnnkit.report.gallery import Gallery
 from gnnkit.report.page import Panel, Section, Table
-from gnnkit.report.sections import Gallery, compare_scores
+from gnnkit.report.sections import compare_scores
 from gnnkit.report.settings import model_in_words
 from gnnkit.report.words import NONE, metric_name, moment, number, seconds, split_name
 

@@ -6,73 +6,25 @@ part that is missing is named, with the reason.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from gnnkit.inference.graphs import POOLED
 from gnnkit.report import figures
 from gnnkit.report.collect import RunFacts, have_same_data
-from gnnkit.report.drawing import HEIGHT, WIDTH, Drawn
 from gnnkit.report.figures import MOST_ROWS, Curve
+from gnnkit.report.gallery import Gallery
 from gnnkit.report.graphs import add_graph_figures, best_and_worst, graph_data
 from gnnkit.report.links import link_panel, pair_tables
 from gnnkit.report.numbers import number_errors
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
 from gnnkit.report.statistics import DataStatistics
-from gnnkit.report.style import DARK, DPI, LIGHT, Theme, as_png, drawable, png_size, themed
+from gnnkit.report.style import drawable
 from gnnkit.report.times import time_panel
 from gnnkit.report.words import number, percent, seconds, split_name
 from gnnkit.runs.learned import NODES
-
-Draw = Callable[[Theme], Figure]
-
-
-class Gallery:
-    """Draws figures for the page, and remembers which go into which folder.
-
-    Attributes:
-        files: Content of picture files, by path.
-
-    Args:
-        shared: Folder for figures about several runs.
-    """
-
-    def __init__(self, shared: Path) -> None:
-        self.shared = shared
-        self.files: Dict[Path, bytes] = {}
-
-    def picture(
-        self, run: Optional[RunFacts], name: str, draw: Draw, alt: str, caption: str, alone: Optional[Draw] = None
-    ) -> Picture:
-        """Draw a figure.
-
-        Args:
-            run: The run that it is about; None for several.
-            name: Of its file, without ending.
-            draw: Makes the figure.
-            alt: What is to be seen.
-            caption: Stands above.
-            alone: Makes the figure for the file, where that needs more than the page's.
-        """
-        light, dark = (_png(draw, theme) for theme in (LIGHT, DARK))
-        folder = self.shared if run is None else run.path / "plots"
-        self.files[folder / f"{name}.png"] = light if alone is None else _png(alone, LIGHT)
-        return Picture(name, light, dark, png_size(light), alt, caption)
-
-    def drawing(self, run: RunFacts, name: str, drawn: Drawn, alt: str, caption: str) -> Picture:
-        """Take a picture of one graph that is drawn already; other arguments are those of :meth:`picture`."""
-        self.files[run.path / "plots" / f"{name}.svg"] = drawn.light
-        size = round(WIDTH * DPI / 96), round(HEIGHT * DPI / 96)
-        return Picture(name, drawn.light, drawn.dark, size, alt, caption, "svg+xml", drawn.is_molecule)
-
-
-def _png(draw: Draw, theme: Theme) -> bytes:
-    with themed(theme):
-        return as_png(draw(theme))
 
 
 def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:

@@ -10,7 +10,7 @@ from gnnkit.report.page import Panel, Table
 from gnnkit.report.words import day_and_time, seconds
 
 if TYPE_CHECKING:
-    from gnnkit.report.sections import Gallery
+    from gnnkit.report.gallery import Gallery
 
 
 def time_panel(run: RunFacts, gallery: Gallery) -> Panel:

@@ -19,9 +19,10 @@ from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
 from gnnkit.report.folds import folds_page, is_summary
+from gnnkit.report.gallery import Gallery
 from gnnkit.report.maps import check_method
 from gnnkit.report.page import Page, render_page
-from gnnkit.report.sections import Gallery, make_sections
+from gnnkit.report.sections import make_sections
 from gnnkit.report.words import day_and_time
 
 _LOG = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ that add up the nodes of each graph by themselves.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -139,7 +140,7 @@ def _padded(batch: Batch) -> Batch:
     return Batch(padded.blocks, loud, padded.targets, padded.nodes, graphs=padded.graphs)
 
 
-class _Measured(nn.Module):
+class _Measured(nn.Module, ABC):
     """What is measured, as a module that a device can prepare; its loss is the sum of outputs times labels."""
 
     def __init__(self, backend: Backend, num_nodes: int) -> None:
@@ -157,9 +158,9 @@ class _Measured(nn.Module):
         # Without nodes there need be nothing to differentiate.
         return (out * weights).sum() + 0 * self.shift.sum(), out
 
+    @abstractmethod
     def outputs(self, lowered: Any, h: Tensor, mask: Optional[Tensor]) -> Tensor:
         """Shape [num_graphs, width]."""
-        raise NotImplementedError
 
 
 class _PoolingModule(_Measured):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gnnkit.backends import load_backend
 from gnnkit.data import Graph
-from gnnkit.errors import ConfigError, GnnkitError
+from gnnkit.errors import BrokenPluginError, CapabilityError, ConfigError, NotInstalledError, UnavailableError
 from gnnkit.loading import (
     ClusterLoader,
     FullGraphLoader,
@@ -225,7 +225,7 @@ def parts_of(graph: Graph, num_parts: int) -> Tensor:
     """
     try:
         parts = load_backend("dgl").partition(graph, num_parts)
-    except GnnkitError:
+    except (NotInstalledError, BrokenPluginError, UnavailableError, CapabilityError):
         _LOG.info("The graph is cut by gnnkit's own method: METIS comes with DGL, which cannot be used here.")
         return grown_parts(graph, num_parts)
     _LOG.info("The graph is cut by METIS.")

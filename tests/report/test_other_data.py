@@ -13,8 +13,9 @@ import torch
 import gnnkit
 from gnnkit.report import write_report
 from gnnkit.report.collect import ReportOptions, collect
+from gnnkit.report.gallery import Gallery
 from gnnkit.report.overview import comparison
-from gnnkit.report.sections import Gallery, make_sections
+from gnnkit.report.sections import make_sections
 from gnnkit.runs import read_weights
 from gnnkit.runs.checkpoint import write_weights
 from tests.graphs import communities

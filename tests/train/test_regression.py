@@ -150,7 +150,7 @@ def test_classification_refuses_numbers_with_the_way_out() -> None:
 def test_builders_take_numbers(y) -> None:
     graph = from_edge_index([[0], [1]], len(y), x=torch.ones(len(y), 1), y=y)
     assert graph.has_numbers and not graph.is_multi_label and graph.num_classes == 0
-    assert gnnkit.data.summarize(graph)["labels"].endswith("numbers to regress")
+    assert gnnkit.data.summarize(graph)["labels"] == ("2 " if graph.y.ndim == 2 else "") + "numbers to regress"
     grown = add_nodes(graph, [[1.0]])
     assert grown.has_numbers and int(grown.has_label.sum()) == len(y)
 
