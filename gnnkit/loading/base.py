@@ -12,9 +12,9 @@ from typing import Callable, Iterator, List, Optional
 
 from torch import Tensor
 
-from gnnkit.data import Batch, Graph, missing_array
-from gnnkit.errors import DataError
-from gnnkit.loading.padding import BatchSizes, batch_sizes
+from gnnkit.data import Batch, BatchKey, Graph, missing_array
+from gnnkit.errors import DataError, PipelineError
+from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 
 Transfer = Callable[[Batch], Batch]
 """The last stage of loading, for example ``Device.put``."""
@@ -50,6 +50,26 @@ class Stages:
 def identity(batch: Batch) -> Batch:
     """Leave a batch where it is."""
     return batch
+
+
+def finished(make: Callable[[], Batch], key: BatchKey, pad: Optional[PadSpec], transfer: Transfer) -> Batch:
+    """Make a batch, bring it to fixed sizes, and hand it on.
+
+    Args:
+        make: Makes the batch.
+        key: Which one it is.
+        pad: The sizes. None leaves it as large as it is.
+        transfer: The last stage.
+
+    Raises:
+        PipelineError: One of these failed; the message names the batch.
+    """
+    try:
+        batch = make()
+        return transfer(batch if pad is None else pad_batch(batch, pad))
+    except Exception as error:  # A device's or a backend's own, which may be anything.
+        message = f"Batch {key.number} of epoch {key.epoch} failed: {type(error).__name__}: {error}"
+        raise PipelineError(message) from error
 
 
 def spread(num: int, limit: Optional[int]) -> List[int]:

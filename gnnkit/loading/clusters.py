@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Batch, BatchKey, Block, Graph, Targets
-from gnnkit.errors import ConfigError, PipelineError
+from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, identity, spread
-from gnnkit.loading.gather import gather_rows, loaded_dtype
-from gnnkit.loading.padding import BatchSizes, PadSpec, pad_batch
+from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, finished, identity, spread
+from gnnkit.loading.gather import gathered
+from gnnkit.loading.padding import BatchSizes, PadSpec
 from gnnkit.loading.prefetch import prefetch
 from gnnkit.sampling import Buffers, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
@@ -135,12 +135,8 @@ class ClusterLoader(Loader):
         return positions
 
     def _build(self, batches: List[NDArray[np.int64]], epoch: int, index: int) -> Batch:
-        try:
-            batch = self._batch(batches[index], BatchKey(epoch, index))
-            return self._transfer(batch if self.pad is None else pad_batch(batch, self.pad))
-        except Exception as error:  # A device's or a backend's own, which may be anything.
-            message = f"Batch {index} of epoch {epoch} failed: {type(error).__name__}: {error}"
-            raise PipelineError(message) from error
+        key = BatchKey(epoch, index)
+        return finished(partial(self._batch, batches[index], key), key, self.pad, self._transfer)
 
     def _batch(self, chosen: NDArray[np.int64], key: BatchKey) -> Batch:
         positions, offsets = self._positions(chosen), np.empty(len(chosen) + 1, dtype=np.int64)
@@ -158,10 +154,10 @@ class ClusterLoader(Loader):
             torch.from_numpy(sources),
             len(chosen),
             edge_weight=weight,
-            edge_attr=None if self._edge_attr is None else self._rows(self._edge_attr, rows),
+            edge_attr=None if self._edge_attr is None else gathered(self._edge_attr, rows, self._buffers),
         )
         blocks = (block,) * self.num_layers
-        return Batch(blocks, self._rows(self._x, nodes), self._targets(chosen), nodes, key)
+        return Batch(blocks, gathered(self._x, nodes, self._buffers), self._targets(chosen), nodes, key)
 
     def _targets(self, chosen: NDArray[np.int64]) -> Optional[Targets]:
         if self.graph.y is None:
@@ -170,11 +166,6 @@ class ClusterLoader(Loader):
         is_number = y.is_floating_point() and y.ndim == 1
         y[~mask] = math.nan if is_number else IGNORED_LABEL
         return Targets.of_labels(y, mask)
-
-    def _rows(self, table: Tensor, rows: Tensor) -> Tensor:
-        out = self._buffers.empty((rows.numel(), table.shape[1]), loaded_dtype(table.dtype))
-        gather_rows(table, rows, out)
-        return out
 
 
 @kernel

@@ -7,6 +7,7 @@ function of (loader, epoch, number of the batch).
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Dict, Iterator, List, Optional
 
 import numpy as np
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import Batch, BatchKey, Block, Graph, Targets, full_block
-from gnnkit.errors import ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, identity
+from gnnkit.errors import ConfigError
+from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, finished, identity
 from gnnkit.loading.drawing import Draw, item_ids
 from gnnkit.loading.gather import loaded_dtype
-from gnnkit.loading.padding import BatchSizes, PadSpec, pad_batch
+from gnnkit.loading.padding import BatchSizes, PadSpec
 from gnnkit.sampling import shuffle_order
 from gnnkit.sampling.hiding import edges_between
 
@@ -88,11 +89,8 @@ class FullGraphPairLoader(Loader):
         """The batches of one epoch, in order."""
         parts = self._parts(number)
         for index, items in enumerate(parts):
-            try:
-                yield self._transfer(self._batch(items, number, index))
-            except Exception as error:  # A device's or a backend's own, which may be anything.
-                message = f"Batch {index} of epoch {number} failed: {type(error).__name__}: {error}"
-                raise PipelineError(message) from error
+            key = BatchKey(number, index)
+            yield finished(partial(self._batch, items, key), key, self.pad, self._transfer)
 
     def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
         """See :class:`Loader`: the largest that there can be, with no edge hidden. Nothing is built."""
@@ -105,16 +103,15 @@ class FullGraphPairLoader(Loader):
         items = self._items[order] if self.shuffle else self._items
         return np.array_split(items, len(self))
 
-    def _batch(self, items: NDArray[np.int64], epoch: int, index: int) -> Batch:
-        drawn = self._draw(items, slice(None), epoch, index)
+    def _batch(self, items: NDArray[np.int64], key: BatchKey) -> Batch:
+        drawn = self._draw(items, slice(None), key.epoch, key.number)
         nodes = torch.from_numpy(drawn.seeds)
         rows = {name: nodes[row] for name, row in drawn.targets.rows.items()}
         targets: Targets = replace(drawn.targets, rows=rows)
         block = self._block if drawn.hidden is None else without_edges(self._block, drawn.hidden, loops=self._loops)
         features = self._x.to(loaded_dtype(self._x.dtype))
         everyone = torch.arange(self.graph.num_nodes)
-        batch = Batch((block,) * self.num_layers, features, targets, everyone, BatchKey(epoch, index))
-        return batch if self.pad is None else pad_batch(batch, self.pad)
+        return Batch((block,) * self.num_layers, features, targets, everyone, key)
 
 
 def without_edges(block: Block, pairs: NDArray[np.int64], *, loops: bool) -> Block:

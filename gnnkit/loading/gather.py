@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.jit import fetch_row, kernel
+from gnnkit.sampling.buffers import Buffers
 
 AHEAD = 16
 """Rows between the one that is asked for and the one that is read."""
@@ -90,3 +91,19 @@ def gather_rows(x: Tensor, rows: Tensor, out: Tensor) -> None:
         out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``.
     """
     _gather(stored_array(x), rows.numpy(), out.numpy())
+
+
+def gathered(table: Tensor, rows: Tensor, buffers: Buffers) -> Tensor:
+    """Rows of a table of features in memory that is used again; see :func:`gather_rows`.
+
+    Args:
+        table: Features. Shape [N, F].
+        rows: Rows to take. Shape [n], int64.
+        buffers: Where the memory comes from.
+
+    Returns:
+        Shape [n, F], in the type of :func:`loaded_dtype`.
+    """
+    out = buffers.empty((rows.numel(), table.shape[1]), loaded_dtype(table.dtype))
+    gather_rows(table, rows, out)
+    return out

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
-from gnnkit.errors import ConfigError, PipelineError
+from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, identity
+from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, finished, identity
 from gnnkit.loading.drawing import item_ids
-from gnnkit.loading.gather import gather_rows, loaded_dtype
+from gnnkit.loading.gather import gathered
 from gnnkit.loading.packing import Packing, deal
-from gnnkit.loading.padding import PadSpec, pad_batch
+from gnnkit.loading.padding import PadSpec
 from gnnkit.loading.prefetch import prefetch
 from gnnkit.sampling import Buffers, shuffle_order
 
@@ -134,12 +134,8 @@ class GraphLoader(Loader):
         return tuple(self._graphs[np.asarray(bins[each], dtype=np.int64)] for each in visited)
 
     def _build(self, batches: Tuple[NDArray[np.int64], ...], epoch: int, index: int) -> Batch:
-        try:
-            batch = self._batch(batches[index], BatchKey(epoch, index))
-            return self._transfer(batch if self.pad is None else pad_batch(batch, self.pad))
-        except Exception as error:  # A device's or a backend's own, which may be anything.
-            message = f"Batch {index} of epoch {epoch} failed: {type(error).__name__}: {error}"
-            raise PipelineError(message) from error
+        key = BatchKey(epoch, index)
+        return finished(partial(self._batch, batches[index], key), key, self.pad, self._transfer)
 
     def _batch(self, chosen: NDArray[np.int64], key: BatchKey) -> Batch:
         graph, pointer = self.graph, self._pointer
@@ -157,22 +153,17 @@ class GraphLoader(Loader):
             torch.from_numpy(sources),
             int(num_nodes),
             edge_weight=None if weight is None else weight[rows],
-            edge_attr=None if self._edge_attr is None else self._rows(self._edge_attr, rows),
+            edge_attr=None if self._edge_attr is None else gathered(self._edge_attr, rows, self._buffers),
         )
         numbers = torch.from_numpy(chosen)
         return Batch(
             (block,) * self.num_layers,
-            self._rows(self._x, torch.from_numpy(nodes)),
+            gathered(self._x, torch.from_numpy(nodes), self._buffers),
             None if graph.graph_y is None else Targets.of_labels(graph.graph_y[numbers]),
             numbers,
             key,
             graphs=Block(torch.from_numpy(sizes[0].copy()), torch.arange(int(num_nodes)), int(num_nodes)),
         )
-
-    def _rows(self, table: Tensor, rows: Tensor) -> Tensor:
-        out = self._buffers.empty((rows.numel(), table.shape[1]), loaded_dtype(table.dtype))
-        gather_rows(table, rows, out)
-        return out
 
 
 @kernel

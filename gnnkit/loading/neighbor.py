@@ -31,7 +31,7 @@ from gnnkit.loading.base import (
     spread,
 )
 from gnnkit.loading.drawing import Draw, item_ids
-from gnnkit.loading.gather import gather_rows, loaded_dtype
+from gnnkit.loading.gather import gathered
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
@@ -272,7 +272,7 @@ class NeighborLoader(Loader):
         self, seeds: NDArray[np.int64], targets: Optional[Targets], sampled: SampledBlocks, key: BatchKey
     ) -> Batch:
         if self.reduction is None:
-            x = self._rows(self._x, sampled.nodes)
+            x = gathered(self._x, sampled.nodes, self._buffers)
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
         nodes = torch.from_numpy(seeds.copy())
@@ -285,12 +285,7 @@ class NeighborLoader(Loader):
 
     def _with_edge_features(self, block: Block, edge_attr: Tensor) -> Block:
         assert block.edge_ids is not None, "the sampler was asked for them"
-        return replace(block, edge_attr=self._rows(edge_attr, block.edge_ids), edge_ids=None)
-
-    def _rows(self, table: Tensor, rows: Tensor) -> Tensor:
-        out = self._buffers.empty((rows.numel(), table.shape[1]), loaded_dtype(table.dtype))
-        gather_rows(table, rows, out)
-        return out
+        return replace(block, edge_attr=gathered(edge_attr, block.edge_ids, self._buffers), edge_ids=None)
 
 
 _Sampled = Tuple[NDArray[np.int64], Optional[Targets], SampledBlocks]
