@@ -7,20 +7,11 @@ from gnnkit.loading.full import FullGraphLoader
 from gnnkit.loading.full_pairs import FullGraphPairLoader
 from gnnkit.loading.graphs import GraphLoader
 from gnnkit.loading.neighbor import NeighborLoader
-from gnnkit.loading.packing import (
-    Packing,
-    PaddedGraphs,
-    graph_sizes,
-    largest_batch,
-    pack_graphs,
-    pad_graphs,
-    pad_to_maximum,
-    propose_bins,
-    take_graphs,
-)
+from gnnkit.loading.packing import Packing, largest_batch, pack_graphs, pad_to_maximum, propose_bins
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch, pad_targets
 from gnnkit.loading.partition import grown_parts
 from gnnkit.loading.planning import PaddingPlan, batch_bytes, plan_padding
+from gnnkit.loading.records import PaddedGraphs, graph_sizes, pad_graphs, take_graphs
 from gnnkit.loading.reducing import InputReduction
 
 __all__ = [
