@@ -31,7 +31,7 @@ from gnnkit.data import (
 from gnnkit.data.link_keys import MOST_NODES
 from gnnkit.datasets import load_graph, save_graph
 from gnnkit.errors import DataError, LeakError
-from gnnkit.loading.packing import take_graphs
+from gnnkit.loading import take_graphs
 from tests.data.linked import linked_graph, multigraphs
 
 
