@@ -45,7 +45,8 @@ from .errors import (
     UnrecoverableError,
     createPoptorchError,
 )
-from .executor import SUCCESS, PoplarExecutor, inferenceModel, trainingModel
+from .executor import SUCCESS, PoplarExecutor
+from .models import inferenceModel, trainingModel
 from .ops import (
     BeginBlock,
     Block,

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .dataloader import micro_batches, split
+from .device_optim import device_optimizer, hyper_parameters
 from .enums import OutputMode, ReductionType
 from .errors import Error
-from .optim import device_optimizer, hyper_parameters
 from .options import Options
 from .restrictions import refuse
 from .session import Session

@@ -23,7 +23,7 @@ from torch import nn
 
 from gnnkit.paths import writing
 
-from . import optim
+from . import device_optim, optim
 from .counting import count
 from .dataloader import micro_batches, split
 from .device import EmulatedDevice
@@ -40,45 +40,10 @@ from .wrapping import is_wrapped, unwrap, wrap
 
 #: All that a compilation can claim.
 SUCCESS = "consistent with the documented restrictions"
-_VERSION = "3.4.0"
-
-
-def trainingModel(
-    model: nn.Module, options: Optional[Options] = None, optimizer: Optional[torch.optim.Optimizer] = None
-) -> PoplarExecutor:
-    """Wrap a module whose forward computes the loss: a call runs forward, backward and update.
-
-    Args:
-        model: The module.
-        options: Settings; frozen from now on.
-        optimizer: SGD with rate 0.01 if not given.
-
-    Raises:
-        RestrictionError: The model is wrapped already, or the optimiser is none of the device's.
-    """
-    model = model._user_model if isinstance(model, PoplarExecutor) else model
-    if is_wrapped(model):
-        refuse(26, f"{type(model).__name__} is wrapped by trainingModel already", where="")
-    optimizer = optim.SGD(model.parameters(), lr=0.01) if optimizer is None else optimizer
-    return PoplarExecutor(model, options, True, _VERSION, optimizer, model)
-
-
-def inferenceModel(model: nn.Module, options: Optional[Options] = None) -> PoplarExecutor:
-    """Wrap a module for running it forward only.
-
-    Args:
-        model: The module.
-        options: Settings; frozen from now on.
-
-    Raises:
-        RestrictionError: The options accumulate gradients.
-    """
-    model = model._user_model if isinstance(model, PoplarExecutor) else model
-    return PoplarExecutor(model, options, False, _VERSION, None, model)
 
 
 class PoplarExecutor:
-    """A wrapped model; made by :func:`trainingModel` and :func:`inferenceModel`.
+    """A wrapped model; made by :func:`.models.trainingModel` and :func:`.models.inferenceModel`.
 
     Unknown attributes are those of the wrapped module.
     """
@@ -101,12 +66,12 @@ class PoplarExecutor:
         self._training = training
         self._busy = 0
         if training:
-            optim.check_optimizer(optimizer)
+            device_optim.check_optimizer(optimizer)
         elif self._options.Training.gradient_accumulation != 1:
             refuse(25, f"gradientAccumulation is {self._options.Training.gradient_accumulation}", where="")
         self._options._freeze()
         self._optimizer = optimizer
-        self._hyper = optim.hyper_parameters(optimizer) if optimizer is not None else []
+        self._hyper = device_optim.hyper_parameters(optimizer) if optimizer is not None else []
         self._modes = modes_of(model)
         self._seconds = 0.0
         self._host_version = 0
@@ -278,7 +243,7 @@ class PoplarExecutor:
             assert self._signature is not None
             check_same(self._signature, check_inputs(leaves_of(arguments), 1))
             arguments = in_order(arguments, self._arguments)
-        if self._training and optim.have_changed(self._hyper, self._optimizer):
+        if self._training and device_optim.have_changed(self._hyper, self._optimizer):
             refuse(23, "the optimiser's hyper-parameters changed since the last setOptimizer", where="")
         if not self._attached:
             self.attachToDevice()
@@ -296,7 +261,7 @@ class PoplarExecutor:
         Raises:
             RestrictionError: A value that is compiled in differs, or the optimiser is of another kind.
         """
-        optim.check_optimizer(optimizer)
+        device_optim.check_optimizer(optimizer)
         if self._device is not None:
             if type(optimizer) is not type(self._optimizer):
                 refuse(
@@ -304,14 +269,14 @@ class PoplarExecutor:
                     f"the optimiser was {type(self._optimizer).__name__} and is {type(optimizer).__name__}",
                     where="",
                 )
-            name = optim.changed_constant(self._optimizer, self._hyper, optimizer)
+            name = device_optim.changed_constant(self._optimizer, self._hyper, optimizer)
             if name:
                 refuse(23, f"{name!r} is compiled in as a constant", where="")
             self._device.set_hyper_parameters(optimizer)
             if isinstance(optimizer, optim.Optimizer):
                 optimizer._device_state = self._device.optimizer_state
         self._optimizer = optimizer
-        self._hyper = optim.hyper_parameters(optimizer)
+        self._hyper = device_optim.hyper_parameters(optimizer)
 
     # Weights
 

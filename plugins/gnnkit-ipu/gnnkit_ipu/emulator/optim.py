@@ -8,7 +8,7 @@ only; they are kept without effect.
 # ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 import torch
 
@@ -17,8 +17,6 @@ from .restrictions import refuse
 
 #: Hyper-parameters that torch's optimisers do not know, with their defaults.
 _EXTRAS = {"loss_scaling": 1.0, "velocity_scaling": 1.0, "max_grad_norm": None}
-#: Groups' entries that are not hyper-parameters.
-_NOT_HYPER = frozenset({"params", "param_names"})
 
 
 class VariableAttributes:
@@ -79,7 +77,7 @@ class Optimizer:
             if accumulated not in (None, torch.float16, torch.float32):
                 raise OptimizerError(f"{name} is {accumulated}; expected torch.float32 or torch.float16.")
         given = {name: value for name, value in values.items() if value is not None}
-        _check_betas(given.get("betas", ()))  # Later releases of torch make a tuple of them.
+        check_betas(given.get("betas", ()))  # Later releases of torch make a tuple of them.
         kind.__init__(self, params, **given)  # type: ignore[misc]
         for name, value in extras.items():
             value = _EXTRAS[name] if value is None else value
@@ -329,83 +327,11 @@ class LAMB(Optimizer, _LambStep):
         )
 
 
-_KINDS: Dict[type, Type[torch.optim.Optimizer]] = {
-    torch.optim.SGD: torch.optim.SGD,
-    torch.optim.Adam: torch.optim.Adam,
-    torch.optim.AdamW: torch.optim.AdamW,
-    torch.optim.RMSprop: torch.optim.RMSprop,
-    SGD: torch.optim.SGD,
-    Adam: torch.optim.Adam,
-    AdamW: torch.optim.AdamW,
-    RMSprop: torch.optim.RMSprop,
-    LAMB: _LambStep,
-}
-_SPEED_ONLY = {"foreach": False, "fused": None, "capturable": False, "differentiable": False}
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse an optimiser that the device lacks.
+def check_betas(betas: Any) -> None:
+    """Refuse betas that are no tuple.
 
     Raises:
-        RestrictionError: Number 22.
+        OptimizerError: They are something else.
     """
-    if type(optimizer) not in _KINDS:
-        refuse(22, f"{type(optimizer).__name__} is no optimiser of the device", where="")
-    for group in optimizer.param_groups:
-        _check_betas(group.get("betas", ()))
-    if any(group.get("amsgrad") for group in optimizer.param_groups):
-        refuse(22, "amsgrad=True was asked for", where="")
-
-
-def _check_betas(betas: Any) -> None:
     if not isinstance(betas, tuple):
         raise OptimizerError(f"betas are a {type(betas).__name__}; expected a tuple of two numbers.")
-
-
-def hyper_parameters(optimizer: torch.optim.Optimizer) -> List[Dict[str, Any]]:
-    """Every group's hyper-parameters."""
-    return [{k: v for k, v in group.items() if k not in _NOT_HYPER} for group in optimizer.param_groups]
-
-
-def have_changed(compiled: List[Dict[str, Any]], optimizer: Optional[torch.optim.Optimizer]) -> bool:
-    """Whether an optimiser's hyper-parameters differ; what a scheduler adds to groups, a first rate, is none."""
-    assert optimizer is not None
-    now = hyper_parameters(optimizer)
-    return len(now) != len(compiled) or any(
-        before[name] != after.get(name) for before, after in zip(compiled, now) for name in before
-    )
-
-
-def device_optimizer(optimizer: torch.optim.Optimizer, on_device: Dict[int, torch.Tensor]) -> torch.optim.Optimizer:
-    """The counterpart of a host optimiser over the device's parameters.
-
-    Args:
-        optimizer: The user's.
-        on_device: Parameter on the device by ``id`` of the host's.
-
-    Raises:
-        Error: It holds a parameter that the model has not.
-    """
-    groups = []
-    for group, values in zip(optimizer.param_groups, hyper_parameters(optimizer)):
-        if any(id(p) not in on_device for p in group["params"]):
-            raise Error("The optimiser holds a parameter that the model has not. Build it from model.parameters().")
-        speed = {k: v for k, v in _SPEED_ONLY.items() if k in values}
-        groups.append({**values, **speed, "params": [on_device[id(p)] for p in group["params"]]})
-    built: torch.optim.Optimizer = _KINDS[type(optimizer)](groups, lr=groups[0]["lr"])  # type: ignore[call-arg]
-    loaded = getattr(optimizer, "_loaded_state", None)
-    if loaded and loaded["ipu_state"]:
-        built.load_state_dict({"state": loaded["ipu_state"], "param_groups": built.state_dict()["param_groups"]})
-    return built
-
-
-def changed_constant(old: Any, compiled: List[Dict[str, Any]], new: torch.optim.Optimizer) -> Optional[str]:
-    """Name of a compiled-in hyper-parameter whose value differs from the compiled one; None if there is none."""
-    variable = getattr(old, "variable_attrs", None)
-    if variable is None:
-        return None
-    for before, after in zip(compiled, hyper_parameters(new)):
-        for name in before:
-            if before[name] != after.get(name) and name in variable._allowed and variable.isConstant(name):
-                return name
-    return None
