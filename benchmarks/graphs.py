@@ -31,8 +31,8 @@ class GraphSpec:
     """A graph.
 
     Attributes:
-        kind: "synthetic" (gnnkit's data set, undirected), "chunked" (written here, directed, memory-mapped), "nci1"
-            (many graphs, found in the folder that GNNKIT_DATA names), or the name of a real data set.
+        kind: "synthetic" (gnnkit's data set, undirected), "chunked" (written here, directed, memory-mapped), or
+            the name of a real data set, of one graph or of many.
         nodes: Number of nodes.
         edges: Number of stored (directed) edges.
         features: Width of the features.
@@ -97,10 +97,8 @@ def open_graph(spec: GraphSpec) -> Graph:
 
 def _write_dataset(spec: GraphSpec, folder: Path) -> None:
     from gnnkit import load_dataset
+    from gnnkit.data import random_graph_split
 
-    if spec.kind == "nci1":
-        _write_many(folder)
-        return
     options: Dict[str, Any] = {}
     if spec.kind == "synthetic":
         options = {
@@ -111,23 +109,16 @@ def _write_dataset(spec: GraphSpec, folder: Path) -> None:
             "feature_noise": spec.noise,
         }
     graph = load_dataset(spec.kind, **options)
-    arrays = {"indptr": graph.indptr, "indices": graph.indices, "x": graph.x, "y": graph.y, **graph.splits}
+    arrays = {"indptr": graph.indptr, "indices": graph.indices, "x": graph.x}
+    if graph.graph_ptr is None:
+        arrays.update({"y": graph.y, **graph.splits})
+    else:
+        splits = random_graph_split(graph).graph_splits
+        arrays.update({"graph_ptr": graph.graph_ptr, "graph_y": graph.graph_y, **splits})
     for name, tensor in arrays.items():
         assert tensor is not None
         np.save(folder / f"{name}.npy", tensor.numpy())
     _write_meta(folder, spec.kind, [str(i) for i in range(graph.num_classes)])
-
-
-def _write_many(folder: Path) -> None:
-    from benchmarks.nci1 import read_nci1
-    from gnnkit.data import random_graph_split
-
-    graph = random_graph_split(read_nci1(Path(os.environ["GNNKIT_DATA"]) / "NCI1" / "NCI1.txt"))
-    for name in ("indptr", "indices", "x", "graph_ptr", "graph_y"):
-        np.save(folder / f"{name}.npy", getattr(graph, name).numpy())
-    for name, ids in graph.graph_splits.items():
-        np.save(folder / f"{name}.npy", ids.numpy())
-    _write_meta(folder, graph.name, [])
 
 
 def _write_meta(folder: Path, name: str, class_names: Any) -> None:

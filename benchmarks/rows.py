@@ -80,7 +80,7 @@ LARGE = GraphSpec("chunked", nodes=10_000_000, edges=100_000_000, features=128, 
 MEDIUM = replace(LARGE, nodes=1_000_000, edges=10_000_000)
 CORA = GraphSpec("cora")
 FACEBOOK = GraphSpec("facebook_large")
-NCI1 = GraphSpec("nci1")
+NCI1 = GraphSpec("GIN-NCI1")
 
 SAGE = Work(ARXIV)
 FUSED = {"precision": "bfloat16", "fuse_first_layer": "always"}

@@ -7,14 +7,15 @@ linear, ReLU, linear, batch normalisation, ``dgl.nn.SumPooling`` and a linear he
 from __future__ import annotations
 
 import statistics
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, TurnSide, initial_weights, single_graphs
+from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, single_graphs
 from benchmarks.sides.dgl_peer import dgl
+from benchmarks.sides.graph_peer import GraphPeer, mlp
 
 
 class Gin(nn.Module):
@@ -23,7 +24,7 @@ class Gin(nn.Module):
     def __init__(self, in_channels: int, hidden: int, num_layers: int) -> None:
         super().__init__()
         widths = [in_channels] + [hidden] * num_layers
-        self.convs = nn.ModuleList(dgl.nn.GINConv(_mlp(*pair), "sum") for pair in zip(widths, widths[1:]))
+        self.convs = nn.ModuleList(dgl.nn.GINConv(mlp(*pair), "sum") for pair in zip(widths, widths[1:]))
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(num_layers))
         self.pool = dgl.nn.SumPooling()
         self.head = nn.Linear(hidden, NUM_CLASSES)
@@ -36,12 +37,10 @@ class Gin(nn.Module):
         return out
 
 
-def _mlp(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(in_channels, out_channels), nn.ReLU(), nn.Linear(out_channels, out_channels))
-
-
-class GraphSide(TurnSide):
+class GraphSide(GraphPeer):
     """The guide's training loop."""
+
+    inner = "apply_func"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -56,11 +55,7 @@ class GraphSide(TurnSide):
             drop_last=False,
             shuffle=True,
         )
-        self.model = Gin(graph.num_features, work.hidden, work.layers)
-        weights = {name.replace(".mlp.", ".apply_func."): value for name, value in initial_weights(work, graph).items()}
-        eps = {name: value for name, value in self.model.state_dict().items() if name.endswith(".eps")}
-        self.model.load_state_dict({**weights, **eps})
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=work.lr, weight_decay=work.weight_decay)
+        self.adopt(Gin(graph.num_features, work.hidden, work.layers))
 
     def turn(self) -> Optional[float]:
         """One epoch of the loop."""
@@ -79,11 +74,6 @@ class GraphSide(TurnSide):
         """Sizes of the batches of an epoch; every layer runs over all edges."""
         sizes = [(graph.num_nodes(), graph.num_edges() * self.work.layers) for graph, _ in self.loader]
         return {"nodes": statistics.mean(s[0] for s in sizes), "edges": statistics.mean(s[1] for s in sizes)}
-
-    def weights(self) -> Dict[str, Tensor]:
-        """As they are now."""
-        state = self.model.state_dict().items()
-        return {name.replace(".apply_func.", ".mlp."): value for name, value in state if not name.endswith(".eps")}
 
 
 def _native(x: Tensor, edges: Tensor) -> Any:

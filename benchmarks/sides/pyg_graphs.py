@@ -7,7 +7,7 @@ linear, batch normalisation, ``global_add_pool`` and a linear head, Adam.
 from __future__ import annotations
 
 import statistics
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GINConv, global_add_pool
 
-from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, TurnSide, initial_weights, single_graphs
+from benchmarks.sides.base import NUM_CLASSES, Absent, Answer, single_graphs
+from benchmarks.sides.graph_peer import GraphPeer, mlp
 
 
 class Gin(nn.Module):
@@ -37,13 +38,10 @@ class Gin(nn.Module):
         return out
 
 
-def mlp(in_channels: int, out_channels: int) -> nn.Sequential:
-    """What a layer does with its sums."""
-    return nn.Sequential(nn.Linear(in_channels, out_channels), nn.ReLU(), nn.Linear(out_channels, out_channels))
-
-
-class GraphSide(TurnSide):
+class GraphSide(GraphPeer):
     """The documentation's training loop."""
+
+    inner = "nn"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -53,11 +51,7 @@ class GraphSide(TurnSide):
         torch.manual_seed(work.seed)  # Of the order.
         data = [Data(x=x, edge_index=edges, y=y) for x, edges, y in single_graphs(graph)]
         self.loader = DataLoader(data, batch_size=work.batch_size, shuffle=True)
-        self.model = Gin(graph.num_features, work.hidden, work.layers)
-        weights = {name.replace(".mlp.", ".nn."): value for name, value in initial_weights(work, graph).items()}
-        eps = {name: value for name, value in self.model.state_dict().items() if name.endswith(".eps")}
-        self.model.load_state_dict({**weights, **eps})
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=work.lr, weight_decay=work.weight_decay)
+        self.adopt(Gin(graph.num_features, work.hidden, work.layers))
 
     def turn(self) -> Optional[float]:
         """One epoch of the loop."""
@@ -76,8 +70,3 @@ class GraphSide(TurnSide):
         """Sizes of the batches of an epoch; every layer runs over all edges."""
         sizes = [(data.num_nodes, data.num_edges * self.work.layers) for data in self.loader]
         return {"nodes": statistics.mean(s[0] for s in sizes), "edges": statistics.mean(s[1] for s in sizes)}
-
-    def weights(self) -> Dict[str, Tensor]:
-        """As they are now."""
-        state = self.model.state_dict().items()
-        return {name.replace(".nn.", ".mlp."): value for name, value in state if not name.endswith(".eps")}

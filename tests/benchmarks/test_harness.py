@@ -221,7 +221,7 @@ def molecules() -> Graph:
     return many_graphs(40, num_classes=2)
 
 
-GRAPHS = Work(GraphSpec("nci1"), "gin", 8, layers=2, batch_size=5, batches=4, task="graph_classification")
+GRAPHS = Work(GraphSpec("GIN-NCI1"), "gin", 8, layers=2, batch_size=5, batches=4, task="graph_classification")
 
 
 @pytest.mark.parametrize("library", ["pyg", "dgl"])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gnnkit
-from benchmarks.nci1 import read_nci1
 from gnnkit.data import check_graph, from_edge_index
+from gnnkit.datasets import load_dataset
 from gnnkit.datasets.files import Finder
 from gnnkit.datasets.tu import TuCollection
 from gnnkit.errors import BatchOverflowError, ConfigError
@@ -198,6 +198,6 @@ def test_bins_of_less_than_a_graph():
 def test_bins_of_real_molecules_are_full(data_dir, graphs_per_bin):
     mutag = gnnkit.load_dataset("TU-MUTAG", data_dir=data_dir / "MUTAG")
     assert propose_bins(mutag, min(graphs_per_bin, 64)).efficiency >= 0.93
-    nci1 = read_nci1(data_dir / "NCI1" / "NCI1.txt")
+    nci1 = load_dataset("GIN-NCI1", data_dir=data_dir)
     assert (nci1.num_graphs, nci1.num_nodes, len(graph_sizes(nci1))) == (4110, 122_747, 4110)
     assert propose_bins(nci1, graphs_per_bin).efficiency >= 0.93

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -415,12 +413,3 @@ def test_a_cache_that_cannot_be_written_is_refused_before_tracing(tmp_path, monk
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(GnnkitError, match="Permission|permission|denied"):
         make_step({"executable_cache": str(tmp_path)})
-
-
-def test_plans_take_device_options_into_account(tmp_path):
-    settings = ["backend=ipu", "device=ipu-emulator", "device_options.device_iterations=4"]
-    size = ["--dataset", "digits", "--model", "sage", "--fanouts", "5,5", "--batch-size", "100", "--json"]
-    command = [sys.executable, "-m", "gnnkit.cli.main", "plan", *settings, *size]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    found = json.loads(said.splitlines()[-1])
-    assert (found["batches_per_epoch"], found["batches_per_call"], found["batches_filled_up"]) == (11, 4, 1)
