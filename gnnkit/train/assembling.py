@@ -22,6 +22,7 @@ from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
 from gnnkit.runs.run_folder import check_free
 from gnnkit.tasks import arranged, make_task, task_class
+from gnnkit.tasks.graphs import GRAPH_SPLIT_OPTIONS
 from gnnkit.tasks.pairs import SPLIT_OPTIONS
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
@@ -87,11 +88,16 @@ def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None, *, spl
     graph = load_dataset(**config.dataset.arguments(config.seed, data_dir))
     if not split:
         return graph
-    idle = [name for name in SPLIT_OPTIONS if name in config.task_options]
-    if graph.links is not None and idle:
-        raise ConfigError(
-            f"task_options.{idle[0]} has no effect: {graph.name} brings pairs for each split. Leave it out."
-        )
+    has_graphs = bool(graph.graph_splits) and config.task_options.get("folds") is None
+    for brought, items, names in (
+        (graph.links is not None, "pairs", SPLIT_OPTIONS),
+        (has_graphs, "graphs", GRAPH_SPLIT_OPTIONS),
+    ):
+        idle = [name for name in names if name in config.task_options]
+        if brought and idle:
+            raise ConfigError(
+                f"task_options.{idle[0]} has no effect: {graph.name} brings {items} for each split. Leave it out."
+            )
     return arranged(config.task, graph, config.task_options, config.seed)
 
 

@@ -9,7 +9,9 @@ from typing import Iterator, Tuple
 import pytest
 
 import gnnkit
-from gnnkit.errors import CapabilityError, UnknownNameError
+from gnnkit.data import random_graph_split
+from gnnkit.datasets import save_graph
+from gnnkit.errors import CapabilityError, ConfigError, UnknownNameError
 from gnnkit.train import load_config
 from gnnkit.train.assembling import assemble, load_data, make_model
 
@@ -57,3 +59,14 @@ def test_what_cannot_be_had_is_told_before_data_are_loaded(override: str, error:
     place = ["backend=ipu", "device=ipu-emulator", f"dataset.name={tmp_path / 'missing'}"]
     with pytest.raises(error):
         assemble(load_config(overrides=[*SMALL, *place, override]))
+
+
+def test_shares_are_refused_where_the_data_bring_a_split_of_graphs(tmp_path: Path) -> None:
+    graph = random_graph_split(gnnkit.load_dataset("motifs", num_graphs=20))
+    save_graph(graph, tmp_path / "split")
+    told = ["task=graph_classification", f"dataset.name={tmp_path / 'split'}", "task_options.valid_share=0.2"]
+    with pytest.raises(ConfigError, match=r"valid_share has no effect: .* brings graphs for each split"):
+        load_data(load_config(overrides=told))
+    assert load_data(load_config(overrides=told[:2])).graph_splits.keys() == graph.graph_splits.keys()
+    folds = [*told, "task_options.folds=5", "task_options.fold=0"]
+    assert len(load_data(load_config(overrides=folds)).graph_splits["test"]) == 4
