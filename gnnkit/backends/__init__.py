@@ -4,10 +4,12 @@ from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.backends.layer_state import LayerState, attention_spec, read_gin
 from gnnkit.backends.native import LibraryLayer, NativeConv, aggregates
 from gnnkit.backends.registry import as_backend, backends, build_model, load_backend, move_model
+from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 
 __all__ = [
     "Backend",
     "BackendCapabilities",
+    "EdgesBySource",
     "LayerState",
     "LibraryLayer",
     "NativeConv",
@@ -16,6 +18,7 @@ __all__ = [
     "attention_spec",
     "backends",
     "build_model",
+    "edges_by_source",
     "load_backend",
     "move_model",
     "read_gin",

@@ -221,7 +221,7 @@ class GNN(nn.Module):
         if self.spec.residual:
             out = out + self.residuals[i](h_dst)
         if i < self.num_activated:
-            out = self._activation(apply_norm(self.norms[i], out, block.dst_mask))
+            out = self._normalized(self.norms[i], out, block.dst_mask)
         if block.dst_mask is not None:
             # Sums over padding edges would otherwise grow from layer to layer, past what half precision can hold.
             out = out * block.dst_mask.to(out.dtype).unsqueeze(-1)
@@ -252,7 +252,7 @@ class GNN(nn.Module):
         mask = None if graphs is None else graphs.dst_mask
         for linear, norm in zip(self.head_hidden, self.head_norms):
             inner = linear(functional.dropout(h, self.spec.dropout, self.training))
-            h = self._activation(apply_norm(norm, inner, mask))
+            h = self._normalized(norm, inner, mask)
         out: Tensor = self.head(functional.dropout(h, self.spec.dropout, self.training))
         return out
 
@@ -276,8 +276,12 @@ class GNN(nn.Module):
         pooled: Tensor = self.pooling(self.lower(graphs), h)
         return pooled
 
-    def _activation(self, h: Tensor) -> Tensor:
-        return functional.elu(h) if self.spec.activation == "elu" else functional.relu(h)
+    def _normalized(self, norm: nn.Module, h: Tensor, mask: Optional[Tensor]) -> Tensor:
+        """Normalisation and activation."""
+        h = apply_norm(norm, h, mask)
+        # A norm's output is nobody else's and is not read by its gradient, so it need not be kept.
+        in_place = self.spec.norm != "none"
+        return functional.elu(h, inplace=in_place) if self.spec.activation == "elu" else functional.relu(h, in_place)
 
     def lower(self, block: Block) -> Any:
         """The block as the backend's own graph object, made once per block."""

@@ -41,4 +41,4 @@ def dense_mlp(p: Mapping[str, Tensor], z: Tensor) -> Tensor:
 def make_mlp(spec: ConvSpec) -> nn.Sequential:
     """The module, as libraries take it, too."""
     width = mlp_width(spec)
-    return nn.Sequential(nn.Linear(spec.in_channels, width), nn.ReLU(), nn.Linear(width, spec.out_channels))
+    return nn.Sequential(nn.Linear(spec.in_channels, width), nn.ReLU(inplace=True), nn.Linear(width, spec.out_channels))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Optional
 
-import torch
 from torch import Tensor
 from torch_geometric.utils import scatter, softmax
 
@@ -49,6 +48,5 @@ class PygOps(MessageOps):
         """See :class:`gnnkit.nn.MessageOps`. Unweighted and on the CPU, no message is ever stored."""
         check_choice("reduce", reduce, REDUCTIONS)
         if edge_weight is None and h_src.ndim == 2 and lowered.use_csr:
-            out: Tensor = torch.sparse.mm(lowered.csr(h_src.dtype, weighted=False), h_src, reduce)
-            return out
+            return lowered.reduce(h_src, reduce)
         return super().aggregate(lowered, h_src, reduce, edge_weight)

@@ -34,9 +34,9 @@ def _adds_bfloat16_in_float32() -> bool:
     return float(torch.sparse.mm(row, torch.ones(num, 1, dtype=torch.bfloat16), "sum")) == num
 
 
-def unweighted(lowered: PygBlock, h_src: Tensor, weight: Tensor, *, adds: bool = True) -> Tuple[Tensor, Tensor]:
-    """Source features and the graph, in the form and dtype for a layer that ignores edge weights."""
+def unweighted(lowered: PygBlock, h_src: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
+    """Source features and the graph, in the form and dtype for a layer of PyG that ignores edge weights."""
     if lowered.use_csr:
-        h_src = h_src.to(sum_dtype(h_src, weight) if adds else product_dtype(h_src, weight))
+        h_src = h_src.to(product_dtype(h_src, weight))
         return h_src, lowered.csr(h_src.dtype, weighted=False)
     return h_src.to(weight.dtype), lowered.edge_index

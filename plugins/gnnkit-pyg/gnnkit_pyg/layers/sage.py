@@ -11,7 +11,7 @@ from torch_geometric import nn as pyg
 from gnnkit.backends import NativeConv, aggregates
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_pyg.block import PygBlock
-from gnnkit_pyg.layers.common import unweighted
+from gnnkit_pyg.layers.common import sum_dtype, unweighted
 
 
 class SAGE(NativeConv):
@@ -46,9 +46,14 @@ class SAGE(NativeConv):
 
     def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        conv, options = self.conv, self.spec.options
         if lowered.is_reduced:
-            updated: Tensor = self.conv.lin_l(aggregates(h_src, h_dst)) + self.conv.lin_r(h_dst)
-            return functional.normalize(updated, dim=-1) if self.spec.options.normalize else updated
-        h_src, graph = unweighted(lowered, h_src, self.conv.lin_l.weight, adds=self.spec.options.aggregation != "max")
-        out: Tensor = self.conv((h_src, h_dst), graph)
-        return out
+            mean = aggregates(h_src, h_dst)
+        elif lowered.use_csr and options.aggregation == "mean":
+            mean = lowered.reduce(h_src.to(sum_dtype(h_src, conv.lin_l.weight)), "mean")
+        else:
+            h_src, graph = unweighted(lowered, h_src, conv.lin_l.weight)
+            out: Tensor = conv((h_src, h_dst), graph)
+            return out
+        updated: Tensor = conv.lin_l(mean) + conv.lin_r(h_dst)
+        return functional.normalize(updated, dim=-1) if options.normalize else updated
