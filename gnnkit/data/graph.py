@@ -107,6 +107,11 @@ class Graph:
         return 1 if self.graph_ptr is None else self.graph_ptr.numel() - 1
 
     @property
+    def graph_offsets(self) -> Tensor:
+        """Node offsets of the graphs, also where there is one alone. Shape [G + 1], int64."""
+        return torch.tensor([0, self.num_nodes]) if self.graph_ptr is None else self.graph_ptr
+
+    @property
     def num_features(self) -> int:
         """Width F of the node features, 0 without features."""
         return 0 if self.x is None else int(self.x.shape[1])
@@ -209,6 +214,11 @@ def _are_answers(y: Tensor) -> bool:
     """Whether all values are those of multi-label data."""
     parts = (y[start : start + _CHUNK_ROWS] for start in range(0, len(y), _CHUNK_ROWS))
     return all(bool(((part == 0) | (part == 1) | (part == IGNORED_LABEL)).all()) for part in parts)
+
+
+def offsets_of(counts: Tensor) -> Tensor:
+    """Where each part begins, and where the last one ends. Shape [n] to [n + 1], int64."""
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
 def expand_indptr(indptr: Tensor, num_edges: int) -> Tensor:

@@ -11,12 +11,11 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnnkit.data.arrays import as_graph_labels, as_named, as_splits
 from gnnkit.data.check import check_graph
 from gnnkit.data.expected import expect_graph
-from gnnkit.data.graph import SPLITS, Graph
+from gnnkit.data.graph import SPLITS, Graph, offsets_of
 from gnnkit.data.notes import Notes
 from gnnkit.errors import DataError
 
@@ -68,12 +67,12 @@ def join_graphs(
     sizes = torch.tensor([graph.num_nodes for graph in records])
     counts = torch.tensor([graph.num_edges for graph in records])
     num_graphs = sum(graph.num_graphs for graph in records)
-    ends = torch.cat([_pointer(graph).diff() for graph in records]).cumsum(0)
+    graph_sizes = torch.cat([graph.graph_offsets.diff() for graph in records])
     starts = sizes.cumsum(0) - sizes
     joined: Dict[str, Any] = {
-        "indptr": _offsets(torch.cat([graph.in_degrees for graph in records])),
+        "indptr": offsets_of(torch.cat([graph.in_degrees for graph in records])),
         "indices": torch.cat([graph.indices for graph in records]) + torch.repeat_interleave(starts, counts),
-        "graph_ptr": functional.pad(ends, (1, 0)),
+        "graph_ptr": offsets_of(graph_sizes),
         "splits": _joined_splits([graph.splits for graph in records], starts),
         "graph_names": tuple(each for graph in records for each in graph.graph_names),
         "name": _common_name([graph.name for graph in records]) if name is None else name,
@@ -258,11 +257,3 @@ def _cut_splits(splits: Mapping[str, Tensor], pointer: Tensor) -> List[Dict[str,
 
 def _common_name(names: Sequence[str]) -> str:
     return names[0] if len(set(names)) == 1 else MANY
-
-
-def _pointer(graph: Graph) -> Tensor:
-    return torch.tensor([0, graph.num_nodes]) if graph.graph_ptr is None else graph.graph_ptr
-
-
-def _offsets(counts: Tensor) -> Tensor:
-    return functional.pad(counts.cumsum(0), (1, 0))

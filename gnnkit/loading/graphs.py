@@ -101,8 +101,7 @@ class GraphLoader(Loader):
         self._edge_attr = edge_features_of(graph) if edge_features else None
         self._transfer = transfer
         self._buffers = Buffers()
-        pointer = graph.graph_ptr
-        self._pointer = np.array([0, graph.num_nodes]) if pointer is None else np.ascontiguousarray(pointer.numpy())
+        self._pointer = np.ascontiguousarray(graph.graph_offsets.numpy())
         if len(self) == 0:
             raise ConfigError(
                 f"drop_last leaves no batch: batch_size is {batch_size} and there are {len(self._graphs)} graphs. Use "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Graph
-from gnnkit.data.graph import map_arrays
+from gnnkit.data.graph import map_arrays, offsets_of
 from gnnkit.errors import ConfigError
 from gnnkit.loading.padding import BatchSizes, PadSpec, pad_rows, real_mask
 
@@ -30,7 +30,7 @@ def graph_sizes(graphs: GraphSizes) -> NDArray[np.int64]:
         ConfigError: There are none, or what was given are no sizes.
     """
     if isinstance(graphs, Graph):
-        pointer = _pointer(graphs)
+        pointer = graphs.graph_offsets
         return torch.stack([pointer.diff(), graphs.indptr[pointer].diff()], dim=1).numpy()
     sizes = np.asarray(graphs)
     if sizes.ndim != 2 or sizes.shape[1] != 2 or not len(sizes) or sizes.dtype.kind not in "iu" or sizes.min() < 0:
@@ -50,10 +50,10 @@ def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
     """
     if not len(graphs) or min(graphs) < 0 or max(graphs) >= graph.num_graphs:
         raise ConfigError(f"Got graphs {list(graphs)[:5]}; expected at least one from 0 to {graph.num_graphs - 1}.")
-    pointer = _pointer(graph)
+    pointer = graph.graph_offsets
     chosen = torch.as_tensor(graphs, dtype=torch.int64)
     starts, ends = pointer[chosen], pointer[chosen + 1]
-    new_pointer = _offsets(ends - starts)
+    new_pointer = offsets_of(ends - starts)
     nodes = _ranges(starts, ends)
     edges = _ranges(graph.indptr[starts], graph.indptr[ends])
     shift = torch.repeat_interleave(new_pointer[:-1] - starts, graph.indptr[ends] - graph.indptr[starts])
@@ -61,7 +61,7 @@ def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
         map_arrays(
             graph, nodes=lambda rows: rows[nodes], edges=lambda rows: rows[edges], graphs=lambda rows: rows[chosen]
         ),
-        indptr=_offsets(graph.in_degrees[nodes]),
+        indptr=offsets_of(graph.in_degrees[nodes]),
         indices=graph.indices[edges] + shift,
         splits={},
         links=None,
@@ -120,7 +120,7 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
         indptr=indptr,
         indices=pad_rows(graph.indices, num_edges, num_nodes - 1),
         y=None if graph.y is None else pad_rows(graph.y, num_nodes, IGNORED_LABEL),
-        graph_ptr=pad_rows(_pointer(graph), num_graphs + 1, num_nodes),
+        graph_ptr=pad_rows(graph.graph_offsets, num_graphs + 1, num_nodes),
         graph_y=None if graph.graph_y is None else pad_rows(graph.graph_y, num_graphs, IGNORED_LABEL),
     )
     return PaddedGraphs(
@@ -131,16 +131,8 @@ def pad_graphs(graph: Graph, spec: PadSpec) -> PaddedGraphs:
     )
 
 
-def _pointer(graph: Graph) -> Tensor:
-    return torch.tensor([0, graph.num_nodes]) if graph.graph_ptr is None else graph.graph_ptr
-
-
-def _offsets(counts: Tensor) -> Tensor:
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-
-
 def _ranges(starts: Tensor, ends: Tensor) -> Tensor:
     """All numbers from each start up to its end, one range after the other."""
     counts = ends - starts
-    shift = starts - _offsets(counts)[:-1]
+    shift = starts - offsets_of(counts)[:-1]
     return torch.arange(int(counts.sum())) + torch.repeat_interleave(shift, counts)

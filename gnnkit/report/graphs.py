@@ -178,7 +178,7 @@ def graph_data(run: RunFacts, gallery: Gallery) -> Panel:
                 "Class balance",
             )
         )
-    edges = graph.indptr[_pointer(graph)].diff().numpy()
+    edges = graph.indptr[graph.graph_offsets].diff().numpy()
     rows = [["graphs", f"{graph.num_graphs:,}"]]
     rows += [[f"{split_name(name)} graphs", f"{len(values):,}"] for name, values in by_split.items()]
     rows.append(["nodes of a graph", _spread(sizes)])
@@ -192,12 +192,8 @@ def graph_data(run: RunFacts, gallery: Gallery) -> Panel:
 
 def nodes_of_graphs(graph: Graph) -> np.ndarray:
     """Nodes of each graph of a record. Shape [G], int64."""
-    sizes: np.ndarray = _pointer(graph).diff().numpy()
+    sizes: np.ndarray = graph.graph_offsets.diff().numpy()
     return sizes
-
-
-def _pointer(graph: Graph) -> torch.Tensor:
-    return torch.tensor([0, graph.num_nodes]) if graph.graph_ptr is None else graph.graph_ptr
 
 
 def _spread(values: np.ndarray) -> str:

@@ -43,13 +43,16 @@ class Assembly(NamedTuple):
     graph: Graph
 
 
-def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learned] = None) -> Assembly:
+def assemble(
+    config: RunConfig, *, initial: bool = True, learned: Optional[Learned] = None, data: Optional[Graph] = None
+) -> Assembly:
     """Everything that a configuration says.
 
     Args:
         config: As :func:`gnnkit.train.load_config` gives it.
         initial: Whether the model gets the weights that the configuration names as initial ones.
         learned: What the weights know, to which the data are matched by name. None: what the initial ones know.
+        data: The data, read and not split, for several trainings on the same. None: they are read.
 
     Raises:
         GnnkitError: Something cannot be had or does not fit; see the functions below.
@@ -64,7 +67,7 @@ def assemble(config: RunConfig, *, initial: bool = True, learned: Optional[Learn
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_free(user_path(config.run_dir, "run_dir"))
-    graph = load_data(config)
+    graph = load_data(config) if data is None else split_data(config, data)
     file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
     if file is not None and learned is None:
         learned = read_learned(file) or Learned(None)
@@ -86,8 +89,19 @@ def load_data(config: RunConfig, data_dir: Union[str, Path, None] = None, *, spl
         split: Whether they are split where they bring no split.
     """
     graph = load_dataset(**config.dataset.arguments(config.seed, data_dir))
-    if not split:
-        return graph
+    return split_data(config, graph) if split else graph
+
+
+def split_data(config: RunConfig, graph: Graph) -> Graph:
+    """The data split for the configuration's task, where they bring no split.
+
+    Args:
+        config: As :func:`gnnkit.train.load_config` gives it.
+        graph: The data.
+
+    Raises:
+        ConfigError: The configuration says how to split what is split already.
+    """
     has_graphs = bool(graph.graph_splits) and config.task_options.get("folds") is None
     for brought, items, names in (
         (graph.links is not None, "pairs", SPLIT_OPTIONS),

@@ -18,7 +18,7 @@ from gnnkit.runs import RunResult
 from gnnkit.runs.run_folder import check_free
 from gnnkit.strict_json import to_json
 from gnnkit.tasks import task_class
-from gnnkit.train.assembling import assemble
+from gnnkit.train.assembling import assemble, load_data
 from gnnkit.train.config import RunConfig
 
 SUMMARY = "folds.json"
@@ -158,6 +158,7 @@ def run_folds(
     runs: List[FoldRun] = []
     asked = repeats * len(wanted)
     for repeat in range(repeats):
+        data = load_data(replace(config, seed=config.seed + repeat), split=False)
         for fold in wanted:
             name = f"fold-{fold}" if repeats == 1 else f"repeat-{repeat}-fold-{fold}"
             each = replace(
@@ -166,7 +167,7 @@ def run_folds(
                 run_dir=None if home is None else str(home / name),
                 task_options={**config.task_options, "folds": num_folds, "fold": fold},
             )
-            trainer, model, graph = assemble(each)
+            trainer, model, graph = assemble(each, data=data)
             runs.append(FoldRun(repeat, fold, trainer.fit(model, graph)))
             report(runs[-1])
             if home is not None:
