@@ -7,7 +7,7 @@ matrix is [num_dst, num_src], one entry per edge, parallel edges included; its r
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from copy import copy
 from functools import lru_cache
 from typing import Any, Dict, Optional, Tuple
 
@@ -33,7 +33,8 @@ class PygBlock:
 
     def __init__(self, block: Block, use_csr: bool) -> None:
         # A copy, which does not know of its lowered form: two that hold each other would keep their memory for long.
-        self.block = replace(block)
+        self.block = copy(block)
+        vars(self.block).pop("lowered", None)
         self.use_csr = use_csr
         self.is_reduced = block.is_reduced
         self._edge_index: Optional[Tensor] = None
