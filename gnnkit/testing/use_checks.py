@@ -164,14 +164,16 @@ class UseChecks(BackendBase):
     def test_equal_layers(self, case: str) -> None:
         """Equal layers have weights of their own.
 
-        In a model of four layers, of which two have one specification, no two parameters share memory, and every layer
-        starts with the weights that the reference backend gives it and keeps them when another layer's are set.
+        In a model of four layers, of which two have one specification, no two of them share memory, and every layer
+        starts with the weights that the reference backend gives it and keeps them when another layer's are set. Within
+        a layer the library may give one tensor two names, as ``GATConv`` of PyTorch Geometric does in 2.4.0.dev20230613.
         """
         model = model_for(case, self.make_backend(), num_layers=4)
         owners: Dict[int, str] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
             other = owners.setdefault(parameter.data_ptr(), name) if parameter.numel() else name
-            assert other == name, f"{other} and {name} are one tensor; each layer needs weights of its own."
+            is_same_layer = other.split(".")[:2] == name.split(".")[:2]  # As "convs.0" in "convs.0.lin.weight".
+            assert is_same_layer, f"{other} and {name} are one tensor; each layer needs weights of its own."
         expected = model_for(case, load_backend("reference"), num_layers=4).canonical_state()
         compare_states(model.canonical_state(), expected, "in a model of equal layers", 0.0)
         for name in expected:
