@@ -166,7 +166,7 @@ class UseChecks(BackendBase):
 
         In a model of four layers, of which two have one specification, no two of them share memory, and every layer
         starts with the weights that the reference backend gives it and keeps them when another layer's are set. Within
-        a layer the library may give one tensor two names, as ``GATConv`` of PyTorch Geometric does in 2.4.0.dev20230613.
+        a layer one tensor may have two names, as in ``GATConv`` of PyTorch Geometric 2.4.0.dev20230613.
         """
         model = model_for(case, self.make_backend(), num_layers=4)
         owners: Dict[int, str] = {}

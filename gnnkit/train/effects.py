@@ -43,6 +43,7 @@ def _has_limit(fanouts: Optional[Sequence[int]], default: bool) -> bool:
 _SAMPLED = "sampled training (train.batch_size or train.fanouts)"
 _IN_BATCHES = "training in batches (train.batch_size, train.fanouts or train.clusters)"
 _DRAWN = "fan-outs other than -1"
+_IN_PARTS = "training on parts of the graph (train.clusters)"
 _BATCHES = "evaluation 'layerwise' or 'sampled'"
 EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
     "replace": (_DRAWN, _draws),
@@ -50,7 +51,8 @@ EFFECTS: Mapping[str, Tuple[str, Callable[[TrainConfig], bool]]] = {
     "shuffle": (_IN_BATCHES, _is_in_batches),
     "drop_last": (_SAMPLED, _is_sampled),
     "accumulate": (_IN_BATCHES, _is_in_batches),
-    "clusters_per_batch": ("training on parts of the graph (train.clusters)", lambda config: config.is_clustered),
+    "clusters_per_batch": (_IN_PARTS, lambda config: config.is_clustered),
+    "partition": (_IN_PARTS, lambda config: config.is_clustered),
     # 0 is what is true of a whole graph.
     "num_threads": (_IN_BATCHES, lambda config: _is_in_batches(config) or config.num_threads == 0),
     "prefetch": (f"{_IN_BATCHES}, with threads", lambda config: _is_in_batches(config) and config.num_threads != 0),

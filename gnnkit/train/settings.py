@@ -42,8 +42,11 @@ class TrainConfig:
         batch_size: Training nodes per batch, or pairs, or graphs. None: 1,024 when sampled, 32 graphs.
         fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
         clusters: Parts that the graph is cut into (Cluster-GCN, Chiang et al., 2019): batches are some of these, with
-            all edges inside. By METIS where DGL is installed, else by a method of our own. None: no such batches.
+            all edges inside. None: no such batches.
         clusters_per_batch: Parts in a batch.
+        partition: How the graph is cut into parts: "grown", gnnkit's own way, which gives the same parts everywhere
+            (:func:`gnnkit.loading.grown_parts`), or "metis" (Karypis and Kumar, 1998), which cuts fewer edges and
+            needs DGL.
         replace: Whether neighbours are drawn with replacement.
         weighted: Whether neighbours are drawn in proportion to edge weights.
         shuffle: Whether training nodes are shuffled in every epoch.
@@ -93,6 +96,7 @@ class TrainConfig:
     fanouts: Optional[List[int]] = None
     clusters: Optional[int] = None
     clusters_per_batch: int = 1
+    partition: str = "grown"
     replace: bool = False
     weighted: bool = False
     shuffle: bool = True
@@ -221,6 +225,7 @@ _OR_CLASS: Mapping[str, Sequence[str]] = {"optimizer": OPTIMIZER_NAMES, "schedul
 _CHOICES: Mapping[str, Sequence[str]] = {
     "precision": ("float32", "bfloat16", "float64"),
     "fuse_first_layer": ("auto", "always", "never"),
+    "partition": ("grown", "metis"),
     "packing": ("auto", "always", "never"),
     "overflow": ("carry", "error"),
     "evaluation": ("auto", "full", "layerwise", "sampled"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Optional
 
 from torch import Tensor
 
 from gnnkit.backends import load_backend
 from gnnkit.data import Graph
-from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError, UnavailableError
+from gnnkit.errors import BrokenPluginError, CapabilityError, ConfigError, NotInstalledError, UnavailableError
 from gnnkit.loading import (
     ClusterLoader,
     GraphLoader,
@@ -24,7 +23,8 @@ from gnnkit.loading.base import identity
 from gnnkit.nn import ModelSpec
 from gnnkit.train.settings import TrainConfig
 
-_LOG = logging.getLogger(__name__)
+_HAS_METIS = "dgl"
+"""The backend whose library brings METIS along."""
 
 
 def cluster_loader(
@@ -54,7 +54,7 @@ def cluster_loader(
     return ClusterLoader(
         graph,
         nodes,
-        parts_of(graph, config.clusters),
+        parts_of(graph, config.clusters, config.partition),
         num_layers=spec.num_layers,
         per_batch=config.clusters_per_batch,
         shuffle=config.shuffle,
@@ -68,22 +68,25 @@ def cluster_loader(
     )
 
 
-def parts_of(graph: Graph, num_parts: int) -> Tensor:
-    """The part of every node: by METIS where a backend has it, else by :func:`gnnkit.loading.grown_parts`.
-
-    Which one it was is logged.
+def parts_of(graph: Graph, num_parts: int, partition: str) -> Tensor:
+    """The part of every node. Shape [N], int64.
 
     Args:
         graph: The graph.
         num_parts: How many.
+        partition: "grown" or "metis"; one never stands in for the other, because a run is to be repeated elsewhere.
+
+    Raises:
+        ConfigError: METIS cannot be used here, or there are fewer nodes than parts.
     """
-    try:
-        parts = load_backend("dgl").partition(graph, num_parts)
-    except (NotInstalledError, BrokenPluginError, UnavailableError, CapabilityError):
-        _LOG.info("The graph is cut by gnnkit's own method: METIS comes with DGL, which cannot be used here.")
+    if partition == "grown":
         return grown_parts(graph, num_parts)
-    _LOG.info("The graph is cut by METIS.")
-    return parts
+    try:
+        return load_backend(_HAS_METIS).partition(graph, num_parts)
+    except (NotInstalledError, BrokenPluginError, UnavailableError, CapabilityError) as error:
+        raise ConfigError(
+            f"train.partition is 'metis', which comes with backend {_HAS_METIS!r}: {error} Or take 'grown'."
+        ) from error
 
 
 def graph_loader(

@@ -189,6 +189,7 @@ TRAIN_ROWS = {
     "fuse_first_layer": ("never", [{}, {"evaluation": "layerwise"}], [SAMPLED, {"evaluation": "sampled"}]),
     "packing": ("always", [{}, SAMPLED], []),
     "clusters_per_batch": (2, [{}, SAMPLED], [{"clusters": 4}]),
+    "partition": ("metis", [{}, SAMPLED], [{"clusters": 4}]),
     "overflow": ("error", [{}], [SAMPLED]),
     "overflow_rate": (0.1, [{}], [SAMPLED]),
     "eval_fanouts": ([2, 2], [{}, SAMPLED, {"evaluation": "layerwise"}], [{"evaluation": "sampled"}]),

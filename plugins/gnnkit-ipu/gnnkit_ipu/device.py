@@ -1,13 +1,13 @@
 """The devices ``ipu`` and ``ipu-emulator``: one class, with PopTorch or with its emulator below.
 
-Rules: several programs (training, evaluation) share a device, and one of them holds it at a time. Batches stay in host
-memory; PopTorch copies them when a program is called.
+Rules: several programs (training, evaluation) share a device; :mod:`.seats` says which of them are attached. Batches
+stay in host memory; PopTorch copies them when a program is called.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Mapping, Optional, Type
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Mapping, Optional, Type
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from gnnkit_ipu import poptorch
 from gnnkit_ipu.optimizer import OPTIMIZERS
 from gnnkit_ipu.options import IpuOptions
 from gnnkit_ipu.program import Program
+from gnnkit_ipu.seats import Seats
 
 _LOG = logging.getLogger(__name__)
 _INT32 = torch.iinfo(torch.int32)
@@ -46,8 +47,7 @@ class IpuDevice(Device):
     def __init__(self) -> None:
         self.options = IpuOptions()
         self._poptorch = type(self).resolve()
-        self._programs: List[Program] = []
-        self._holder: Optional[Program] = None
+        self._seats = Seats(self._poptorch)
 
     @classmethod
     def probe(cls) -> Availability:
@@ -68,6 +68,7 @@ class IpuDevice(Device):
     def configure(self, options: Mapping[str, Any]) -> None:
         """See :class:`gnnkit.devices.Device` and :class:`gnnkit_ipu.options.IpuOptions`."""
         self.options = IpuOptions.from_mapping(options)
+        self._seats.most = self.options.max_ipus
 
     def put(self, batch: Batch) -> Batch:
         """Check that labels fit into the 32 bits that an IPU gives a whole number.
@@ -94,23 +95,18 @@ class IpuDevice(Device):
         Raises:
             CapabilityError: The IPU does not have the precision, the optimiser or the clipping.
         """
-        program = Program(self._poptorch, module, optimizer, options, self.options, self._hand_over)
-        self._programs.append(program)
+        program = Program(self._poptorch, module, optimizer, options, self.options, self._seats)
+        self._seats.programs.append(program)
         return program
-
-    def _hand_over(self, program: Program) -> None:
-        if self._holder is not None and self._holder is not program:
-            self._holder.release()
-        self._holder = program
 
     def synchronize(self) -> None:
         """Run batches that still wait for a call to be full."""
-        for program in self._programs:
+        for program in self._seats.programs:
             program.flush()
 
     def compile_seconds(self) -> float:
         """See :class:`gnnkit.devices.Device`."""
-        return sum(program.seconds for program in self._programs)
+        return sum(program.seconds for program in self._seats.programs)
 
     def describe(self) -> Dict[str, Any]:
         """Version of PopTorch."""
@@ -118,12 +114,12 @@ class IpuDevice(Device):
 
     def close(self) -> None:
         """Detach, whatever has happened."""
-        for program in self._programs:
+        for program in self._seats.programs:
             try:
                 program.close()
             except Exception as error:  # An error before this one matters more; it must not be lost.
                 _LOG.warning("Detaching from the IPU failed: %s", error)
-        self._programs, self._holder = [], None
+        self._seats.programs.clear()
 
 
 class IpuEmulatorDevice(IpuDevice):

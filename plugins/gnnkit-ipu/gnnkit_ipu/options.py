@@ -26,6 +26,8 @@ class IpuOptions:
         device_iterations: Batches that are trained on, one after the other, in one call of the program.
         gradient_accumulation: Batches whose gradients are averaged before the weights are updated.
         replication_factor: Copies of the model on as many IPUs, each with batches of its own.
+        max_ipus: IPUs that a run may hold at a time. Where there are enough for training and evaluation, both stay on
+            their own and weights travel less; else, and so with 1, they take turns. None: as many as there are.
         broadcast_buffers: Whether replicas keep one set of buffers. Models that change theirs, as batch normalisation
             does, need false: the statistics of the first replica are then kept.
         output_mode: Which losses come back where a call takes several batches: "all"; "final", the last one's, which
@@ -40,6 +42,7 @@ class IpuOptions:
     device_iterations: int = 1
     gradient_accumulation: int = 1
     replication_factor: int = 1
+    max_ipus: Optional[int] = None
     broadcast_buffers: bool = True
     output_mode: str = "all"
     executable_cache: Optional[str] = None
@@ -71,6 +74,11 @@ class IpuOptions:
         options = cls(**values)
         if options.executable_cache is not None:
             check_writable(user_path(options.executable_cache, "device_options.executable_cache"), as_folder=True)
+        if options.max_ipus is not None and options.max_ipus < options.replication_factor:
+            raise ConfigError(
+                f"device_options.max_ipus is {options.max_ipus}, but replication_factor takes "
+                f"{options.replication_factor} IPUs. Raise the one or lower the other."
+            )
         if options.ipu_model and options.offline_target is not None:
             raise ConfigError("device_options.ipu_model and device_options.offline_target exclude each other.")
         if options.offline_target is not None and options.executable_cache is None:
@@ -119,6 +127,7 @@ def _check(name: str, value: Any) -> None:
         "device_iterations": (whole and value >= 1, "a whole number of at least 1"),
         "gradient_accumulation": (whole and value >= 1, "a whole number of at least 1"),
         "replication_factor": (whole and value >= 1, "a whole number of at least 1"),
+        "max_ipus": (value is None or (whole and value >= 1), "a whole number of at least 1"),
         "broadcast_buffers": (isinstance(value, bool), "true or false"),
         "output_mode": (value in OUTPUT_MODES, f"one of {', '.join(OUTPUT_MODES)}"),
         "executable_cache": (value is None or isinstance(value, str), "a folder, as text"),

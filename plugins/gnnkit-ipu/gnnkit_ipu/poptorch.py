@@ -60,7 +60,17 @@ def numbers_state(module: Any) -> bool:
 
     The emulator's do. PopTorch's own names for the state that an IPU holds are not documented.
     """
-    return bool(module.__name__ == "gnnkit_ipu.emulator")
+    return _is_emulator(module)
+
+
+def has_ipus(module: Any, number: int) -> bool:
+    """Whether a machine has so many IPUs, in use or not; the emulator has any number.
+
+    Args:
+        module: PopTorch or its emulator.
+        number: How many; PopTorch gives them out in powers of two.
+    """
+    return _is_emulator(module) or bool(module.ipuHardwareIsAvailable(1 << (number - 1).bit_length()))
 
 
 def probe_hardware() -> Availability:
@@ -91,6 +101,10 @@ def version() -> Optional[str]:
         return importlib.metadata.version("poptorch")
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _is_emulator(module: Any) -> bool:
+    return bool(module.__name__ == "gnnkit_ipu.emulator")
 
 
 def _importable() -> Optional[Availability]:

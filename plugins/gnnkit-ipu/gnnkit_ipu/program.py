@@ -2,7 +2,7 @@
 
 Rules: a program sees tensors only, in the order of ``Batch.flatten``; it is compiled at its first batch, and later
 batches must have that batch's layout and shapes. Weights live on the device; they reach the host by ``pull``, or when
-another program takes the device.
+another program is about to run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gnnkit.errors import CapabilityError, ConfigError, GnnkitError, Unavailable
 from gnnkit_ipu.optimizer import learning_rate, native_optimizer, read_state, write_state
 from gnnkit_ipu.options import IpuOptions
 from gnnkit_ipu.poptorch import numbers_state
+from gnnkit_ipu.seats import Seats
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Program:
         optimizer: Updates the module's parameters; None makes a program that only evaluates.
         step: Precision and clipping.
         options: Settings of the device.
-        take: Called with the program before it uses the device.
+        seats: The programs of the device.
 
     Raises:
         CapabilityError: The IPU does not have the precision, the optimiser or the clipping.
@@ -79,7 +80,7 @@ class Program:
         optimizer: Optional[Optimizer],
         step: StepOptions,
         options: IpuOptions,
-        take: Callable[[Program], None],
+        seats: Seats,
     ) -> None:
         if step.precision != "float32":
             raise CapabilityError(f"Precision {step.precision!r} is not offered on IPUs; take float32.")
@@ -88,7 +89,7 @@ class Program:
         self._module = module
         self._optimizer = optimizer
         self._options = options
-        self._take = take
+        self._seats = seats
         self._native_optimizer: Any = None
         if optimizer is not None:
             self._native_optimizer = native_optimizer(poptorch, optimizer, step.clip_norm)
@@ -102,6 +103,11 @@ class Program:
         self._is_ahead = False
         self._has_run = self._has_warned = False
         self._waiting: List[Tuple[Batch, StepResult]] = []
+
+    @property
+    def num_ipus(self) -> int:
+        """IPUs that the program runs on."""
+        return 1 if self._optimizer is None else self._options.replication_factor
 
     @property
     def _group(self) -> int:
@@ -160,7 +166,7 @@ class Program:
 
     def _run(self, batches: Sequence[Batch]) -> Any:
         tensors = self._tensors(batches)
-        self._take(self)
+        self._seats.take(self)
         try:
             if self._executor is None:
                 self._compile(batches[0].layout, tensors)
@@ -172,11 +178,16 @@ class Program:
         except self._poptorch.Error as error:
             if isinstance(error, GnnkitError):
                 raise
-            raise CapabilityError(f"PopTorch refuses the program: {error}") from error
+            raise CapabilityError(f"PopTorch refuses the program: {error}{self._advice()}") from error
         if self._optimizer is not None:
             self._is_ahead = True
         self._has_run = True
         return out
+
+    def _advice(self) -> str:
+        if not any(other.is_attached for other in self._seats.programs if other is not self):
+            return ""
+        return " If others hold the IPUs that it lacks, device_options.max_ipus=1 lets programs take turns."
 
     def _tensors(self, batches: Sequence[Batch]) -> Tuple[Tensor, ...]:
         if self._flat is not None and batches[0].layout != self._flat.layout:
@@ -245,16 +256,26 @@ class Program:
             self._executor.setOptimizer(self._native_optimizer)
 
     def _host_versions(self) -> Tuple[int, ...]:
-        """Counts of changes of the host's weights, as torch keeps them for every tensor."""
-        return tuple(tensor._version for tensor in self._aliases)
+        """How often weights came to the host, and torch's counts of changes of every tensor."""
+        return (self._seats.fetched, *(tensor._version for tensor in self._aliases))
 
     def pull(self) -> None:
         """See :class:`gnnkit.devices.Step`."""
         self.flush()
-        if self._is_ahead and self._executor.isAttachedToDevice():
+        self.fetch()
+
+    def fetch(self) -> None:
+        """Bring weights to the host if they are ahead of the host's; batches that wait go on waiting."""
+        if self._is_ahead and self.is_attached:
             self._executor.copyWeightsToHost()
+            self._seats.fetched += 1
             self._host = self._host_versions()
         self._is_ahead = False
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the program holds IPUs."""
+        return self._executor is not None and bool(self._executor.isAttachedToDevice())
 
     def state_dict(self) -> Dict[str, Dict[str, Tensor]]:
         """See :class:`gnnkit.devices.Step`."""
@@ -273,9 +294,9 @@ class Program:
 
     def release(self) -> None:
         """Leave the device to another program; weights that are ahead of the host's come along."""
-        if self._executor is not None and self._executor.isCompiled() and self._executor.isAttachedToDevice():
+        self.fetch()
+        if self.is_attached:
             self._executor.detachFromDevice()
-        self._is_ahead = False
 
     def close(self) -> None:
         """Leave the device for good."""

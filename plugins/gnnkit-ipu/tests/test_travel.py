@@ -15,7 +15,7 @@ from gnnkit.devices import StepOptions, compiling, load_device
 from gnnkit_ipu import emulator
 from tests.graphs import communities
 
-from .test_device import PLAIN, Regression, make_batch
+from .steps import PLAIN, Regression, make_batch, make_step
 
 SAMPLED = {"fanouts": [5, 5], "batch_size": 32, "progress": False}
 
@@ -33,8 +33,16 @@ def test_one_compilation_a_phase_and_two_copies_an_epoch(settings):
     _, few = fit(2, **settings)
     _, many = fit(7, **settings)
     assert few.compilations == many.compilations == 2
-    # For each epoch: weights come to the host, and go to the program that evaluates and back to the one that trains.
-    assert (many.to_host - few.to_host) / 5 <= 1 and (many.to_device - few.to_device) / 5 <= 2
+    # For each epoch: weights come to the host, and go to the program that evaluates. The other has kept its own.
+    assert many.to_host - few.to_host == 5 and many.to_device - few.to_device == 5
+
+
+def test_a_single_ipu_loads_weights_once_more_an_epoch():
+    alone = {"device_options": {"max_ipus": 1}}
+    few, many, beside = fit(2, **alone), fit(7, **alone), fit(7)
+    assert many[1].to_host - few[1].to_host == 5 and many[1].to_device - few[1].to_device == 10
+    assert [r.train_loss for r in many[0].history] == [r.train_loss for r in beside[0].history]
+    assert many[0].test == beside[0].test and many[1].compilations == 2
 
 
 def test_without_evaluation_they_come_once_an_epoch_to_be_looked_at():
@@ -103,3 +111,54 @@ def test_betas_may_be_a_list():
     step = device.prepare(module, optimizer, StepOptions())
     assert float(step(make_batch(1.0)).loss) > 0
     device.close()
+
+
+@pytest.mark.parametrize("options, has_both", [({}, True), ({"max_ipus": 2}, True), ({"max_ipus": 1}, False)])
+def test_training_and_evaluation_share_weights(options, has_both):
+    device, module, train = make_step(options)
+    evaluate = device.prepare(module, None, StepOptions())
+    for value in (1.0, 2.0, 0.3):
+        train(make_batch(value))
+        train.pull()
+        out = evaluate(make_batch(value, y=False)).outputs
+        torch.testing.assert_close(out, make_batch(value).x @ module.linear.weight.detach().T)
+        attached = [program._executor.isAttachedToDevice() for program in (train, evaluate)]
+        assert attached == [has_both, True]
+    with torch.no_grad():
+        module.linear.weight.fill_(2.0)  # As when the best weights are loaded: the device must follow.
+    torch.testing.assert_close(evaluate(make_batch(1.0, y=False)).outputs, make_batch(1.0).x.sum(1, keepdim=True) * 2)
+    train.pull()
+    assert float(module.linear.weight.detach().min()) == 2.0, "old weights came back from the device"
+    device.close()
+
+
+def test_weights_stay_on_the_device_until_pulled():
+    device, module, step = make_step()
+    memory = module.linear.weight.detach()  # A look at the weight itself would fetch it.
+    with emulator.counting() as counts:
+        for _ in range(3):
+            step(make_batch(1.0))
+        assert torch.equal(memory, torch.ones(1, 2)) and counts.to_host == 0
+        step.pull()
+        assert not torch.equal(memory, torch.ones(1, 2)) and counts.to_host == 1
+    device.close()
+
+
+def test_compiles_once_for_training_and_once_for_evaluation(capsys):
+    model = build_model("sage", communities(), **PLAIN)
+    settings = {"fanouts": [4, 4], "batch_size": 32, "progress": False, "epochs": 3}
+    gnnkit.Trainer("ipu", "ipu-emulator", **settings).fit(model, communities())
+    assert capsys.readouterr().err.count("Graph compilation (emulated)") == 2
+
+
+def test_replicas_need_ipus_of_their_own():
+    """Two replicas that train and a program that evaluates hold three IPUs."""
+    for most, has_both in ((3, True), (2, False)):
+        device, module, train = make_step({"replication_factor": 2, "max_ipus": most})
+        evaluate = device.prepare(module, None, StepOptions())
+        for value in (1.0, 2.0):
+            train(make_batch(value))
+        out = evaluate(make_batch(1.0, y=False)).outputs  # Weights come along although nobody has pulled them.
+        torch.testing.assert_close(out, make_batch(1.0).x @ module.linear.weight.detach().T)
+        assert train.is_attached == has_both
+        device.close()
