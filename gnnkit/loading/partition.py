@@ -5,6 +5,7 @@ Rules: the same graph and number give the same parts. Edges count in both direct
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ _ROOM = 1.1
 def grown_parts(graph: Graph, num_parts: int) -> Tensor:
     """The part of every node, by growing and then moving nodes.
 
-    Nodes are visited breadth-first and dealt to parts in that order; then, a few times over, a node goes to the part
-    that most of its neighbours are in, if there is room. It cuts more edges than METIS does.
+    Parts are grown one after the other, as in METIS (Karypis and Kumar, 1998) but on the graph itself: the node that
+    comes next has the largest share of its edges into the part. Then, a few times over, a node goes to the part that
+    most of its neighbours are in, if there is room.
 
     Args:
         graph: The graph.
@@ -64,29 +66,59 @@ def _both_directions(graph: Graph) -> Any:
 
 
 @kernel
-def _grow(offsets: Any, neighbours: Any, num_parts: Any, parts: Any) -> None:
-    """Deal nodes to parts in breadth-first order."""
-    num = len(parts)
-    parts[:] = -1
+def _breadth_first(offsets: Any, neighbours: Any) -> Any:
+    """All nodes in breadth-first order."""
+    num = len(offsets) - 1
+    is_queued = np.zeros(num, dtype=np.bool_)
     queue = np.empty(num, dtype=np.int64)
     tail = 0
     done = 0
     for root in range(num):
-        if parts[root] >= 0:
+        if is_queued[root]:
             continue
-        parts[root] = 0
+        is_queued[root] = True
         queue[tail] = root
         tail += 1
         while done < tail:
             node = queue[done]
             done += 1
             for i in range(offsets[node], offsets[node + 1]):
-                if parts[neighbours[i]] < 0:
-                    parts[neighbours[i]] = 0
+                if not is_queued[neighbours[i]]:
+                    is_queued[neighbours[i]] = True
                     queue[tail] = neighbours[i]
                     tail += 1
-    for place in range(num):
-        parts[queue[place]] = place * num_parts // num
+    return queue
+
+
+@kernel
+def _grow(offsets: Any, neighbours: Any, num_parts: Any, parts: Any) -> None:
+    """Grow parts of equal size, each from the first node in breadth-first order that is left."""
+    num = len(parts)
+    parts[:] = -1
+    order = _breadth_first(offsets, neighbours)
+    first = 0
+    inside = np.zeros(num, dtype=np.int64)  # Edges into the part that a node was last counted for.
+    counted = np.full(num, -1, dtype=np.int64)
+    for part in range(num_parts):
+        waiting = [(0.0, order[0])]  # Says to Numba of what type it is.
+        waiting.pop()
+        for _ in range((part + 1) * num // num_parts - part * num // num_parts):
+            node = -1
+            while node < 0 and len(waiting) > 0:
+                best = heappop(waiting)[1]
+                if parts[best] < 0:
+                    node = best
+            if node < 0:
+                while parts[order[first]] >= 0:
+                    first += 1
+                node = order[first]
+            parts[node] = part
+            for i in range(offsets[node], offsets[node + 1]):
+                other = neighbours[i]
+                if parts[other] < 0:
+                    inside[other] = inside[other] + 1 if counted[other] == part else 1
+                    counted[other] = part
+                    heappush(waiting, (-inside[other] / (offsets[other + 1] - offsets[other]), other))
 
 
 @kernel

@@ -45,8 +45,7 @@ class TrainConfig:
             all edges inside. None: no such batches.
         clusters_per_batch: Parts in a batch.
         partition: How the graph is cut into parts: "grown", gnnkit's own way, which gives the same parts everywhere
-            (:func:`gnnkit.loading.grown_parts`), or "metis" (Karypis and Kumar, 1998), which cuts fewer edges and
-            needs DGL.
+            (:func:`gnnkit.loading.grown_parts`), or "metis" (Karypis and Kumar, 1998), which needs DGL.
         replace: Whether neighbours are drawn with replacement.
         weighted: Whether neighbours are drawn in proportion to edge weights.
         shuffle: Whether training nodes are shuffled in every epoch.

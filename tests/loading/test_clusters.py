@@ -111,7 +111,7 @@ def test_fewer_edges_are_cut_than_at_random():
     parts = grown_parts(graph, 10)
     destinations = torch.repeat_interleave(torch.arange(graph.num_nodes), graph.indptr.diff())
     cut = float((parts[destinations] != parts[graph.indices]).float().mean())
-    assert cut < 0.5  # At random 0.9.
+    assert cut < 0.1  # At random 0.9, with METIS 0.05.
 
 
 @pytest.mark.parametrize("settings", [{}, {"clusters_per_batch": 3, "num_threads": 2, "evaluation": "full"}])
@@ -119,7 +119,7 @@ def test_training(settings):
     graph = communities()
     model = gnnkit.build_model("gcn", graph)
     result = gnnkit.Trainer(device="cpu", epochs=60, clusters=6, progress=False, **settings).fit(model, graph)
-    assert result.test["accuracy"] > 0.7  # 0.83 on the whole graph; every second edge is between parts.
+    assert result.test["accuracy"] > 0.75  # 0.83 on the whole graph; every second edge is between parts.
 
 
 @pytest.mark.parametrize(
