@@ -56,7 +56,7 @@ test-old-stack: $(OLD_VENV)/ready ## run the tests of core, gnnkit-pyg and gnnki
 test-poptorch: $(OLD_VENV)/ready ## run gnnkit-ipu on PopTorch's own Python layer, which lies in POPTORCH=/path
 	@test -d "$(POPTORCH)" || { echo "say where PopTorch's Python layer lies: make test-poptorch POPTORCH=/path/to/it"; exit 1; }
 	@GNNKIT_POPTORCH="$(abspath $(POPTORCH))" OMP_NUM_THREADS=1 $(OLD_VENV)/bin/python -m pytest -n 0 \
-	  plugins/gnnkit-ipu/tests/test_real_layer.py
+	  plugins/gnnkit-ipu/tests/test_real_layer.py plugins/gnnkit-ipu/tests/emulator/test_like_the_real_layer.py
 
 check: check-lint check-format check-types check-layers check-syntax ## lint, formatting, types, layers, Python 3.8 syntax
 

@@ -66,12 +66,13 @@ from .ops import (
     setLogLevel,
 )
 from .options import Options
+from .strategies import PipelinedExecution
 from .structure import ICustomArgParser, registerCustomArgParser
 
 #: Names of PopTorch that the emulator leaves out.
 NOT_EMULATED = frozenset(
     "AsynchronousDataAccessor Attribute CPU HalfFloatCastingBehavior Liveness MultiConv MultiConvPlanType OverlapMode "
-    "ParallelPhasedExecution Phase PipelinedExecution SerialPhasedExecution ShardedExecution Stage "
+    "ParallelPhasedExecution Phase SerialPhasedExecution ShardedExecution Stage "
     "TensorLocationSettings VariableRetrievalMode ctc_beam_search_decoder custom_op dynamic_slice dynamic_update "
     "for_loop fps ipu_print_tensor nearest profiling registerPostCompileHook registerPreCompileHook serializedMatMul "
     "set_overlap_for_input set_overlap_for_output".split()
@@ -98,6 +99,7 @@ __all__ = [
     "NotEmulatedError",
     "Options",
     "OutputMode",
+    "PipelinedExecution",
     "PoplarExecutor",
     "RecoverableError",
     "ReductionType",

@@ -10,6 +10,7 @@ from typing import Iterator, List
 
 from torch import nn
 
+from .enums import AutoStage
 from .options import Options
 from .restrictions import refuse
 from .tracing import Program
@@ -37,10 +38,13 @@ def in_modes(model: nn.Module, modes: List[bool]) -> Iterator[None]:
 def check_layout(program: Program, options: Options, training: bool) -> None:
     """Check pipeline depth, number of IPUs and replicas against the program."""
     accumulation = options.Training.gradient_accumulation
-    if training and accumulation < 2 * program.num_ipus - 1:
-        refuse(34, f"gradientAccumulation is {accumulation} with {program.num_ipus} stages", where="")
-    if not training and options.device_iterations < program.num_ipus:
-        refuse(34, f"deviceIterations is {options.device_iterations} with {program.num_ipus} stages", where="")
+    stages = program.num_ipus
+    if options._values["_auto_stage"] is AutoStage.AutoIncrement:
+        stages = max(len(program.blocks), 1)
+    if training and accumulation < 2 * stages - 1:
+        refuse(34, f"gradientAccumulation is {accumulation} with {stages} stages", where="")
+    if not training and options.device_iterations < stages:
+        refuse(34, f"deviceIterations is {options.device_iterations} with {stages} stages", where="")
     num_ipus = program.num_ipus * options.replication_factor
     if num_ipus > 64 or (num_ipus & (num_ipus - 1) and not options.auto_round_num_ipus):
         refuse(35, f"{program.num_ipus} IPUs x {options.replication_factor} replicas are {num_ipus}", where="")

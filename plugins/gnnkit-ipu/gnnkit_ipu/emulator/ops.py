@@ -236,7 +236,7 @@ class NameScope:
 def setLogLevel(level: Any) -> None:
     """Set how much is logged: the emulator logs nothing, the name is checked."""
     known = {"TRACE": 0, "TRACE_ALL": 0, "DEBUG": 1, "DEBUG_IR": 1, "INFO": 2, "WARN": 3, "ERR": 4, "OFF": 6}
-    if level not in known and (isinstance(level, bool) or level not in known.values()):
+    if level not in known and level not in known.values():
         raise LogLevelError(f"setLogLevel takes TRACE, DEBUG, INFO, WARN, ERR or OFF, received {level!r}.")
 
 

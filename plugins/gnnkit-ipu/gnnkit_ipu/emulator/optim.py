@@ -109,8 +109,13 @@ class Optimizer:
         self._loaded_state = state
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
-        """Load what ``state_dict`` returned."""
+        """Load what ``state_dict`` returned, rates included.
+
+        Raises:
+            Error: It does not come from an optimiser of this interface.
+        """
         self.set_state_dict(state)
+        torch.optim.Optimizer.load_state_dict(self, state)  # type: ignore[arg-type]
 
     def has_state(self) -> bool:
         """Whether there is a state."""

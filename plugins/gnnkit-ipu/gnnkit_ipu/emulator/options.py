@@ -28,6 +28,7 @@ from .option_groups import (
     _typed,
 )
 from .restrictions import refuse
+from .strategies import PipelinedExecution
 
 
 class ConfigFileError(Exception):
@@ -58,6 +59,7 @@ class Options(OptionsDict):
             connection_type=enums.ConnectionType.Always,
             show_compilation_progress_bar=True,
             updatable_named_buffers=[],
+            _auto_stage=enums.AutoStage.SameAsIpu,
         )
         for name, part in (
             ("Training", _TrainingOptions()),
@@ -243,8 +245,10 @@ class Options(OptionsDict):
         raise NotEmulatedError("Options.inputReplicaGrouping")
 
     def setExecutionStrategy(self, strategy: Any) -> Options:
-        """Choose another execution than the pipeline: not emulated."""
-        raise NotEmulatedError("Options.setExecutionStrategy", "The pipeline (the default) is what is emulated.")
+        """Choose how the program is spread over IPUs; of the strategies the pipeline is emulated."""
+        if not isinstance(strategy, PipelinedExecution):
+            refuse(24, f"setExecutionStrategy takes a PipelinedExecution(), received {strategy!r}", where="")
+        return self._set("_auto_stage", strategy._auto_stage)
 
     def loadFromFile(self, filepath: str) -> Options:
         """Apply settings from a file: a call a line, such as ``deviceIterations(4)``, without ``options.`` before it.

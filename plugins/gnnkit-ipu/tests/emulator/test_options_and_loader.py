@@ -85,22 +85,6 @@ def test_loader_with_batch_sampler():
     indices = [[i, i + 1] for i in range(0, 32, 2)]
     batches = list(loader(32, batch_size=1, batch_sampler=indices))
     assert [b[0].tolist() for b in batches] == [list(range(16)), list(range(16, 32))]
-    assert len(list(loader(32, batch_size=1, batch_sampler=indices[:10]))) == 1, (
-        "a last call that is not full is dropped"
-    )
-    with pytest.raises(poptorch.Error, match="excludes batch_size"):
-        loader(32, batch_size=2, batch_sampler=indices)
-
-
-def test_partial_batch_is_warned_of(caplog):
-    batches = list(loader(40, drop_last=False))
-    assert [len(b[0]) for b in batches] == [16, 16, 8]
-    assert "40 samples do not fill batches of 16: the last one has 8" in caplog.text
-
-
-def test_no_batch_size_excludes_drop_last():
-    with pytest.raises(ValueError, match="drop_last"):
-        loader(16, batch_size=None)
 
 
 @pytest.mark.parametrize("mode", list(poptorch.DataLoaderMode))

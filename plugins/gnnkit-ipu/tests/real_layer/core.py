@@ -140,6 +140,11 @@ def copyWeightsToDevice_impl(executable, names, tensors) -> None:
     executable.load(names, tensors)
 
 
+def copyNamedBuffersToDevice_impl(executable, names, tensors) -> None:
+    """Some buffers from the host to the device."""
+    executable.load(names, tensors)
+
+
 def copyWeightsToHost_impl(executable, names, tensors) -> None:
     """From the device into the host's memory, which torch does not notice."""
     CALLS["to_host"] += 1

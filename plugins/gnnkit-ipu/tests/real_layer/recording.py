@@ -97,7 +97,7 @@ class Recorder(TorchDispatchMode):
             )  # Torch's own, of views and new parameters; forward's are functions.
             graph.place(out, of=graph.places[id(first)])
             return out
-        made_there = kwargs.get("device") == IPU
+        made_there = getattr(kwargs.get("device"), "type", None) == IPU.type  # The layer says "ipu", without a number.
         if not made_there and not any(isinstance(t, FakeTensor) for t in tree_flatten((args, kwargs))[0]):
             with no_dispatch():  # The host's own.
                 return func(*args, **kwargs)
@@ -141,7 +141,8 @@ class Recorder(TorchDispatchMode):
         if any(tensor is each for each in graph.given):
             graph.inputs.append(place)
         else:
-            graph.constants[place] = tensor.detach()
+            with no_dispatch():  # Else it would have no values.
+                graph.constants[place] = tensor.detach()
         return out
 
 
