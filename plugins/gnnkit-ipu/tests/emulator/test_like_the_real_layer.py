@@ -357,7 +357,9 @@ class TestLeftOut:
         with pytest.raises(emulator.NotEmulatedError, match=f"{name} exists in PopTorch and is not emulated"):
             getattr(poptorch, name)
 
-    @pytest.mark.parametrize("name", ["compileAndExport", "save", "loadExecutable", "cycleCount", "getLatency"])
+    @pytest.mark.parametrize(
+        "name", ["compileAndExport", "save", "loadExecutable", "cycleCount", "getLatency", "getAnchoredTensor"]
+    )
     def test_methods_of_a_wrapped_model(self, name):
         with pytest.raises(emulator.NotEmulatedError, match=f"{name} exists in PopTorch and is not emulated"):
             getattr(poptorch.inferenceModel(nn.Linear(1, 1), options()), name)

@@ -128,12 +128,3 @@ def test_what_is_left_out_says_so(name):
 
 def test_unknown_names_are_no_attributes():
     assert not hasattr(emulator, "AnchorMode")
-
-
-@pytest.mark.parametrize("name", ["cycleCount", "getLatency", "getAnchoredTensor", "save", "compileAndExport"])
-def test_methods_left_out_say_so(name):
-    import torch
-
-    wrapped = emulator.inferenceModel(torch.nn.Linear(1, 1))
-    with pytest.raises(emulator.NotEmulatedError, match=name):
-        getattr(wrapped, name)
