@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 import typer
 
@@ -35,7 +35,8 @@ def plan(
     flags["train"]["overflow_rate"] = overflow_rate
     config = run_config(settings, flags)
     if task_class(config.task).level == "graphs":
-        _show_bins(plan_bins(config), json)
+        packing = plan_bins(config)
+        _show_bins(packing, _calls(config, len(packing.bins)), json)
         return
     proposal, per_epoch = make_plan(config, batches)
     plot_plan(proposal, picture)
@@ -86,7 +87,7 @@ def plan_bins(config: Any) -> Packing:
     return propose_bins(graph_sizes(graph)[graphs.numpy()], settings.batch_size)
 
 
-def _show_bins(packing: Packing, json: bool) -> None:
+def _show_bins(packing: Packing, calls: Dict[str, int], json: bool) -> None:
     from gnnkit.loading import pad_to_maximum
 
     spec, alone = packing.spec, pad_to_maximum(packing.sizes)
@@ -98,6 +99,7 @@ def _show_bins(packing: Packing, json: bool) -> None:
         "nodes_filled_percent": round(100 * packing.efficiency, 2),
         "edges_filled_percent": round(100 * packing.edge_efficiency, 2),
         "nodes_filled_alone_percent": round(100 * alone.efficiency, 2),
+        **calls,
     }
     if json:
         print_json(values)
@@ -111,7 +113,7 @@ def _show_bins(packing: Packing, json: bool) -> None:
     ]
     print_table("Proposed bins", ["", "slots", "filled in %"], rows)
     expected = [
-        ["batches an epoch", f"{len(packing.bins):,}"],
+        ["batches an epoch", f"{len(packing.bins):,}{_in_calls(calls, len(packing.bins))}"],
         ["one graph a batch", f"{len(alone.bins):,} batches, {values['nodes_filled_alone_percent']:.1f}% of the nodes"],
     ]
     print_table("What to expect", ["", ""], expected)
@@ -168,9 +170,11 @@ def _summary(proposal: PaddingPlan, per_epoch: int, picture: Path) -> Dict[str, 
     }
 
 
-def _in_calls(values: Dict[str, Any]) -> str:
+def _in_calls(values: Mapping[str, Any], per_epoch: int) -> str:
     if "batches_per_call" not in values:
         return ""
+    if per_epoch < values["batches_per_call"]:
+        return f"; a call takes {values['batches_per_call']:,}, so that a run is refused"
     filled = values["batches_filled_up"]
     last = f", the last filled up with {filled} without targets" if filled else ", all of them full"
     return f", in calls of {values['batches_per_call']:,}{last}"
@@ -189,7 +193,7 @@ def _show(proposal: PaddingPlan, values: Dict[str, Any]) -> None:
         "What to expect",
         ["", ""],
         [
-            ["batches an epoch", f"{values['batches_per_epoch']:,}{_in_calls(values)}"],
+            ["batches an epoch", f"{values['batches_per_epoch']:,}{_in_calls(values, values['batches_per_epoch'])}"],
             ["overflow", expected],
             ["memory per batch", f"{proposal.bytes_per_batch / 2**20:,.2f} MiB, without activations"],
             ["histograms", values["picture"]],

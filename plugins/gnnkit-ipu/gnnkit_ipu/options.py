@@ -11,11 +11,12 @@ from typing import Any, Mapping, Optional
 
 import torch
 
-from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.paths import check_writable, user_path
+from gnnkit.errors import ConfigError, FileError, UnknownNameError
+from gnnkit.paths import check_writable, user_path, writing
 
 OUTPUT_MODES = ("all", "final", "sum")
 IPU_VERSIONS = (1, 2, 21)
+_CACHE = "device_options.executable_cache"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,10 @@ class IpuOptions:
             _check(name, value)
         options = cls(**values)
         if options.executable_cache is not None:
-            check_writable(user_path(options.executable_cache, "device_options.executable_cache"), as_folder=True)
+            try:
+                check_writable(user_path(options.executable_cache, _CACHE), as_folder=True)
+            except FileError as error:
+                raise ConfigError(f"{_CACHE}: {error}") from error
         if options.max_ipus is not None and options.max_ipus < options.replication_factor:
             raise ConfigError(
                 f"device_options.max_ipus is {options.max_ipus}, but replication_factor takes "
@@ -106,7 +110,10 @@ class IpuOptions:
         with torch.random.fork_rng(devices=[]):  # PopTorch seeds torch on the host, too.
             native.randomSeed(seed)
         if self.executable_cache is not None:
-            native.enableExecutableCaching(str(user_path(self.executable_cache)))
+            folder = user_path(self.executable_cache, _CACHE)
+            with writing(folder):  # Said now, and not after a compilation.
+                folder.mkdir(parents=True, exist_ok=True)
+            native.enableExecutableCaching(str(folder))
         if self.ipu_model:
             native.useIpuModel(True)
         if self.offline_target is not None:

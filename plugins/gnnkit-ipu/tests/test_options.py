@@ -10,6 +10,7 @@ import gnnkit
 from gnnkit.backends import build_model
 from gnnkit.devices import load_device
 from gnnkit.errors import ConfigError, GnnkitError, UnavailableError, UnknownNameError
+from gnnkit_ipu import emulator
 from gnnkit_ipu.emulator import RestrictionError
 from tests.graphs import communities
 
@@ -61,8 +62,19 @@ def test_executables_are_cached(tmp_path, capsys):
 
 
 def test_a_cache_that_cannot_be_written_is_refused_before_tracing(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(GnnkitError, match="Permission|permission|denied"):
+    file = tmp_path / "file"
+    file.touch()
+    for place in (file, file / "below"):
+        with pytest.raises(ConfigError, match=r"^device_options.executable_cache: Cannot write .*: Not a directory\."):
+            make_step({"executable_cache": str(place)})
+    device, _, step = make_step({"executable_cache": str(tmp_path / "later")})
+    (tmp_path / "later").touch()  # After settings were checked, as where a disk is full.
+    with emulator.counting() as counts, pytest.raises(GnnkitError, match="Cannot write"):
+        step(make_batch(1.0))
+    assert counts.compilations == 0
+    device.close()
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # Root may write everywhere.
+    with pytest.raises(ConfigError, match="Permission denied"):
         make_step({"executable_cache": str(tmp_path)})
 
 

@@ -88,7 +88,7 @@ _TABLE = """
 35 E the number of IPUs is a power of two and at most 64
     Change replicationFactor or the blocks, or set autoRoundNumIPUs(True).
 36 E replicas do not change buffers
-    Set broadcastBuffers(False), or do without running statistics.
+    Set broadcastBuffers(False) (in gnnkit device_options.broadcast_buffers=false), or do without running statistics.
 37 E fixed-size batches hold at least two graphs
     Give num_graphs >= 2: one of them is the padding.
 38 S indices stay below the number of nodes, classes below num_classes; ptr and y keep their length
