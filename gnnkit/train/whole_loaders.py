@@ -85,7 +85,7 @@ def parts_of(graph: Graph, num_parts: int, partition: str) -> Tensor:
         return load_backend(_HAS_METIS).partition(graph, num_parts)
     except (NotInstalledError, BrokenPluginError, UnavailableError, CapabilityError) as error:
         raise ConfigError(
-            f"train.partition is 'metis', which comes with backend {_HAS_METIS!r}: {error} Or take 'grown'."
+            f"train.partition is 'metis', which comes with backend {_HAS_METIS!r}. Take 'grown', or see to it: {error}"
         ) from error
 
 
