@@ -155,9 +155,7 @@ def test_a_run_without_dgl_cuts_as_any_other_does(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "dgl", None)
     assert run_on_parts(graph, tmp_path / "there", "grown") == losses and recorded(tmp_path / "there") == "grown"
-    with pytest.raises(
-        ConfigError, match=r"^train.partition is 'metis', .* Take 'grown', or .* not installed"
-    ) as error:
+    with pytest.raises(ConfigError, match=r"^train.partition is 'metis', .* Take 'grown', .* not installed") as error:
         run_on_parts(graph, tmp_path / "none", "metis")
     assert "\n" not in str(error.value) and not (tmp_path / "none").exists()
 
