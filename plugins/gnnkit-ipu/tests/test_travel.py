@@ -13,6 +13,7 @@ import gnnkit
 from gnnkit.backends import build_model
 from gnnkit.devices import StepOptions, compiling, load_device
 from gnnkit_ipu import emulator
+from gnnkit_ipu.device import IpuDevice
 from tests.graphs import communities
 
 from .steps import PLAIN, Regression, make_batch, make_step
@@ -162,3 +163,17 @@ def test_replicas_need_ipus_of_their_own():
         torch.testing.assert_close(out, make_batch(1.0).x @ module.linear.weight.detach().T)
         assert train.is_attached == has_both
         device.close()
+
+
+@pytest.mark.parametrize("replicas, has_both", [(1, True), (2, False)])
+def test_hardware_says_how_many_ipus_there_are(replicas, has_both, poptorch_here):
+    poptorch_here(add="def ipuHardwareIsAvailable(num_ipus=1):\n    return num_ipus in (1, 2)")  # In powers of two.
+    device, module = IpuDevice(), Regression()
+    device.configure({"replication_factor": replicas})
+    train = device.prepare(module, torch.optim.SGD(module.parameters(), lr=0.1), StepOptions())
+    evaluate = device.prepare(module, None, StepOptions())
+    for _ in range(replicas):
+        train(make_batch(1.0))
+    evaluate(make_batch(1.0, y=False))
+    assert (train.is_attached, evaluate.is_attached) == (has_both, True)
+    device.close()
