@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .dataloader import micro_batches, split
-from .device_optim import device_optimizer, hyper_parameters
+from .device_optim import device_optimizer, hyper_parameters, load_state
 from .enums import OutputMode, ReductionType
 from .errors import Error
 from .options import Options
@@ -100,6 +100,11 @@ class EmulatedDevice:
         assert self._optimizer is not None
         state = self._optimizer.state_dict()
         return {"ipu_state": state["state"], "ipu_param": state["param_groups"]}
+
+    def load_optimizer_state(self, state: Dict[str, Any]) -> None:
+        """Take over a state of the optimiser; hyper-parameters stay."""
+        assert self._optimizer is not None
+        load_state(self._optimizer, state)
 
     def run(self, arguments: Dict[str, Any], call: Callable[[Dict[str, Any]], Tuple[Any, Dict[str, Any]]]) -> Any:
         """Make one call.

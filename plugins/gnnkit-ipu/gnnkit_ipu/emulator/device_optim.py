@@ -71,10 +71,16 @@ def device_optimizer(optimizer: torch.optim.Optimizer, on_device: Dict[int, torc
         speed = {k: v for k, v in _SPEED_ONLY.items() if k in values}
         groups.append({**values, **speed, "params": [on_device[id(p)] for p in group["params"]]})
     built: torch.optim.Optimizer = _KINDS[type(optimizer)](groups, lr=groups[0]["lr"])  # type: ignore[call-arg]
-    loaded = getattr(optimizer, "_loaded_state", None)
-    if loaded and loaded["ipu_state"]:
-        built.load_state_dict({"state": loaded["ipu_state"], "param_groups": built.state_dict()["param_groups"]})
+    load_state(built, getattr(optimizer, "_loaded_state", None))
     return built
+
+
+def load_state(on_device: torch.optim.Optimizer, loaded: Optional[Dict[str, Any]]) -> None:
+    """Take over what an optimiser's ``state_dict`` gave, if that had a state; hyper-parameters stay."""
+    if loaded and loaded["ipu_state"]:
+        on_device.load_state_dict(
+            {"state": loaded["ipu_state"], "param_groups": on_device.state_dict()["param_groups"]}
+        )
 
 
 def changed_constant(old: Any, compiled: List[Dict[str, Any]], new: torch.optim.Optimizer) -> Optional[str]:

@@ -156,7 +156,7 @@ class PoplarExecutor:
             )
         count("compilations")
         if isinstance(self._optimizer, optim.Optimizer):
-            self._optimizer._device_state = self._device.optimizer_state
+            self._optimizer._device = self._device
         self._program, self._signature, self._arguments = program, signature, arguments
         self._modes = modes_of(self._user_model)
         self._attached = not self._is_offline
@@ -274,7 +274,7 @@ class PoplarExecutor:
                 refuse(23, f"{name!r} is compiled in as a constant", where="")
             self._device.set_hyper_parameters(optimizer)
             if isinstance(optimizer, optim.Optimizer):
-                optimizer._device_state = self._device.optimizer_state
+                optimizer._device = self._device
         self._optimizer = optimizer
         self._hyper = device_optim.hyper_parameters(optimizer)
 
@@ -387,7 +387,7 @@ class PoplarExecutor:
         self.copyWeightsToHostIfNeeded()
         if isinstance(self._optimizer, optim.Optimizer) and self._device is not None:
             self._optimizer._loaded_state = self._device.optimizer_state()
-            self._optimizer._device_state = None
+            self._optimizer._device = None
         self._forget()
         if self._training:
             unwrap(self._user_model)

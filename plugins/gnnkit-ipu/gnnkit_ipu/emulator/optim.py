@@ -8,7 +8,7 @@ only; they are kept without effect.
 # ruff: noqa: N802 - the names are PopTorch's.
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 import torch
 
@@ -55,7 +55,7 @@ class Optimizer:
     """What the optimisers share: extra hyper-parameters, and a state that lives on the device."""
 
     variable_attrs: VariableAttributes
-    _device_state: Optional[Callable[[], Dict[str, Any]]] = None
+    _device: Any = None  # What runs the optimiser, once it is compiled.
     _loaded_state: Optional[Dict[str, Any]] = None
 
     def __init__(self) -> None:
@@ -94,12 +94,13 @@ class Optimizer:
 
     def get_state_dict(self) -> Dict[str, Any]:
         """State, or an empty dictionary before the first step."""
-        if self._device_state is not None:
-            return self._device_state()
+        if self._device is not None:
+            state: Dict[str, Any] = self._device.optimizer_state()
+            return state
         return self._loaded_state if self._loaded_state and self._loaded_state["ipu_state"] is not None else {}
 
     def set_state_dict(self, state: Dict[str, Any]) -> None:
-        """Keep a state for the next compilation.
+        """Take a state to the device, or keep it for the next compilation.
 
         Raises:
             Error: It does not come from an optimiser of this interface.
@@ -107,6 +108,8 @@ class Optimizer:
         if not state or "ipu_state" not in state or "ipu_param" not in state:
             raise Error("The state was not saved by an optimiser for IPUs: 'ipu_state' and 'ipu_param' are missing.")
         self._loaded_state = state
+        if self._device is not None:
+            self._device.load_optimizer_state(state)
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Load what ``state_dict`` returned, rates included.

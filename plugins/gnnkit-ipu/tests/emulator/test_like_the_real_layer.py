@@ -225,6 +225,21 @@ class TestTakenByTheRealLayer:
         fresh.load_state_dict(optimizer.state_dict())
         assert fresh.param_groups[0]["lr"] == 0.1 and fresh.has_state()
 
+    def test_states_of_optimisers_are_loaded_after_compilation(self):
+        losses = []
+        for restored in (False, True):
+            model = Net()
+            optimizer = poptorch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+            wrapped = poptorch.trainingModel(model, options(), optimizer)
+            wrapped(X, Y)
+            weights, state = copy.deepcopy(wrapped.state_dict()), copy.deepcopy(optimizer.state_dict())
+            if restored:
+                wrapped(X, Y)
+                wrapped.load_state_dict(weights)
+                optimizer.load_state_dict(state)
+            losses.append([float(wrapped(X, Y)[1]) for _ in range(3)])
+        assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
     def test_options_from_a_file(self, tmp_path):
         file = tmp_path / "options.cfg"
         file.write_text("# settings\ndeviceIterations(3)\n\noutputMode(poptorch.OutputMode.All)\n")
