@@ -1,4 +1,4 @@
-"""``gnnkit doctor``: what is installed, what works, and how to mend the rest."""
+"""``gnnkit doctor``: what is installed, what works, and how to fix the rest."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def _molecules(run: TrainedRun, smiles: List[str], skip_invalid: bool, skipped: 
         molecules = read_molecules(some)
         for row, problem in molecules.problems.items():
             if not skip_invalid:
-                fix = "Mend it, or leave such out (--skip-invalid, skip_invalid=True)."
+                fix = "Fix it, or leave out such rows (--skip-invalid, skip_invalid=True)."
                 raise DataError("smiles", f"{some[row]!r} {problem}.", row=start + row, fix=fix)
             skipped[start + row] = f"{some[row]!r} {problem}"
         kept = [row for row in range(len(some)) if row not in molecules.problems]
