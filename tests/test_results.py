@@ -21,7 +21,12 @@ def run(tmp_path: Path, *arguments: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_embedded_data_set(backend_name: str, tmp_path: Path) -> None:
+def test_the_embedded_data_set(tmp_path: Path) -> None:
+    assert run(tmp_path)["test_accuracy"] >= 0.95
+
+
+@pytest.mark.long
+def test_the_embedded_data_set_on_backends(backend_name: str, tmp_path: Path) -> None:
     assert run(tmp_path, "--backend", backend_name)["test_accuracy"] >= 0.95
 
 

@@ -86,7 +86,10 @@ def interrupt(process: subprocess.Popen, cwd: Path, number: int) -> Tuple[str, s
 
 
 # Small batches are interrupted below, too.
-CASES = [pytest.param("small batches", marks=pytest.mark.long), "large batches", "a batch that takes a minute"]
+CASES = [
+    *(pytest.param(size, marks=pytest.mark.long) for size in SIZES),
+    "a batch that takes a minute",
+]
 
 
 @pytest.mark.parametrize("case", CASES)

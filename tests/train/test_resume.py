@@ -85,11 +85,12 @@ def cut_runs(tmp_path_factory):
 
 
 def pairs():
-    """Every pair of backends, sampled; else every backend once as the first and once as the second."""
+    """Every pair of backends, sampled; in full every one once as the first and once as the second; cora in long."""
     names = installed_backends()
     for how, (first, second) in itertools.product(HOW, itertools.product(names, repeat=2)):
         is_next = names.index(second) == (names.index(first) + 1) % len(names)
-        yield pytest.param(first, second, how, marks=() if is_next or how == "sampled" else pytest.mark.long)
+        is_short = how == "sampled" or (how == "full" and is_next)
+        yield pytest.param(first, second, how, marks=() if is_short else pytest.mark.long)
 
 
 @pytest.mark.parametrize("first, second, how", list(pairs()))
