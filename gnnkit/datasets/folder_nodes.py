@@ -380,7 +380,8 @@ def rows_of(table: Table, column: str, ids: Optional[Dict[str, int]], num_nodes:
         found = np.array([ids.get(name, -1) for name in names], dtype=np.int64)
         expected = "an id from the table of nodes"
     else:
-        found = np.array([int(name) if name.isdecimal() else -1 for name in names], dtype=np.int64)
+        # More digits are more than int64 holds.
+        found = np.array([int(name) if name.isdecimal() and len(name) <= 18 else -1 for name in names], dtype=np.int64)
         expected = "a whole number from 0" + (f" to {num_nodes - 1}" if num_nodes else "")
         if num_nodes is not None:
             found[found >= num_nodes] = -1

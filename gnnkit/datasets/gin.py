@@ -18,6 +18,8 @@ from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
 from gnnkit.errors import ConfigError, DatasetError
+from gnnkit.io.limits import check_dense
+from gnnkit.io.text import read_text
 
 _URL = "https://github.com/weihua916/powerful-gnns/raw/master/dataset.zip"
 _PUBLISHED = (
@@ -81,6 +83,7 @@ class GinCollection(Dataset):
         fold = _read_folds(files, len(content.labels))
         edges = undirected(content.edges)
         tags = np.unique(content.tags)
+        check_dense(len(content.tags), len(tags), len(content.tags), file)
         columns = (content.tags[:, None] == tags).astype(np.float32)
         names = [f"tag {tag}" for tag in tags.tolist()]
         made = "tags as 0/1 columns"
@@ -183,10 +186,7 @@ def _parse(file: Path) -> _Content:
 
 def _numbers(file: Path) -> Tuple[Sequence[str], np.ndarray, np.ndarray]:
     """The lines, how many numbers each has, and all numbers in one array, float64."""
-    try:
-        text = file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file} cannot be read as text ({error}). Get it again.") from error
+    text = read_text(file, encoding="ascii")
     lines = text.rstrip().splitlines()
     try:
         values = np.array(text.split(), dtype=np.float64)
@@ -272,8 +272,8 @@ def _by_number(files: Mapping[str, Path], part: str) -> Dict[int, Path]:
 def _read_index(file: Path, num_graphs: int) -> np.ndarray:
     """Numbers of graphs, each once. Shape [n], int64."""
     try:
-        graphs = np.array([int(word) for word in file.read_text(encoding="ascii").split()], dtype=np.int64)
-    except (OSError, ValueError) as error:
+        graphs = np.array([int(word) for word in read_text(file, encoding="ascii").split()], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
         raise DatasetError(f"{file} cannot be read as one whole number a line ({error}). Get it again.") from error
     outside = graphs[(graphs < 0) | (graphs >= num_graphs)]
     if outside.size:

@@ -6,7 +6,6 @@ that a list repeats counts once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -15,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from gnnkit.errors import DatasetError
+from gnnkit.io.text import read_json
 
 MOST_VALUES = 1 << 28
 """Values that a dense matrix of words may have: 1 GB in float32."""
@@ -109,9 +109,9 @@ def read_list_file(
         DatasetError: It is no such file, names a node that there is not, or leaves one out.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{file} is cut short or no JSON file ({error}). Write it again.") from error
+        content = read_json(file)
+    except DatasetError as error:
+        raise DatasetError(f"{error} Is it cut short? Write it again.") from error
     values = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(values, list) or not all(isinstance(cells, list) for cells in values):
         raise DatasetError(f"{file} has no lists, expected a list of words for each node, by its id or in order.")

@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 from gnnkit.data import check_graph
 from gnnkit.datasets import load_dataset
 from gnnkit.datasets.planetoid import Cora
-from gnnkit.datasets.unpickling import read_pickle
 from gnnkit.errors import DatasetError
+from gnnkit.io.pickles import read_pickle
 
 
 @pytest.fixture
