@@ -112,16 +112,15 @@ def load_graph(folder: PathLike) -> Graph:
         DatasetError: The folder is no saved graph, was written by another version, or a file in it is damaged.
     """
     folder = user_path(folder)
+    meta = _read_meta(folder)
     try:
-        meta = _read_meta(folder)
         verifier = Verifier(folder) if meta["format"] == FORMAT else None
         graph = _graph_of(meta, lambda entry: _open(folder, entry, verifier))
         check_graph(graph, most_values=MOST_CHECKED)
-    except DataError as error:
+    except (DataError, DatasetError) as error:
         raise DatasetError(f"{folder} is damaged: {error} Write it again.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        what = "is damaged" if is_graph(folder) else "is no saved graph"
-        raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+        raise DatasetError(f"{folder} is damaged: {type(error).__name__}: {error}. Write it again.") from error
     if verifier is not None:
         verifier.finish()
     return graph

@@ -1,8 +1,8 @@
 """What all data sets of the Open Graph Benchmark have in common: where their folders lie, and their raw layout.
 
 Rules: tables are read by ogb's own raw reader, after a look at what they unpack to; ogb's processed cache, which needs
-unrestricted unpickling, is neither read nor written. Importing ogb must not start the thread in which it asks the network
-for a newer version.
+unrestricted unpickling, is neither read nor written. Importing ogb must not start the thread in which it asks the
+network for a newer version.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def reading_raw(raw: Path) -> Iterator[None]:
             yield
     except DatasetError:
         raise
-    except (*DAMAGES, OSError, TypeError, AttributeError) as error:
+    except DAMAGES + (OSError, TypeError, AttributeError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise DatasetError(f"The OGB files in {raw} are cut short or damaged ({cause}). Get them again.") from error
 

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterator, List, Tuple, Type
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple, Type
 
 import numpy as np
 from scipy import sparse
@@ -63,7 +63,7 @@ def read_npy(file: Path, raises: Raises = DatasetError) -> np.ndarray:
         dtype, by_columns, shape, start = _read_header(stream, size, file, raises)
         values = np.empty(int(np.prod(shape, dtype=np.int64)), dtype)
         stream.seek(start)
-        if values.size and stream.readinto(memoryview(values).cast("B")) != values.nbytes:  # type: ignore[attr-defined]
+        if values.size and stream.readinto(values.view(np.uint8).data) != values.nbytes:  # type: ignore[attr-defined]
             raise raises(f"{file} is cut short. Write it again.")
     return _native(values.reshape(shape, order="F" if by_columns else "C"))
 
@@ -110,7 +110,7 @@ def read_npz(file: Path, raises: Raises = DatasetError) -> Dict[str, np.ndarray]
         matrix = _matrix(parts)
     except DAMAGES + (TypeError,) as error:
         raise raises(f"{file} holds no matrix as scipy.sparse.save_npz writes it ({error}). Write it again.") from error
-    check_dense(*matrix.shape, matrix.nnz, file, raises)
+    check_dense(matrix.shape[0], matrix.shape[1], matrix.nnz, file, raises)
     return {"matrix": matrix.toarray()}
 
 
@@ -172,6 +172,8 @@ def _parse(content: bytes, size: int, where: object, raises: Raises, is_word: bo
     if set(said) != {"descr", "order", "shape"}:
         reason = "objects or structures" if "'descr': [" in text else f"the header is {text.strip()[:80]!r}"
         raise raises(f"{where} is damaged or no NumPy array of numbers ({reason}). Write it again.")
+    if "O" in said["descr"] or "V" in said["descr"]:
+        raise raises(f"{where} is cut short or no NumPy array of numbers (objects or bytes). Write it again.")
     if not (_BYTES if is_word else _NUMBER).fullmatch(said["descr"]):
         raise raises(f"{where} has dtype {said['descr'][:20]!r}, expected numbers. Text belongs into a CSV file.")
     dtype = np.dtype(said["descr"])
@@ -193,7 +195,7 @@ def _native(values: np.ndarray) -> np.ndarray:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
-def _matrix(parts: Dict[str, np.ndarray]) -> sparse.spmatrix:
+def _matrix(parts: Dict[str, np.ndarray]) -> Any:
     """A matrix of its arrays, checked: compiled code trusts indices."""
     kind = bytes(parts["format"].item()).decode("ascii")
     shape = tuple(int(each) for each in parts["shape"])

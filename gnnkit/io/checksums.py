@@ -70,7 +70,7 @@ class Verifier:
         if is_large and self._notes.get(file.name) == now:
             return
         if checksum(file) != expected:
-            raise DatasetError(f"{file} is damaged: its content is not what was written. Write it again.")
+            raise DatasetError(f"{file} is damaged: its content is not what was written.")
         if is_large and _status(file, expected) == now:
             self._notes[file.name] = now
             self._is_new = True

@@ -133,7 +133,7 @@ def write_npy(file: Path, values: np.ndarray) -> None:
     with file.open("wb", buffering=0) as stream:
         _write_all(stream, npy_header(rows.dtype, rows.shape))
         if rows.size:
-            _write_all(stream, memoryview(rows.reshape(-1).view(np.uint8)))
+            _write_all(stream, rows.reshape(-1).view(np.uint8).data)
 
 
 def mapped_tensor(shape: Tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -131,6 +131,7 @@ def _walk(stream: io.BytesIO) -> Any:
     stack: List[Any] = []
     marks: List[int] = []
     memo: Dict[int, Any] = {}
+    value: Any
     for code, value, _ in pickletools.genops(stream):
         name = code.name
         if name in _VALUES:
@@ -289,7 +290,7 @@ class _Builder:
 def _dtype(made: Any) -> np.dtype:
     """A type of numbers by its name. Its state has its byte order, and must have nothing else."""
     word = _a(_Made, made).given[0] if made.means == _TYPE and made.given else None
-    state = () if made.state is None else _a(tuple, made.state)
+    state: Tuple[Any, ...] = () if made.state is None else _a(tuple, made.state)
     if word not in _TYPES or not (state == () or state[1] in _ORDERS) or any(each is not None for each in state[2:5]):
         raise ValueError(f"an array of {word!r}, which is no type of numbers")
     return np.dtype(f"{state[1] if state else '='}{word}")

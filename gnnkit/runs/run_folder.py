@@ -185,8 +185,8 @@ def read_run(path: PathLike) -> RunRecord:
     manifest = read_manifest(manifest_file)
     if manifest.get("trained") is False:
         raise ConfigError(
-            f"The run {path} judged a heuristic, {manifest['model'].get('name')}: it has no epochs and no weights to open. "
-            f'The result is in its {MANIFEST}, under "result".'
+            f"The run {path} judged a heuristic, {manifest['model'].get('name')}: it has no epochs and no weights to "
+            f'open. The result is in its {MANIFEST}, under "result".'
         )
     if not metrics_file.is_file():
         cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""
