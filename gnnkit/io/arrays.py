@@ -184,9 +184,10 @@ def _parse(content: bytes, size: int, where: object, raises: Raises, is_word: bo
         count *= each
     well = len([each for each in sizes if each.strip()]) == len(shape) <= _MOST_DIMENSIONS
     if not well or count * dtype.itemsize != size - start or (not count and max(shape) > _WIDEST_EMPTY):
+        what = "cut short" if count * dtype.itemsize > size - start else "damaged"
         raise raises(
-            f"{where} has {size - start:,} bytes of values, expected those of shape ({said['shape'][:80]}) and type "
-            f"{dtype}. It is cut short or damaged: write it again."
+            f"{where} is {what}: it has {size - start:,} bytes of values, expected those of shape "
+            f"({said['shape'][:80]}) and type {dtype}. Write it again."
         )
     return dtype, said["order"] == "True", shape, start
 

@@ -158,8 +158,8 @@ def _checked(values: Any, where: str, raises: Raises) -> EpochRecord:
         raise raises(f"{where} is no record of an epoch: {error}.") from error
     for item in fields(record):
         value = getattr(record, item.name)
-        # Numbers that JSON lacks are written as null.
-        good = value is None or (type(value) in (int, float) and abs(value) < 1e300) or value != value
+        # Numbers that JSON lacks are written as null; earlier releases wrote them as they are.
+        good = value is None or type(value) is float or (type(value) is int and abs(value) < 1 << 63)
         if not good or (item.name == "epoch" and type(value) is not int):
             raise raises(f"{where} is no record of an epoch: {item.name} is {str(value)[:40]!r}, expected a number.")
     return record
