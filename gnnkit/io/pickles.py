@@ -291,6 +291,8 @@ def _dtype(made: Any) -> np.dtype:
     """A type of numbers by its name. Its state has its byte order, and must have nothing else."""
     word = _a(_Made, made).given[0] if made.means == _TYPE and made.given else None
     state: Tuple[Any, ...] = () if made.state is None else _a(tuple, made.state)
-    if word not in _TYPES or not (state == () or state[1] in _ORDERS) or any(each is not None for each in state[2:5]):
+    # Version, byte order, and what only types have that are no plain numbers: fields, sizes of their own, flags.
+    is_plain = state == () or (state[1] in _ORDERS and state[2:] == (None, None, None, -1, -1, 0))
+    if word not in _TYPES or not is_plain:
         raise ValueError(f"an array of {word!r}, which is no type of numbers")
     return np.dtype(f"{state[1] if state else '='}{word}")
