@@ -28,6 +28,7 @@ from gnnkit.io.pickles import read_torch_file
 from gnnkit.io.text import decoded, unpacked_pieces, unpacked_text
 
 Meta = Mapping[str, str]
+_FREE_CLASSES = 1_000_000
 _HETERO_FILES = ("triplet-type-list.csv.gz", "edge_index_dict.npz")
 _RAW_FILES = ("data.npz", "edge.csv.gz", *_HETERO_FILES)
 
@@ -319,6 +320,33 @@ def read_labels(raw: Path, is_binary: bool, level: str) -> np.ndarray:
     if f"{level}_label" not in content:
         raise DatasetError(f"{file} lacks {level}_label. Get it again.")
     return content[f"{level}_label"]
+
+
+def class_count(meta: Meta, default: int) -> int:
+    """How many classes ogb says that there are.
+
+    Raises:
+        DatasetError: It says something else.
+    """
+    said = meta.get("num classes", str(default))
+    if said != str(default) and not (said.isdecimal() and len(said) < 8 and int(said) <= _FREE_CLASSES):
+        raise DatasetError(f"There are {said[:40]!r} classes, expected a number up to {_FREE_CLASSES:,}.")
+    return int(said)
+
+
+def check_labels(labels: np.ndarray, names: Mapping[str, str]) -> None:
+    """Refuse classes far beyond the number of labels and of names, before each of them gets one.
+
+    Args:
+        labels: As :func:`read_labels` gives them.
+        names: Names of classes by their number.
+
+    Raises:
+        DatasetError: There are such.
+    """
+    largest = float(np.nanmax(labels, initial=-1)) if labels.size else -1.0
+    if labels.ndim > 2 or labels.dtype.kind not in "biuf" or not largest < max(_FREE_CLASSES, labels.size, len(names)):
+        raise DatasetError(f"The labels have shape {list(labels.shape)} and go up to {largest:g}. Get the files again.")
 
 
 def flat(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from gnnkit.data.labels import as_labels
 from gnnkit.datasets.ogb_files import (
     Meta,
     OgbData,
+    check_labels,
+    class_count,
     flat,
     read_class_names,
     read_csv,
@@ -80,7 +82,7 @@ class OgbGraphs(OgbData):
             tasks, smiles = _read_mapping(files, len(labels))
         _check_sizes(raw, content, len(labels))
         is_mol = self.requested.startswith("ogbg-mol")
-        y, names = _targets(task, labels, class_names, int(meta.get("num classes", -1)), tasks)
+        y, names = _targets(task, labels, class_names, class_count(meta, -1), tasks)
         return from_edge_index(
             graph_y=y,
             class_names=names,
@@ -181,6 +183,8 @@ def _targets(
     task: str, labels: np.ndarray, class_names: Mapping[str, str], num_classes: int, tasks: List[str]
 ) -> Tuple[Any, List[str]]:
     """What is true of graphs, by the task that ogb names, and names of classes or tasks."""
+    if task != "regression":
+        check_labels(labels, class_names)
     names = tasks if len(tasks) == labels.shape[1] > 1 else []
     if task == "binary classification" and labels.shape[1] > 1:
         return np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32), names
