@@ -206,7 +206,7 @@ def _check_described(manifest: Mapping[str, Any], file: Path) -> None:
         return
     try:
         ModelSpec.from_dict(manifest["model"])
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+    except (ConfigError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ConfigError(f"{file} is damaged: it describes no model ({type(error).__name__}: {error}).") from error
 
 
@@ -220,7 +220,15 @@ def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, A
     Raises:
         ConfigError: It has none, or it cannot be read.
     """
-    config = read_yaml(user_path(path, "The run folder") / CONFIG)
+    file = user_path(path, "The run folder") / CONFIG
+    config = read_yaml(file)
+    for section in ("dataset", "model", "train"):
+        values = config.get(section) or {}
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file} is damaged: {section} is {str(values)[:40]!r}, expected a section.")
+        odd = [key for key, value in values.items() if isinstance(value, dict) and not str(key).endswith("options")]
+        if odd:
+            raise ConfigError(f"{file} is damaged: {section}.{odd[0]} is a section, expected a value.")
     if device is not None and device != config.get("device"):
         config.pop("device_options", None)
     return config
