@@ -36,7 +36,7 @@ _NAMES: Dict[Tuple[str, str], int] = {
 _TYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _ORDERS = ("<", ">", "=", "|")
 
-_OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """How a file of torch before 1.6 begins; two pickles about the format follow, then the data."""
 
 _VALUES = frozenset(
@@ -101,7 +101,7 @@ def read_torch_file(file: Path, raises: Raises = DatasetError) -> Any:
         What it holds.
     """
     with opened(file, raises) as (stream, _):
-        if stream.read(len(_OLD_TORCH)) == _OLD_TORCH:
+        if stream.read(len(OLD_TORCH)) == OLD_TORCH:
             return _unpickled(stream.read(), file, raises, skip=2)
     with open_archive(file, raises) as archive:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]

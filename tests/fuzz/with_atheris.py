@@ -7,6 +7,7 @@ gnnkit; CORPUS is a folder in which it keeps what reached something new. The fir
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import tempfile
 import warnings
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, Callable, List, Tuple
 
 import atheris
+
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # What is instrumented cannot be compiled.
 
 with atheris.instrument_imports(include=["gnnkit.io", "gnnkit.datasets", "gnnkit.runs"]):
     import gnnkit
