@@ -14,6 +14,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from gnnkit.data import Graph, Notes, from_edge_index
+from gnnkit.data.words import is_count
 from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
@@ -197,15 +198,15 @@ def _numbers(file: Path) -> Tuple[Sequence[str], np.ndarray, np.ndarray]:
 
 def _find_graphs(file: Path, lines: Sequence[str], counts: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Which lines begin a graph, [G] int64, and where the nodes of each begin, [G + 1] int64."""
-    if not lines or not lines[0].strip().isdecimal():
+    if not lines or not is_count(lines[0].strip()):
         raise DatasetError(f"{file} begins with {lines[0][:40] if lines else ''!r}, expected the number of graphs.")
-    total = int(lines[0])
+    total = int(lines[0].strip())
     headers: List[int] = []
     sizes: List[int] = []
     row = 1
     while len(headers) < total and row < len(lines):
         size = lines[row].split()[0] if counts[row] == 2 else ""
-        if not size.isdecimal():
+        if not is_count(size):
             raise _wrong(file, lines, row, "a graph's number of nodes and its label")
         headers.append(row)
         sizes.append(int(size))

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from gnnkit.data.words import is_count
 from gnnkit.errors import DatasetError
 from gnnkit.io.text import read_json
 
@@ -136,7 +137,7 @@ def read_list_file(
 def _row(name: str, ids: Optional[Dict[str, int]], count: int) -> Optional[int]:
     if ids is not None:
         return ids.get(name.strip())
-    return int(name) if name.isdecimal() and int(name) < count else None
+    return int(name) if is_count(name) and int(name) < count else None
 
 
 def as_columns(words: Words, width: Optional[int], where: Path) -> Tuple[np.ndarray, Tuple[str, ...]]:
@@ -195,4 +196,4 @@ def _word(cell: Any) -> str:
 
 
 def _order(word: str) -> Tuple[int, int, str]:
-    return (0, int(word), word) if word.isdecimal() else (1, 0, word)
+    return (0, int(word), word) if is_count(word) else (1, 0, word)
