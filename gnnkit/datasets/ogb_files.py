@@ -23,7 +23,7 @@ from gnnkit.data.build import check_count
 from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
 from gnnkit.errors import DatasetError, NotInstalledError, UnknownNameError
-from gnnkit.io.arrays import DAMAGES, read_npz
+from gnnkit.io.arrays import DAMAGES, read_npz, signed
 from gnnkit.io.pickles import read_torch_file
 from gnnkit.io.text import decoded, unpacked_pieces, unpacked_text
 
@@ -244,7 +244,7 @@ def read_csv(file: Path) -> np.ndarray:
         raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
     if values.dtype.kind not in "biuf":
         raise DatasetError(f"{file} holds something else than numbers. Get it again.")
-    return values
+    return signed(values, file)
 
 
 def split_kind(files: Mapping[str, Path], wanted: str) -> str:

@@ -196,7 +196,7 @@ def read_array(file: Path, words: Sequence[str] = ()) -> np.ndarray:
             expected = f"expected one, or one called {' or '.join(words)}" if words else "expected one"
             raise DatasetError(f"{file} has the arrays {', '.join(arrays)}, {expected}. Write each to a file.")
         return arrays[chosen[0]]
-    return _signed(read_npy(file), file)
+    return read_npy(file)
 
 
 def array_names(file: Path) -> List[str]:
@@ -210,16 +210,7 @@ def read_arrays(file: Path) -> Dict[str, np.ndarray]:
     Raises:
         DatasetError: It cannot be read, or holds no numbers.
     """
-    return {name: _signed(array, file) for name, array in read_npz(file).items()}
-
-
-def _signed(array: np.ndarray, file: Path) -> np.ndarray:
-    """Numbers that int64 holds, if they are whole."""
-    if array.dtype != np.uint64:
-        return array
-    if array.size and int(array.max()) >= 1 << 63:
-        raise DatasetError(f"{file} has the number {int(array.max())}, expected whole numbers below 2^63.")
-    return array.astype(np.int64)
+    return read_npz(file)
 
 
 def _read_csv(file: Path) -> Table:

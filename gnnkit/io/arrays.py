@@ -65,7 +65,22 @@ def read_npy(file: Path, raises: Raises = DatasetError) -> np.ndarray:
         stream.seek(start)
         if values.size and stream.readinto(values.view(np.uint8).data) != values.nbytes:  # type: ignore[attr-defined]
             raise raises(f"{file} is cut short. Write it again.")
-    return _native(values.reshape(shape, order="F" if by_columns else "C"))
+    return signed(_native(values.reshape(shape, order="F" if by_columns else "C")), file, raises)
+
+
+def signed(values: np.ndarray, where: object, raises: Raises = DatasetError) -> np.ndarray:
+    """Numbers as they are, but for uint64, which becomes int64.
+
+    Args:
+        values: Numbers.
+        where: Where they come from, for the message.
+        raises: The error for one that int64 does not hold.
+    """
+    if values.dtype != np.uint64:
+        return values
+    if values.size and int(values.max()) >= 1 << 63:
+        raise raises(f"{where} has the number {int(values.max())}, expected whole numbers below 2^63.")
+    return values.astype(np.int64)
 
 
 def map_npy(file: Path, raises: Raises = DatasetError, *, mode: str = "r") -> np.ndarray:
@@ -152,7 +167,8 @@ def _member(
         stream.read(1)  # Compares the checksum.
     dtype, by_columns, shape, start = _parse(bytes(content[:_LONGEST_HEADER]), len(content), where, raises, is_word)
     values: np.ndarray = np.frombuffer(content, dtype, offset=start) if start < len(content) else np.empty(0, dtype)
-    return _native(np.require(values.reshape(shape, order="F" if by_columns else "C"), requirements="A"))
+    values = np.require(values.reshape(shape, order="F" if by_columns else "C"), requirements="A")
+    return signed(_native(values), where, raises)
 
 
 def _read_header(stream: BinaryIO, size: int, file: Path, raises: Raises) -> Header:
