@@ -116,6 +116,20 @@ def test_the_last_whole_state_still_opens(empty: Path) -> None:
     load_model(run / "checkpoints" / "best.safetensors", gnnkit.backends.load_backend("reference"))
 
 
+def test_a_disk_that_may_only_be_read_is_told(workplace: Path, empty: Path) -> None:
+    shutil.copytree(workplace / "saved", empty / "saved")
+    command = ["mount", "-o", "remount,ro", str(empty)]
+    subprocess.run(command, check=True)
+    try:
+        assert load_graph(empty / "saved").num_nodes == communities().num_nodes
+        for writer in ("run", "predict csv", "export", "import"):
+            done = gnnkit_here(*WRITERS[writer].replace("DISK", str(empty)).split(), cwd=workplace)
+            lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+            assert done.returncode == 2 and len(lines) == 1 and "Change its permissions" in lines[0], done
+    finally:
+        subprocess.run([*command[:2], "remount,rw", str(empty)], check=True)
+
+
 def test_a_saved_graph_is_replaced_whole_or_not_at_all(empty: Path) -> None:
     save_graph(communities(), empty / "saved")
     fill(empty, 20_000)
