@@ -30,7 +30,7 @@ from gnnkit.io import files
 from gnnkit.io.arrays import map_npy
 from gnnkit.io.checksums import Verifier, checksum
 from gnnkit.io.files import write_npy, write_text
-from gnnkit.io.text import read_json, read_text
+from gnnkit.io.text import read_bytes, read_json
 from gnnkit.paths import PathLike, check_writable, user_path
 from gnnkit.strict_json import to_json
 
@@ -89,7 +89,7 @@ def is_graph(folder: Path) -> bool:
     A file that is cut short counts as well. Anything else is not taken for one: a saved graph may be replaced.
     """
     try:
-        text = read_text(folder / "meta.json")
+        text = read_bytes(folder / "meta.json").decode("utf-8", "replace")
     except DatasetError:
         return False
     try:

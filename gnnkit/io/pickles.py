@@ -19,6 +19,7 @@ from scipy.sparse import csr_matrix
 from gnnkit.errors import DatasetError
 from gnnkit.io.arrays import open_archive
 from gnnkit.io.limits import MOST_LEVELS, Raises, opened
+from gnnkit.io.text import read_bytes
 
 _ARRAY, _MATRIX, _TYPE, _DICT, _ENCODE, _LIST, _KIND = range(7)
 _NAMES: Dict[Tuple[str, str], int] = {
@@ -85,9 +86,7 @@ def read_pickle(file: Path, raises: Raises = DatasetError) -> Any:
     Returns:
         What it holds.
     """
-    with opened(file, raises) as (stream, _):
-        content = stream.read()
-    return _unpickled(content, file, raises)
+    return _unpickled(read_bytes(file, raises), file, raises)
 
 
 def read_torch_file(file: Path, raises: Raises = DatasetError) -> Any:

@@ -28,9 +28,17 @@ def read_text(file: Path, raises: Raises = DatasetError, *, encoding: str = "utf
     Raises:
         GnnkitError: Of the type ``raises``: it cannot be read, or is no such text.
     """
+    return decoded(read_bytes(file, raises), file, raises, encoding=encoding)
+
+
+def read_bytes(file: Path, raises: Raises = DatasetError) -> bytes:
+    """Read a file as a whole.
+
+    Raises:
+        GnnkitError: Of the type ``raises``: it cannot be read.
+    """
     with opened(file, raises) as (stream, _):
-        content = stream.read()
-    return decoded(content, file, raises, encoding=encoding)
+        return stream.read()
 
 
 def decoded(content: bytes, where: object, raises: Raises = DatasetError, *, encoding: str = "utf-8") -> str:

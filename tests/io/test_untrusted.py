@@ -208,6 +208,15 @@ def test_a_flipped_bit_in_the_cache_is_found_and_the_cache_made_anew(tmp_path, c
         assert not [record for record in caplog.records if "again" in record.message]
 
 
+def test_a_saved_graph_whose_description_is_no_text_any_more_is_damaged(tmp_path) -> None:
+    folder = saved(tmp_path)
+    content = bytearray((folder / "meta.json").read_bytes())
+    content[20] = 0xFF
+    (folder / "meta.json").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"saved is damaged: .*meta.json is no text in UTF-8"):
+        load_dataset(folder)
+
+
 def test_saved_graphs_of_the_first_format_are_read(tmp_path) -> None:
     folder = saved(tmp_path)
     meta = json.loads((folder / "meta.json").read_text())
