@@ -69,6 +69,8 @@ def _check_layout(path: Path) -> None:
         with open_archive(path, CheckpointError):
             pass
     elif path.suffix != ".safetensors" and begin != OLD_TORCH:
+        if begin[:1] != b"\x80":  # What every pickle of Python 3 begins with.
+            raise CheckpointError(f"Cannot read {path}: damaged, or no file of weights.")
         raise CheckpointError(
             f"{path} is damaged, or holds more than tensors, which could run code. Save model.state_dict() alone."
         )
