@@ -9,6 +9,8 @@ ARGS ?=
 BENCH_ARGS ?=
 # What "make test" runs instead of everything, for example: make test T=tests/nn, or make test T="tests -k resume"
 T ?=
+# Damaged files that "make soak" tries.
+INPUTS ?= 20000
 # Processes that run tests side by side; each computes with one thread, so that they do not get in each other's way.
 # For a few tests it is quicker to start none.
 WORKERS ?= $(if $(T),0,2)
@@ -30,7 +32,7 @@ EDITABLE := $(addprefix --editable ./,$(PLUGINS))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-parity test-old-stack test-poptorch check check-lint check-format check-types check-layers check-syntax format docs \
+.PHONY: help setup run test test-long soak test-parity test-old-stack test-poptorch check check-lint check-format check-types check-layers check-syntax format docs \
   bench bench-peers bench-scaling clean
 
 help: ## list the commands
@@ -46,6 +48,9 @@ test: $(VENV)/ready-test ## run all tests but the long ones, or some of them: ma
 
 test-long: $(VENV)/ready-test ## run the long tests: whole trainings
 	@$(PYTEST) -m long
+
+soak: $(VENV)/ready-test ## give every reader thousands of damaged files: make soak INPUTS=20000
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.soak --inputs $(INPUTS)
 
 test-parity: $(VENV)/ready-test ## run the whole matrix of models, backends and real data: 20 epochs each
 	@$(PYTEST) -m "long or not long" tests/parity/test_parity_matrix.py

@@ -157,6 +157,7 @@ class FileError(ConfigError):
 
 
 _PERMISSION = "Change its permissions, or name another place."
+_OPEN = "Close some, or allow more (ulimit -n)."
 _SPACE = "Free some space, or name a place on another disk."
 _FOLDER_NEEDED = "A part of the path is a file or a link where a folder is needed. Name another place."
 _ADVICE = {
@@ -169,6 +170,8 @@ _ADVICE = {
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
     errno.EROFS: _PERMISSION,
+    errno.EMFILE: _OPEN,
+    errno.ENFILE: _OPEN,
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EFBIG: _SPACE,

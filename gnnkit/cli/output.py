@@ -48,11 +48,30 @@ def reports_errors(command: F) -> F:
             if kwargs.get("debug") or error.errno == errno.EPIPE:  # Whoever read our output has enough of it.
                 raise
             _stop(error_line(FileError("use", error.filename or "standard output or a file", error)), 2)
+        except (MemoryError, ImportError, RuntimeError) as error:
+            if kwargs.get("debug") or not _is_out_of_memory(error):
+                raise
+            _stop(error_line(f"There is not enough memory ({_first_line(error)}). {_LESS_MEMORY}"), 2)
         except KeyboardInterrupt as interrupt:
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
             _stop("interrupted", 128 + number)
 
     return wrapped  # type: ignore[return-value]
+
+
+_LESS_MEMORY = (
+    "Allow the process more (ulimit -v), free some, or lower train.batch_size, model.hidden_channels or fan-outs."
+)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; libraries that cannot be loaded for want of it say it in words."""
+    words = ("failed to map segment", "allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error).casefold() for word in words)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from pathlib import Path
 from typing import Dict
 
 import safetensors
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import CheckpointError, FileError
+from gnnkit.io.arrays import open_archive
+from gnnkit.io.pickles import OLD_TORCH
 from gnnkit.paths import PathLike, is_file, is_folder, reading, user_path
 
 
@@ -32,14 +35,13 @@ def read_state_dict(file: PathLike) -> Dict[str, Tensor]:
     if not is_file(path) and not is_folder(path):
         raise CheckpointError(f"Cannot read {path}: there is no such file.")
     try:
-        with reading(path), path.open("rb"):
-            pass
+        _check_layout(path)
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(str(path)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's guesses about a damaged file.
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileError:
+    except (FileError, CheckpointError):
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -54,3 +56,21 @@ def read_state_dict(file: PathLike) -> Dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__} that is no state dict: names with tensors.")
     return dict(loaded)
+
+
+def _check_layout(path: Path) -> None:
+    """Refuse what unpacks to more than its size justifies, and the oldest layout of torch, an archive of tar.
+
+    Versions of torch before 2.6 read that one by an unpickler without limits, whatever they were told.
+    """
+    with reading(path), path.open("rb") as stream:
+        begin = stream.read(len(OLD_TORCH))
+    if begin.startswith(b"PK"):
+        with open_archive(path, CheckpointError):
+            pass
+    elif path.suffix != ".safetensors" and begin != OLD_TORCH:
+        if begin[:1] != b"\x80":  # What every pickle of Python 3 begins with.
+            raise CheckpointError(f"Cannot read {path}: damaged, or no file of weights.")
+        raise CheckpointError(
+            f"{path} is damaged, or holds more than tensors, which could run code. Save model.state_dict() alone."
+        )

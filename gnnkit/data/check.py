@@ -25,6 +25,7 @@ MOST_CHECKED = 1 << 28
 """Values of an array up to which what enters from disk is looked at all; those of a larger one are sampled."""
 
 _CHUNK_VALUES = 1 << 22
+_FREE_CLASSES = 10_000
 _SPREAD_PIECES = 256
 
 
@@ -261,6 +262,10 @@ def check_class_labels(y: Tensor, field: str, num_names: int, fix: str) -> None:
     Raises:
         DataError: One is neither.
     """
+    if not num_names and y.numel() and int(y.max()) >= max(_FREE_CLASSES, 2 * y.numel()):
+        row = int(y.argmax())
+        problem = f"label {int(y[row])} asks for {int(y[row]) + 1:,} outputs, but there are {y.numel():,} labels."
+        raise DataError(field, problem, row=row, fix="Number the classes 0, 1, ..., see gnnkit.data.renumber_classes.")
     broken = (y < 0) & (y != IGNORED_LABEL)
     if num_names:
         broken |= y >= num_names

@@ -33,6 +33,8 @@ COLUMN_WORDS: Mapping[str, Tuple[str, ...]] = {
 }  # fmt: skip
 """Names of columns by what they hold; the first one goes before the others."""
 
+_MOST_DIGITS = 18
+
 
 def is_missing_text(cell: Any, marks: Sequence[Any] = MISSING_TEXT) -> bool:
     """Whether a cell of text marks a missing value.
@@ -111,3 +113,13 @@ def find_columns(
         if fits:
             found[role] = fits[0]
     return found
+
+
+def is_count(word: str) -> bool:
+    """Whether a word is a whole number from 0 that int64 holds for certain.
+
+    Example:
+        >>> is_count("12"), is_count("-1"), is_count("9" * 19)
+        (True, False, False)
+    """
+    return word.isdecimal() and len(word) <= _MOST_DIGITS

@@ -4,7 +4,7 @@ Rules: arrays are memory-mapped when a graph is loaded, copy-on-write, so openin
 to a tensor reaches the disk. A folder is written under a temporary name, ``meta.json`` last, and then renamed: a
 folder of the final name is whole. Sizes are checked when it is opened, so a file cut short is found then. Edges and
 features that are larger than half of the machine's memory are marked for random access: reading ahead would push out
-what is needed again.
+what is needed again. ``meta.json`` has a checksum for every array, and one for itself.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import logging
 import mmap
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,14 +26,22 @@ from gnnkit.data import Graph, Links, Notes, check_graph
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.datasets.files import hash_files
 from gnnkit.errors import DataError, DatasetError, FileError
-from gnnkit.paths import PathLike, check_writable, user_path, writing
+from gnnkit.io import files
+from gnnkit.io.arrays import map_npy
+from gnnkit.io.checksums import Verifier, checksum
+from gnnkit.io.files import write_npy, write_text
+from gnnkit.io.text import read_bytes, read_json
+from gnnkit.paths import PathLike, check_writable, user_path
+from gnnkit.strict_json import to_json
 
-FORMAT = 1
-"""Version of the layout of a folder."""
+FORMAT = 2
+"""Version of the layout of a folder. Version 1, which is read as well, has no checksums."""
 
 _ARRAYS = ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y")
 _MAPPINGS = ("splits", "node_data", "edge_data", "graph_splits", "graph_data")
 _TUPLES = ("class_names", "feature_names", "graph_names", "node_categories", "edge_categories")
+_CATEGORIES = ("node_categories", "edge_categories")
+_MOST_CATEGORIES = 1_000_000
 _log = logging.getLogger("gnnkit.datasets")
 
 
@@ -73,13 +79,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     check_writable(folder, as_folder=True)
     if folder.exists() and not is_graph(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(f"{folder} exists and is no saved graph, nothing was written. Name another folder.")
-    with writing(folder):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}.", suffix=".tmp", dir=folder.parent))
-        try:
-            yield temporary
-            _move(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with files.new_folder(folder) as temporary:
+        yield temporary
 
 
 def is_graph(folder: Path) -> bool:
@@ -88,12 +89,12 @@ def is_graph(folder: Path) -> bool:
     A file that is cut short counts as well. Anything else is not taken for one: a saved graph may be replaced.
     """
     try:
-        text = (folder / "meta.json").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_bytes(folder / "meta.json").decode("utf-8", "replace")
+    except DatasetError:
         return False
     try:
         meta = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.lstrip(" {\n").startswith('"format"')
     return isinstance(meta, dict) and "format" in meta
 
@@ -111,32 +112,71 @@ def load_graph(folder: PathLike) -> Graph:
         DatasetError: The folder is no saved graph, was written by another version, or a file in it is damaged.
     """
     folder = user_path(folder)
-    meta_file = folder / "meta.json"
+    meta = _read_meta(folder)
     try:
-        meta = json.loads(meta_file.read_text(encoding="utf-8"))
-        if meta["format"] != FORMAT:
-            raise DatasetError(f"{folder} has format {meta['format']}, expected {FORMAT}. Write it again.")
-        fields: Dict[str, Any] = {key: _open(folder, entry) for key, entry in meta["arrays"].items()}
-        for group in _MAPPINGS:
-            fields[group] = {key: _open(folder, entry) for key, entry in meta.get(group, {}).items()}
-        fields.update({name: tuple(meta.get(name, ())) for name in _TUPLES})
-        if "links" in meta:
-            tensors = {key: _open(folder, entry) for key, entry in meta["links"].items()}
-            fields["links"] = Links.from_tensors(tensors, **meta["of_links"])
-        graph = Graph(
-            **fields,
-            name=meta["name"],
-            metric=meta["metric"],
-            evaluator=meta.get("evaluator"),
-            notes=Notes.from_dict(meta.get("notes", {})),
-        )
+        verifier = Verifier(folder) if meta["format"] == FORMAT else None
+        graph = _graph_of(meta, lambda entry: _open(folder, entry, verifier))
         check_graph(graph, most_values=MOST_CHECKED)
-        return graph
-    except DataError as error:
+    except (DataError, DatasetError) as error:
         raise DatasetError(f"{folder} is damaged: {error} Write it again.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+        raise DatasetError(f"{folder} is damaged: {type(error).__name__}: {error}. Write it again.") from error
+    if verifier is not None:
+        verifier.finish()
+    return graph
+
+
+def _read_meta(folder: Path) -> Dict[str, Any]:
+    """What ``meta.json`` says, if it is what was written."""
+    if not (folder / "meta.json").is_file():
+        raise DatasetError(f"{folder} is no saved graph: it has no meta.json. Write it again.")
+    try:
+        meta = read_json(folder / "meta.json")
+    except DatasetError as error:
         what = "is damaged" if is_graph(folder) else "is no saved graph"
-        raise DatasetError(f"{folder} {what}: {type(error).__name__}: {error}. Write it again.") from error
+        raise DatasetError(f"{folder} {what}: {error} Write it again.") from error
+    if not isinstance(meta, dict) or "format" not in meta:
+        raise DatasetError(f"{folder} is no saved graph: its meta.json has no format. Write it again.")
+    if meta["format"] not in (1, FORMAT):
+        raise DatasetError(f"{folder} has format {str(meta['format'])[:40]}, expected {FORMAT}. Write it again.")
+    if meta["format"] == FORMAT and meta.pop("sha256", None) != _digest(meta):
+        raise DatasetError(f"{folder} is damaged: its meta.json is not what was written. Write it again.")
+    return meta
+
+
+def _digest(meta: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
+def _graph_of(meta: Mapping[str, Any], open_array: Callable[[Mapping[str, Any]], Tensor]) -> Graph:
+    """The graph that ``meta.json`` describes."""
+    fields: Dict[str, Any] = {key: open_array(entry) for key, entry in meta["arrays"].items()}
+    for group in _MAPPINGS:
+        fields[group] = {key: open_array(entry) for key, entry in meta.get(group, {}).items()}
+    for name in _TUPLES:
+        fields[name] = _listed(meta, name, int if name in _CATEGORIES else str)
+    if "links" in meta:
+        tensors = {key: open_array(entry) for key, entry in meta["links"].items()}
+        told = meta["of_links"]
+        fields["links"] = Links.from_tensors(tensors, told["undirected"] is True, _listed(told, "class_names", str))
+    for name in ("name", "metric", "evaluator"):
+        fields[name] = meta.get(name)
+        if not isinstance(fields[name], str) and (name == "name" or fields[name] is not None):
+            raise ValueError(f"{name} is {str(fields[name])[:40]}, expected text")
+    notes = meta.get("notes", {})
+    if any(not isinstance(note, str) for value in notes.values() for note in ([value] if value == "" else value)):
+        raise ValueError("a note is no text")
+    return Graph(**fields, notes=Notes.from_dict(notes))
+
+
+def _listed(meta: Mapping[str, Any], name: str, kind: type) -> Tuple[Any, ...]:
+    """A list of text, or of numbers of categories, for each of which a model has a row of weights."""
+    values: List[Any] = meta.get(name, [])
+    if not isinstance(values, list) or any(type(value) is not kind for value in values):
+        raise ValueError(f"{name} is no list of {'text' if kind is str else 'whole numbers'}")
+    if kind is int and any(not 0 < value <= _MOST_CATEGORIES for value in values):
+        raise ValueError(f"{name} has a number that is not from 1 to {_MOST_CATEGORIES:,}")
+    return tuple(values)
 
 
 def prepared(
@@ -170,7 +210,8 @@ def prepared(
                 return load_graph(folder)
             except DatasetError as error:
                 _log.warning("The cache is prepared again: %s", error)
-                shutil.rmtree(folder, ignore_errors=True)
+                if not is_graph(folder):  # What is one is replaced in one move, also for those who read it just now.
+                    shutil.rmtree(folder, ignore_errors=True)
     graph = read()
     try:
         save_graph(graph, folder)
@@ -209,8 +250,9 @@ def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
     if graph.links is not None:
         meta["links"] = entries["links"]
         meta["of_links"] = {"undirected": graph.links.undirected, "class_names": list(graph.links.class_names)}
-    with (folder / "meta.json").open("w", encoding="utf-8") as stream:
-        json.dump(meta, stream, indent=1)
+    # As it will be read, so that the digest is of the same.
+    meta = json.loads(to_json(meta))
+    write_text(folder / "meta.json", json.dumps({**meta, "sha256": _digest(meta)}, indent=1))
 
 
 def _tensors(graph: Graph) -> Iterator[Tuple[str, str, Tensor]]:
@@ -228,25 +270,25 @@ def _tensors(graph: Graph) -> Iterator[Tuple[str, str, Tensor]]:
 def write_array(file: Path, tensor: Tensor) -> Dict[str, Any]:
     """Write an array; returns its entry."""
     is_bfloat16 = tensor.dtype == torch.bfloat16  # NumPy does not know it, so its bits are stored.
-    np.save(file, (tensor.contiguous().view(torch.int16) if is_bfloat16 else tensor.contiguous()).numpy())
+    write_npy(file, (tensor.contiguous().view(torch.int16) if is_bfloat16 else tensor.contiguous()).numpy())
     return array_entry(file, is_bfloat16)
 
 
 def array_entry(file: Path, is_bfloat16: bool = False) -> Dict[str, Any]:
     """What ``meta.json`` says about a written ``.npy`` file."""
-    return {"file": file.name, "bytes": file.stat().st_size, "bfloat16": is_bfloat16}
+    return {"file": file.name, "bytes": file.stat().st_size, "crc32": checksum(file), "bfloat16": is_bfloat16}
 
 
-def _open(folder: Path, entry: Mapping[str, Any]) -> Tensor:
+def _open(folder: Path, entry: Mapping[str, Any], verifier: Optional[Verifier]) -> Tensor:
     file = folder / Path(entry["file"]).name
     size = file.stat().st_size
     if size != entry["bytes"]:
         raise ValueError(f"{file.name} has {size} bytes, expected {entry['bytes']}")
-    array = np.load(file, mmap_mode="c", allow_pickle=False)
-    if array.size == 0:
-        array = np.array(array)  # an empty mapping has no memory to share
-    elif size > _memory() // 2 and hasattr(mmap, "MADV_RANDOM"):
-        array.base.madvise(mmap.MADV_RANDOM)
+    if verifier is not None:
+        verifier.check(file, entry["crc32"])
+    array = map_npy(file, mode="c")
+    if array.size and size > _memory() // 2 and hasattr(mmap, "MADV_RANDOM"):
+        array.base.madvise(mmap.MADV_RANDOM)  # type: ignore[union-attr]
     tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if entry["bfloat16"] else tensor
 
@@ -257,18 +299,3 @@ def _memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 1 << 62
-
-
-def _move(temporary: Path, folder: Path) -> None:
-    """Rename a written folder to its final name, over what is there."""
-    old = temporary.with_suffix(".old")
-    if folder.exists():
-        os.replace(folder, old)
-    try:
-        os.replace(temporary, folder)
-    except OSError:
-        # Another process may have put the same graph there in the meantime: then that one serves.
-        if not (folder / "meta.json").is_file():
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)

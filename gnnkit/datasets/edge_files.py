@@ -16,7 +16,10 @@ from typing import IO, Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from gnnkit.data.words import find_columns
-from gnnkit.errors import DataError, DatasetError, NotInstalledError
+from gnnkit.errors import DataError, DatasetError
+from gnnkit.io.arrays import map_npy
+from gnnkit.io.limits import check_unpacked, opened
+from gnnkit.io.parquet import open_parquet
 from gnnkit.jit import kernel
 
 Piece = Tuple[np.ndarray, float]
@@ -59,20 +62,21 @@ def other_columns(file: Path, columns: Mapping[str, str]) -> List[str]:
     """Columns of a Parquet file of edges that are not read; other files have none."""
     if file.suffix != ".parquet":
         return []
-    import pyarrow.parquet as parquet
-
-    names = list(parquet.ParquetFile(file).schema_arrow.names)
+    with open_parquet(file) as content:
+        names = list(content.schema_arrow.names)
     return [name for name in names if name not in _ends(names, file, columns)]
 
 
 def _read_text(file: Path, num_nodes: Optional[int], block: int, columns: Mapping[str, str]) -> Iterator[Piece]:
-    size = max(1, file.stat().st_size)
     limit = np.iinfo(np.int64).max if num_nodes is None else num_nodes
-    with file.open("rb") as raw:
+    unpacked = 0
+    with opened(file) as (raw, size):
         stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if file.suffix == ".gz" else raw  # type: ignore[assignment]
         rest, line, swapped, begun = b"", 1, False, False
         while True:
             read = _read_block(stream, block, file)
+            unpacked += len(read)
+            check_unpacked(file, size, unpacked)
             text = rest + (read or b"\n")
             if not text.strip() and not read:
                 return
@@ -91,7 +95,7 @@ def _read_text(file: Path, num_nodes: Optional[int], block: int, columns: Mappin
                 bad = text[len(skipped) :].split(b"\n", lines + 1)[lines]
                 raise DatasetError(f"{file}, line {line + lines}: {_problem(bad, status, num_nodes)}")
             line += lines
-            yield edges[::-1, :num] if swapped else edges[:, :num], min(1.0, raw.tell() / size)
+            yield edges[::-1, :num] if swapped else edges[:, :num], min(1.0, raw.tell() / max(1, size))
             if not read:
                 return
 
@@ -209,16 +213,11 @@ def _read_npy(file: Path, num_nodes: Optional[int], rows: int) -> Iterator[Piece
 
 
 def _read_parquet(file: Path, num_nodes: Optional[int], rows: int, columns: Mapping[str, str]) -> Iterator[Piece]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise NotInstalledError(f"What reads {file.name} (pyarrow)", "pip install gnnkit[pandas]") from error
-    try:
-        opened = parquet.ParquetFile(file)
-        names = opened.schema_arrow.names
+    with open_parquet(file) as content:
+        names = content.schema_arrow.names
         wanted = list(_ends(names, file, columns))
-        start, end = 0, opened.metadata.num_rows
-        for batch in opened.iter_batches(batch_size=rows, columns=wanted):
+        start, end = 0, content.metadata.num_rows
+        for batch in content.iter_batches(batch_size=rows, columns=wanted):
             ends = [batch.column(batch.schema.get_field_index(name)).to_numpy(False) for name in wanted]
             if any(end.dtype.kind not in "iu" for end in ends):
                 received = ", ".join(f"{name} ({end.dtype})" for name, end in zip(wanted, ends))
@@ -227,11 +226,6 @@ def _read_parquet(file: Path, num_nodes: Optional[int], rows: int, columns: Mapp
             _check(edges, num_nodes, file, start)
             start += edges.shape[1]
             yield edges, start / max(1, end)
-    except DatasetError:
-        raise
-    except Exception as error:
-        # Which exceptions a damaged file causes is not documented.
-        raise DatasetError(f"{file} is cut short or no Parquet file ({error}). Write it again.") from error
 
 
 def open_npy(file: Path) -> np.ndarray:
@@ -240,11 +234,7 @@ def open_npy(file: Path) -> np.ndarray:
     Raises:
         DatasetError: It cannot be read.
     """
-    try:
-        array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DatasetError(f"{file} is cut short or no NumPy array of numbers ({error}). Write it again.") from error
-    return array
+    return map_npy(file)
 
 
 def _check(edges: np.ndarray, num_nodes: Optional[int], file: Path, start: int) -> None:

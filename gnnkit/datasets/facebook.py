@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, List, Mapping, Sequence
@@ -17,8 +16,10 @@ from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile
 from gnnkit.datasets.lists import project
 from gnnkit.errors import DatasetError
+from gnnkit.io.text import read_json, read_text
 
 _EDGES, _FEATURES, _TARGET = "facebook_edges.csv", "facebook_features.json", "facebook_target.csv"
+_MOST_WORDS = 1_000_000
 _CHECKSUMS = {
     _EDGES: "7c50d8f02a75cc0829577814a1fc14535164daa38d79c3612340c9e9cdbd4022",
     _FEATURES: "ea870537646a93642a0008d38aa9bfeff02018070ba97b1f3f469d9622626436",
@@ -86,7 +87,7 @@ def _read_kinds(file: Path) -> List[str]:
     try:
         for row in csv.DictReader(_whole_lines(file)):
             kinds[int(row["id"])] = row["page_type"] or ""
-    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
         problem = f"{type(error).__name__}: {error}"
         raise DatasetError(f"{file} cannot be read as columns id and page_type ({problem}). Get it again.") from error
     if not kinds or set(kinds) != set(range(len(kinds))) or "" in kinds.values():
@@ -96,7 +97,7 @@ def _read_kinds(file: Path) -> List[str]:
 
 def _whole_lines(file: Path) -> List[str]:
     """The lines of a file with a header, the last of which must have its end."""
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = read_text(file).splitlines(keepends=True)
     if len(lines) < 2 or not lines[-1].endswith("\n"):
         raise DatasetError(f"{file} is cut short: its last line is not whole. Get it again.")
     return lines
@@ -104,15 +105,17 @@ def _whole_lines(file: Path) -> List[str]:
 
 def _read_words(file: Path, num_pages: int) -> csr_matrix:
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = read_json(file)
         lists = [np.array(content[str(page)], dtype=np.int64).reshape(-1) for page in range(num_pages)]
         extra = len(content) - num_pages
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (DatasetError, ValueError, TypeError, KeyError, OverflowError) as error:
         problem = f"no list of words for each of {num_pages} pages ({type(error).__name__}: {error})"
         raise DatasetError(f"{file} has {problem}. Is it cut short? Get it again.") from error
     columns = np.concatenate(lists)
     if extra or (columns.size and columns.min() < 0):
         raise DatasetError(f"{file} has {len(content)} pages or negative words, but {num_pages} pages were expected.")
+    if columns.size and columns.max() > _MOST_WORDS:
+        raise DatasetError(f"{file} has the word {columns.max()}, expected numbers up to {_MOST_WORDS}. Get it again.")
     rows = np.repeat(np.arange(num_pages), [len(words) for words in lists])
     matrix = csr_matrix((np.ones(len(columns), dtype=np.float32), (rows, columns)))
     matrix.data[:] = 1  # a word that is listed twice was added up
@@ -122,7 +125,7 @@ def _read_words(file: Path, num_pages: int) -> csr_matrix:
 def _read_edges(file: Path, num_pages: int) -> np.ndarray:
     try:
         edges = np.loadtxt(_whole_lines(file)[1:], delimiter=",", dtype=np.int64, ndmin=2).T
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise DatasetError(f"{file} cannot be read as pairs of page ids ({error}). Get it again.") from error
     if edges.shape[0] != 2:
         raise DatasetError(f"{file} has {edges.shape[0]} columns, expected id_1 and id_2. Get it again.")

@@ -12,16 +12,15 @@ import http.client
 import os
 import shutil
 import sys
-import tempfile
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from gnnkit.errors import DatasetError
+from gnnkit.errors import DatasetError, FileError
+from gnnkit.io.arrays import open_archive
+from gnnkit.io.files import new_folder, replacing
 from gnnkit.paths import PathLike, is_file, is_folder, user_path
 
 _CHUNK = 1 << 18
@@ -163,22 +162,17 @@ def download(file: DataFile, target: Path) -> None:
     """
     if not file.url:
         raise DatasetError(f"No address is known for {file.name}.")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         request = urllib.request.Request(file.url, headers={"User-Agent": "gnnkit"})
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response, replacing(target) as temporary:
             digest = _receive(response, file, temporary)
-        if file.sha256 and digest != file.sha256:
-            raise DatasetError(f"{file.url} has SHA-256 {digest}, expected {file.sha256}; the download was discarded.")
-        os.replace(temporary, target)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+            if file.sha256 and digest != file.sha256:
+                received = f"{file.url} has SHA-256 {digest}, expected {file.sha256}"
+                raise DatasetError(f"{received}; the download was discarded.")
+    except (OSError, http.client.HTTPException, ValueError, FileError) as error:
         reason = getattr(error, "reason", None) or error
         code = f"HTTP {error.code}, " if isinstance(error, urllib.error.HTTPError) else ""
         raise DatasetError(f"{file.url} cannot be downloaded ({code}{reason})") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 def _receive(response: Any, file: DataFile, temporary: Path) -> str:
@@ -215,21 +209,24 @@ def unpack(archive: Path, folder: Path, part: str) -> None:
     Raises:
         DatasetError: The file cannot be unpacked, has no such folder, or would write outside of its own.
     """
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
-        with zipfile.ZipFile(archive) as content:
-            for name in content.namelist():
-                if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
-                    raise DatasetError(f"{archive} is refused: it would write to {name!r}, outside of its folder.")
-            content.extractall(temporary)
-        homes = [home for home in (temporary, *sorted(temporary.iterdir())) if (home / part).is_dir()]
-        if not homes:
-            raise DatasetError(f"{archive} holds no folder {part!r}. Delete the file and try again.")
-        os.replace(homes[0], folder)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with new_folder(folder) as temporary:
+            with open_archive(archive) as content:
+                for name in content.namelist():
+                    if name.startswith(("/", "\\")) or ".." in Path(name).parts or ":" in name:
+                        raise DatasetError(f"{archive} is refused: it would write to {name!r}, outside of its folder.")
+                content.extractall(temporary)
+            homes = [home for home in (temporary, *sorted(temporary.iterdir())) if (home / part).is_dir()]
+            if not homes:
+                raise DatasetError(f"{archive} holds no folder {part!r}. Delete the file and try again.")
+            if homes[0] != temporary:  # What lies beside that folder is not wanted.
+                for entry in [entry for entry in temporary.iterdir() if entry != homes[0]]:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                for entry in list(homes[0].iterdir()):
+                    os.rename(entry, temporary / entry.name)
+                homes[0].rmdir()
+    except FileError as error:
         raise DatasetError(f"{archive} cannot be unpacked ({error}). Delete it and try again.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def hash_files(files: Mapping[str, Path]) -> Iterator[str]:

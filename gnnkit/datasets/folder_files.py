@@ -8,7 +8,6 @@ word.
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
@@ -17,6 +16,7 @@ from gnnkit.datasets.cache import is_graph
 from gnnkit.datasets.files import is_there
 from gnnkit.datasets.tables import array_names
 from gnnkit.errors import DatasetError
+from gnnkit.io.text import read_json
 
 SETTINGS = "settings"
 """Key of the file of settings among the files of a folder."""
@@ -133,9 +133,9 @@ def read_settings(file: Path) -> Dict[str, Any]:
         DatasetError: It is none.
     """
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{file} is no JSON file ({error}). Write settings such as {_EXAMPLE}.") from error
+        settings = read_json(file)
+    except DatasetError as error:
+        raise DatasetError(f"{error} Write settings such as {_EXAMPLE}.") from error
     if not isinstance(settings, dict):
         raise DatasetError(f"{file} holds no object. Write settings such as {_EXAMPLE}.")
     return settings

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from gnnkit.data.splits import split_of
-from gnnkit.data.words import COLUMN_WORDS, MISSING_LABELS, MISSING_TEXT, find_columns, is_missing_text
+from gnnkit.data.words import COLUMN_WORDS, MISSING_LABELS, MISSING_TEXT, find_columns, is_count, is_missing_text
 from gnnkit.datasets.folder_files import ARRAY_WORDS
 from gnnkit.datasets.lists import as_columns, as_vectors, read_list_file, read_words
 from gnnkit.datasets.tables import Table, read_array, read_table
@@ -146,7 +146,7 @@ def _open_many(files: Mapping[str, Path], table: Table, choices: Choices) -> Nod
 
 
 def _is_coded(ids: Optional[Dict[str, int]], choices: Choices) -> bool:
-    if ids is None or choices.array_order is not None or not all(name.isdecimal() for name in ids):
+    if ids is None or choices.array_order is not None or not all(map(is_count, ids)):
         return False
     return sorted(map(int, ids)) != list(range(len(ids)))
 
@@ -191,7 +191,7 @@ def _array_order(files: Mapping[str, Path], ids: Optional[Dict[str, int]], choic
     if choices.array_order not in (None, "rows", "ids"):
         raise DatasetError(f"array_order is {choices.array_order!r}, expected 'rows' or 'ids'.")
     arrays = [file.name for file in files.values() if file.suffix in (".npy", ".npz") or _is_list(file)]
-    if ids is None or not arrays or not all(name.isdecimal() for name in ids):
+    if ids is None or not arrays or not all(map(is_count, ids)):
         if choices.array_order == "ids":
             raise DatasetError("array_order is 'ids', but the nodes have no ids that are whole numbers.")
         return None
@@ -350,7 +350,7 @@ def _is_called_id(column: str) -> bool:
 def _numbers_rows(table: Table, column: str) -> bool:
     """Whether each row has another whole number."""
     cells = table.text(column)
-    return len(cells) > 1 and len(set(cells)) == len(cells) and all(cell.lstrip("-").isdecimal() for cell in cells)
+    return len(cells) > 1 and len(set(cells)) == len(cells) and all(is_count(cell.lstrip("-")) for cell in cells)
 
 
 def _is_numbering(table: Table, column: str) -> bool:
@@ -380,7 +380,7 @@ def rows_of(table: Table, column: str, ids: Optional[Dict[str, int]], num_nodes:
         found = np.array([ids.get(name, -1) for name in names], dtype=np.int64)
         expected = "an id from the table of nodes"
     else:
-        found = np.array([int(name) if name.isdecimal() else -1 for name in names], dtype=np.int64)
+        found = np.array([int(name) if is_count(name) else -1 for name in names], dtype=np.int64)
         expected = "a whole number from 0" + (f" to {num_nodes - 1}" if num_nodes else "")
         if num_nodes is not None:
             found[found >= num_nodes] = -1

@@ -14,10 +14,13 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from gnnkit.data import Graph, Notes, from_edge_index
+from gnnkit.data.words import is_count
 from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
 from gnnkit.errors import ConfigError, DatasetError
+from gnnkit.io.limits import check_dense
+from gnnkit.io.text import read_text
 
 _URL = "https://github.com/weihua916/powerful-gnns/raw/master/dataset.zip"
 _PUBLISHED = (
@@ -81,6 +84,7 @@ class GinCollection(Dataset):
         fold = _read_folds(files, len(content.labels))
         edges = undirected(content.edges)
         tags = np.unique(content.tags)
+        check_dense(len(content.tags), len(tags), len(content.tags), file)
         columns = (content.tags[:, None] == tags).astype(np.float32)
         names = [f"tag {tag}" for tag in tags.tolist()]
         made = "tags as 0/1 columns"
@@ -183,10 +187,7 @@ def _parse(file: Path) -> _Content:
 
 def _numbers(file: Path) -> Tuple[Sequence[str], np.ndarray, np.ndarray]:
     """The lines, how many numbers each has, and all numbers in one array, float64."""
-    try:
-        text = file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file} cannot be read as text ({error}). Get it again.") from error
+    text = read_text(file, encoding="ascii")
     lines = text.rstrip().splitlines()
     try:
         values = np.array(text.split(), dtype=np.float64)
@@ -197,15 +198,15 @@ def _numbers(file: Path) -> Tuple[Sequence[str], np.ndarray, np.ndarray]:
 
 def _find_graphs(file: Path, lines: Sequence[str], counts: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Which lines begin a graph, [G] int64, and where the nodes of each begin, [G + 1] int64."""
-    if not lines or not lines[0].strip().isdecimal():
+    if not lines or not is_count(lines[0].strip()):
         raise DatasetError(f"{file} begins with {lines[0][:40] if lines else ''!r}, expected the number of graphs.")
-    total = int(lines[0])
+    total = int(lines[0].strip())
     headers: List[int] = []
     sizes: List[int] = []
     row = 1
     while len(headers) < total and row < len(lines):
         size = lines[row].split()[0] if counts[row] == 2 else ""
-        if not size.isdecimal():
+        if not is_count(size):
             raise _wrong(file, lines, row, "a graph's number of nodes and its label")
         headers.append(row)
         sizes.append(int(size))
@@ -272,8 +273,8 @@ def _by_number(files: Mapping[str, Path], part: str) -> Dict[int, Path]:
 def _read_index(file: Path, num_graphs: int) -> np.ndarray:
     """Numbers of graphs, each once. Shape [n], int64."""
     try:
-        graphs = np.array([int(word) for word in file.read_text(encoding="ascii").split()], dtype=np.int64)
-    except (OSError, ValueError) as error:
+        graphs = np.array([int(word) for word in read_text(file, encoding="ascii").split()], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
         raise DatasetError(f"{file} cannot be read as one whole number a line ({error}). Get it again.") from error
     outside = graphs[(graphs < 0) | (graphs >= num_graphs)]
     if outside.size:

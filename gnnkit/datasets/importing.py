@@ -12,7 +12,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from gnnkit.datasets.edge_files import open_npy, other_columns, read_edges
 from gnnkit.datasets.folder_nodes import Choices
 from gnnkit.datasets.import_nodes import ImportedNodes
 from gnnkit.errors import ConfigError, DataError, DatasetError
+from gnnkit.io.files import npy_header, write_npy
 from gnnkit.paths import PathLike, is_file, user_path
 
 Report = Callable[[str, float], None]
@@ -37,7 +38,6 @@ MAX_NODES = (1 << 31) - 1
 _LEAST_MEMORY = 1 << 16
 _MOST_FILES = 64
 _BYTES_TO_LOOK = 32  # for an edge, while it is looked at whether hardly any has its reverse
-_HEADER_BYTES = 128
 _ROLES = ("source", "target", "id", "label")
 
 
@@ -199,7 +199,7 @@ def _copy_features(source: Path, target: Path, memory: int, report: Report) -> D
     num, width, dtype = table.shape[0], table.shape[1], table.dtype.newbyteorder("=")
     rows = max(1, memory // 16 // max(1, width * dtype.itemsize))
     with target.open("wb") as stream:
-        stream.write(_npy_header(dtype, table.shape))
+        stream.write(npy_header(dtype, table.shape))
         for start in range(0, num, rows):
             # Opened anew each time, so that what was read does not stay in this process's memory.
             piece = np.array(open_npy(source)[start : start + rows], dtype=dtype, order="C")
@@ -207,16 +207,9 @@ def _copy_features(source: Path, target: Path, memory: int, report: Report) -> D
                 check_finite(torch.from_numpy(piece), "x", first_row=start)
             except DataError as error:
                 raise DatasetError(f"{source}: {error}") from error
-            piece.tofile(stream)
+            stream.write(piece.data)
             report("copying features", min(1.0, (start + rows) / num))
     return array_entry(target)
-
-
-def _npy_header(dtype: Any, shape: Tuple[int, ...]) -> bytes:
-    """The header of a ``.npy`` file (version 1.0), always of the same length, so that it can be written last."""
-    content = repr({"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape})
-    text = content.ljust(_HEADER_BYTES - 11) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 
 def _bucket_size(memory: int) -> int:
@@ -257,15 +250,15 @@ class _Sorter:
         indptr, indices = self._folder / "indptr.npy", self._folder / "indices.npy"
         offsets = np.zeros(self._num_nodes + 1, dtype=np.int64)
         with indices.open("wb") as stream:
-            stream.write(_npy_header(np.int64, (0,)))
+            stream.write(npy_header(np.int64, (0,)))
             for run in itertools.chain.from_iterable(self._sorted(bucket) for bucket in buckets):
                 if run.size:
                     self._append(run, stream, offsets)
                     report("sorting edges", int(run[-1]) / high)
             np.cumsum(offsets, out=offsets)
             stream.seek(0)
-            stream.write(_npy_header(np.int64, (int(offsets[-1]),)))
-        np.save(indptr, offsets)
+            stream.write(npy_header(np.int64, (int(offsets[-1]),)))
+        write_npy(indptr, offsets)
         return {"indptr": array_entry(indptr), "indices": array_entry(indices)}
 
     def _keys(self, files: List[Path], report: Report) -> Iterator[np.ndarray]:
@@ -287,7 +280,7 @@ class _Sorter:
             for keys in pieces:
                 keys.sort()
                 for stream, part in zip(streams, np.split(keys, np.searchsorted(keys, bounds))):
-                    part.tofile(stream)
+                    stream.write(part.data)
         return buckets
 
     def _sorted(self, bucket: _Bucket) -> Iterator[np.ndarray]:
@@ -336,7 +329,7 @@ class _Sorter:
         if pairs.size:
             dst = pairs // self._num_nodes
             pairs -= dst * self._num_nodes
-            pairs.tofile(stream)
+            stream.write(pairs.data)
             first = int(dst[0])
             counts = np.bincount(dst - first)
             offsets[first + 1 : first + 1 + len(counts)] += counts

@@ -6,7 +6,6 @@ that a list repeats counts once.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -14,7 +13,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from gnnkit.data.words import is_count
 from gnnkit.errors import DatasetError
+from gnnkit.io.text import read_json
 
 MOST_VALUES = 1 << 28
 """Values that a dense matrix of words may have: 1 GB in float32."""
@@ -109,9 +110,9 @@ def read_list_file(
         DatasetError: It is no such file, names a node that there is not, or leaves one out.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{file} is cut short or no JSON file ({error}). Write it again.") from error
+        content = read_json(file)
+    except DatasetError as error:
+        raise DatasetError(f"{error} Is it cut short? Write it again.") from error
     values = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(values, list) or not all(isinstance(cells, list) for cells in values):
         raise DatasetError(f"{file} has no lists, expected a list of words for each node, by its id or in order.")
@@ -136,7 +137,7 @@ def read_list_file(
 def _row(name: str, ids: Optional[Dict[str, int]], count: int) -> Optional[int]:
     if ids is not None:
         return ids.get(name.strip())
-    return int(name) if name.isdecimal() and int(name) < count else None
+    return int(name) if is_count(name) and int(name) < count else None
 
 
 def as_columns(words: Words, width: Optional[int], where: Path) -> Tuple[np.ndarray, Tuple[str, ...]]:
@@ -195,4 +196,4 @@ def _word(cell: Any) -> str:
 
 
 def _order(word: str) -> Tuple[int, int, str]:
-    return (0, int(word), word) if word.isdecimal() else (1, 0, word)
+    return (0, int(word), word) if is_count(word) else (1, 0, word)

@@ -13,6 +13,8 @@ from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.ogb_files import (
     Meta,
     OgbData,
+    check_labels,
+    class_count,
     flat,
     read_class_names,
     read_labels,
@@ -73,6 +75,7 @@ class OgbNodes(OgbData):
         if node_feat is None and edge_feat is not None:
             made = "the mean over the features of incoming edges"
             node_feat = _mean_of_incoming(edge_feat, edge_index[1], num_nodes)
+        check_labels(labels, names)
         labels, num_named = _as_targets(labels, meta)
         if names:
             num_named = max(num_named, labels.shape[1] if labels.ndim == 2 else int(np.nanmax(labels, initial=-1)) + 1)
@@ -99,12 +102,12 @@ class OgbNodes(OgbData):
 def _as_targets(labels: np.ndarray, meta: Meta) -> Tuple[np.ndarray, int]:
     """Labels as a graph takes them, and how many class names it needs (0: the labels say it)."""
     if labels.ndim == 2 and labels.shape[1] > 1:
-        if int(meta.get("num classes", 2)) != 2:
+        if class_count(meta, 2) != 2:
             raise DatasetError(f"There are {labels.shape[1]} labels of several classes a node; one is supported.")
         return labels.astype(np.float32), 0
     labels = flat(labels)
     largest = np.nanmax(labels, initial=-1)
-    named = int(meta.get("num classes", 0))
+    named = class_count(meta, 0)
     # A small part of the data may lack the last classes; the model still gets an output for each.
     return labels, named if largest + 1 < named else 0
 

@@ -1,19 +1,17 @@
 """What all data sets of the Open Graph Benchmark have in common: where their folders lie, and their raw layout.
 
-Rules: the files are read by ogb's own raw readers; ogb's processed cache, which needs unrestricted unpickling, is
-neither read nor written. Importing ogb must not start the thread in which it asks the network for a newer version.
+Rules: tables are read by ogb's own raw reader, after a look at what they unpack to; ogb's processed cache, which needs
+unrestricted unpickling, is neither read nor written. Importing ogb must not start the thread in which it asks the
+network for a newer version.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import importlib
 import io
 import sys
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -21,12 +19,16 @@ from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple
 import numpy as np
 
 from gnnkit.data import SPLITS
+from gnnkit.data.build import check_count
 from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.files import DataFile, Finder, download, is_there, unpack
-from gnnkit.datasets.unpickling import read_torch_file
 from gnnkit.errors import DatasetError, NotInstalledError, UnknownNameError
+from gnnkit.io.arrays import DAMAGES, read_npz, signed
+from gnnkit.io.pickles import read_torch_file
+from gnnkit.io.text import decoded, unpacked_pieces, unpacked_text
 
 Meta = Mapping[str, str]
+_FREE_CLASSES = 1_000_000
 _HETERO_FILES = ("triplet-type-list.csv.gz", "edge_index_dict.npz")
 _RAW_FILES = ("data.npz", "edge.csv.gz", *_HETERO_FILES)
 
@@ -176,7 +178,7 @@ def reading_raw(raw: Path) -> Iterator[None]:
             yield
     except DatasetError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGES + (OSError, TypeError, AttributeError) as error:
         cause = f"{type(error).__name__}: {error}"
         raise DatasetError(f"The OGB files in {raw} are cut short or damaged ({cause}). Get them again.") from error
 
@@ -185,7 +187,7 @@ def read_raw(raw: Path, meta: Meta, is_binary: bool) -> Dict[str, Any]:
     """The one graph of a folder ``raw/`` as ogb's readers give it: arrays by name, and "num_nodes"."""
     readers = import_raw_readers()
     if is_binary:
-        return dict(readers.read_binary_graph_raw(str(raw))[0])
+        return _read_arrays(raw / "data.npz")
     _check_gzip(raw)
     more_edges = [] if meta.get("additional edge files", "None") == "None" else meta["additional edge files"].split(",")
     add_inverse = meta.get("add_inverse_edge") == "True"
@@ -195,18 +197,37 @@ def read_raw(raw: Path, meta: Meta, is_binary: bool) -> Dict[str, Any]:
     for name in [] if more_nodes == "None" else more_nodes.split(","):
         file = raw / f"{name}.csv.gz"
         content[name] = read_csv(file if file.is_file() else raw / f"{name[5:]}.csv.gz")
+    _check_nodes(raw, content)
     return content
+
+
+def _read_arrays(file: Path) -> Dict[str, Any]:
+    """The arrays of the one graph of a file, as ogb's reader gives them."""
+    content: Dict[str, Any] = {"edge_feat": None, "node_feat": None, **read_npz(file)}
+    counts = [content.pop(f"num_{what}_list") for what in ("nodes", "edges")]
+    if any(len(count) != 1 or count.dtype.kind not in "iu" for count in counts):
+        raise DatasetError(f"{file} has {len(counts[0])} graphs, expected one. Get it again.")
+    content["num_nodes"] = int(counts[0][0])
+    _check_nodes(file, content)
+    return content
+
+
+def _check_nodes(where: Path, content: Mapping[str, Any]) -> None:
+    """Refuse edges that are none, and a number of nodes that nothing else speaks for."""
+    edges, num_nodes = content["edge_index"], int(content["num_nodes"])
+    if edges.ndim != 2 or len(edges) != 2 or edges.dtype.kind not in "iu" or num_nodes < 0:
+        raise DatasetError(f"{where} has edges of shape {list(edges.shape)} and {num_nodes} nodes. Get it again.")
+    rows = [len(values) for name, values in content.items() if name.startswith("node_") and values is not None]
+    if any(count != num_nodes for count in rows):
+        raise DatasetError(f"{where} has features of {rows[0]:,} nodes, expected {num_nodes:,}. Get it again.")
+    check_count(num_nodes, edges.shape[1])
 
 
 def _check_gzip(raw: Path) -> None:
     """Read every compressed file once, so that the one that is cut short is named."""
     for file in sorted(raw.glob("*.csv.gz")):
-        try:
-            with gzip.open(file) as stream:
-                while stream.read(1 << 22):
-                    pass
-        except (OSError, EOFError, zlib.error) as error:
-            raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
+        for _ in unpacked_pieces(file):
+            pass
 
 
 def read_csv(file: Path) -> np.ndarray:
@@ -218,10 +239,12 @@ def read_csv(file: Path) -> np.ndarray:
     import pandas
 
     try:
-        values: np.ndarray = pandas.read_csv(file, compression="gzip", header=None).to_numpy()
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DatasetError(f"{file} is missing, cut short or damaged ({error}). Get it again.") from error
-    return values
+        values: np.ndarray = pandas.read_csv(io.BytesIO(unpacked_text(file)), header=None).to_numpy()
+    except (ValueError, OverflowError) as error:
+        raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
+    if values.dtype.kind not in "biuf":
+        raise DatasetError(f"{file} holds something else than numbers. Get it again.")
+    return signed(values, file)
 
 
 def split_kind(files: Mapping[str, Path], wanted: str) -> str:
@@ -271,8 +294,11 @@ def read_class_names(files: Mapping[str, Path]) -> Dict[str, str]:
     tables = [path for name, path in files.items() if name.startswith("mapping/labelidx2")]
     names: Dict[str, str] = {}
     for table in tables:
-        with gzip.open(table, "rt", encoding="utf-8", newline="") as file:
-            names.update((row[0], row[1]) for row in csv.reader(file) if len(row) > 1 and row[1])
+        lines = io.StringIO(decoded(unpacked_text(table), table), newline="")
+        try:
+            names.update((row[0], row[1]) for row in csv.reader(lines) if len(row) > 1 and row[1])
+        except csv.Error as error:
+            raise DatasetError(f"{table} is damaged ({error}). Get it again.") from error
     return names
 
 
@@ -290,12 +316,37 @@ def read_labels(raw: Path, is_binary: bool, level: str) -> np.ndarray:
     if not is_binary:
         return read_csv(raw / f"{level}-label.csv.gz")
     file = raw / f"{level}-label.npz"
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            labels: np.ndarray = content[f"{level}_label"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{file} is missing, cut short or damaged ({error}). Get it again.") from error
-    return labels
+    content = read_npz(file)
+    if f"{level}_label" not in content:
+        raise DatasetError(f"{file} lacks {level}_label. Get it again.")
+    return content[f"{level}_label"]
+
+
+def class_count(meta: Meta, default: int) -> int:
+    """How many classes ogb says that there are.
+
+    Raises:
+        DatasetError: It says something else.
+    """
+    said = meta.get("num classes", str(default))
+    if said != str(default) and not (said.isdecimal() and len(said) < 8 and int(said) <= _FREE_CLASSES):
+        raise DatasetError(f"There are {said[:40]!r} classes, expected a number up to {_FREE_CLASSES:,}.")
+    return int(said)
+
+
+def check_labels(labels: np.ndarray, names: Mapping[str, str]) -> None:
+    """Refuse classes far beyond the number of labels and of names, before each of them gets one.
+
+    Args:
+        labels: As :func:`read_labels` gives them.
+        names: Names of classes by their number.
+
+    Raises:
+        DatasetError: There are such.
+    """
+    largest = float(np.nanmax(labels, initial=-1)) if labels.size else -1.0
+    if labels.ndim > 2 or labels.dtype.kind not in "biuf" or not largest < max(_FREE_CLASSES, labels.size, len(names)):
+        raise DatasetError(f"The labels have shape {list(labels.shape)} and go up to {largest:g}. Get the files again.")
 
 
 def flat(values: np.ndarray) -> np.ndarray:

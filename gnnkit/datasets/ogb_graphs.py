@@ -6,8 +6,7 @@ few long arrays that they are, not graph by graph as ogb's own readers do, which
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
@@ -19,6 +18,8 @@ from gnnkit.data.labels import as_labels
 from gnnkit.datasets.ogb_files import (
     Meta,
     OgbData,
+    check_labels,
+    class_count,
     flat,
     read_class_names,
     read_csv,
@@ -28,6 +29,8 @@ from gnnkit.datasets.ogb_files import (
 )
 from gnnkit.datasets.smiles import ATOM_CATEGORIES, BOND_CATEGORIES
 from gnnkit.errors import DatasetError
+from gnnkit.io.arrays import read_npz
+from gnnkit.io.text import unpacked_text
 
 _METRICS = {"rocauc": "rocauc", "ap": "average_precision", "rmse": "rmse", "acc": "accuracy"}
 _TASKS = ("binary classification", "multiclass classification", "regression")
@@ -79,7 +82,7 @@ class OgbGraphs(OgbData):
             tasks, smiles = _read_mapping(files, len(labels))
         _check_sizes(raw, content, len(labels))
         is_mol = self.requested.startswith("ogbg-mol")
-        y, names = _targets(task, labels, class_names, int(meta.get("num classes", -1)), tasks)
+        y, names = _targets(task, labels, class_names, class_count(meta, -1), tasks)
         return from_edge_index(
             graph_y=y,
             class_names=names,
@@ -117,11 +120,7 @@ def _read_tables(files: Mapping[str, Path], meta: Meta) -> Arrays:
 def _read_arrays(raw: Path) -> Arrays:
     """The same of a folder with NumPy's arrays."""
     file = raw / "data.npz"
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
+    content = read_npz(file)
     lacking = [name for name in ("edge_index", *(f"{name}_list" for name in _SIZES)) if name not in content]
     if lacking:
         raise DatasetError(f"{file} lacks {', '.join(lacking)}. Get it again.")
@@ -184,6 +183,8 @@ def _targets(
     task: str, labels: np.ndarray, class_names: Mapping[str, str], num_classes: int, tasks: List[str]
 ) -> Tuple[Any, List[str]]:
     """What is true of graphs, by the task that ogb names, and names of classes or tasks."""
+    if task != "regression":
+        check_labels(labels, class_names)
     names = tasks if len(tasks) == labels.shape[1] > 1 else []
     if task == "binary classification" and labels.shape[1] > 1:
         return np.where(np.isnan(labels), IGNORED_LABEL, labels).astype(np.float32), names
@@ -209,12 +210,14 @@ def _read_mapping(files: Mapping[str, Path], num_graphs: int) -> Tuple[List[str]
     import pandas
 
     try:
-        header = [str(column) for column in pandas.read_csv(file, nrows=0).columns]
+        table = unpacked_text(file)
+        header = [str(column) for column in pandas.read_csv(io.BytesIO(table), nrows=0).columns]
         column = next((name for name in header if name.casefold() == "smiles"), None)
         if column is None:
             raise DatasetError(f"{file} has no column 'smiles'; it has {', '.join(header)}. Get it again.")
-        smiles: List[str] = pandas.read_csv(file, usecols=[column], dtype=str, keep_default_na=False)[column].tolist()
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        read = pandas.read_csv(io.BytesIO(table), usecols=[column], dtype=str, keep_default_na=False)
+        smiles: List[str] = read[column].tolist()
+    except (ValueError, OverflowError) as error:
         raise DatasetError(f"{file} is cut short or damaged ({error}). Get it again.") from error
     if len(smiles) != num_graphs:
         raise DatasetError(f"{file} has {len(smiles):,} rows, expected {num_graphs:,}, one for each graph.")

@@ -16,8 +16,8 @@ import torch
 from gnnkit.data import SPLITS, Graph, Notes, from_edge_index, given_links
 from gnnkit.data.link_keys import keys_of
 from gnnkit.datasets.ogb_files import Meta, OgbData, flat, read_raw, reading_raw, split_kind
-from gnnkit.datasets.unpickling import read_torch_file
 from gnnkit.errors import ConfigError, DatasetError, LeakError
+from gnnkit.io.pickles import read_torch_file
 
 _METRICS = {"mrr": "mrr", "rocauc": "auc"}
 _ONE_WAY = ("ogbl-vessel",)

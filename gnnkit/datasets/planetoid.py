@@ -1,6 +1,6 @@
 """The citation data sets Cora, CiteSeer and PubMed, from the raw files of Planetoid.
 
-Rule: the pickles are read by an unpickler that admits arrays and nothing else, see ``gnnkit.datasets.unpickling``.
+Rule: the pickles are read by an unpickler that admits arrays and nothing else, see ``gnnkit.io.pickles``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from gnnkit.data import IGNORED_LABEL, Graph, from_edge_index, normalize_features
+from gnnkit.data.build import check_count
 from gnnkit.datasets.base import Dataset
 from gnnkit.datasets.edges import undirected
 from gnnkit.datasets.files import DataFile
-from gnnkit.datasets.unpickling import read_pickle
 from gnnkit.errors import DatasetError
+from gnnkit.io.limits import check_dense
+from gnnkit.io.pickles import read_pickle
+from gnnkit.io.text import read_text
 
 _PARTS = ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index")
 _NUM_VALID = 500
@@ -64,6 +67,8 @@ class Planetoid(Dataset):
         num_nodes = int(test.max()) + 1
         if num_train + _NUM_VALID > known.shape[0]:
             raise DatasetError(f"{paths['allx']} has {known.shape[0]} papers, too few for training and validation.")
+        check_dense(num_nodes, known.shape[1], known.nnz + tested.nnz + len(test), paths["allx"].parent)
+        check_count(num_nodes, known.shape[0] + len(test))
         # Test papers are listed in another order than they are numbered, and some numbers are left out.
         features = np.zeros((num_nodes, known.shape[1]), dtype=np.float32)
         features[: known.shape[0]] = known.toarray()
@@ -133,9 +138,9 @@ class PubMed(Planetoid):
 
 def _read_test_index(file: Path) -> np.ndarray:
     try:
-        lines: List[str] = file.read_text(encoding="ascii").split()
+        lines: List[str] = read_text(file, encoding="ascii").split()
         index = np.array([int(line) for line in lines], dtype=np.int64)
-    except (OSError, ValueError) as error:
+    except (ValueError, OverflowError) as error:
         raise DatasetError(f"{file} cannot be read as one whole number a line ({error}). Get it again.") from error
     if index.size == 0 or index.min() < 0 or np.unique(index).size != index.size:
         raise DatasetError(f"{file} must name at least one paper, and each once. Get it again.")

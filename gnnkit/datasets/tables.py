@@ -7,20 +7,21 @@ counted as a user sees them: for CSV and TSV the line of the file, its header be
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
-import zipfile
-import zlib
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence
 
 import numpy as np
-from scipy import sparse
 
 from gnnkit.data.words import MISSING_TEXT, is_missing_text
-from gnnkit.errors import DatasetError, NotInstalledError
+from gnnkit.errors import DatasetError
+from gnnkit.io.arrays import archive_names, read_npy, read_npz
+from gnnkit.io.limits import MOST_COLUMNS
+from gnnkit.io.parquet import read_frame
+from gnnkit.io.text import parse_json, read_text
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _PIECE_ROWS = 512
@@ -152,10 +153,8 @@ class Table:
             return []
         if not text.startswith("["):
             return text.replace(",", " ").replace(";", " ").split()
-        try:
-            return list(json.loads(text))
-        except ValueError as error:
-            raise DatasetError(f"{self.place(column, row)}: {text[:40]!r} is no list ({error}).") from error
+        values: List[Any] = parse_json(text, f"{self.place(column, row)}: {text[:40]!r}")
+        return values
 
     def _parse(self, column: str) -> np.ndarray:
         cells = self.text(column)
@@ -197,20 +196,12 @@ def read_array(file: Path, words: Sequence[str] = ()) -> np.ndarray:
             expected = f"expected one, or one called {' or '.join(words)}" if words else "expected one"
             raise DatasetError(f"{file} has the arrays {', '.join(arrays)}, {expected}. Write each to a file.")
         return arrays[chosen[0]]
-    try:
-        array: np.ndarray = np.load(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise DatasetError(f"{file} is cut short or no NumPy array of numbers ({error}). Write it again.") from error
-    return _check_numbers(array, file)
+    return read_npy(file)
 
 
 def array_names(file: Path) -> List[str]:
     """Names of the arrays of an ``.npz`` file; none if it cannot be read."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            return list(archive.files)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError):
-        return []
+    return archive_names(file)
 
 
 def read_arrays(file: Path) -> Dict[str, np.ndarray]:
@@ -219,30 +210,17 @@ def read_arrays(file: Path) -> Dict[str, np.ndarray]:
     Raises:
         DatasetError: It cannot be read, or holds no numbers.
     """
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            if "indptr" in archive.files or {"row", "col"} <= set(archive.files):
-                return {"matrix": sparse.load_npz(file).toarray()}
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(f"{file} is cut short or no NumPy archive of numbers ({error}). Write it again.") from error
-    return {name: _check_numbers(array, file) for name, array in arrays.items()}
-
-
-def _check_numbers(array: np.ndarray, file: Path) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise DatasetError(f"{file} has dtype {array.dtype}, expected numbers. Text belongs into a CSV file.")
-    return array
+    return read_npz(file)
 
 
 def _read_csv(file: Path) -> Table:
+    stream = io.StringIO(read_text(file), newline="")
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=_SEPARATORS[file.suffix])
-            header = _header(file, next(reader, []))
-            columns = _read_columns(file, reader, len(header))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{file} cannot be read as a table in UTF-8 ({error}). Write it again.") from error
+        reader = csv.reader(stream, delimiter=_SEPARATORS[file.suffix])
+        header = _header(file, next(reader, []))
+        columns = _read_columns(file, reader, len(header))
+    except csv.Error as error:
+        raise DatasetError(f"{file} cannot be read as a table ({error}). Write it again.") from error
     return Table(file, dict(zip(header, columns)), len(columns[0]))
 
 
@@ -251,6 +229,9 @@ def _header(file: Path, row: Sequence[str]) -> List[str]:
     if not any(row):
         raise DatasetError(f"{file} is empty, expected a line of column names.")
     header = [name.strip() for name in row]
+    if len(header) > MOST_COLUMNS:
+        problem = f"{len(header):,} columns, expected at most {MOST_COLUMNS:,}"
+        raise DatasetError(f"{file} has {problem}. Give wide features as features.npy or features.npz.")
     if all(_is_plain_number(name) for name in header):
         problem = f"its first line is {','.join(header)!r}, expected names of columns"
         raise DatasetError(f"{file}: {problem}. Add a first line, such as 'source,target' for edges.")
@@ -287,16 +268,7 @@ def _refuse_row(file: Path, line: int, row: Sequence[str], width: int) -> None:
 
 
 def _read_parquet(file: Path) -> Table:
-    try:
-        import pandas
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise NotInstalledError(f"What reads {file.name} (pandas and pyarrow)", "pip install gnnkit[pandas]") from error
-    try:
-        frame = pandas.read_parquet(file, engine="pyarrow")
-    except Exception as error:
-        # Which exceptions a damaged file causes is not documented.
-        raise DatasetError(f"{file} is cut short or no Parquet file ({error}). Write it again.") from error
+    frame = read_frame(file)
     named = [name for name in frame.index.names if name is not None]
     if named:  # pandas has written what it used as index: ids, as a rule.
         frame = frame.reset_index(level=named)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
@@ -13,6 +15,8 @@ from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.base import Dataset, check_option
 from gnnkit.datasets.files import DataFile, Finder, is_there
 from gnnkit.errors import ConfigError, DatasetError
+from gnnkit.io.limits import check_dense
+from gnnkit.io.text import read_text
 
 _NEEDED = ("A", "graph_indicator")
 _TARGETS = ("graph_labels", "graph_attributes")
@@ -128,6 +132,7 @@ def _columns(paths: Mapping[str, Path], what: str, num: int) -> Tuple[Optional[n
         columns = _read(paths[f"{what}_labels"], np.int64, num).T
         for place, column in enumerate(columns):
             kinds, index = np.unique(column, return_inverse=True)
+            check_dense(num, len(kinds), num, paths[f"{what}_labels"])
             parts.append(np.eye(len(kinds), dtype=np.float32)[index.reshape(-1)])
             name = "label" if len(columns) == 1 else f"label {place}:"
             names += [f"{name} {kind}" for kind in kinds.tolist()]
@@ -149,8 +154,11 @@ def _read_column(file: Path) -> np.ndarray:
 def _read(file: Path, dtype: Any, num: Optional[int] = None) -> np.ndarray:
     """Numbers with commas, one or more a line. Shape [lines, columns]; ``num`` lines if it is given."""
     try:
-        values: np.ndarray = np.loadtxt(file, delimiter=",", dtype=dtype, ndmin=2)
-    except (OSError, ValueError) as error:
+        lines = io.StringIO(read_text(file, encoding="ascii"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, about a file without lines, of which the error below speaks.
+            values: np.ndarray = np.loadtxt(lines, delimiter=",", dtype=dtype, ndmin=2)
+    except (ValueError, OverflowError) as error:
         raise DatasetError(f"{file} cannot be read as numbers with commas ({error}). Get it again.") from error
     if not values.size or (num is not None and len(values) != num):
         raise DatasetError(f"{file} has {len(values)} lines, expected {num or 'at least 1'}. Is it cut short?")

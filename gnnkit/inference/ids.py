@@ -17,7 +17,8 @@ from gnnkit.data.words import find_columns
 from gnnkit.datasets import NodeNames
 from gnnkit.datasets.tables import Table, read_array, read_table
 from gnnkit.errors import DataError, DatasetError
-from gnnkit.paths import PathLike, is_file, reading, user_path
+from gnnkit.io.text import read_text
+from gnnkit.paths import PathLike, is_file, user_path
 
 FILES = (".csv", ".parquet", ".npy", ".txt")
 """Kinds of files that can list nodes."""
@@ -134,8 +135,7 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
     if file.suffix == ".npy":
         return _numbers_in(file, len(ids))
     if file.suffix == ".txt":
-        with reading(file):
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_text(file).splitlines()
         kept = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
         found = ids.numbers([name for _, name in kept], lambda row: f"{file}, line {kept[row][0]}")
     else:

@@ -7,8 +7,9 @@ from typing import Any, List, Mapping, Optional, Sequence
 
 from gnnkit.datasets.tables import Table, read_table
 from gnnkit.errors import ConfigError, DatasetError
+from gnnkit.io.text import read_text
 from gnnkit.nn import ModelSpec
-from gnnkit.paths import is_file, reading, user_path
+from gnnkit.paths import is_file, user_path
 from gnnkit.runs import Learned
 
 SMILES_FILES = (".csv", ".parquet", ".txt", ".smi")
@@ -94,9 +95,7 @@ def _column(table: Table, column: Optional[str]) -> str:
 
 def _lines(path: Path) -> List[str]:
     """One a line; empty lines at the end are none."""
-    with reading(path):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    lines = [line.strip() for line in lines]
+    lines = [line.strip() for line in read_text(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     return lines

@@ -7,8 +7,9 @@ when it is whole. Of an existing file nothing is touched unless that is asked fo
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from torch import Tensor
@@ -28,6 +29,8 @@ Piece = Callable[[int, int], Columns]
 PREDICTION_FILES = (".parquet", ".npy", ".csv")
 EMBEDDING_FILES = (".parquet", ".npy")
 _PIECE_VALUES = 1 << 22
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 
 
 def check_output(file: Path, force: bool, suffixes: Tuple[str, ...] = ()) -> None:
@@ -64,6 +67,9 @@ def write_predictions(
     force: bool = False,
 ) -> None:
     """Write predictions as a table with one row a node, pair or graph.
+
+    In CSV, text that begins as a formula does (``=``, ``+``, ``-``, ``@``) and is no number gets an apostrophe before
+    it, so that a spreadsheet shows it and does not compute it.
 
     Columns: ``node``, its id, or of a pair ``source`` and ``target``; ``class``, the number of the most probable class;
     ``class_name``, if classes have names; ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For
@@ -317,7 +323,19 @@ def _write_csv(file: Path, pieces: Iterator[Columns]) -> None:
             flat = _flat(columns)
             if number == 0:
                 writer.writerow(flat)
-            writer.writerows(zip(*(values.tolist() for values in flat.values())))
+            writer.writerows(zip(*(_cells(values) for values in flat.values())))
+
+
+def _cells(values: np.ndarray) -> List[Any]:
+    """Values of a column for CSV: text that a spreadsheet would take for a formula begins with an apostrophe."""
+    cells: List[Any] = values.tolist()
+    if values.dtype.kind not in "UO":
+        return cells
+    return [f"'{cell}" if _is_formula(cell) else cell for cell in cells]
+
+
+def _is_formula(cell: Any) -> bool:
+    return isinstance(cell, str) and cell[:1] in _FORMULAS and not _NUMBER.fullmatch(cell)
 
 
 def _write_parquet(file: Path, pieces: Iterator[Columns], is_flat: bool) -> None:

@@ -1,28 +1,39 @@
-"""Files: results, of which a reader sees the old content or the new, YAML, and room for large arrays.
+"""Writing files and folders that are whole or not there, and room for large arrays.
 
-Rules: text from a user stays as it is. OmegaConf would replace ``${...}`` in it and take ``???`` for a missing value,
-so text passes through :func:`shielded` on its way in and through :func:`unshielded` on its way out.
+Rules: what is written has a name that nobody can guess until it is whole, beside the final one; content is flushed to
+the disk before it is renamed, and the folder after that. Nothing is written through a memory mapping whose room was not
+reserved. A lock is held on what is being written, so that what a killed process left can be told from it, and removed.
 """
 
 from __future__ import annotations
 
-import io
 import os
+import re
+import secrets
+import shutil
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
+from typing import Any, Iterator, Tuple
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from gnnkit.errors import ConfigError, FileError
-from gnnkit.paths import reading, writing
+from gnnkit.errors import ConfigError
+from gnnkit.paths import writing
 
-_MARK = "\ue000"
-"""Put into text that OmegaConf would interpret: a character that stands for nothing (it is for private use)."""
+try:
+    import fcntl
+except ImportError:  # Not on every system; then what is left behind stays.
+    fcntl = None  # type: ignore[assignment]
+
+_LEFT_AFTER = 60.0
+"""Seconds after which what nobody holds a lock on is taken to be left behind."""
+
+_HEADER_BYTES = 128
+_BLOCK = 1 << 24
 
 
 @contextmanager
@@ -38,65 +49,91 @@ def replacing(file: Path) -> Iterator[Path]:
         if file.exists() and not file.is_file() and not file.is_dir():
             yield file
             return
-        temporary = file.with_name(f".{file.name[:50]}.{os.getpid()}.tmp")
+        _clear_up(file)
+        temporary = _temporary(file)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(temporary, flags, 0o666))
         try:
-            yield temporary
-            os.replace(temporary, file)
+            with _locked(temporary):
+                yield temporary
+                _flush(temporary)
+                os.replace(temporary, file)
+            _flush(file.parent)
         finally:
-            if temporary.exists():
+            with suppress(FileNotFoundError):
                 temporary.unlink()
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``folder``, which takes its name when the block ends well, else is removed.
+
+    A folder that is there already is replaced. Folders above it are made.
+
+    Raises:
+        FileError: It cannot be written; folders above it that were made are removed again.
+    """
+    with writing(folder):
+        _clear_up(folder)
+        temporary = _temporary(folder)
+        temporary.mkdir()
+        try:
+            with _locked(temporary):
+                yield temporary
+                for file in sorted(temporary.rglob("*")):
+                    _flush(file)
+                _flush(temporary)
+                _move(temporary, folder)
+            _flush(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(file: Path, text: str) -> None:
     """Replace the content of a text file."""
+    write_bytes(file, text.encode("utf-8"))
+
+
+def write_bytes(file: Path, content: Any) -> None:
+    """Replace the content of a file."""
     with replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
-def read_yaml(file: Path) -> Dict[str, Any]:
-    """Read a configuration file as nested values; empty for an empty file.
+def append_line(file: Path, line: str) -> None:
+    """Add a line to a text file; one that does not fit on the disk is taken back.
 
     Raises:
-        ConfigError: It is missing, or no YAML with sections.
+        FileError: It cannot be written.
     """
-    try:
-        with reading(file):
-            text = shielded(file.read_text(encoding="utf-8"))
-        content = unshielded(OmegaConf.to_container(OmegaConf.load(io.StringIO(text))))
-    except FileError:
-        raise
-    except Exception as error:  # OmegaConf lets the YAML parser's own exceptions through.
-        raise ConfigError(f"{file} is not valid YAML: {unshielded(' '.join(str(error).split()))}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file} holds a {type(content).__name__}, expected sections such as 'model:'.")
-    return content
+    with writing(file), file.open("ab", buffering=0) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        try:
+            _write_all(stream, f"{line}\n".encode())
+        except OSError:
+            stream.truncate(size)
+            raise
 
 
-def write_yaml(file: Path, values: Mapping[str, Any]) -> None:
-    """Write nested values, which :func:`read_yaml` reads again."""
-    write_text(file, unshielded(OmegaConf.to_yaml(OmegaConf.create(shielded(dict(values))))))
+def npy_header(dtype: Any, shape: Tuple[int, ...], *, by_columns: bool = False) -> bytes:
+    """The header of a ``.npy`` file (version 1.0), always of the same length, so that it can be written last."""
+    content = repr({"descr": np.dtype(dtype).str, "fortran_order": by_columns, "shape": shape})
+    text = content.ljust(_HEADER_BYTES - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
 
 
-def shielded(value: Any) -> Any:
-    """Nested values whose text OmegaConf leaves as it is."""
-    if isinstance(value, str):
-        return f"???{_MARK}" if value == "???" else value.replace("${", f"${_MARK}{{")
-    return _each(shielded, value.item() if isinstance(value, np.generic) else value)
+def write_npy(file: Path, values: np.ndarray) -> None:
+    """Write a ``.npy`` file of numbers; an error of the disk keeps its cause, which ``numpy.save`` loses.
 
-
-def unshielded(value: Any) -> Any:
-    """What :func:`shielded` was given."""
-    if isinstance(value, str):
-        return value.replace(f"???{_MARK}", "???").replace(f"${_MARK}{{", "${")
-    return _each(unshielded, value)
-
-
-def _each(change: Callable[[Any], Any], value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: change(item) for key, item in value.items()}
-    return [change(item) for item in value] if isinstance(value, (list, tuple)) else value
+    Args:
+        file: Where to, in a folder that is being written.
+        values: Numbers, memory-mapped or not.
+    """
+    rows = np.ascontiguousarray(values).reshape(values.shape)
+    with file.open("wb", buffering=0) as stream:
+        _write_all(stream, npy_header(rows.dtype, rows.shape))
+        if rows.size:
+            _write_all(stream, rows.reshape(-1).view(np.uint8).data)
 
 
 def mapped_tensor(shape: Tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -122,3 +159,78 @@ def mapped_tensor(shape: Tuple[int, ...], dtype: torch.dtype = torch.float32) ->
                 "has it, raise train.eval_memory, or evaluate with train.evaluation=sampled."
             ) from error
         return torch.from_numpy(np.memmap(file, dtype=stored, mode="r+", shape=shape))
+
+
+def _write_all(stream: Any, content: Any) -> None:
+    """Write to a stream without a buffer, which takes as much as it likes at a time."""
+    rest = memoryview(content)
+    while len(rest):
+        rest = rest[stream.write(rest[:_BLOCK]) :]
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")
+
+
+def _clear_up(path: Path) -> None:
+    """Remove what processes that were killed left when they wrote the same name."""
+    pattern = re.compile(re.escape(f".{path.name[:50]}.") + r"[0-9a-f]{16}\.(?:tmp|old)")
+    with suppress(OSError):
+        left = [entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name)]
+        for entry in left:
+            if fcntl is not None and not entry.is_symlink() and time.time() - entry.stat().st_mtime > _LEFT_AFTER:
+                _remove_unlocked(entry)
+
+
+def _remove_unlocked(entry: Path) -> None:
+    with suppress(OSError):
+        number = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+        finally:
+            os.close(number)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file or folder, which ends with the process at the latest."""
+    if fcntl is None:
+        yield
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # Some network file systems have no locks.
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file or a folder to the disk."""
+    if os.name != "posix" and path.is_dir():  # Elsewhere, folders cannot be opened.
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Rename a written folder to its final name, over what is there."""
+    old = temporary.with_suffix(".old")
+    with suppress(FileNotFoundError):  # Another process may have moved it away just now.
+        os.replace(folder, old)
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        # Another process may have put the same there in the meantime: then that one serves.
+        if not folder.is_dir() or not any(folder.iterdir()):
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

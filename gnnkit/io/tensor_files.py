@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import CheckpointError
-from gnnkit.io.files import replacing
+from gnnkit.io.files import write_bytes
+from gnnkit.io.limits import opened
 from gnnkit.paths import PathLike, is_file, user_path
 
 _DIGEST = "sha256"
@@ -30,8 +31,7 @@ def write_tensors(file: PathLike, tensors: Dict[str, Tensor], header: Mapping[st
         header: Has an entry "format" that says what the file is.
     """
     content = safetensors.torch.save(tensors, {**header, _DIGEST: _digest(tensors, header)})
-    with replacing(user_path(file)) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(user_path(file), content)
 
 
 def read_tensors(file: PathLike, formats: Sequence[str]) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
@@ -50,11 +50,13 @@ def read_tensors(file: PathLike, formats: Sequence[str]) -> Tuple[Dict[str, Tens
     path = user_path(file, "The checkpoint")
     if not is_file(path):
         raise CheckpointError(f"Cannot read the checkpoint {file}: there is no such file.")
+    with opened(path, CheckpointError):
+        pass
     try:
-        with safetensors.safe_open(str(path), framework="pt") as opened:
-            header = dict(opened.metadata() or {})
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        with safetensors.safe_open(str(path), framework="pt") as stored:
+            header = dict(stored.metadata() or {})
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, AttributeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"Cannot read the checkpoint {file}: damaged, or no safetensors: {error}.") from error
     if header.get("format") not in formats:
         expected = " or ".join(repr(name) for name in formats)

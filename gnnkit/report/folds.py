@@ -6,12 +6,12 @@ whose folder is gone has no curve, and the page says so.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
 from gnnkit.errors import ConfigError, GnnkitError
-from gnnkit.paths import is_file, reading
+from gnnkit.io.text import parse_json, read_text
+from gnnkit.paths import is_file
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.gallery import Gallery
 from gnnkit.report.graph_figures import draw_folds
@@ -65,10 +65,9 @@ def folds_page(folder: Path, gallery: Gallery, footer: str) -> Page:
 
 def _read(folder: Path) -> Dict[str, Any]:
     file = folder / SUMMARY
-    with reading(file):
-        text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_text(file, ConfigError)
     try:
-        said = json.loads(text)
+        said = parse_json(text, "it", ConfigError)
         needed = {
             "model",
             "dataset",
@@ -81,9 +80,9 @@ def _read(folder: Path) -> Dict[str, Any]:
             "best_epoch_over_folds",
         }
         if not isinstance(said, dict) or needed - said.keys() or not said["folds"]:
-            raise ValueError("parts of it are missing")
-    except ValueError as error:
-        raise ConfigError(f"{file} is damaged: {error}. Run the folds again.") from error
+            raise ConfigError("parts of it are missing.")
+    except ConfigError as error:
+        raise ConfigError(f"{file} is damaged: {error} Run the folds again.") from error
     return said
 
 

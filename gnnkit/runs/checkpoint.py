@@ -5,18 +5,19 @@ Rules: those of ``tensor_files``. The state of a training (see ``state``) holds 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 
 from gnnkit.backends import Backend
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.io.tensor_files import read_tensors, write_tensors
+from gnnkit.io.text import parse_json
 from gnnkit.nn import GNN, CustomModel, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.runs.learned import Learned
+from gnnkit.runs.records import learned_of, spec_of
 from gnnkit.strict_json import to_json
 from gnnkit.tasks.loss_module import PREFIX
 
@@ -28,6 +29,7 @@ WEIGHTS = "weights/"
 TRAINING = "training"
 """The entry of a state's header with everything that is no tensor."""
 _LEARNED = "learned"
+_LONGEST_SEED = 40
 
 FOLDER = "checkpoints"
 BEST = "best.safetensors"
@@ -84,7 +86,7 @@ def read_weights(file: PathLike) -> Tuple[ModelSpec, Dict[str, Tensor], int]:
         CheckpointError: The file is missing, damaged, or was not written by gnnkit.
     """
     tensors, header = _read(file)
-    spec, seed = read_model_header(header)
+    spec, seed = read_model_header(header, file, tensors)
     return spec, {name: value for name, value in tensors.items() if not name.startswith(PREFIX)}, seed
 
 
@@ -114,8 +116,12 @@ def read_learned(file: PathLike) -> Optional[Learned]:
     """
     header = read_tensors(file, (FORMAT, STATE_FORMAT))[1]
     if header["format"] == STATE_FORMAT:
-        return Learned.among(json.loads(header[TRAINING])["facts"])
-    return Learned.from_dict(json.loads(header[_LEARNED])) if _LEARNED in header else None
+        facts = read_training(header, file)["facts"]
+        return learned_of(facts["learned"], file, CheckpointError) if "learned" in facts else None
+    if _LEARNED not in header:
+        return None
+    values = parse_json(header[_LEARNED], f"What the model of {file} has learned", CheckpointError)
+    return learned_of(values, file, CheckpointError)
 
 
 def load_model(file: PathLike, backend: Backend) -> GNN:
@@ -163,9 +169,37 @@ def model_header(kind: str, spec: ModelSpec, seed: int) -> Dict[str, str]:
     return {"format": kind, "spec": to_json(spec.to_dict()), "seed": str(seed)}
 
 
-def read_model_header(header: Mapping[str, str]) -> Tuple[ModelSpec, int]:
-    """The specification and the seed in such a header."""
-    return ModelSpec.from_dict(json.loads(header["spec"])), int(header["seed"])
+def read_model_header(
+    header: Mapping[str, str], file: PathLike, tensors: Mapping[str, Tensor]
+) -> Tuple[ModelSpec, int]:
+    """The specification and the seed in such a header.
+
+    Args:
+        header: The header.
+        file: The file, for messages.
+        tensors: Its weights.
+
+    Raises:
+        CheckpointError: They are not such as gnnkit writes.
+    """
+    seed = header.get("seed", "")
+    if not seed.isdecimal() or len(seed) > _LONGEST_SEED:
+        raise CheckpointError(f"{file} has the seed {seed[:40]!r}, expected a whole number. Take another checkpoint.")
+    return spec_of(header, file, tensors), int(seed)
+
+
+def read_training(header: Mapping[str, str], file: PathLike) -> Dict[str, Any]:
+    """What the header of a state says besides the model: "facts", "history", "best_epoch".
+
+    Raises:
+        CheckpointError: It does not say that.
+    """
+    training = parse_json(header.get(TRAINING, ""), f"The state of the training in {file}", CheckpointError)
+    if not isinstance(training, dict) or not isinstance(training.get("facts"), dict):
+        raise CheckpointError(f"{file} does not say what was trained. Take another checkpoint.")
+    if type(training.get("best_epoch")) is not int or not isinstance(training.get("history"), list):
+        raise CheckpointError(f"{file} has no history of the training. Take another checkpoint.")
+    return training
 
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Dict[str, Tensor]:

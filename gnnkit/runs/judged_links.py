@@ -6,7 +6,6 @@ data in whatever way later.
 
 from __future__ import annotations
 
-import json
 from typing import Dict
 
 from torch import Tensor
@@ -14,7 +13,9 @@ from torch import Tensor
 from gnnkit.data import SPLITS, Links
 from gnnkit.data.fingerprint import MOST_VALUES
 from gnnkit.data.links import BY_SPLIT
+from gnnkit.errors import CheckpointError
 from gnnkit.io.tensor_files import read_tensors, write_tensors
+from gnnkit.io.text import parse_json
 from gnnkit.paths import PathLike, user_path
 from gnnkit.strict_json import to_json
 
@@ -71,5 +72,14 @@ def read_links(run: PathLike) -> Links:
         {'test': (8, 8), 'valid': (4, 4)}
     """
     path = user_path(run, "The run folder")
-    tensors, header = read_tensors(path / LINKS if path.is_dir() else path, (FORMAT,))
-    return Links.from_tensors(tensors, json.loads(header["undirected"]), json.loads(header["class_names"]))
+    file = path / LINKS if path.is_dir() else path
+    tensors, header = read_tensors(file, (FORMAT,))
+    undirected, names = (
+        parse_json(header.get(key, ""), file, CheckpointError) for key in ("undirected", "class_names")
+    )
+    if not isinstance(undirected, bool) or not isinstance(names, list) or any(type(name) is not str for name in names):
+        raise CheckpointError(f"{file} does not say what its pairs are. Take another.")
+    try:
+        return Links.from_tensors(tensors, undirected, names)
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{file} holds no pairs as gnnkit writes them ({error}). Take another.") from error

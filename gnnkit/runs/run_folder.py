@@ -7,7 +7,6 @@ makes the folder of checkpoints has it.
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from contextlib import suppress
@@ -22,15 +21,17 @@ from torch import Tensor
 import gnnkit
 from gnnkit.data import Links
 from gnnkit.errors import ConfigError, FileError
-from gnnkit.io.files import read_yaml, write_text, write_yaml
-from gnnkit.nn import GNN
-from gnnkit.paths import PathLike, check_writable, is_file, reading, user_path, writing
+from gnnkit.io.files import append_line, write_text
+from gnnkit.io.yaml_files import read_yaml, write_yaml
+from gnnkit.nn import GNN, ModelSpec
+from gnnkit.paths import PathLike, check_writable, is_file, user_path, writing
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.checkpoint import BEST, FOLDER, write_weights
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.judged_links import LINKS, write_links
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.plots import plot_curves
+from gnnkit.runs.records import learned_of, read_history, read_manifest
 from gnnkit.runs.state import TrainState
 from gnnkit.strict_json import to_json
 
@@ -107,8 +108,7 @@ class RunFolder(Callback):
 
     def on_epoch(self, record: EpochRecord) -> None:
         """See :class:`Callback`."""
-        with writing(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(to_json(record.to_dict()) + "\n")
+        append_line(self.path / METRICS, to_json(record.to_dict()))
 
     def on_best(self, model: GNN, record: EpochRecord) -> None:
         """See :class:`Callback`."""
@@ -182,25 +182,32 @@ def read_run(path: PathLike) -> RunRecord:
     manifest_file, metrics_file = path / MANIFEST, path / METRICS
     if not is_file(manifest_file):
         raise ConfigError(f"{path} is no run folder: it has no {MANIFEST}. Give a folder that gnnkit run made.")
-    manifest = _read_json(manifest_file, _read_text(manifest_file))
-    if "parts" not in manifest.get("data", {}):
-        raise ConfigError(f"{manifest_file} does not say which data the run had (data.parts).")
+    manifest = read_manifest(manifest_file)
     if manifest.get("trained") is False:
         raise ConfigError(
-            f"The run {path} judged a heuristic, {manifest['model']['name']}: it has no epochs and no weights to open. "
-            f'The result is in its {MANIFEST}, under "result".'
+            f"The run {path} judged a heuristic, {manifest['model'].get('name')}: it has no epochs and no weights to "
+            f'open. The result is in its {MANIFEST}, under "result".'
         )
     if not metrics_file.is_file():
         cause = f" ({manifest['status']}: {manifest['error']})" if manifest.get("error") else ""
         raise ConfigError(f"The run {path} has no {METRICS}: it ended before its first epoch did{cause}.")
-    history = []
-    for number, line in enumerate(_read_text(metrics_file).splitlines(), start=1):
-        values = _read_json(f"{metrics_file}, line {number},", line)
-        try:
-            history.append(EpochRecord(**values))
-        except TypeError as error:
-            raise ConfigError(f"{metrics_file}, line {number}, is no record of an epoch: {error}.") from error
+    history = read_history(metrics_file)
+    if not history:
+        raise ConfigError(f"The run {path} has no epoch in its {METRICS}: it was killed in its first. Start it again.")
+    _check_described(manifest, manifest_file)
     return RunRecord(manifest, history)
+
+
+def _check_described(manifest: Mapping[str, Any], file: Path) -> None:
+    """Refuse a description of a model that is none."""
+    if "learned" in manifest:
+        learned_of(manifest["learned"], f"{file} is damaged: it", ConfigError)
+    if manifest.get("custom_model"):
+        return
+    try:
+        ModelSpec.from_dict(manifest["model"])
+    except (ConfigError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise ConfigError(f"{file} is damaged: it describes no model ({type(error).__name__}: {error}).") from error
 
 
 def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, Any]:
@@ -213,7 +220,15 @@ def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, A
     Raises:
         ConfigError: It has none, or it cannot be read.
     """
-    config = read_yaml(user_path(path, "The run folder") / CONFIG)
+    file = user_path(path, "The run folder") / CONFIG
+    config = read_yaml(file)
+    for section in ("dataset", "model", "train"):
+        values = config.get(section) or {}
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file} is damaged: {section} is {str(values)[:40]!r}, expected a section.")
+        odd = [key for key, value in values.items() if isinstance(value, dict) and not str(key).endswith("options")]
+        if odd:
+            raise ConfigError(f"{file} is damaged: {section}.{odd[0]} is a section, expected a value.")
     if device is not None and device != config.get("device"):
         config.pop("device_options", None)
     return config
@@ -222,21 +237,6 @@ def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, A
 def environment() -> Dict[str, Any]:
     """Versions of what every run uses."""
     return {"gnnkit": gnnkit.__version__, "python": platform.python_version(), "torch": torch.__version__}
-
-
-def _read_text(file: Path) -> str:
-    with reading(file):
-        return file.read_text(encoding="utf-8", errors="replace")  # What is no text is no JSON either.
-
-
-def _read_json(where: object, text: str) -> Dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{where} is damaged: {error}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} is damaged: expected an object with keys, received {text[:40]!r}.")
-    return values
 
 
 def check_free(path: Path) -> None:

@@ -6,13 +6,13 @@ under canonical names and in canonical layout; nothing is a pickle.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
 from torch import Tensor
 
+from gnnkit.errors import CheckpointError
 from gnnkit.io.tensor_files import read_tensors, write_tensors
 from gnnkit.nn import ModelSpec
 from gnnkit.runs.checkpoint import (
@@ -23,9 +23,11 @@ from gnnkit.runs.checkpoint import (
     checkpoint_file,
     model_header,
     read_model_header,
+    read_training,
     with_prefix,
 )
 from gnnkit.runs.history import EpochRecord
+from gnnkit.runs.records import history_of
 from gnnkit.strict_json import to_json
 
 _BEST = "best/"
@@ -102,19 +104,20 @@ def read_state(run: Union[str, Path]) -> TrainState:
     Raises:
         CheckpointError: It is missing, damaged, or was not written by gnnkit.
     """
-    tensors, header = read_tensors(checkpoint_file(run, LAST), (STATE_FORMAT,))
-    spec, seed = read_model_header(header)
-    training = json.loads(header[TRAINING])
+    file = checkpoint_file(run, LAST)
+    tensors, header = read_tensors(file, (STATE_FORMAT,))
+    spec, seed = read_model_header(header, file, tensors)
+    training = read_training(header, file)
     optimizer: Dict[str, Dict[str, Tensor]] = {}
     for name, value in with_prefix(tensors, _OPTIMIZER).items():
-        parameter, key = name.rsplit("/", 1)
+        parameter, _, key = name.rpartition("/")
         optimizer.setdefault(parameter, {})[key] = value
     return TrainState(
         spec=spec,
         model_seed=seed,
         weights=with_prefix(tensors, WEIGHTS),
         optimizer=optimizer,
-        history=[EpochRecord(**values) for values in training["history"]],
+        history=history_of(training["history"], file, CheckpointError),
         best_epoch=training["best_epoch"],
         best_weights=with_prefix(tensors, _BEST),
         facts=training["facts"],

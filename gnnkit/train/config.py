@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.engine.heuristics import HEURISTICS, is_heuristic
 from gnnkit.errors import ConfigError
-from gnnkit.io.files import read_yaml, unshielded
+from gnnkit.io.yaml_files import read_yaml, unshielded
 from gnnkit.nn import (
     Kinds,
     ModelSpec,

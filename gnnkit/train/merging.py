@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gnnkit.classes import import_class
 from gnnkit.errors import ConfigError, UnknownNameError
-from gnnkit.io.files import shielded, unshielded
+from gnnkit.io.yaml_files import shielded, unshielded
 from gnnkit.nn import ALL_OPTIONS, Kinds, model_kinds, option_defaults, place_options
 from gnnkit.options import whole_numbers
 from gnnkit.tasks import DEFAULT_TASK

@@ -179,7 +179,7 @@ def test_a_data_set_saved_with_ogbs_saver(tmp_path, monkeypatch):
         ({"num-edge-list": [[2], [0], [4], [1], [1]]}, "edge_index has 9 rows, expected 8"),
         ({"edge": [[0, 1], [0, 1], [0, 1], [0, 4], *[[0, 1]] * 5]}, "edge 3 names a node that graph 2, which has 4"),
         ({"node-feat": [[119] + [0] * 8] * 12}, "column 0 is 119, expected a category from 0 to 118"),
-        ({"graph-label": None}, "graph-label.csv.gz is missing"),
+        ({"graph-label": None}, "Cannot read .*graph-label.csv.gz"),
     ],
 )
 def test_files_that_disagree_are_told(tmp_path, changes, message):
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_told(tmp_path):
         load_dataset("ogbg-molhiv", data_dir=tmp_path)
     file = folder / "raw" / "edge-feat.csv.gz"
     file.write_bytes(file.read_bytes()[:-12])
-    with pytest.raises(DatasetError, match="edge-feat.csv.gz is missing, cut short or damaged"):
+    with pytest.raises(DatasetError, match="edge-feat.csv.gz is cut short or damaged"):
         load_dataset("ogbg-molhiv", data_dir=tmp_path)
     write(tmp_path, "ogbg-code2", BINARY, kind="project")
     with pytest.raises(DatasetError, match="asks for subtoken prediction judged by F1; supported are binary"):

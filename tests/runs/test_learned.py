@@ -22,13 +22,16 @@ def strictly(text: str) -> dict:
 
 def test_numbers_that_json_lacks_become_null(tmp_path) -> None:
     graph = communities()
-    facts = {"data": {"parts": {}}, "device": {"largest": float("inf")}}
+    graph_facts = {"name": "karate", "parts": {}}
+    model = {"conv": "gcn", "in_channels": 34, "out_channels": 4}
+    device = {"name": "cpu", "largest": float("inf")}
+    facts = {"data": graph_facts, "device": device, "backend": {"name": "reference"}, "model": model}
     folder = RunFolder(tmp_path / "run", {"seed": 0}, facts)
     folder.on_start(gnnkit.build_model("gcn", graph), 2, 1)
     folder.on_epoch(EpochRecord(1, float("nan"), 0.1, 1.0, 0.1, float("inf"), float("nan")))
     values = strictly((tmp_path / "run" / "metrics.jsonl").read_text())
     assert (values["train_loss"], values["valid_loss"], values["valid_metric"]) == (None, None, None)
-    assert strictly((tmp_path / "run" / "manifest.json").read_text())["device"] == {"largest": None}
+    assert strictly((tmp_path / "run" / "manifest.json").read_text())["device"] == {**device, "largest": None}
     assert read_run(tmp_path / "run").history[0].train_loss is None
 
 
