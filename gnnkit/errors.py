@@ -140,6 +140,14 @@ class TrainingError(GnnkitError):
     """Training produced numbers that are NaN or infinite; the message says where, and what to do."""
 
 
+class PeerError(GnnkitError):
+    """Another process of a training was lost, or did not answer in time; the message says who waited for what."""
+
+
+class ToldError(GnnkitError):
+    """What went wrong in another process, which tells it itself; this one ends with it."""
+
+
 class FileError(ConfigError):
     """A file or a folder cannot be read or written.
 

@@ -33,6 +33,7 @@ from torch.optim import Optimizer
 from gnnkit.availability import READY, Availability, Combination
 from gnnkit.data import Batch
 from gnnkit.options import NoOptions, Option, describe_options, make_options
+from gnnkit.parallel import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class DeviceCapabilities:
         optimizers: Optimisers that it can update with, as ``train.optimizer`` names them. None: any of torch's.
         updates: What it can do about updates besides: "accumulate" (gradients of several batches for one update,
             ``train.accumulate``), "average" (a moving average of the weights, ``train.average``), "sparse" (sparse
-            gradients of embeddings, ``train.sparse_embeddings``). Its steps are then :class:`UpdatingStep`.
+            gradients of embeddings, ``train.sparse_embeddings``), "processes" (gradients of several processes,
+            :attr:`StepOptions.world`). Its steps are then :class:`UpdatingStep`.
         excludes: Combinations of what is declared that do not work, as in
             :class:`gnnkit.backends.BackendCapabilities`.
     """
@@ -81,12 +83,16 @@ class StepOptions:
         accumulate: Batches whose gradients are joined to one update, weighted by their targets, so that it is the
             update of one batch with all of these targets. More than 1 only of devices that declare it.
         average: Decay of the weights' moving average; None keeps none. Only of devices that declare it.
+        world: The processes that each have a part of every batch: gradients are those of the whole batch, and so is the
+            loss of a :class:`StepResult`. ``module`` then has a method ``weight(batch)``, which says what its loss is a
+            mean over. More than one process only of devices that declare it.
     """
 
     precision: str = "float32"
     clip_norm: Optional[float] = None
     accumulate: int = 1
     average: Optional[float] = None
+    world: World = ALONE
 
 
 @dataclass(frozen=True)
@@ -94,9 +100,10 @@ class StepResult:
     """What a step returns. Its tensors are complete after :meth:`Device.synchronize`.
 
     Attributes:
-        loss: Mean loss over the batch's targets. Scalar, detached, still on the device.
+        loss: Mean loss over the batch's targets, those of other processes among them. Scalar, detached, still on the
+            device.
         outputs: The model's outputs for the last block's destinations, [num_dst, out_channels], detached.
-        num_targets: Number of real targets that the loss is a mean over.
+        num_targets: Number of real targets, those of other processes among them.
     """
 
     loss: Tensor
@@ -104,8 +111,8 @@ class StepResult:
     num_targets: int
 
 
-ACCUMULATE, AVERAGE, SPARSE = "accumulate", "average", "sparse"
-UPDATES = frozenset({ACCUMULATE, AVERAGE, SPARSE})
+ACCUMULATE, AVERAGE, SPARSE, PROCESSES = "accumulate", "average", "sparse", "processes"
+UPDATES = frozenset({ACCUMULATE, AVERAGE, SPARSE, PROCESSES})
 """All that :attr:`DeviceCapabilities.updates` may hold."""
 
 OptimizerState = Mapping[str, Mapping[str, Tensor]]

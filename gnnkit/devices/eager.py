@@ -15,6 +15,7 @@ from gnnkit.devices.average import STATE_KEY, MovingAverage
 from gnnkit.devices.base import Device, OptimizerState, StepOptions, StepResult, Way
 from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
+from gnnkit.devices.processes import sparse_tables, sum_gradients, whole_batch
 from gnnkit.devices.sparse import clip_gradients
 
 EAGER_OFFERS = frozenset({"free_shapes"})
@@ -40,7 +41,8 @@ class EagerDevice(Device):
     def prepare(self, module: nn.Module, optimizer: Optional[Optimizer], options: StepOptions) -> EagerStep:
         """See :class:`Device`."""
         module = module.to(self.torch_device)
-        return EagerStep(module, optimizer, options, self.forward_mode(options))
+        kind = EagerStep if options.world.size == 1 or optimizer is None else SharedStep
+        return kind(module, optimizer, options, self.forward_mode(options))
 
     def seed(self, seed: int) -> None:
         """See :class:`Device`."""
@@ -92,6 +94,7 @@ class EagerStep:
         # Batches whose gradients wait for an update, and their targets.
         self._num_waiting = 0
         self._num_targets = 0
+        self._what = "gradients"
 
     def __call__(self, batch: Batch) -> StepResult:
         """See :class:`gnnkit.devices.Step`."""
@@ -184,3 +187,48 @@ class EagerStep:
             name: {key: value for key, value in tensors.items() if key != STATE_KEY} for name, tensors in state.items()
         }
         load_optimizer_state(self.module, self.optimizer, {name: tensors for name, tensors in own.items() if tensors})
+
+
+class SharedStep(EagerStep):
+    """A training step of several processes, each with a part of every batch.
+
+    Each weighs its loss by its part of what the whole batch's loss is a mean over; gradients are then added up.
+    """
+
+    def __call__(self, batch: Batch) -> StepResult:
+        """See :class:`gnnkit.devices.Step`."""
+        assert self.optimizer is not None, "a step that evaluates needs nobody"
+        loss, outputs = self._forward(batch)
+        weight: float = self.module.weight(batch) if batch.num_targets else 0.0  # type: ignore[operator]
+        name = f"epoch {batch.key.epoch}, batch {batch.key.number}"
+        whole = whole_batch(self.options.world, loss, weight, batch.num_targets, f"the loss of {name}")
+        if not self._num_waiting:
+            self.optimizer.zero_grad(set_to_none=True)
+        counts = whole.num_targets if self.options.accumulate > 1 else 1
+        if weight > 0:  # The loss of nothing may be anything, so it is not even multiplied by 0.
+            (loss * (counts * weight / whole.weight)).backward()  # type: ignore[no-untyped-call]
+        elif not whole.weight:  # It is 0, and gradients are 0 and not missing, as in one process.
+            loss.backward()  # type: ignore[no-untyped-call]
+        self._num_waiting += 1
+        self._num_targets += counts
+        self._what = f"gradients of {name}"
+        if self._num_waiting == self.options.accumulate:
+            self.finish()
+        return StepResult(whole.loss, outputs.detach(), whole.num_targets)
+
+    def timed(self, batch: Batch, synchronize: Callable[[], None]) -> Dict[str, float]:
+        """A step is timed alone."""
+        raise NotImplementedError("steps of several processes are not timed")
+
+    def finish(self) -> None:
+        """See :class:`gnnkit.devices.UpdatingStep`."""
+        if not self._num_waiting or self.optimizer is None:
+            return
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        sum_gradients(self.options.world, parameters, self._what, sparse_tables(self.module))
+        if self.options.accumulate > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(max(self._num_targets, 1))
+        self._num_waiting = self._num_targets = 0
+        self._change_weights(self.optimizer)

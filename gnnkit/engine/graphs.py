@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional, Sequence, Tuple
+from itertools import chain
+from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from gnnkit.engine.inference import Inference, Report, quiet, result_room, table
 from gnnkit.engine.loading import transfer_to
 from gnnkit.loading import GraphLoader, graph_sizes, pack_graphs, propose_bins
 from gnnkit.nn import GNN
+from gnnkit.parallel import ALONE, World
 
 
 class GraphInference(Inference):
@@ -26,12 +28,21 @@ class GraphInference(Inference):
         device: Where the step runs.
         batch_size: Graphs per batch.
         memory: Bytes that the outputs may take in memory; larger ones are mapped from a temporary file.
+        world: The processes that share the batches; all of them call the same methods.
     """
 
     def __init__(
-        self, step: Step, model: GNN, graph: Graph, device: Device, batch_size: int, memory: float = float("inf")
+        self,
+        step: Step,
+        model: GNN,
+        graph: Graph,
+        device: Device,
+        batch_size: int,
+        memory: float = float("inf"),
+        world: World = ALONE,
     ) -> None:
         self._step = step
+        self._world = world
         self._model = model
         self._graph = replace(graph, graph_y=None)
         self._transfer = transfer_to(device, model)
@@ -47,14 +58,24 @@ class GraphInference(Inference):
         row = torch.empty(self._graph.num_graphs, dtype=torch.int64)
         row[graphs] = torch.arange(len(graphs))
         result = torch.empty(0)
-        for number, batch in enumerate(loader.epoch(0), start=1):
-            real = batch.nodes.cpu()
-            part = widened(self._step(batch).outputs)[real >= 0]
-            if number == 1:
+        for number, (rows, part) in enumerate(self._everybody(self._parts(loader, row, report))):
+            if number == 0:
                 result = result_room((len(graphs), part.shape[1]), part.dtype, self._memory)
-            result[row[real[real >= 0]]] = part
-            report(number, len(loader))
+            result[rows] = part
         return table_rows(result, place, self._memory)
+
+    def _parts(self, loader: GraphLoader, row: Tensor, report: Report) -> Iterator[Tuple[Tensor, Tensor]]:
+        """Rows of the result, and what is in them, by batch of this process."""
+        batches = loader.epoch(0, range(*self._world.share(len(loader))))
+        for number, batch in enumerate(batches, start=1):
+            real = batch.nodes.cpu()
+            yield row[real[real >= 0]], widened(self._step(batch).outputs)[real >= 0]
+            report(min(number * self._world.size, len(loader)), len(loader))
+
+    def _everybody(self, parts: Iterator[Tuple[Tensor, Tensor]]) -> Iterable[Tuple[Tensor, Tensor]]:
+        if self._world.size == 1:
+            return parts
+        return chain.from_iterable(self._world.gathered(list(parts), "outputs of graphs"))
 
     def _loader(self, graphs: Tensor) -> GraphLoader:
         packing, pad = None, None

@@ -23,6 +23,7 @@ from gnnkit.engine.loading import evaluation_loader, transfer_to
 from gnnkit.io.files import mapped_tensor
 from gnnkit.loading import FullGraphLoader, InputReduction, NeighborLoader, PadSpec, plan_padding
 from gnnkit.nn import GNN
+from gnnkit.parallel import ALONE, World, complete, shared_table
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import LossModule
 
@@ -88,6 +89,7 @@ class SampledInference(Inference):
         batch_size: Nodes per batch.
         reduction: What of the first layer is done while loading, as in training.
         memory: Bytes that the outputs may take in memory; larger ones are mapped from a temporary file.
+        world: The processes that share the batches; all of them call the same methods.
     """
 
     def __init__(
@@ -100,9 +102,11 @@ class SampledInference(Inference):
         batch_size: int,
         reduction: Optional[InputReduction] = None,
         memory: float = float("inf"),
+        world: World = ALONE,
     ) -> None:
         self._step = step
         self._memory = memory
+        self._world = world
         self._loader_for = partial(
             evaluation_loader,
             device,
@@ -121,7 +125,8 @@ class SampledInference(Inference):
     def outputs(self, nodes: Tensor, report: Report = quiet) -> Tensor:
         """See :class:`Inference`."""
         loader = self._loader_for(nodes, pad=self._pad)
-        return _joined(self._step, loader, nodes.numel(), self._memory, lambda done: report(done, len(loader)))
+        told = partial(_told, report, 0, len(loader))
+        return _joined(self._step, loader, nodes.numel(), self._memory, told, self._world)
 
     def outputs_of_each(self, lists: Sequence[Tensor], report: Report = quiet) -> List[Tensor]:
         """See :class:`Inference`; one by one, so that the samples of a list do not depend on the others."""
@@ -142,6 +147,7 @@ class LayerwiseInference(Inference):
         batch_size: Nodes per chunk.
         memory: Bytes that the result of a layer may take in memory; a larger one is mapped from a temporary file. The
             results of two layers are there at a time, besides those that are asked for.
+        world: The processes that share the chunks; all of them call the same methods. Results are one copy a machine.
     """
 
     def __init__(
@@ -152,8 +158,10 @@ class LayerwiseInference(Inference):
         options: StepOptions,
         batch_size: int,
         memory: float = float("inf"),
+        world: World = ALONE,
     ) -> None:
         self._model = model
+        self._world = world
         self._graph = replace(graph, y=None)
         self._sampler = NeighborSampler(graph, [-1])
         self._device = device
@@ -206,13 +214,8 @@ class LayerwiseInference(Inference):
         h, found = self._graph.x, {}
         for layer, some in enumerate(asked, start=1):
             loader = self._loader(replace(self._graph, x=h), some)
-            h = _joined(
-                self._steps[layer - 1],
-                loader,
-                some.numel(),
-                self._memory,
-                lambda now, done=done: report(done + now, total),  # type: ignore[misc]
-            )
+            told = partial(_told, report, done, total)
+            h = _joined(self._steps[layer - 1], loader, some.numel(), self._memory, told, self._world)
             done += len(loader)
             if layer in wanted:
                 found[layer] = h if some is rows else table_rows(h, rows, self._memory)
@@ -246,7 +249,13 @@ class LayerwiseInference(Inference):
         )
 
 
-def _joined(step: Step, loader: NeighborLoader, num: int, memory: float, report: Callable[[int], None]) -> Tensor:
+def _told(report: Report, before: int, total: int, done: int) -> None:
+    report(before + done, total)
+
+
+def _joined(
+    step: Step, loader: NeighborLoader, num: int, memory: float, report: Callable[[int], None], world: World
+) -> Tensor:
     """The outputs of a step for all of a loader's nodes, in their order.
 
     Args:
@@ -255,16 +264,74 @@ def _joined(step: Step, loader: NeighborLoader, num: int, memory: float, report:
         num: How many nodes it loads.
         memory: Bytes that the result may take in memory.
         report: Told how many batches are done.
+        world: The processes that share the batches.
     """
-    result, start = torch.empty(0), 0
-    for number, batch in enumerate(loader.epoch(0), start=1):
-        part = widened(step(batch).outputs)[(batch.nodes >= 0).cpu()]
-        if start == 0:
-            result = result_room((num, part.shape[1]), part.dtype, memory)
-        result[start : start + len(part)] = part
-        start += len(part)
-        report(min(number, len(loader)))
-    return result
+    rows = SharedRows(world, num, len(loader), loader.batch_size, memory)
+    for number, batch in enumerate(loader.epoch(0, rows.batches), start=1):
+        rows.add(widened(step(batch).outputs)[(batch.nodes >= 0).cpu()])
+        report(min(number * world.size, len(loader)))
+    return rows.complete()
+
+
+class SharedRows:
+    """The rows that batches give, one after the other; every process has some of the batches, all together.
+
+    Args:
+        world: The processes.
+        num: Number of rows.
+        num_batches: Number of batches.
+        batch_size: Rows of each batch but the last.
+        memory: Bytes that the rows may take in memory.
+
+    Attributes:
+        batches: Numbers of this process's batches.
+
+    Example:
+        >>> rows = SharedRows(ALONE, 3, 2, 2, 1e9)
+        >>> for number in rows.batches:
+        ...     rows.add(torch.ones(2 - number, 1))
+        >>> rows.complete().tolist()
+        [[1.0], [1.0], [1.0]]
+    """
+
+    def __init__(self, world: World, num: int, num_batches: int, batch_size: int, memory: float) -> None:
+        self._world = world
+        self._num = num
+        self._memory = memory
+        self._result = torch.empty(0)
+        self._width: Optional[int] = None
+        self.batches = range(*world.share(num_batches))
+        self._at = self._begin = min(self.batches.start * batch_size, num)
+
+    def add(self, part: Tensor) -> None:
+        """Take in the rows of the next batch."""
+        if self._width is None:
+            self._make_room(part.shape[1], part.dtype)
+        self._result[self._at : self._at + len(part)] = part
+        self._at += len(part)
+
+    def _make_room(self, width: Optional[int], dtype: torch.dtype) -> None:
+        """Room for all rows; a process without rows does not know how wide they are, so they tell each other."""
+        if self._world.size == 1:
+            self._width = width
+            self._result = torch.empty(0) if width is None else result_room((self._num, width), dtype, self._memory)
+            return
+        told = self._world.gathered((width, dtype), _ROWS)
+        self._width, dtype = next((each for each in told if each[0] is not None), (0, dtype))
+        assert self._width is not None
+        self._result = shared_table(self._world, (self._num, self._width), dtype, self._memory)
+
+    def complete(self) -> Tensor:
+        """All rows, of all processes."""
+        if self._width is None:
+            self._make_room(None, torch.float32)
+        if self._world.size > 1:
+            bounds = self._world.gathered((self._begin, self._at), _ROWS)
+            complete(self._world, self._result, bounds, _ROWS)
+        return self._result
+
+
+_ROWS = "rows of an evaluation"
 
 
 def result_room(shape: Tuple[int, int], dtype: torch.dtype, memory: float) -> Tensor:
@@ -353,6 +420,7 @@ def make_inference(
     memory: float = float("inf"),
     sampler: Optional[NeighborSampler] = None,
     reduction: Optional[InputReduction] = None,
+    world: World = ALONE,
 ) -> Inference:
     """Make the inference that a configuration names.
 
@@ -366,13 +434,14 @@ def make_inference(
         memory: Bytes that the result of a layer may take in memory, for "layerwise" and "sampled".
         sampler: Picks the blocks, for "sampled".
         reduction: What of the first layer is done while loading, for "sampled".
+        world: The processes that share the work. "full" is one pass, which every process makes.
     """
     if method == "layerwise":
-        return LayerwiseInference(module.model, graph, device, options, batch_size, memory)
+        return LayerwiseInference(module.model, graph, device, options, batch_size, memory, world)
     step = device.prepare(module, None, options)
     if method == "sampled":
         assert sampler is not None
-        return SampledInference(step, module.model, graph, sampler, device, batch_size, reduction, memory)
+        return SampledInference(step, module.model, graph, sampler, device, batch_size, reduction, memory, world)
     spec = module.model.spec
     loader_for = partial(
         FullGraphLoader,

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import Callable, Iterator, List, Optional
+from dataclasses import replace
+from typing import Callable, Iterator, List, Optional, Tuple
 
+import torch
 from torch import Tensor
 
-from gnnkit.data import Batch, BatchKey, Graph, missing_array
+from gnnkit.data import IGNORED_LABEL, Batch, BatchKey, Graph, missing_array
 from gnnkit.errors import DataError, PipelineError
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 
@@ -70,6 +72,33 @@ def finished(make: Callable[[], Batch], key: BatchKey, pad: Optional[PadSpec], t
     except Exception as error:  # A device's or a backend's own, which may be anything.
         message = f"Batch {key.number} of epoch {key.epoch} failed: {type(error).__name__}: {error}"
         raise PipelineError(message) from error
+
+
+Share = Tuple[int, int]
+"""Which process this is, from 0, and how many there are."""
+WHOLE: Share = (0, 1)
+"""All of a batch, for a single process."""
+
+
+def part_of(num: int, share: Share) -> slice:
+    """Which of a batch's items a process has: parts follow each other and differ by one at most.
+
+    Example:
+        >>> [part_of(5, (rank, 2)) for rank in range(2)]
+        [slice(0, 2, None), slice(2, 5, None)]
+    """
+    rank, size = share
+    return slice(num * rank // size, num * (rank + 1) // size)
+
+
+def without_targets(batch: Batch) -> Batch:
+    """The batch as one that has nothing to learn from, for a process that has no item of its own."""
+    targets = batch.targets
+    if targets is None:
+        return batch
+    y = None if targets.y is None else torch.full_like(targets.y, IGNORED_LABEL)
+    mask = torch.zeros(targets.size, dtype=torch.bool)
+    return replace(batch, targets=replace(targets, y=y, mask=mask, num=0))
 
 
 def spread(num: int, limit: Optional[int]) -> List[int]:

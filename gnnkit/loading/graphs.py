@@ -18,7 +18,18 @@ from torch import Tensor
 from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
 from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, finished, identity
+from gnnkit.loading.base import (
+    WHOLE,
+    Loader,
+    Share,
+    Transfer,
+    edge_features_of,
+    features_of,
+    finished,
+    identity,
+    part_of,
+    without_targets,
+)
 from gnnkit.loading.drawing import item_ids
 from gnnkit.loading.gather import gathered
 from gnnkit.loading.packing import Packing, deal
@@ -45,6 +56,7 @@ class GraphLoader(Loader):
         transfer: The last stage, run in the thread that prepared the batch, for example ``Device.put``.
         pad: Bring every batch to these sizes. None leaves batches as large as they are.
         edge_features: Whether the model reads edge features: blocks get the graph's.
+        share: As for :class:`NeighborLoader`.
 
     Raises:
         ConfigError: Settings out of range, or graphs that the record does not have.
@@ -75,6 +87,7 @@ class GraphLoader(Loader):
         transfer: Transfer = identity,
         pad: Optional[PadSpec] = None,
         edge_features: bool = False,
+        share: Share = WHOLE,
     ) -> None:
         for name, value, least in (("num_layers", num_layers, 1), ("batch_size", batch_size, 1)):
             if value < least:
@@ -90,6 +103,7 @@ class GraphLoader(Loader):
         self.prefetch = prefetch
         self.pad = pad
         self.edge_features = edge_features
+        self.share = share
         self._graphs = item_ids(graphs)
         if self._graphs.min() < 0 or self._graphs.max() >= graph.num_graphs:
             raise ConfigError(f"graphs has numbers beyond 0 to {graph.num_graphs - 1}, which the record has.")
@@ -115,12 +129,18 @@ class GraphLoader(Loader):
         whole, rest = divmod(len(self._graphs), self.batch_size)
         return whole + (1 if rest and not self.drop_last else 0)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``."""
-        build = partial(self._build, self._batches(number), number)
-        made = prefetch(build, len(self), num_threads=self.num_threads, ahead=self.prefetch)
-        with closing(made) as batches:
-            yield from batches
+    def epoch(self, number: int, batches: Optional[range] = None) -> Iterator[Batch]:
+        """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``.
+
+        Args:
+            number: As for :class:`Loader`.
+            batches: Numbers of the batches, one after the other. None: all.
+        """
+        wanted = range(len(self)) if batches is None else batches
+        build = partial(self._build, self._batches(number), number, wanted.start)
+        made = prefetch(build, len(wanted), num_threads=self.num_threads, ahead=self.prefetch)
+        with closing(made) as found:
+            yield from found
 
     def _batches(self, epoch: int) -> Tuple[NDArray[np.int64], ...]:
         """The graphs of every batch."""
@@ -132,9 +152,16 @@ class GraphLoader(Loader):
         visited = shuffle_order(len(bins), seed=self.seed, epoch=epoch) if self.shuffle else range(len(bins))
         return tuple(self._graphs[np.asarray(bins[each], dtype=np.int64)] for each in visited)
 
-    def _build(self, batches: Tuple[NDArray[np.int64], ...], epoch: int, index: int) -> Batch:
-        key = BatchKey(epoch, index)
-        return finished(partial(self._batch, batches[index], key), key, self.pad, self._transfer)
+    def _build(self, batches: Tuple[NDArray[np.int64], ...], epoch: int, first: int, position: int) -> Batch:
+        key = BatchKey(epoch, first + position)
+        return finished(partial(self._part, batches[key.number], key), key, self.pad, self._transfer)
+
+    def _part(self, chosen: NDArray[np.int64], key: BatchKey) -> Batch:
+        """This process's part of a batch."""
+        part = part_of(len(chosen), self.share)
+        if part.start < part.stop:
+            return self._batch(chosen[part], key)
+        return without_targets(self._batch(chosen[:1], key))
 
     def _batch(self, chosen: NDArray[np.int64], key: BatchKey) -> Batch:
         graph, pointer = self.graph, self._pointer

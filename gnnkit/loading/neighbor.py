@@ -21,14 +21,18 @@ from torch import Tensor
 from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import (
+    WHOLE,
     Loader,
     Observer,
+    Share,
     Stages,
     Transfer,
     edge_features_of,
     features_of,
     identity,
+    part_of,
     spread,
+    without_targets,
 )
 from gnnkit.loading.drawing import Draw, item_ids
 from gnnkit.loading.gather import gathered
@@ -74,6 +78,8 @@ class NeighborLoader(Loader):
             :func:`gnnkit.loading.paired`. None: the nodes themselves with their labels.
         edge_features: Whether the model reads edge features: blocks get those of the sampler's graph. Nothing is spent
             on them otherwise.
+        share: Which process this is, and of how many: of every batch the loader has that process's part. Where a batch
+            has fewer items than there are processes, some get its first item without targets.
 
     Raises:
         ConfigError: Settings out of range, no nodes, not one whole batch with ``drop_last``, or ``reduction`` with
@@ -107,6 +113,7 @@ class NeighborLoader(Loader):
         reduction: Optional[InputReduction] = None,
         draw: Optional[Draw] = None,
         edge_features: bool = False,
+        share: Share = WHOLE,
     ) -> None:
         if overflow not in OVERFLOW:
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
@@ -139,6 +146,7 @@ class NeighborLoader(Loader):
         self.overflow = overflow
         self.reduction = reduction
         self.edge_features = edge_features
+        self.share = share
         self._draw = draw
         self._x = features_of(graph)
         self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
@@ -161,14 +169,20 @@ class NeighborLoader(Loader):
         whole, rest = divmod(len(self._items), self.batch_size)
         return whole + (1 if rest and not self.drop_last else 0)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``."""
-        build: Callable[[int], List[Batch]] = partial(self._build, self._order(number), number)
+    def epoch(self, number: int, batches: Optional[range] = None) -> Iterator[Batch]:
+        """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``.
+
+        Args:
+            number: As for :class:`Loader`.
+            batches: Numbers of the batches, one after the other. None: all.
+        """
+        wanted = range(len(self)) if batches is None else batches
+        build: Callable[[int], List[Batch]] = partial(self._build, self._order(number), number, wanted.start)
         if self._pace is not None:
             build = self._pace.making(build)
         num_threads = 1 if self.num_threads is None else self.num_threads
         try:
-            made = prefetch(build, len(self), num_threads=num_threads, ahead=self.prefetch, overlap=self.overlap)
+            made = prefetch(build, len(wanted), num_threads=num_threads, ahead=self.prefetch, overlap=self.overlap)
             with closing(made) as groups:
                 for parts in groups if self._pace is None else self._pace.using(groups):
                     yield from parts
@@ -218,14 +232,16 @@ class NeighborLoader(Loader):
         sampled = self.sampler.sample(seeds, epoch=epoch, batch=index, edge_ids=self.edge_features, hidden=hidden)
         return seeds, targets, sampled
 
-    def _build(self, order: NDArray[np.int64], epoch: int, index: int) -> List[Batch]:
+    def _build(self, order: NDArray[np.int64], epoch: int, first: int, position: int) -> List[Batch]:
         """One batch, or the parts of one that was too large."""
-        stages = Stages(self._observer)
+        stages, index = Stages(self._observer), first + position
         try:
             stages.enter("sampling")
             parts = self._sample(self._items_of(order, index), epoch, index)
             stages.enter("gathering features" if self.reduction is None else "reducing features")
             batches = [self._gather(*each, BatchKey(epoch, index, part)) for part, each in enumerate(parts)]
+            if self._is_empty(order, index):
+                batches = [without_targets(batch) for batch in batches]
             if self.pad is not None:
                 stages.enter("padding")
                 batches = [pad_batch(batch, self.pad) for batch in batches]
@@ -245,7 +261,13 @@ class NeighborLoader(Loader):
 
         Parts draw what the whole would.
         """
-        return self._sample_in_parts(items, 0, len(items), epoch, index)
+        part = part_of(len(items), self.share)
+        return self._sample_in_parts(items, part.start, max(part.stop, part.start + 1), epoch, index)
+
+    def _is_empty(self, order: NDArray[np.int64], index: int) -> bool:
+        """Whether this process has no item of a batch."""
+        part = part_of(len(self._items_of(order, index)), self.share)
+        return part.start == part.stop
 
     def _sample_in_parts(
         self, items: NDArray[np.int64], start: int, end: int, epoch: int, index: int

@@ -49,9 +49,10 @@ class RunFolder(Callback):
         facts: What the manifest says besides versions and times: backend, device, data, what the model learns.
         weights: Gives the current weights by canonical name, those of the task's head among them. None: the model's.
         links: Pairs, of which those that are judged are kept. None: there are none.
+        again: Whether the folder is of an earlier attempt at this run, which goes on in it.
 
     Raises:
-        ConfigError: The folder exists and holds something.
+        ConfigError: The folder exists and holds something else.
     """
 
     def __init__(
@@ -61,8 +62,11 @@ class RunFolder(Callback):
         facts: Mapping[str, Any],
         weights: Optional[Callable[[], Dict[str, Tensor]]] = None,
         links: Optional[Links] = None,
+        again: bool = False,
     ) -> None:
-        check_free(path)
+        if not again:
+            check_free(path)
+        self._again = again
         self.path = path
         self._config = dict(config)
         self._weights = weights
@@ -81,7 +85,7 @@ class RunFolder(Callback):
         """See :class:`Callback`."""
         with writing(self.path / FOLDER):
             try:
-                (self.path / FOLDER).mkdir()
+                (self.path / FOLDER).mkdir(exist_ok=self._again)
             except FileExistsError:
                 raise _taken(self.path) from None
             try:
@@ -89,8 +93,12 @@ class RunFolder(Callback):
                 write_yaml(self.path / CONFIG, self._config)
                 if self._links is not None:
                     write_links(self.path / LINKS, self._links)
-                (self.path / "plots").mkdir()
+                (self.path / "plots").mkdir(exist_ok=self._again)
+                if self._again and (self.path / METRICS).exists():
+                    (self.path / METRICS).unlink()  # It has the history again from where training goes on.
             except BaseException:
+                if self._again:
+                    raise
                 for file in (MANIFEST, CONFIG, LINKS):
                     with suppress(OSError):
                         (self.path / file).unlink()

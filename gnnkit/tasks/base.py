@@ -168,6 +168,17 @@ class Task(ABC):
         """The loss that is trained: the user's own if there is one, else :meth:`loss`."""
         return (self.custom_loss or self.loss)(outputs, targets)
 
+    def weight(self, targets: Targets) -> float:
+        """What :meth:`loss` is a mean over, so that losses of parts of a batch make up that of the whole.
+
+        Args:
+            targets: Of the batch.
+
+        Returns:
+            The number of targets; where they do not count alike, the sum of their weights.
+        """
+        return float(targets.num)
+
     def num_outputs(self, graph: Graph) -> Optional[int]:
         """How many outputs the encoder must have per node; None: any number."""
         return None

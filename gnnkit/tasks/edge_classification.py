@@ -98,3 +98,7 @@ class EdgeClassification(PairTask):
             targets: Their ``y`` are labels of pairs.
         """
         return self._judge.loss(outputs, targets)
+
+    def weight(self, targets: Targets) -> float:
+        """As of nodes."""
+        return self._judge.weight(targets)

@@ -98,6 +98,10 @@ class EdgeRegression(PairTask):
         """
         return self._judge.loss(outputs, targets)
 
+    def weight(self, targets: Targets) -> float:
+        """As of nodes."""
+        return self._judge.weight(targets)
+
     def judge(self, scores: Tensor, targets: Targets) -> Dict[str, float]:
         """See :class:`gnnkit.tasks.Task`; in the data's units, of logarithms where those are learned."""
         return self._judge.judge(scores, targets)

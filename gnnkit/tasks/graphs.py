@@ -136,6 +136,10 @@ class GraphTask(Task):
         """
         return self._judge.loss(outputs, targets)
 
+    def weight(self, targets: Targets) -> float:
+        """As of nodes."""
+        return self._judge.weight(targets)
+
     def judge(self, scores: Tensor, targets: Targets) -> Dict[str, float]:
         """See :class:`Task`."""
         return self._judge.judge(scores, targets)

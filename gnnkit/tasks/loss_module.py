@@ -69,6 +69,12 @@ class LossModule(nn.Module):
         outputs = self.head(self.model(batch.blocks, self.head.inputs(batch.x, targets), *graphs), targets)
         return self.task.batch_loss(outputs, targets), outputs
 
+    def weight(self, batch: Batch) -> float:
+        """What the loss of a batch is a mean over; a user's own loss is one over targets."""
+        if batch.targets is None:
+            return 0.0
+        return float(batch.num_targets) if self.task.custom_loss is not None else self.task.weight(batch.targets)
+
     def canonical_state(self) -> Dict[str, Tensor]:
         """All parameters and buffers under canonical names, the head's among them, in host memory."""
         return {**self.model.canonical_state(), **_head_state(self.head)}

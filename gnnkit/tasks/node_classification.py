@@ -165,6 +165,15 @@ class NodeClassification(Task):
         weighed = (weights[y.clamp(min=0)] * kept).sum()
         return total / torch.where(weighed > 0, weighed, torch.ones_like(weighed))
 
+    def weight(self, targets: Targets) -> float:
+        """See :class:`Task`: the sum of the classes' weights; of several labels, the number of entries."""
+        if self.multi_label and targets.y is not None:
+            return float((targets.y != IGNORED_LABEL).sum())
+        if self.weights is None or targets.y is None:
+            return super().weight(targets)
+        kept = targets.y != IGNORED_LABEL
+        return float((torch.tensor(self.weights, device=kept.device)[targets.y.clamp(min=0)] * kept).sum())
+
     def num_outputs(self, graph: Graph) -> int:
         """One for each class."""
         return graph.num_classes

@@ -125,6 +125,14 @@ class NodeRegression(Task):
         predicted = torch.where(known, outputs, torch.zeros_like(outputs))  # So that what is unknown adds 0.
         return self._errors(predicted, true).sum() / known.sum().clamp(min=1)
 
+    def weight(self, targets: Targets) -> float:
+        """See :class:`gnnkit.tasks.Task`: how many numbers are known."""
+        assert targets.y is not None, "nodes have numbers"
+        known = ~torch.isnan(targets.y)
+        if targets.mask is not None:
+            known = known & targets.mask.reshape(-1, *[1] * (known.ndim - 1))
+        return float(known.sum())
+
     def _errors(self, predicted: Tensor, true: Tensor) -> Tensor:
         if self.options.loss == "absolute":
             return functional.l1_loss(predicted, true, reduction="none")

@@ -20,12 +20,12 @@ from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
-from gnnkit.runs.run_folder import check_free
 from gnnkit.tasks import arranged, make_task, task_class
 from gnnkit.tasks.graphs import GRAPH_SPLIT_OPTIONS
 from gnnkit.tasks.pairs import SPLIT_OPTIONS
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
+from gnnkit.train.processes import check_run_dir
 from gnnkit.train.trainer import Trainer
 
 
@@ -66,7 +66,7 @@ def assemble(
     """
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
-        check_free(user_path(config.run_dir, "run_dir"))
+        check_run_dir(user_path(config.run_dir, "run_dir"))
     graph = load_data(config) if data is None else split_data(config, data)
     file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
     if file is not None and learned is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from torch import nn
 
@@ -31,6 +31,7 @@ from gnnkit.nn import (
 )
 from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_custom_layer
+from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs.callback import Callback
 from gnnkit.tasks import LossModule, Task, arranged, make_task
 from gnnkit.train.allocator import keep_freed_memory
@@ -40,6 +41,7 @@ from gnnkit.train.fit_checks import check_fit, check_judging
 from gnnkit.train.keeper import StateKeeper
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, training_loader
 from gnnkit.train.optimizers import make_optimizer, optimizer_name
+from gnnkit.train.processes import check_processes
 from gnnkit.train.progress import Progress
 from gnnkit.train.schedules import Schedule
 from gnnkit.train.settings import TrainConfig
@@ -78,15 +80,17 @@ class Job:
     facts: Dict[str, Any] = field(default_factory=dict)
     nondeterministic: List[str] = field(default_factory=list)
     beyond_spec: Optional[str] = None
+    world: World = ALONE
 
 
-def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
+def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World = ALONE) -> Job:
     """Check everything, and bring model, data and device together. The model itself is left as it is.
 
     Args:
         trainer: With the settings.
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
+        world: The processes that train together.
     """
     if not isinstance(model, nn.Module):
         problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
@@ -97,7 +101,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
             f"The model has parameters of {', '.join(sorted(dtypes))}, expected float32. Leave them so and give "
             'precision="float64" or "bfloat16" to the Trainer.'
         )
-    graph = arranged(trainer.task, graph, trainer.task_options, trainer.seed)
+    arrange = partial(arranged, trainer.task, graph, trainer.task_options, trainer.seed)
+    graph = made_once(world, arrange, "the data to be split")
     check_graph(graph, most_values=MOST_CHECKED)
     check_leaks(graph)
     backend = _backend(trainer, model)
@@ -122,17 +127,10 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         keep_freed_memory()
     labelled = task.labelled(graph)
     check_fit(model, labelled, task, backend, device, config)
-    prepared = model.spec.prepare(graph)
-    # Labels have no part in preparing edges, which is not done twice.
-    learned = prepared
-    if labelled is not graph:
-        changed = {name: getattr(labelled, name) for name in ("y", "graph_y", "class_names", "links")}
-        learned = replace(prepared, **changed)
-    computed = computed_graph(labelled, learned, model.spec, config.precision)
-    tested = computed
-    messages = message_graph(labelled, "test")
-    if messages is not labelled:
-        tested = computed_graph(messages, model.spec.prepare(messages), model.spec, config.precision)
+    check_processes(world, model, task, device, config)
+    make = partial(_graphs, model, graph, labelled, config.precision)
+    prepared, computed, tested = made_once(world, make, "the data to be prepared")
+    tested = computed if tested is None else tested
     if not isinstance(model, CustomModel) and (special is not None or any(map(is_custom_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
         check_layers(model, weighted=prepared.edge_weight is not None, sampled=sampled)
@@ -152,11 +150,12 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
     better = task.higher_is_better
     schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
-    options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average)
+    options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average, world)
     step = device.prepare(module, optimizer, options)
-    inference = _inference(module, computed, device, config, trainer.seed)
-    testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed)
-    loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, static_shapes=static_shapes)
+    inference = _inference(module, computed, device, config, trainer.seed, world)
+    testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed, world)
+    settings_of_loader: Dict[str, Any] = {"static_shapes": static_shapes, "share": (world.rank, world.size)}
+    loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, **settings_of_loader)
     pad = None
     if static_shapes and task.level != "graphs":
         pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
@@ -178,16 +177,36 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph) -> Job:
         {"train": inference, "valid": inference, "test": testing},
         optimizer_name(optimizer),
         beyond_spec=None if isinstance(model, CustomModel) else special,
+        world=world,
     )
 
 
-def _inference(module: LossModule, graph: Graph, device: Device, config: TrainConfig, seed: int) -> Inference:
+def _graphs(model: GNN, graph: Graph, labelled: Graph, precision: str) -> Tuple[Graph, Graph, Optional[Graph]]:
+    """The prepared graph, what is computed on, and what is computed on for testing, where that is another."""
+    prepared = model.spec.prepare(graph)
+    # Labels have no part in preparing edges, which is not done twice.
+    learned = prepared
+    if labelled is not graph:
+        changed = {name: getattr(labelled, name) for name in ("y", "graph_y", "class_names", "links")}
+        learned = replace(prepared, **changed)
+    computed = computed_graph(labelled, learned, model.spec, precision)
+    messages = message_graph(labelled, "test")
+    if messages is labelled:
+        return prepared, computed, None
+    return prepared, computed, computed_graph(messages, model.spec.prepare(messages), model.spec, precision)
+
+
+def _inference(
+    module: LossModule, graph: Graph, device: Device, config: TrainConfig, seed: int, world: World
+) -> Inference:
     """How the outputs that are judged are computed."""
     spec, is_sampled = module.model.spec, config.evaluation == "sampled"
     if module.task.level == "graphs":
         step = device.prepare(module, None, StepOptions(config.precision))
         assert config.eval_batch_size is not None
-        return GraphInference(step, module.model, graph, device, config.eval_batch_size, config.eval_memory * 1e9)
+        return GraphInference(
+            step, module.model, graph, device, config.eval_batch_size, config.eval_memory * 1e9, world
+        )
     return make_inference(
         config.evaluation,
         module,
@@ -198,6 +217,7 @@ def _inference(module: LossModule, graph: Graph, device: Device, config: TrainCo
         memory=config.eval_memory * 1e9,
         sampler=make_sampler(graph, spec, config, config.eval_fanouts, seed),
         reduction=input_reduction(spec, config.fuse_first_layer) if is_sampled else None,
+        world=world,
     )
 
 

@@ -168,7 +168,9 @@ def _odd_tensors(values: OptimizerState, parameters: Mapping[str, Tensor]) -> Li
     )
 
 
-def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any], config: TrainConfig) -> None:
+def check_resumable(
+    state: TrainState, spec: ModelSpec, facts: Mapping[str, Any], config: TrainConfig, *, may_be_done: bool = False
+) -> None:
     """Refuse to go on from a state whose parameters fit but that belongs to something else, or is at its end.
 
     Args:
@@ -176,6 +178,7 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
         spec: The model that is to go on.
         facts: Of the run that is to go on; see :class:`TrainState`.
         config: Resolved settings.
+        may_be_done: Whether a training that is at its end is taken, too, to be judged.
 
     Raises:
         CheckpointError: Another task, optimiser or architecture, or other frozen parameters; differences are listed.
@@ -220,6 +223,8 @@ def check_resumable(state: TrainState, spec: ModelSpec, facts: Mapping[str, Any]
         )
     fix = "Go on with that run's data and seed, or start a new run from its weights with --init-from."
     check_same_data(state.facts["data"], facts["data"], fix)
+    if may_be_done:
+        return
     if state.epoch >= (config.epochs or 0):
         raise ConfigError(f"All {config.epochs} epochs are done: the run is at {state.epoch}. Give more with --epochs.")
     if is_out_of_patience(state.history, state.best_epoch, config.patience):

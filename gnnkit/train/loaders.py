@@ -20,7 +20,7 @@ from gnnkit.loading import (
     PadSpec,
     Transfer,
 )
-from gnnkit.loading.base import identity
+from gnnkit.loading.base import WHOLE, Share, identity
 from gnnkit.nn import ModelSpec, node_ids_as_features
 from gnnkit.sampling import NeighborSampler
 from gnnkit.tasks import Task
@@ -110,6 +110,7 @@ def training_loader(
     pad: Optional[PadSpec] = None,
     overlap: bool = True,
     static_shapes: bool = False,
+    share: Share = WHOLE,
 ) -> Loader:
     """The loader of the training items: the full graph, sampled batches, or batches of whole graphs.
 
@@ -123,10 +124,16 @@ def training_loader(
         pad: Sizes to bring batches to, but those of whole graphs.
         overlap: Whether batches are prepared while others are in use.
         static_shapes: Whether batches of whole graphs are brought to one size.
+        share: Which process this is, and of how many.
     """
     items = task.items(graph, "train")
     if items.level == "graphs":
-        settings: Dict[str, Any] = {"transfer": transfer, "overlap": overlap, "static_shapes": static_shapes}
+        settings: Dict[str, Any] = {
+            "transfer": transfer,
+            "overlap": overlap,
+            "static_shapes": static_shapes,
+            "share": share,
+        }
         return graph_loader(graph, items.ids, spec, config, seed, **settings)
     ids = items.ids if items.level == "nodes" else torch.arange(len(items.ids))
     if config.is_clustered:
@@ -163,6 +170,7 @@ def training_loader(
         reduction=input_reduction(spec, config.fuse_first_layer, task),
         draw=draw,
         edge_features=spec.reads_edges,
+        share=share,
     )
 
 

@@ -11,14 +11,16 @@ import logging
 import math
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import ContextManager, Dict, List, Optional, Tuple
+from typing import Callable, ContextManager, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from torch import Tensor
 
 from gnnkit.data import Targets
 from gnnkit.devices import UpdatingStep
 from gnnkit.nn import held_generator
+from gnnkit.runs.callback import Callback
 from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.state import TrainState
@@ -27,6 +29,8 @@ from gnnkit.train.job import Job
 from gnnkit.train.judging import head_outputs
 
 _LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def repeating_bits(job: Job) -> ContextManager[None]:
@@ -58,7 +62,8 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
         callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
         if earlier is not None:
             callback.on_resume(earlier)
-    for epoch in range(progress.epoch + 1, job.config.epochs + 1):
+    last = progress.epoch if progress.is_stuck else job.config.epochs  # An earlier attempt may have come so far.
+    for epoch in range(progress.epoch + 1, last + 1):
         record = _run_epoch(job, epoch)
         with _as_evaluated(job):
             is_best = progress.update(record, job.module)
@@ -66,19 +71,20 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
                 callback.on_epoch(record)
                 if is_best:
                     callback.on_best(job.model, record)
-        reasons = [callback.stopped for callback in callbacks if callback.stopped is not None]
+        reasons = job.world.from_first(partial(_reasons, callbacks), f"the end of epoch {epoch}")
         is_stopped = bool(reasons) and record.valid_metric is not None
         is_last = progress.is_stuck or is_stopped or epoch == job.config.epochs
-        if job.keeper is not None and run_dir is not None and (is_last or job.keeper.is_due()):
+        saves = job.keeper if job.world.is_first else None
+        if saves is not None and run_dir is not None and (is_last or saves.is_due()):
             job.step.pull()
             check_weights(job.module, epoch, progress.schedule.lr)
-            job.keeper.save(run_dir / FOLDER / LAST)
+            saves.save(run_dir / FOLDER / LAST)
         if is_last:
             break
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
         job.module.load_canonical(progress.best_weights)
-    valid, test = (job.task.judge(*judged) for judged in _judged(job, progress.best_epoch, "valid", "test"))
+    valid, test = _judged(job, progress.best_epoch, job.task.judge, "valid", "test")
     result = RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
@@ -107,7 +113,7 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
     losses = Losses(epoch, job.module, job.step, lr)
     for index, batch in enumerate(job.loader.epoch(epoch)):
         with held_generator():
-            job.device.seed(step_seed(job.seed, epoch, index))
+            job.device.seed(step_seed(job.seed, epoch, index, job.world.rank))
             result = job.step(batch)
         losses.add(index, result)
         for callback in job.callbacks:
@@ -139,17 +145,20 @@ def _as_evaluated(job: Job) -> ContextManager[None]:
 
 def _evaluate(job: Job, epoch: int) -> Tuple[float, float]:
     """Loss and metric on the validation nodes."""
-    ((scores, targets),) = _judged(job, epoch, "valid")
-    loss = float(job.task.validation_loss(scores, targets))
-    if not math.isfinite(loss):
-        raise diverged(
-            f"the loss of the validation nodes is {loss} after epoch {epoch}", job.module, job.progress.schedule.lr
-        )
-    return loss, job.task.judge(scores, targets)[job.task.metric]
+
+    def judge(scores: Tensor, targets: Targets) -> Tuple[float, float]:
+        loss = float(job.task.validation_loss(scores, targets))
+        if not math.isfinite(loss):
+            raise diverged(
+                f"the loss of the validation nodes is {loss} after epoch {epoch}", job.module, job.progress.schedule.lr
+            )
+        return loss, job.task.judge(scores, targets)[job.task.metric]
+
+    return _judged(job, epoch, judge, "valid")[0]
 
 
-def _judged(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Targets]]:
-    """Scores and targets of the items of each split."""
+def _judged(job: Job, epoch: int, judge: Callable[[Tensor, Targets], T], *splits: str) -> List[T]:
+    """What the first process makes of scores and targets of the items of each split, for all processes."""
 
     def report(done: int, total: int) -> None:
         for callback in job.callbacks:
@@ -165,17 +174,27 @@ def _judged(job: Job, epoch: int, *splits: str) -> List[Tuple[Tensor, Targets]]:
     for inference in dict.fromkeys(job.inferences[split] for split in lists):
         names = [split for split in lists if job.inferences[split] is inference]
         found.update(zip(names, inference.outputs_of_each([lists[split] for split in names], report)))
-    for split, outputs in found.items():
-        check_outputs(outputs, split, job.module, epoch, job.progress.schedule.lr)
     targets = {split: each.targets for split, each in judged.items()}
-    if not task.needs_training_outputs:
-        return [(head_outputs(job.module, found[split], targets[split]), targets[split]) for split in splits]
-    assert graph.y is not None
-    read = task.readout(found["train"], graph.y[lists["train"]])
-    return [(read(found[split]), targets[split]) for split in splits]
+
+    def scores() -> List[T]:
+        for split, outputs in found.items():
+            check_outputs(outputs, split, job.module, epoch, job.progress.schedule.lr)
+        if not task.needs_training_outputs:
+            return [judge(head_outputs(job.module, found[each], targets[each]), targets[each]) for each in splits]
+        assert graph.y is not None
+        read = task.readout(found["train"], graph.y[lists["train"]])
+        return [judge(read(found[split]), targets[split]) for split in splits]
+
+    return job.world.from_first(scores, f"the judgement of epoch {epoch}")
 
 
-def step_seed(seed: int, epoch: int, batch: int) -> int:
-    """Seed of the dropout of one step: the same wherever a run is resumed."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{batch}".encode(), digest_size=8).digest()
+def _reasons(callbacks: Sequence[Callback]) -> List[str]:
+    """Why listeners have asked the training to stop."""
+    return [callback.stopped for callback in callbacks if callback.stopped is not None]
+
+
+def step_seed(seed: int, epoch: int, batch: int, rank: int = 0) -> int:
+    """Seed of the dropout of one step: the same wherever a run is resumed, another in every process."""
+    key = f"{seed}/{epoch}/{batch}" + (f"/{rank}" if rank else "")
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import CustomModel, frozen_parameters, restored_generator
 from gnnkit.options import plain_value, whole_number
+from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import RunResult
@@ -36,6 +38,7 @@ from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
 from gnnkit.train.optimizers import MakeOptimizer, short_name
+from gnnkit.train.processes import is_earlier_attempt, last_state
 from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
@@ -67,6 +70,9 @@ class Trainer:
             these itself. None: Adam, or what the settings say.
         schedule: Name of a schedule, ``module:Class``, or a class of torch's schedulers, which get their options; or a
             function from the optimiser to such a scheduler. It makes a step after each epoch.
+        world: The processes that train together. None: those that torchrun started, or of the process group that is
+            there (:func:`gnnkit.parallel.join_world`); a process that is alone trains alone. The first process alone
+            calls listeners and writes.
         settings: Fields of :class:`gnnkit.train.TrainConfig`; what is not given comes from the model's preset.
 
     Raises:
@@ -100,8 +106,10 @@ class Trainer:
         facts: Optional[Dict[str, Any]] = None,
         optimizer: Union[str, MakeOptimizer, None] = None,
         schedule: Union[str, MakeSchedule, None] = None,
+        world: Optional[World] = None,
         **settings: Any,
     ) -> None:
+        self.world = world
         self.make_optimizer: Optional[MakeOptimizer] = None
         self.make_schedule: Optional[MakeSchedule] = None
         if optimizer is not None:
@@ -160,35 +168,54 @@ class Trainer:
             OtherDataError: ``resume`` was trained on other data.
             PipelineError: Preparing a batch failed.
             TrainingError: A loss, a weight or an output became NaN or infinite.
+            PeerError: Another process of the training was lost.
         """
-        earlier = None if resume is None else read_state(resume)
+        world = join_world() if self.world is None else self.world
         with TRAINING:
-            job = prepare_job(self, model, graph)
+            again, state = world.from_first(partial(self._start, resume, world), "the last state")
+            job = prepare_job(self, model, graph, world)
             try:
-                return self._fit(job, graph, earlier, resume)
+                return self._fit(job, graph, state, resume, again)
             finally:
                 job.device.close()
 
-    def _fit(self, job: Job, graph: Graph, earlier: Optional[TrainState], resume: Union[str, Path, None]) -> RunResult:
+    def _start(self, resume: Union[str, Path, None], world: World) -> Tuple[bool, Optional[TrainState]]:
+        """Whether this is another attempt in a run folder that is there, and the state that training goes on from."""
+        if self.run_dir is not None and is_earlier_attempt(self.run_dir, world.place):
+            resume = last_state(self.run_dir) or resume
+            return True, None if resume is None else read_state(resume)
+        return False, None if resume is None else read_state(resume)
+
+    def _fit(
+        self,
+        job: Job,
+        graph: Graph,
+        earlier: Optional[TrainState],
+        resume: Union[str, Path, None],
+        again: bool,
+    ) -> RunResult:
         if job.beyond_spec is not None and (self.run_dir is not None or earlier is not None):
             raise ConfigError(
                 "A run folder cannot hold this model, because a run is opened by the model's specification: "
                 f"{job.beyond_spec}. Train without run_dir and resume, and keep the weights yourself with "
                 "torch.save(result.model.state_dict(), file)."
             )
-        callbacks = [*self.callbacks, ProgressBar(self.progress)]
+        callbacks = [*self.callbacks, ProgressBar(self.progress)] if job.world.is_first else []
         if self.run_dir is not None or earlier is not None:
-            job.facts = {**_facts(job, graph), "data_summary": summarize(graph)}
+            job.facts = job.world.from_first(
+                lambda: {**_facts(job, graph), "data_summary": summarize(graph)}, "the data to be described"
+            )
             every = job.config.save_every
             job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
-        if earlier is not None and job.keeper is not None and resume is not None:
-            check_resumable(earlier, job.model.spec, job.facts, job.config)
+        if earlier is not None and job.keeper is not None:
+            check_resumable(earlier, job.model.spec, job.facts, job.config, may_be_done=again)
             job.keeper.put(earlier)
-            job.facts["resumed_from"] = earlier.origin(resume)
-        if self.run_dir is not None:
+            origin = earlier.facts.get("resumed_from") if again or resume is None else earlier.origin(resume)
+            job.facts.update({} if origin is None else {"resumed_from": origin})
+        if self.run_dir is not None and job.world.is_first:
             judged = job.graph.links if job.task.level == "edges" else None
             weights = job.module.canonical_state
-            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged))
+            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again))
         job.callbacks = callbacks
         try:
             with restored_generator(), repeating_bits(job):
@@ -268,4 +295,6 @@ def _facts(job: Job, graph: Graph) -> Dict[str, Any]:
         **({"sparse_embeddings": True} if job.config.sparse_embeddings else {}),
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),
+        **({"processes": job.world.size} if job.world.size > 1 else {}),
+        **({} if job.world.place.job is None else {"job": job.world.place.job}),
     }

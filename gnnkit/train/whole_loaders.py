@@ -19,7 +19,7 @@ from gnnkit.loading import (
     largest_batch,
     propose_bins,
 )
-from gnnkit.loading.base import identity
+from gnnkit.loading.base import WHOLE, Share, identity
 from gnnkit.nn import ModelSpec
 from gnnkit.train.settings import TrainConfig
 
@@ -99,6 +99,7 @@ def graph_loader(
     transfer: Transfer = identity,
     overlap: bool = True,
     static_shapes: bool = False,
+    share: Share = WHOLE,
 ) -> GraphLoader:
     """The loader of whole graphs for a training.
 
@@ -111,6 +112,7 @@ def graph_loader(
         transfer: What to do with a batch last.
         overlap: Whether batches are prepared while others are in use.
         static_shapes: Whether batches are brought to one size.
+        share: Which process this is, and of how many.
     """
     assert config.batch_size is not None
     sizes = graph_sizes(graph)[graphs.numpy()]
@@ -132,6 +134,7 @@ def graph_loader(
         transfer=transfer,
         pad=None if pad is None else pad.repeated(spec.num_layers),
         edge_features=spec.reads_edges,
+        share=share,
     )
 
 

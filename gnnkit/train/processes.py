@@ -1,0 +1,97 @@
+"""What several processes need of a training, and how one that a launcher starts again is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gnnkit.devices import Device
+from gnnkit.devices.base import PROCESSES
+from gnnkit.errors import CapabilityError, ConfigError
+from gnnkit.parallel import Place, World, launched_place
+from gnnkit.parallel.place import NO_ID
+from gnnkit.runs.checkpoint import FOLDER, LAST
+from gnnkit.runs.run_folder import MANIFEST, check_free
+from gnnkit.tasks import Task
+from gnnkit.train.settings import TrainConfig
+
+
+def check_processes(world: World, model: nn.Module, task: Task, device: Device, config: TrainConfig) -> None:
+    """Refuse what several processes cannot share.
+
+    Args:
+        world: The processes. A single one can do everything.
+        model: What is trained.
+        task: What is learned.
+        device: Runs the steps.
+        config: Resolved settings.
+
+    Raises:
+        ConfigError: Training is not in batches that can be shared, or the model normalises over batches.
+        CapabilityError: The device does not declare it.
+    """
+    if world.size == 1:
+        return
+    if PROCESSES not in device.capabilities.updates:
+        raise CapabilityError(
+            f"Device {device.name!r} does not train in several processes, and there are {world.size}. Take one process, "
+            "or another device."
+        )
+    if config.is_clustered or (task.level != "graphs" and not config.is_sampled):
+        kind = "on parts of the graph" if config.is_clustered else "on the full graph"
+        raise ConfigError(
+            f"Training {kind} is not shared by processes, and there are {world.size}: each would compute all of "
+            "it. Give --batch-size or --fanouts (fan-outs of -1 take all neighbours), or take one process."
+        )
+    found = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    if found:
+        raise ConfigError(
+            f"The model normalises over batches ({found[0]}), and each of {world.size} processes has only a part of a "
+            "batch. Give norm=layer (model.norm=layer), or take one process."
+        )
+
+
+def check_run_dir(path: Path) -> None:
+    """Refuse a run folder that holds something, unless a launcher has started this job again.
+
+    Processes other than the first one write nothing, and look at nothing.
+
+    Raises:
+        ConfigError: The folder is taken.
+        FileError: It cannot be made.
+    """
+    place = launched_place()
+    if place.is_first and not is_earlier_attempt(path, place):
+        check_free(path)
+
+
+def is_earlier_attempt(path: Path, place: Place) -> bool:
+    """Whether a run folder is of this job, from before its launcher started it again.
+
+    Args:
+        path: The folder.
+        place: Where this process stands.
+    """
+    manifest = _manifest(path)
+    if manifest is None or place.job is None or manifest.get("status") == "complete":
+        return False
+    known = manifest.get("job") == place.job
+    return known and (place.job != NO_ID or place.restarts > 0)
+
+
+def last_state(path: Path) -> Optional[Path]:
+    """The last state in a run folder; None if there is none yet."""
+    file = path / FOLDER / LAST
+    return file if file.is_file() else None
+
+
+def _manifest(path: Path) -> Optional[Dict[str, Any]]:
+    try:
+        found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
