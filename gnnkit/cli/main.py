@@ -94,6 +94,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
+        _leave_world(failed=bool(end.code))
         _finish_output()
         _leave_at_once(end.code)
         raise
@@ -112,6 +113,13 @@ def _finish_output() -> None:
         sys.exit(2)
     if "--json" in sys.argv:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def _leave_world(failed: bool) -> None:
+    """End what connects this process with others, if there are any."""
+    parallel = sys.modules.get("gnnkit.parallel.world")  # Not imported: nothing was joined.
+    if parallel is not None:
+        parallel.leave_world(failed)
 
 
 def _leave_at_once(code: object) -> None:

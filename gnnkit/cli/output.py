@@ -20,6 +20,7 @@ from typing import Any, Callable, Iterator, List, Mapping, NoReturn, Optional, S
 
 import typer
 
+from gnnkit.cli.launched import leave_word
 from gnnkit.errors import FileError, GnnkitError
 from gnnkit.paths import check_writable, user_path
 from gnnkit.strict_json import to_json
@@ -42,19 +43,21 @@ def reports_errors(command: F) -> F:
         except GnnkitError as error:
             if kwargs.get("debug"):
                 raise
-            _stop(error_line(error), 2)
+            _stop(error, error_line(error), 2)
         except OSError as error:
             # Files are read and written within gnnkit.paths; this is for what libraries do besides.
             if kwargs.get("debug") or error.errno == errno.EPIPE:  # Whoever read our output has enough of it.
                 raise
-            _stop(error_line(FileError("use", error.filename or "standard output or a file", error)), 2)
+            told = FileError("use", error.filename or "standard output or a file", error)
+            _stop(told, error_line(told), 2)
         except (MemoryError, ImportError, RuntimeError) as error:
             if kwargs.get("debug") or not _is_out_of_memory(error):
                 raise
-            _stop(error_line(f"There is not enough memory ({_first_line(error)}). {_LESS_MEMORY}"), 2)
+            short = GnnkitError(f"There is not enough memory ({_first_line(error)}). {_LESS_MEMORY}")
+            _stop(short, error_line(short), 2)
         except KeyboardInterrupt as interrupt:
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
-            _stop("interrupted", 128 + number)
+            _stop(Ended(number), "interrupted", 128 + number)
 
     return wrapped  # type: ignore[return-value]
 
@@ -116,8 +119,10 @@ def error_line(error: object) -> str:
     return " ".join(["error:", *(line.strip() for line in str(error).splitlines())])
 
 
-def _stop(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+def _stop(error: BaseException, message: str, code: int) -> NoReturn:
+    text = str(error.number) if isinstance(error, Ended) else str(error)
+    if not leave_word(error, text):
+        print(message, file=sys.stderr)
     raise typer.Exit(code)
 
 
@@ -132,6 +137,23 @@ def output_file(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def handed_on() -> Iterator[None]:
+    """Give standard output back to processes that are started meanwhile and write the JSON line themselves."""
+    if _kept is None:
+        yield
+        return
+    kept = os.dup(1)
+    os.dup2(_kept, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+_kept: Optional[int] = None
+"""The file that standard output was, while it is kept for the JSON line."""
 _json_output: Optional[TextIO] = None
 """Where the JSON line goes while everything else is kept from standard output."""
 
@@ -142,7 +164,7 @@ def _json_alone() -> Iterator[None]:
 
     That includes what C libraries and child processes write, unless standard output is no file (as in tests).
     """
-    global _json_output
+    global _json_output, _kept
     shown = sys.stdout
     shown.flush()
     try:
@@ -152,6 +174,7 @@ def _json_alone() -> Iterator[None]:
     else:
         kept = os.dup(number)
         os.dup2(errors, number)
+    _kept = kept
     _json_output = shown if kept is None else os.fdopen(os.dup(kept), "w", encoding="utf-8")
     sys.stdout = sys.stderr
     try:
@@ -162,7 +185,7 @@ def _json_alone() -> Iterator[None]:
             _json_output.close()
             os.dup2(kept, number)
             os.close(kept)
-        _json_output = None
+        _json_output = _kept = None
 
 
 def print_json(values: Mapping[str, Any]) -> None:

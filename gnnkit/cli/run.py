@@ -11,7 +11,9 @@ import typer
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.folds import cross_validate
 from gnnkit.cli.help_config import show_settings
+from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.processes import Processes, launch, takes_processes
 from gnnkit.errors import ConfigError
 from gnnkit.paths import user_path
 
@@ -27,10 +29,12 @@ EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1
 
 @reports_errors
 @takes_flags()
+@takes_processes
 def run(
     *,
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
+    processes: Processes,
     init_from: Optional[str] = typer.Option(
         None, metavar="RUN", help="Start from the best weights of a run, or from a file of weights."
     ),
@@ -56,6 +60,12 @@ def run(
     from gnnkit.engine.heuristics import is_heuristic
 
     config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
+    if processes.is_asked_for:
+        if folds is not None or is_heuristic(config.model.name):
+            what = "--folds makes runs of their own" if folds is not None else "a heuristic learns nothing"
+            raise ConfigError(f"Several processes share one training, and {what}. Leave --processes out.")
+        _launch(config, processes)
+        return
     if folds is not None:
         if resume is not None:
             raise ConfigError("--resume goes on with one run, and --folds makes several. Give one of them.")
@@ -72,9 +82,28 @@ def run(
             print_json(judged.summary())
         return
     result = train(config, resume=None if resume is None else user_path(resume, "--resume"))
+    if not is_first():
+        return
     _show(result)
     if json:
         print_json(result.summary())
+
+
+def _launch(config: RunConfig, processes: Processes) -> None:
+    """Run the command in several processes, with a run folder that is the same after a restart."""
+    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+
+    if config.run_dir is not None:
+        launch(processes)
+        return
+    if processes.has_machines and processes.max_restarts:
+        raise ConfigError("--max-restarts on several machines needs --run-dir, a folder that all of them see.")
+    words = (Path(config.dataset.name).name, config.model.name, config.backend)
+    made = new_run_dir(Path("runs"), *(str(word).replace(",", "-") for word in words))
+    try:
+        launch(processes, "--run-dir", str(made))
+    finally:
+        drop_run_dir(made)
 
 
 def judge(config: RunConfig) -> HeuristicResult:

@@ -20,6 +20,7 @@ from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Op
 import torch
 
 from gnnkit.loading.gate import GATE
+from gnnkit.parallel import launched_place
 
 T = TypeVar("T")
 
@@ -113,8 +114,9 @@ def threads_at_work() -> List[threading.Thread]:
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use; those of a launcher share them evenly."""
+    num = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, num // launched_place().local_size)
 
 
 class Pace:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import Mapping, Optional
-
-NO_ID = "none"
-"""What torchrun calls a job that was given no name."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +18,7 @@ class Place:
         local_rank: Its number on its machine.
         local_size: How many processes its machine has.
         machine: Number of its machine.
-        job: What the launcher calls the job; None if no launcher started the process.
-        restarts: How often this machine's launcher has started its processes again.
+        launcher: Which launcher started the process, the same when it starts it again; None if none did.
     """
 
     rank: int = 0
@@ -29,8 +26,7 @@ class Place:
     local_rank: int = 0
     local_size: int = 1
     machine: int = 0
-    job: Optional[str] = None
-    restarts: int = 0
+    launcher: Optional[str] = None
 
     @property
     def is_first(self) -> bool:
@@ -60,6 +56,19 @@ def launched_place(environment: Optional[Mapping[str, str]] = None) -> Place:
         local_rank=int(found.get("LOCAL_RANK", 0)),
         local_size=int(found.get("LOCAL_WORLD_SIZE", size)),
         machine=int(found.get("GROUP_RANK", 0)),
-        job=found["TORCHELASTIC_RUN_ID"],
-        restarts=int(found.get("TORCHELASTIC_RESTART_COUNT", 0)),
+        launcher=_parent(),
     )
+
+
+def _parent() -> str:
+    """The process that started this one, called so that no other has ever been called alike.
+
+    What torchrun says of restarts differs between machines, so it is no help.
+    """
+    number = os.getppid()
+    try:
+        with open(f"/proc/{number}/stat", encoding="utf-8") as file:
+            started = file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        started = ""
+    return f"{socket.gethostname()}/{number}/{started}"

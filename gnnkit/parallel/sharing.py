@@ -180,10 +180,11 @@ def complete(world: World, table: Tensor, bounds: Sequence[Tuple[int, int]], wha
         what: Name of the wait.
     """
     if not world.is_single_machine:
-        machines = world.gathered((world.place.machine, world.place.local_rank), what)
+        machines = world.gathered(world.place.machine, what)
+        is_first_here = machines.index(world.place.machine) == world.rank
         rows = max(1, _PIECE // max(1, table.shape[1]))
         for rank, (begin, end) in enumerate(bounds):
-            is_writer = machines[rank][0] != world.place.machine and world.place.local_rank == 0
+            is_writer = machines[rank] != world.place.machine and is_first_here
             for start in range(begin, end, rows):
                 part = table[start : min(start + rows, end)]
                 piece = part if is_writer or rank == world.rank else torch.empty_like(part)

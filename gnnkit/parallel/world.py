@@ -6,7 +6,9 @@ processes call the same methods in the same order. Every wait has a name.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -38,6 +40,7 @@ class World:
         rank: Its number, from 0.
         size: How many processes there are.
         is_first: Whether this is the process that writes, shows and reports.
+        launchers: The launchers of all processes, :attr:`Place.launcher`. Empty if there are none.
 
     Example:
         >>> world = World()
@@ -48,6 +51,7 @@ class World:
     def __init__(self, place: Place = Place()) -> None:  # noqa: B008  # A frozen record.
         self.place = place
         self.rank, self.size, self.is_first = place.rank, place.size, place.is_first
+        self.launchers = frozenset() if place.launcher is None else frozenset({place.launcher})
 
     def share(self, num: int) -> Tuple[int, int]:
         """The part of ``num`` things that is this process's: first and last, the last one not included.
@@ -104,8 +108,8 @@ class World:
     def meet(self, what: str) -> None:
         """Wait until all processes are here."""
 
-    def close(self) -> None:
-        """Leave the world."""
+    def close(self, failed: bool = False) -> None:
+        """Leave the world; if something has failed, without a word to the others."""
 
 
 ALONE = World()
@@ -125,10 +129,11 @@ class GroupWorld(World):
         super().__init__(place)
         self._watch = watch
         self._owns_group = owns_group
-        machines = self.gathered(place.machine, "the others to start")
         self._machines: Dict[int, List[int]] = {}
-        for rank, machine in enumerate(machines):
-            self._machines.setdefault(machine, []).append(rank)
+        places = self.gathered(place, "the others to start")
+        for each in places:
+            self._machines.setdefault(each.machine, []).append(each.rank)
+        self.launchers = frozenset(each.launcher for each in places if each.launcher is not None)
         # Every process must ask for every group.
         watch.named(self._from(0, lambda: f"{os.getpid()}-{time.time_ns()}", "the others to start", None))
         made = {machine: _distributed().new_group(ranks, backend="gloo") for machine, ranks in self._machines.items()}
@@ -209,10 +214,10 @@ class GroupWorld(World):
         """See :class:`World`."""
         self.gathered(None, what)
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """See :class:`World`; a process group of the user's own stays."""
         self._watch.close()
-        if self._owns_group:
+        if self._owns_group and not failed:
             _distributed().destroy_process_group()
 
 
@@ -275,7 +280,7 @@ def join_world(limit: Optional[float] = None) -> World:
     seconds = time_limit() if limit is None else limit
     exists = distributed.is_available() and distributed.is_initialized()
     if place.size == 1 and not exists:
-        return ALONE if place.job is None else World(place)
+        return ALONE if place.launcher is None else World(place)
     if not exists:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         start = time.monotonic()
@@ -287,8 +292,8 @@ def join_world(limit: Optional[float] = None) -> World:
                 f"Process {place.rank} of {place.size} waited {waited:.0f} s for the others to start: "
                 f"{_first_line(error)}. Look at what they say."
             ) from error
-    elif place.job is None:
-        place = Place(distributed.get_rank(), distributed.get_world_size(), job=None, machine=0)
+    elif place.launcher is None:
+        place = Place(distributed.get_rank(), distributed.get_world_size(), machine=_machine())
     if place.size == 1:
         return World(place)
     watch = Watch(place, seconds)
@@ -296,9 +301,18 @@ def join_world(limit: Optional[float] = None) -> World:
     return _joined
 
 
-def leave_world() -> None:
-    """Leave the world that :func:`join_world` gave, before the process ends."""
+def _machine() -> int:
+    """A number of this machine, where no launcher has given one."""
+    return int.from_bytes(hashlib.blake2b(socket.gethostname().encode(), digest_size=6).digest(), "little")
+
+
+def leave_world(failed: bool = False) -> None:
+    """Leave the world that :func:`join_world` gave, before the process ends.
+
+    Args:
+        failed: Whether it ends with an error, so that others may not be there any more.
+    """
     global _joined
     if _joined is not None:
-        _joined.close()
+        _joined.close(failed)
         _joined = None

@@ -7,6 +7,7 @@ everywhere. What is not there or cannot be done is told before data are loaded.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
@@ -16,6 +17,7 @@ from gnnkit.datasets import load_dataset
 from gnnkit.devices import Device
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
+from gnnkit.parallel import join_world, made_once
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
@@ -64,10 +66,12 @@ def assemble(
         >>> len(trainer.fit(model, graph).history)
         2
     """
+    world = join_world()
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
-        check_run_dir(user_path(config.run_dir, "run_dir"))
-    graph = load_data(config) if data is None else split_data(config, data)
+        check_run_dir(user_path(config.run_dir, "run_dir"), world)
+    read = partial(load_data, config) if data is None else partial(split_data, config, data)
+    graph = made_once(world, read, "the data to be loaded")
     file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
     if file is not None and learned is None:
         learned = read_learned(file) or Learned(None)

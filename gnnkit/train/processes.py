@@ -12,12 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gnnkit.devices import Device
 from gnnkit.devices.base import PROCESSES
 from gnnkit.errors import CapabilityError, ConfigError
-from gnnkit.parallel import Place, World, launched_place
-from gnnkit.parallel.place import NO_ID
+from gnnkit.parallel import World
 from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.run_folder import MANIFEST, check_free
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
+
+LAUNCHERS = "launchers"
+"""Entry of a manifest: the launchers of the run's processes."""
 
 
 def check_processes(world: World, model: nn.Module, task: Task, device: Device, config: TrainConfig) -> None:
@@ -38,8 +40,8 @@ def check_processes(world: World, model: nn.Module, task: Task, device: Device, 
         return
     if PROCESSES not in device.capabilities.updates:
         raise CapabilityError(
-            f"Device {device.name!r} does not train in several processes, and there are {world.size}. Take one process, "
-            "or another device."
+            f"Device {device.name!r} does not train in several processes, and there are {world.size}. Take one "
+            "process, or another device."
         )
     if config.is_clustered or (task.level != "graphs" and not config.is_sampled):
         kind = "on parts of the graph" if config.is_clustered else "on the full graph"
@@ -55,32 +57,36 @@ def check_processes(world: World, model: nn.Module, task: Task, device: Device, 
         )
 
 
-def check_run_dir(path: Path) -> None:
-    """Refuse a run folder that holds something, unless a launcher has started this job again.
+def check_run_dir(path: Path, world: World) -> None:
+    """Refuse a run folder that holds something, unless a launcher has started its job again.
 
-    Processes other than the first one write nothing, and look at nothing.
+    Args:
+        path: The folder.
+        world: The processes; the first one looks.
 
     Raises:
         ConfigError: The folder is taken.
         FileError: It cannot be made.
     """
-    place = launched_place()
-    if place.is_first and not is_earlier_attempt(path, place):
-        check_free(path)
+
+    def check() -> None:
+        if not is_earlier_attempt(path, world):
+            check_free(path)
+
+    world.from_first(check, "the run folder to be looked at")
 
 
-def is_earlier_attempt(path: Path, place: Place) -> bool:
-    """Whether a run folder is of this job, from before its launcher started it again.
+def is_earlier_attempt(path: Path, world: World) -> bool:
+    """Whether a run folder is of the same job, from before a launcher started its processes again.
 
     Args:
         path: The folder.
-        place: Where this process stands.
+        world: The processes. Of several launchers one may be new, in the place of a machine that was lost.
     """
     manifest = _manifest(path)
-    if manifest is None or place.job is None or manifest.get("status") == "complete":
+    if manifest is None or manifest.get("status") == "complete":
         return False
-    known = manifest.get("job") == place.job
-    return known and (place.job != NO_ID or place.restarts > 0)
+    return bool(world.launchers & set(manifest.get(LAUNCHERS, ())))
 
 
 def last_state(path: Path) -> Optional[Path]:

@@ -38,7 +38,7 @@ from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
 from gnnkit.train.optimizers import MakeOptimizer, short_name
-from gnnkit.train.processes import is_earlier_attempt, last_state
+from gnnkit.train.processes import LAUNCHERS, is_earlier_attempt, last_state
 from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
@@ -181,7 +181,7 @@ class Trainer:
 
     def _start(self, resume: Union[str, Path, None], world: World) -> Tuple[bool, Optional[TrainState]]:
         """Whether this is another attempt in a run folder that is there, and the state that training goes on from."""
-        if self.run_dir is not None and is_earlier_attempt(self.run_dir, world.place):
+        if self.run_dir is not None and is_earlier_attempt(self.run_dir, world):
             resume = last_state(self.run_dir) or resume
             return True, None if resume is None else read_state(resume)
         return False, None if resume is None else read_state(resume)
@@ -296,5 +296,5 @@ def _facts(job: Job, graph: Graph) -> Dict[str, Any]:
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),
         **({"processes": job.world.size} if job.world.size > 1 else {}),
-        **({} if job.world.place.job is None else {"job": job.world.place.job}),
+        **({LAUNCHERS: sorted(job.world.launchers)} if job.world.launchers else {}),
     }

@@ -1,0 +1,5 @@
+"""``python -m gnnkit``: the command line, as torchrun and others start it."""
+
+from gnnkit.cli.main import main
+
+main()
