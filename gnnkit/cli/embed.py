@@ -7,8 +7,10 @@ from typing import List, Optional
 
 import typer
 
-from gnnkit.cli.inferring import Asked, Work, open_work, show, takes_asked
+from gnnkit.cli.inferring import Asked, Work, launched, open_work, show, takes_asked
+from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import reports_errors
+from gnnkit.cli.processes import Processes, takes_processes
 from gnnkit.options import whole_numbers
 
 EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --output embeddings.parquet"
@@ -16,6 +18,7 @@ EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --
 
 @reports_errors
 @takes_asked
+@takes_processes
 def embed(
     *,
     output: Path = typer.Option(..., help="Where embeddings go: *.parquet or *.npy."),
@@ -23,6 +26,7 @@ def embed(
         None, help="Which layers, counted from 1 at the input: 1,2.  [default: all; of graphs what the head reads]"
     ),
     asked: Asked,
+    processes: Processes,
 ) -> None:
     """Compute the embeddings of nodes in every layer of the best model of a run, or pooled ones of graphs."""
     import torch
@@ -31,6 +35,8 @@ def embed(
     from gnnkit.inference.writing import EMBEDDING_FILES
 
     wanted = None if layers is None else whole_numbers(layers, "--layers")
+    if launched(processes, asked, output, EMBEDDING_FILES):
+        return
     work = open_work(asked, output, EMBEDDING_FILES)
     if work.graphs is not None:
         _embed_graphs(work, output, wanted, asked)
@@ -38,6 +44,8 @@ def embed(
     with work.computing() as how:
         embeddings = work.run.embed(work.nodes, layers=wanted, **how)
     numbers = torch.arange(len(work.ids)) if work.nodes is None else torch.from_numpy(work.nodes)
+    if not is_first():
+        return
     write_embeddings(embeddings, numbers, output, ids=work.ids, force=asked.force)
     widths = {str(layer): values.shape[1] for layer, values in embeddings.items()}
     report = work.report(output, numbers.numel(), widths=widths)
@@ -53,6 +61,8 @@ def _embed_graphs(work: Work, output: Path, layers: Optional[List[int]], asked: 
     assert work.graphs is not None
     with work.computing() as how:
         embeddings = embed_graphs(work.run, work.graphs, layers, how["report"])
+    if not is_first():
+        return
     write_graph_embeddings(embeddings, output, force=asked.force)
     widths = {str(layer): values.shape[1] for layer, values in embeddings.values.items()}
     report = work.report(

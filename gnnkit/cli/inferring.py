@@ -12,6 +12,7 @@ import typer
 
 from gnnkit.cli.options import options_of, takes
 from gnnkit.cli.output import print_json, print_table
+from gnnkit.cli.processes import Processes, launch
 from gnnkit.errors import ConfigError
 from gnnkit.options import whole_numbers
 from gnnkit.paths import user_path
@@ -134,6 +135,7 @@ def open_work(
     from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
     from gnnkit.inference.checks import check_single
     from gnnkit.inference.writing import check_output
+    from gnnkit.parallel import join_world
     from gnnkit.runs import Learned, read_run
     from gnnkit.runs.learned import GRAPHS
 
@@ -149,9 +151,8 @@ def open_work(
     if undirected and new_edges is None:
         raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
     fanouts = None if asked.fanouts is None else whole_numbers(asked.fanouts, "--fanouts")
-    opened = open_run(
-        asked.run, backend=asked.backend, device=asked.device, dataset=asked.dataset, data_dir=asked.data_dir
-    )
+    where: Dict[str, Any] = {"dataset": asked.dataset, "data_dir": asked.data_dir, "world": join_world()}
+    opened = open_run(asked.run, backend=asked.backend, device=asked.device, **where)
     names = opened.names()
     ids = NodeIds.of(opened.graph, names)
     method = asked.method or (opened.default_method if fanouts is None else "sampled")
@@ -173,6 +174,26 @@ def open_work(
 
         wanted = np.arange(first, len(ids))
     return Work(opened, ids, wanted, how, differences, warnings, notes, start)
+
+
+def launched(processes: Processes, asked: Asked, output: Path, suffixes: Tuple[str, ...]) -> bool:
+    """Whether the command was run in several processes, because that was asked for.
+
+    Args:
+        processes: How many.
+        asked: The options.
+        output: Where results go.
+        suffixes: What its name may end in.
+    """
+    from gnnkit.inference.writing import check_output
+
+    if not processes.is_asked_for:
+        return False
+    if processes.max_restarts is not None:
+        raise ConfigError("--max-restarts is for training, which goes on from its last state. Leave it out.")
+    check_output(user_path(output), asked.force, suffixes)
+    launch(processes)
+    return True
 
 
 def notes_about(opened: TrainedRun) -> List[str]:

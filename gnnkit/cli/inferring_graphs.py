@@ -40,6 +40,7 @@ def open_graphs(asked: Asked, manifest: Mapping[str, Any], of_nodes: Mapping[str
     from gnnkit.inference import NodeIds, open_run
     from gnnkit.inference.graphs import Asked as GraphsAsked
     from gnnkit.inference.molecules import read_smiles
+    from gnnkit.parallel import join_world
 
     given = {
         "--nodes": asked.nodes is not None,
@@ -52,7 +53,7 @@ def open_graphs(asked: Asked, manifest: Mapping[str, Any], of_nodes: Mapping[str
     }
     _refuse(given, manifest, "is for runs about nodes or pairs of nodes")
     _check_together(asked)
-    where: Dict[str, Any] = {"backend": asked.backend, "device": asked.device}
+    where: Dict[str, Any] = {"backend": asked.backend, "device": asked.device, "world": join_world()}
     if asked.smiles:
         smiles = read_smiles(asked.smiles, asked.smiles_column)
         opened = _open_for_molecules(asked.run, manifest, where)

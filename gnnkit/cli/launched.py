@@ -1,4 +1,4 @@
-"""What a command does otherwise in a process that a launcher has started: it prints little, and leaves word of its end."""
+"""What a command does in a process that a launcher has started: it prints little, and leaves word of its end."""
 
 from __future__ import annotations
 

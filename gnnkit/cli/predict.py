@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, List, Optional, Union
 
 import typer
 
-from gnnkit.cli.inferring import Asked, Work, open_work, show, takes_asked
+from gnnkit.cli.inferring import Asked, Work, launched, open_work, show, takes_asked
+from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import reports_errors
+from gnnkit.cli.processes import Processes, takes_processes
 from gnnkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ EXAMPLE = "Example: gnnkit predict runs/20240101-120000-cora-gcn-pyg --output pr
 
 @reports_errors
 @takes_asked
+@takes_processes
 def predict(
     *,
     output: Path = typer.Option(..., help="Where predictions go: *.parquet, *.csv or *.npy."),
@@ -30,12 +33,15 @@ def predict(
     ),
     classes_only: bool = typer.Option(False, "--classes-only", help="Leave out the probabilities of all classes."),
     asked: Asked,
+    processes: Processes,
 ) -> None:
     """Predict classes, numbers or links with the best model of a run."""
     from gnnkit.inference.writing import PREDICTION_FILES
 
     _check_together(asked, pairs, top, classes_only)
     of_nodes = {"--pairs": pairs is not None, "--top": top is not None}
+    if launched(processes, asked, output, PREDICTION_FILES):
+        return
     work = open_work(asked, output, PREDICTION_FILES, of_nodes)
     if work.graphs is not None:
         _predict_graphs(work, output, classes_only, asked)
@@ -70,6 +76,8 @@ def _predict(work: Work, output: Path, pairs: Optional[Path], classes_only: bool
             predictions = work.run.predict(work.nodes, **how)
         else:
             predictions = work.run.predict_pairs(read_pairs(pairs, work.ids), **how)
+    if not is_first():
+        return
     write_predictions(predictions, output, ids=work.ids, top=classes_only, force=asked.force)
     what = "nodes" if pairs is None else "pairs"
     report = work.report(output, len(predictions), what=what, classes=predictions.outputs.shape[1])
@@ -84,6 +92,8 @@ def _predict_graphs(work: Work, output: Path, classes_only: bool, asked: Asked) 
     assert work.graphs is not None
     with work.computing() as how:
         predictions = predict_graphs(work.run, work.graphs, how["report"])
+    if not is_first():
+        return
     write_predictions(predictions, output, top=classes_only, force=asked.force)
     skipped = tell_skipped(work, predictions.skipped)
     report = work.report(output, len(predictions), what="graphs", classes=predictions.outputs.shape[1], **skipped)
@@ -95,6 +105,8 @@ def _recommend(work: Work, output: Path, top: int, asked: Asked) -> None:
 
     with work.computing() as how:
         found = work.run.recommend(work.nodes, top, **how)
+    if not is_first():
+        return
     write_recommendations(found, output, ids=work.ids, force=asked.force)
     num = int((found.ids >= 0).sum())
     report = work.report(output, len(found), top=top, recommendations=num)

@@ -131,13 +131,13 @@ def _environment(processes: Processes) -> Mapping[str, str]:
         "OMP_NUM_THREADS": str(max(1, cores // num)),
         "LOGLEVEL": "CRITICAL",  # Of torchrun, which would tell the same in dozens of lines.
         "TORCH_CPP_LOG_LEVEL": "ERROR",
+        # Else processes that are started again would find the addresses of those before them.
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_SECONDS),
     }
     if processes.time_limit is not None:
         wanted["GNNKIT_TIME_LIMIT"] = str(processes.time_limit)
     if processes.has_machines:
-        # Sharing one store between rendezvous and processes, a lost machine would be found by some and not by others.
-        wanted["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
         name = _interface(_address(processes))
     else:
         name = "lo"

@@ -268,7 +268,8 @@ def _computed(part: _Part, module: nn.Module, config: TrainConfig, report: Repor
     step = run.device.prepare(module, None, StepOptions(config.precision))
     assert config.eval_batch_size is not None
     memory = config.eval_memory * 1e9
-    return GraphInference(step, run.model, graph, run.device, config.eval_batch_size, memory).outputs(part.ids, report)
+    inference = GraphInference(step, run.model, graph, run.device, config.eval_batch_size, memory, run.world)
+    return inference.outputs(part.ids, report)
 
 
 def _splits(part: _Part) -> Tuple[str, ...]:

@@ -22,6 +22,7 @@ from gnnkit.inference.checks import check_dataset, check_single, check_weights, 
 from gnnkit.inference.run import TrainedRun
 from gnnkit.nn import GNN, CustomModel, conv_name
 from gnnkit.nn.custom import like_custom_model
+from gnnkit.parallel import ALONE, World
 from gnnkit.paths import user_path
 from gnnkit.runs import RunRecord, load_model, read_run, read_weights, recorded_config
 from gnnkit.runs.checkpoint import BEST, checkpoint_file
@@ -45,6 +46,7 @@ def open_run(
     data_dir: Union[str, Path, None] = None,
     precision: Optional[str] = None,
     model: Optional[nn.Module] = None,
+    world: World = ALONE,
 ) -> TrainedRun:
     """Open a run folder: the best model, and data to use it on.
 
@@ -60,6 +62,8 @@ def open_run(
         data_dir: Where their files are looked for first. None: where the run looked.
         precision: "float32", "bfloat16" or "float64". None: the run's.
         model: For a run that trained a custom module, and no other: a module like it, whose weights do not matter.
+        world: The processes that share what is computed, :func:`gnnkit.parallel.join_world`: all of them then call the
+            same methods, and each gets all results.
 
     Returns:
         The run; ``differences`` says whether the data are the run's own. Close it to release a device that is held.
@@ -118,7 +122,7 @@ def open_run(
         graph = arranged_as(config, graph)
     learned = learned_by_run(record.manifest, graph)
     graph, notes = matched(net, graph, learned)
-    return TrainedRun(path, net, graph, record, learned, config, chosen, names, notes)
+    return TrainedRun(path, net, graph, record, learned, config, chosen, names, notes, world)
 
 
 def arranged_as(config: RunConfig, graph: Graph) -> Graph:

@@ -29,6 +29,7 @@ from gnnkit.inference.graphs import Asked, Embeddings, Graphs, check_asked, embe
 from gnnkit.inference.pairs import best_destinations, check_recommending, pairs_of, read_pair_head, score_pairs
 from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
 from gnnkit.nn import GNN, CustomModel
+from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs import Learned, RunRecord
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import EDGES
@@ -58,6 +59,7 @@ class TrainedRun:
         device: Where the model runs.
         names: Reads what the data's files call nodes and features; nothing, for a graph that the caller gave.
         notes: What was dropped from the data to match them to the model, and what could not be checked.
+        world: The processes that share what is computed.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class TrainedRun:
     device: Device
     names: Callable[[], NodeNames] = NodeNames
     notes: Tuple[str, ...] = ()
+    world: World = ALONE
 
     @cached_property
     def differences(self) -> List[str]:
@@ -380,9 +383,13 @@ class TrainedRun:
 
     def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
-        messages = message_graph(self.graph, "test")
-        prepared = self.prepared if messages is self.graph else spec.prepare(messages)
-        graph = computed_graph(messages, prepared, spec, config.precision)
+
+        def make() -> Graph:
+            messages = message_graph(self.graph, "test")
+            prepared = self.prepared if messages is self.graph else spec.prepare(messages)
+            return computed_graph(messages, prepared, spec, config.precision)
+
+        graph = made_once(self.world, make, "the data to be prepared")
         sampler = None
         if is_sampled:
             sampler = make_sampler(graph, spec, config, config.eval_fanouts, self.config.seed)
@@ -396,4 +403,5 @@ class TrainedRun:
             memory=config.eval_memory * 1e9,
             sampler=sampler,
             reduction=input_reduction(spec, config.fuse_first_layer) if is_sampled else None,
+            world=self.world,
         )

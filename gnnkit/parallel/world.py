@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import time
 from contextlib import contextmanager
@@ -134,10 +135,7 @@ class GroupWorld(World):
         for each in places:
             self._machines.setdefault(each.machine, []).append(each.rank)
         self.launchers = frozenset(each.launcher for each in places if each.launcher is not None)
-        # Every process must ask for every group.
-        watch.named(self._from(0, lambda: f"{os.getpid()}-{time.time_ns()}", "the others to start", None))
-        made = {machine: _distributed().new_group(ranks, backend="gloo") for machine, ranks in self._machines.items()}
-        self._machine_group = made[place.machine]
+        watch.named(self.from_first(lambda: f"{os.getpid()}-{time.time_ns()}", "the others to start"))
 
     @property
     def is_single_machine(self) -> bool:
@@ -184,26 +182,18 @@ class GroupWorld(World):
 
     def from_first(self, make: Callable[[], T], what: str = "the first process") -> T:
         """See :class:`World`."""
-        return self._from(0, make, what, None)
+        told = [_made(make) if self.rank == 0 else None]
+        with self._waiting(what):
+            _distributed().broadcast_object_list(told, src=0)
+        return _taken(told[0])  # type: ignore[no-any-return]
 
     def on_machine(self, make: Callable[[], T], what: str = "another process of this machine") -> T:
-        """See :class:`World`."""
-        return self._from(self._machines[self.place.machine][0], make, what, self._machine_group)
+        """See :class:`World`.
 
-    def _from(self, source: int, make: Callable[[], T], what: str, group: Any) -> T:
-        told: List[Any] = [None, None]
-        failure: Optional[GnnkitError] = None
-        if self.rank == source:
-            try:
-                told[0] = make()
-            except GnnkitError as error:
-                failure, told[1] = error, str(error)  # Its class may take other arguments, so it does not travel.
-        with self._waiting(what):
-            _distributed().broadcast_object_list(told, src=source, group=group)
-        if told[1] is not None:
-            raise failure or ToldError(told[1])
-        made: T = told[0]
-        return made
+        All hear what each machine's process has made, which is little: large tensors do not travel.
+        """
+        source = self._machines[self.place.machine][0]
+        return _taken(self.gathered(_made(make) if self.rank == source else None, what)[source])  # type: ignore[no-any-return]
 
     def spread_(self, tensor: Tensor, source: int, what: str = "rows") -> None:
         """See :class:`World`."""
@@ -221,6 +211,30 @@ class GroupWorld(World):
             _distributed().destroy_process_group()
 
 
+class _Told:
+    """What one process tells the others: something that it has made, or why it has not."""
+
+    def __init__(self, value: Any, problem: Optional[str] = None, error: Optional[GnnkitError] = None) -> None:
+        self.value, self.problem, self.error = value, problem, error
+
+    def __reduce__(self) -> Any:
+        """Without the error itself, whose class may take other arguments than a sentence."""
+        return _Told, (self.value, self.problem)
+
+
+def _made(make: Callable[[], Any]) -> _Told:
+    try:
+        return _Told(make())
+    except GnnkitError as error:
+        return _Told(None, str(error), error)
+
+
+def _taken(told: Any) -> Any:
+    if told.problem is not None:
+        raise told.error or ToldError(told.problem)
+    return told.value
+
+
 def _distributed() -> Any:
     import torch.distributed
 
@@ -228,7 +242,9 @@ def _distributed() -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+    """The first sentence of an error, without the place in torch's sources that may stand before it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"^\[[^\]]*\.cc:\d+\]\s*", "", line).split(". ")[0].strip()
 
 
 def time_limit() -> float:
@@ -285,7 +301,14 @@ def join_world(limit: Optional[float] = None) -> World:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         start = time.monotonic()
         try:
-            distributed.init_process_group(backend, timeout=timedelta(seconds=seconds))
+            store, rank, size = next(distributed.rendezvous("env://", timeout=timedelta(seconds=seconds)))
+            # A launcher that shares its store with its processes would give those that it starts again the addresses
+            # of those before them. Between machines it counts restarts otherwise, and must not share (see the launcher
+            # of the command line).
+            number = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if place.local_size == place.size else "0"
+            own = distributed.PrefixStore(f"gnnkit/{number}", store)
+            group = {"store": own, "rank": rank, "world_size": size}
+            distributed.init_process_group(backend, timeout=timedelta(seconds=seconds), **group)
         except RuntimeError as error:  # torch.distributed has none of its own.
             waited = time.monotonic() - start
             raise PeerError(
