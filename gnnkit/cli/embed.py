@@ -10,7 +10,7 @@ import typer
 from gnnkit.cli.inferring import Asked, Work, launched, open_work, show, takes_asked
 from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import reports_errors
-from gnnkit.cli.processes import Processes, takes_processes
+from gnnkit.cli.processes import Processes, takes_processes_here
 from gnnkit.options import whole_numbers
 
 EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --output embeddings.parquet"
@@ -18,7 +18,7 @@ EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --
 
 @reports_errors
 @takes_asked
-@takes_processes
+@takes_processes_here
 def embed(
     *,
     output: Path = typer.Option(..., help="Where embeddings go: *.parquet or *.npy."),

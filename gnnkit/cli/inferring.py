@@ -189,8 +189,6 @@ def launched(processes: Processes, asked: Asked, output: Path, suffixes: Tuple[s
 
     if not processes.is_asked_for:
         return False
-    if processes.max_restarts is not None:
-        raise ConfigError("--max-restarts is for training, which goes on from its last state. Leave it out.")
     check_output(user_path(output), asked.force, suffixes)
     launch(processes)
     return True

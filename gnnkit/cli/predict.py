@@ -10,7 +10,7 @@ import typer
 from gnnkit.cli.inferring import Asked, Work, launched, open_work, show, takes_asked
 from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import reports_errors
-from gnnkit.cli.processes import Processes, takes_processes
+from gnnkit.cli.processes import Processes, takes_processes_here
 from gnnkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ EXAMPLE = "Example: gnnkit predict runs/20240101-120000-cora-gcn-pyg --output pr
 
 @reports_errors
 @takes_asked
-@takes_processes
+@takes_processes_here
 def predict(
     *,
     output: Path = typer.Option(..., help="Where predictions go: *.parquet, *.csv or *.npy."),

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, List, Mapping, NoReturn, Optional, Sequence, Tuple
 from uuid import uuid4
@@ -95,6 +96,12 @@ class Processes:
 
 takes_processes = takes("processes", options_of(Processes), Processes)
 """Makes a command whose parameter ``processes`` is the record of these options."""
+takes_processes_here = takes(
+    "processes",
+    options_of(Processes, "processes", "time_limit"),
+    partial(Processes, nodes=None, node_rank=None, rendezvous=None, max_restarts=None),
+)
+"""The same for processes of one machine."""
 
 
 def launch(processes: Processes, *more: str) -> None:
@@ -137,10 +144,7 @@ def _environment(processes: Processes) -> Mapping[str, str]:
     }
     if processes.time_limit is not None:
         wanted["GNNKIT_TIME_LIMIT"] = str(processes.time_limit)
-    if processes.has_machines:
-        name = _interface(_address(processes))
-    else:
-        name = "lo"
+    name = _interface(_address(processes)) if processes.has_machines else "lo"
     if name is not None:
         wanted.update({"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name})
     always = (STARTED, "GNNKIT_TIME_LIMIT")
