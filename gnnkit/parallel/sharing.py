@@ -63,9 +63,9 @@ def made_once(world: World, make: Callable[[], T], what: str) -> T:
         return make()
 
     def packed() -> bytes:
-        stream = io.BytesIO()
-        packer = _Packer(stream)
-        packer.dump(make())
+        made, stream = make(), io.BytesIO()
+        packer = _Packer(stream)  # It looks at what is mapped, so it comes after what maps.
+        packer.dump(made)
         return packer.finished(stream)
 
     value: T = _Unpacker(world.on_machine(packed, what)).load()
