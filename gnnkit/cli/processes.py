@@ -179,7 +179,8 @@ def _run(arguments: Sequence[str]) -> None:
     from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    config, entry, more = torchrun.config_from_args(torchrun.parse_args(list(arguments)))
+    parsed = torchrun.parse_args(list(arguments))  # type: ignore[no-untyped-call]
+    config, entry, more = torchrun.config_from_args(parsed)
     try:
         elastic_launch(config, entry)(*more)
     except ChildFailedError as error:

@@ -5,7 +5,7 @@ Rules: sums are those of the whole batch, whichever process has how much of it. 
 
 from __future__ import annotations
 
-from typing import FrozenSet, NamedTuple, Optional, Sequence
+from typing import FrozenSet, List, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -56,8 +56,8 @@ def whole_batch(world: World, loss: Tensor, weight: float, num_targets: int, wha
 
 def sparse_tables(module: nn.Module) -> FrozenSet[nn.Parameter]:
     """The embeddings of a module whose gradients are sparse."""
-    tables = (each for each in module.modules() if isinstance(each, nn.Embedding))
-    return frozenset(table.weight for table in tables if table.sparse)
+    weights = (each.weight for each in module.modules() if isinstance(each, nn.Embedding) and each.sparse)
+    return frozenset(weight for weight in weights if isinstance(weight, nn.Parameter))
 
 
 def sum_gradients(
@@ -79,7 +79,7 @@ def sum_gradients(
             parameter.grad = _joined(world, parameter, what)
     dense = [parameter for parameter in parameters if parameter not in sparse]
     has_some = torch.tensor([float(each.grad is not None) for each in dense])
-    gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in dense]
+    gradients: List[Tensor] = [torch.zeros_like(each) if each.grad is None else each.grad for each in dense]
     device = gradients[0].device if gradients else torch.device("cpu")
     has_some = has_some.to(device, gradients[0].dtype if gradients else torch.float32)
     world.sum_([has_some, *gradients], what)

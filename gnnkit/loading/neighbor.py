@@ -267,7 +267,7 @@ class NeighborLoader(Loader):
     def _is_empty(self, order: NDArray[np.int64], index: int) -> bool:
         """Whether this process has no item of a batch."""
         part = part_of(len(self._items_of(order, index)), self.share)
-        return part.start == part.stop
+        return bool(part.start == part.stop)
 
     def _sample_in_parts(
         self, items: NDArray[np.int64], start: int, end: int, epoch: int, index: int

@@ -120,7 +120,7 @@ class _Unpacker:
 
     def load(self) -> Any:
         unpickler = pickle.Unpickler(self._stream)
-        unpickler.persistent_load = self._tensor  # type: ignore[method-assign, assignment]
+        unpickler.persistent_load = self._tensor  # type: ignore[method-assign]
         return unpickler.load()
 
     def _tensor(self, place: Tuple[str, int, Tuple[int, ...], torch.dtype]) -> Tensor:
@@ -138,7 +138,8 @@ def _map(piece: _Piece) -> Tensor:
     if piece.file.startswith(_OPEN_FILES):
         _SHARED.append((weakref.ref(values), values.ctypes.data, piece))
     if num_bytes > _memory() // 2 and hasattr(mmap, "MADV_RANDOM"):
-        values._mmap.madvise(mmap.MADV_RANDOM)  # As files of this size are opened: reading ahead would push out.
+        mapping: Any = values._mmap  # type: ignore[attr-defined]
+        mapping.madvise(mmap.MADV_RANDOM)  # As files of this size are opened: reading ahead would push out.
     return torch.from_numpy(values).view(piece.dtype).reshape(piece.shape)
 
 

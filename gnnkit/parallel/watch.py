@@ -151,10 +151,11 @@ class Watch:
 
 def _connected() -> Any:
     """A connection of one's own to the store of the launcher; None where there is none."""
-    from torch.distributed import TCPStore
+    import torch.distributed
 
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
     if not address or not port:
         return None
     seconds = timedelta(seconds=_STORE_SECONDS)
-    return TCPStore(address, int(port), is_master=False, wait_for_workers=False, timeout=seconds)
+    store: Any = getattr(torch.distributed, "TCPStore")  # noqa: B009  # Its stubs do not name it.
+    return store(address, int(port), is_master=False, wait_for_workers=False, timeout=seconds)
