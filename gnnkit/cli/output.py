@@ -79,15 +79,17 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _warning_lines() -> Iterator[None]:
-    """Print what readers warn of as lines that begin with "warning:"."""
+    """Print what readers warn of, and who waits for whom, as lines that begin with "warning:"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("warning: %(message)s"))
-    log = logging.getLogger("gnnkit.data")
-    log.addHandler(handler)
+    logs = [logging.getLogger(name) for name in ("gnnkit.data", "gnnkit.parallel")]
+    for log in logs:
+        log.addHandler(handler)
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        for log in logs:
+            log.removeHandler(handler)
 
 
 class Ended(KeyboardInterrupt):

@@ -168,6 +168,8 @@ def _arguments(processes: Processes, folder: Path, command: Sequence[str]) -> Li
             found += ["--node-rank", str(processes.node_rank), "--master-addr", host, "--master-port", port]
         else:
             found += ["--rdzv-backend", "c10d", "--rdzv-endpoint", processes.rendezvous, "--rdzv-id", "gnnkit"]
+            # torchrun would look at the names of this machine alone, and not at its addresses.
+            found += ["--rdzv-conf", f"is_host={_resolved(host) == _address(processes)}"]
     return [*found, "--module", "gnnkit", *command]
 
 
@@ -176,6 +178,7 @@ def _run(arguments: Sequence[str]) -> None:
     import torch.distributed.run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
@@ -187,7 +190,7 @@ def _run(arguments: Sequence[str]) -> None:
         _fail(error.failures)
     except SignalException as end:
         raise Ended(int(end.sigval)) from None
-    except (RuntimeError, TimeoutError) as error:  # Rendezvous have several classes of their own.
+    except (RendezvousError, RuntimeError, TimeoutError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise PeerError(f"The processes of other machines were not found, or were lost: {text}") from error
 
@@ -249,6 +252,14 @@ def _address(processes: Processes) -> str:
         raise ConfigError(
             f"--rendezvous is {processes.rendezvous}: {error.strerror}. Check host and network."
         ) from error
+
+
+def _resolved(host: str) -> str:
+    """The address of a host; its name where that is not known."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host
 
 
 def _interface(address: str) -> Optional[str]:
