@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from gnnkit.data import Batch, Graph
 from gnnkit.devices import Device, Step
-from gnnkit.engine.inference import Inference, Report, quiet, result_room, table_rows, widened
+from gnnkit.engine.inference import Inference, Report, quiet
 from gnnkit.engine.loading import transfer_to
+from gnnkit.engine.rows import result_room, table_rows, widened
 from gnnkit.loading import GraphLoader, graph_sizes, pack_graphs, propose_bins
 from gnnkit.nn import GNN
 from gnnkit.parallel import ALONE, World
