@@ -14,12 +14,14 @@ from gnnkit.availability import NO_HARDWARE, READY, Availability
 from gnnkit.data import Batch
 from gnnkit.devices.base import UPDATES, DeviceCapabilities
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice
+from gnnkit.errors import UnavailableError
+from gnnkit.parallel import launched_place
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 class CudaDevice(EagerDevice):
-    """The first CUDA GPU that torch sees."""
+    """The first CUDA GPU that torch sees; of several processes of a machine, each has one of its own."""
 
     name: ClassVar[str] = "cuda"
     priority: ClassVar[int] = 10
@@ -44,6 +46,16 @@ class CudaDevice(EagerDevice):
 
     def __init__(self) -> None:
         super().__init__()
+        place = launched_place()
+        if place.local_size > 1 and torch.cuda.is_available():
+            if place.local_size > torch.cuda.device_count():
+                raise UnavailableError(
+                    f"{place.local_size} processes of this machine need a GPU each, and torch sees "
+                    f"{torch.cuda.device_count()}. Start fewer, or take device 'cpu'."
+                )
+            torch.cuda.set_device(place.local_rank)
+            # With its number, because a loader's thread would begin with the first GPU.
+            self.torch_device = torch.device("cuda", place.local_rank)
         self._streams = threading.local()
 
     def put(self, batch: Batch) -> Batch:
@@ -54,12 +66,17 @@ class CudaDevice(EagerDevice):
         if batch.x.device.type == "cuda":
             return batch
         if not hasattr(self._streams, "copies"):
-            self._streams.copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._streams.copies = torch.cuda.Stream(self.torch_device)  # type: ignore[no-untyped-call]
         stream: torch.cuda.Stream = self._streams.copies
         with torch.cuda.stream(stream):
             moved = batch.map(lambda tensor: tensor.pin_memory()).to(self.torch_device, non_blocking=True)
         stream.synchronize()
-        return moved.map(_use_on_default_stream)
+        return moved.map(self._use_on_default_stream)
+
+    def _use_on_default_stream(self, tensor: Tensor) -> Tensor:
+        # Else the memory would be free for the next copy as soon as Python lets go of it, with steps still reading it.
+        tensor.record_stream(torch.cuda.default_stream(self.torch_device))
+        return tensor
 
     def seed(self, seed: int) -> None:
         """See :class:`Device`."""
@@ -73,7 +90,7 @@ class CudaDevice(EagerDevice):
 
     def synchronize(self) -> None:
         """See :class:`Device`."""
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(self.torch_device)
 
     def memory(self) -> Dict[str, int]:
         """Peak memory that torch allocated on the GPU, in bytes."""
@@ -82,12 +99,6 @@ class CudaDevice(EagerDevice):
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
         return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
-
-
-def _use_on_default_stream(tensor: Tensor) -> Tensor:
-    # Else the memory would be free for the next copy as soon as Python lets go of it, with steps still reading it.
-    tensor.record_stream(torch.cuda.default_stream())
-    return tensor
 
 
 @contextmanager
