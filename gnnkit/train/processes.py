@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -11,8 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gnnkit.devices import Device
 from gnnkit.devices.base import PROCESSES
-from gnnkit.errors import CapabilityError, ConfigError
+from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
+from gnnkit.io.text import read_json
 from gnnkit.parallel import World
+from gnnkit.paths import is_file
 from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.run_folder import MANIFEST, check_free
 from gnnkit.tasks import Task
@@ -86,7 +87,8 @@ def is_earlier_attempt(path: Path, world: World) -> bool:
     manifest = _manifest(path)
     if manifest is None or manifest.get("status") == "complete":
         return False
-    return bool(world.launchers & set(manifest.get(LAUNCHERS, ())))
+    known = manifest.get(LAUNCHERS)
+    return isinstance(known, list) and any(name in known for name in world.launchers)
 
 
 def last_state(path: Path) -> Optional[Path]:
@@ -96,8 +98,10 @@ def last_state(path: Path) -> Optional[Path]:
 
 
 def _manifest(path: Path) -> Optional[Dict[str, Any]]:
+    if not is_file(path / MANIFEST):
+        return None
     try:
-        found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(path / MANIFEST, CheckpointError)
+    except CheckpointError:
         return None
     return found if isinstance(found, dict) else None
