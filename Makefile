@@ -11,6 +11,8 @@ BENCH_ARGS ?=
 T ?=
 # Damaged files that "make soak" tries.
 INPUTS ?= 20000
+# Batches that it trains on with each backend.
+BATCHES ?= 60000
 # Processes that run tests side by side; each computes with one thread, so that they do not get in each other's way.
 # For a few tests it is quicker to start none.
 WORKERS ?= $(if $(T),0,2)
@@ -49,8 +51,9 @@ test: $(VENV)/ready-test ## run all tests but the long ones, or some of them: ma
 test-long: $(VENV)/ready-test ## run the long tests: whole trainings
 	@$(PYTEST) -m long
 
-soak: $(VENV)/ready-test ## give every reader thousands of damaged files: make soak INPUTS=20000
+soak: $(VENV)/ready-test ## damaged files for every reader, and many batches: make soak INPUTS=20000 BATCHES=60000
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.soak --inputs $(INPUTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak.batches --batches $(BATCHES)
 
 test-parity: $(VENV)/ready-test ## run the whole matrix of models, backends and real data: 20 epochs each
 	@$(PYTEST) -m "long or not long" tests/parity/test_parity_matrix.py

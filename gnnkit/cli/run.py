@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
@@ -39,11 +41,18 @@ def run(
         None, metavar="RUN", help="Start from the best weights of a run, or from a file of weights."
     ),
     resume: Optional[str] = typer.Option(
-        None, metavar="RUN", help="Go on where a run stopped, in a new folder; options given here win over its own."
+        None,
+        metavar="RUN",
+        help="Go on where a run stopped, in a new folder; options given here win over its own. auto: the newest under "
+        "runs/ of this configuration, if there is one.",
     ),
     folds: Optional[int] = typer.Option(None, help="Cross-validation over graphs: so many folds, a run for each."),
     fold: Optional[str] = typer.Option(None, help="Only some of the folds, from 0: 0,1,2.  [default: all]"),
     repeats: Optional[int] = typer.Option(None, help="How often, each time with the next seed.  [default: 1]"),
+    save_every: Optional[str] = typer.Option(
+        None, metavar="SPAN", help="How often the state is saved: 5 (epochs), '200 batches' or '10 minutes'."
+    ),
+    keep_last: Optional[int] = typer.Option(None, help="How many saved states are kept.  [default: 1]"),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
@@ -56,9 +65,13 @@ def run(
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     flags["run_dir"] = run_dir
+    span = {} if save_every is None else _span(save_every)
+    flags["train"] = {**flags.get("train", {}), **span, "keep_last": keep_last}
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
     from gnnkit.engine.heuristics import is_heuristic
 
+    if resume == AUTO:
+        resume = _newest(run_config(settings, flags))
     config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
     if processes.is_asked_for:
         if folds is not None or is_heuristic(config.model.name):
@@ -87,6 +100,34 @@ def run(
     _show(result)
     if json:
         print_json(result.summary())
+
+
+AUTO = "auto"
+"""What stands for the newest run of a configuration."""
+
+
+def _newest(config: RunConfig) -> Optional[str]:
+    """The run that ``--resume auto`` means; None, and a line that says so, if there is none."""
+    from gnnkit.runs.finding import newest_run
+
+    found = newest_run(asdict(config), Path("runs"))
+    said = "starting a new one" if found is None else f"going on with {found}"
+    print(f"resume: {'no run of this configuration under runs/, ' if found is None else ''}{said}", file=sys.stderr)
+    return None if found is None else str(found)
+
+
+_SPANS = {"epoch": "save_every", "batch": "save_every_batches", "minute": "save_every_minutes"}
+
+
+def _span(text: str) -> Dict[str, Any]:
+    """The setting that ``--save-every`` stands for."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(epoch|batch|minute)?(?:e?s)?", text.strip())
+    if found is None:
+        raise ConfigError(f"--save-every is {text!r}, expected 5 (epochs), '200 batches' or '10 minutes'.")
+    unit = found[2] or "epoch"
+    if unit != "minute" and not found[1].isdigit():
+        raise ConfigError(f"--save-every is {text!r}, expected a whole number of {unit}s.")
+    return {_SPANS[unit]: float(found[1]) if unit == "minute" else int(found[1])}
 
 
 def _launch(config: RunConfig, processes: Processes) -> None:
@@ -149,12 +190,12 @@ def train(
         The trained model and what happened; its folder is ``result.run_dir``.
     """
     from gnnkit.runs import read_learned
-    from gnnkit.runs.checkpoint import LAST, checkpoint_file
     from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs.state import state_file
     from gnnkit.train.assembling import assemble
 
     if resume is not None:
-        learned = read_learned(checkpoint_file(resume, LAST))
+        learned = read_learned(state_file(resume))
     trainer, net, graph = assemble(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
@@ -193,10 +234,13 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     if run is None:
         return {}
     from gnnkit.runs import read_weights, recorded_config
-    from gnnkit.runs.checkpoint import BEST, LAST, checkpoint_file
+    from gnnkit.runs.checkpoint import BEST, checkpoint_file
+    from gnnkit.runs.state import state_file
     from gnnkit.train.config import model_settings
 
-    file = checkpoint_file(run, LAST if resume else BEST)  # Says what is wrong with a folder that is none of a run.
+    file = (
+        state_file(run) if resume else checkpoint_file(run, BEST)
+    )  # Says what is wrong with a folder that is none of a run.
     if file != user_path(run):
         return recorded_config(run, device)
     if resume:

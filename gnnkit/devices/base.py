@@ -151,6 +151,29 @@ class UpdatingStep(Step, Protocol):
 
 
 @runtime_checkable
+class GroupingStep(Step, Protocol):
+    """A training step that takes several batches before weights change; a device need not have such steps."""
+
+    @property
+    def num_waiting(self) -> int:
+        """Batches since the weights changed last."""
+
+    def drop(self) -> None:
+        """Forget the batches that wait: everything is as after the last change of the weights."""
+
+
+@runtime_checkable
+class RandomStep(Step, Protocol):
+    """A training step whose random numbers go on from batch to batch instead of following :meth:`Device.seed`."""
+
+    def random_state(self) -> Optional[Tensor]:
+        """The state of its generator, of any shape; None before the first batch."""
+
+    def load_random_state(self, state: Tensor) -> None:
+        """Go on from a state that a step of the same device gave; to be called before the first batch."""
+
+
+@runtime_checkable
 class TimedStep(Step, Protocol):
     """A step that can say how long its parts take; a device need not have such steps."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from typing import Any, Callable, ClassVar, ContextManager, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, ClassVar, ContextManager, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -92,8 +92,9 @@ class EagerStep:
         if optimizer is not None and options.average is not None:
             self._average = MovingAverage(module, options.average)
         # Batches whose gradients wait for an update, and their targets.
-        self._num_waiting = 0
+        self.num_waiting = 0
         self._num_targets = 0
+        self._buffers: List[Tensor] = []
         self._what = "gradients"
 
     def __call__(self, batch: Batch) -> StepResult:
@@ -123,37 +124,47 @@ class EagerStep:
 
     def _forward(self, batch: Batch) -> Tuple[Tensor, Tensor]:
         training = self.optimizer is not None
+        if training and self.options.accumulate > 1 and not self.num_waiting:
+            self._buffers = [buffer.clone() for buffer in self.module.buffers()]
         self.module.train(training)
         with torch.set_grad_enabled(training), self.forward_mode:
             loss, outputs = self.module(batch)
         return loss, outputs
 
     def _backward(self, loss: Tensor, optimizer: Optimizer, num_targets: int) -> None:
-        if not self._num_waiting:
+        if not self.num_waiting:
             optimizer.zero_grad(set_to_none=True)
         if self.options.accumulate == 1:
             loss.backward()  # type: ignore[no-untyped-call]
             return
         (loss * num_targets).backward()  # type: ignore[no-untyped-call]
-        self._num_waiting += 1
+        self.num_waiting += 1
         self._num_targets += num_targets
 
     def _update(self, optimizer: Optimizer) -> None:
         if self.options.accumulate == 1:
             self._change_weights(optimizer)
-        elif self._num_waiting == self.options.accumulate:
+        elif self.num_waiting == self.options.accumulate:
             self.finish()
 
     def finish(self) -> None:
         """See :class:`gnnkit.devices.UpdatingStep`."""
-        if not self._num_waiting or self.optimizer is None:
+        if not self.num_waiting or self.optimizer is None:
             return
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.grad.div_(max(self._num_targets, 1))
-        self._num_waiting = self._num_targets = 0
+        self.num_waiting = self._num_targets = 0
         self._change_weights(self.optimizer)
+
+    def drop(self) -> None:
+        """See :class:`gnnkit.devices.GroupingStep`."""
+        if self.num_waiting:
+            with torch.no_grad():
+                for buffer, before in zip(self.module.buffers(), self._buffers):
+                    buffer.copy_(before)
+        self.num_waiting = self._num_targets = 0
 
     def averaged(self) -> ContextManager[None]:
         """See :class:`gnnkit.devices.UpdatingStep`."""
@@ -202,17 +213,17 @@ class SharedStep(EagerStep):
         weight: float = self.module.weight(batch) if batch.num_targets else 0.0  # type: ignore[operator]
         name = f"epoch {batch.key.epoch}, batch {batch.key.number}"
         whole = whole_batch(self.options.world, loss, weight, batch.num_targets, f"the loss of {name}")
-        if not self._num_waiting:
+        if not self.num_waiting:
             self.optimizer.zero_grad(set_to_none=True)
         counts = whole.num_targets if self.options.accumulate > 1 else 1
         if weight > 0:  # The loss of nothing may be anything, so it is not even multiplied by 0.
             (loss * (counts * weight / whole.weight)).backward()  # type: ignore[no-untyped-call]
         elif not whole.weight:  # It is 0, and gradients are 0 and not missing, as in one process.
             loss.backward()  # type: ignore[no-untyped-call]
-        self._num_waiting += 1
+        self.num_waiting += 1
         self._num_targets += counts
         self._what = f"gradients of {name}"
-        if self._num_waiting == self.options.accumulate:
+        if self.num_waiting == self.options.accumulate:
             self.finish()
         return StepResult(whole.loss, outputs.detach(), whole.num_targets)
 
@@ -222,7 +233,7 @@ class SharedStep(EagerStep):
 
     def finish(self) -> None:
         """See :class:`gnnkit.devices.UpdatingStep`."""
-        if not self._num_waiting or self.optimizer is None:
+        if not self.num_waiting or self.optimizer is None:
             return
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
         sum_gradients(self.options.world, parameters, self._what, sparse_tables(self.module))
@@ -230,5 +241,5 @@ class SharedStep(EagerStep):
             for parameter in parameters:
                 if parameter.grad is not None:
                     parameter.grad.div_(max(self._num_targets, 1))
-        self._num_waiting = self._num_targets = 0
+        self.num_waiting = self._num_targets = 0
         self._change_weights(self.optimizer)

@@ -127,11 +127,12 @@ class Loader(ABC):
         """Number of batches in an epoch."""
 
     @abstractmethod
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, batches: Optional[range] = None) -> Iterator[Batch]:
         """The batches of one epoch, in order.
 
         Args:
             number: The epoch, from 0. Order and sampled neighbours depend on it.
+            batches: Numbers of the batches, one after the other. None: all.
 
         Raises:
             PipelineError: While iterating: a stage failed. The message names the batch and the stage.

@@ -101,11 +101,11 @@ class ClusterLoader(Loader):
         """Most batches of an epoch; those without targets are left out."""
         return math.ceil(len(self._members) / self.per_batch)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, in order. Threads run from the first ``next`` to the end, or to ``close``."""
-        batches = self._batches(number)
-        build = partial(self._build, batches, number)
-        made = prefetch(build, len(batches), num_threads=self.num_threads, ahead=self.prefetch)
+    def epoch(self, number: int, batches: Optional[range] = None) -> Iterator[Batch]:
+        """See :class:`Loader`. Threads run from the first ``next`` to the end, or to ``close``."""
+        wanted = range(len(self)) if batches is None else batches
+        build = partial(self._build, self._batches(number), number, wanted.start)
+        made = prefetch(build, len(wanted), num_threads=self.num_threads, ahead=self.prefetch)
         with closing(made) as found:
             yield from found
 
@@ -134,9 +134,9 @@ class ClusterLoader(Loader):
         positions[nodes] = np.arange(len(nodes))
         return positions
 
-    def _build(self, batches: List[NDArray[np.int64]], epoch: int, index: int) -> Batch:
-        key = BatchKey(epoch, index)
-        return finished(partial(self._batch, batches[index], key), key, self.pad, self._transfer)
+    def _build(self, batches: List[NDArray[np.int64]], epoch: int, first: int, position: int) -> Batch:
+        key = BatchKey(epoch, first + position)
+        return finished(partial(self._batch, batches[key.number], key), key, self.pad, self._transfer)
 
     def _batch(self, chosen: NDArray[np.int64], key: BatchKey) -> Batch:
         positions, offsets = self._positions(chosen), np.empty(len(chosen) + 1, dtype=np.int64)

@@ -85,12 +85,12 @@ class FullGraphPairLoader(Loader):
         """Ten; as many as pairs, if these are fewer."""
         return min(NUM_BATCHES, len(self._items))
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, in order."""
+    def epoch(self, number: int, batches: Optional[range] = None) -> Iterator[Batch]:
+        """See :class:`Loader`."""
         parts = self._parts(number)
-        for index, items in enumerate(parts):
+        for index in range(len(parts)) if batches is None else batches:
             key = BatchKey(number, index)
-            yield finished(partial(self._batch, items, key), key, self.pad, self._transfer)
+            yield finished(partial(self._batch, parts[index], key), key, self.pad, self._transfer)
 
     def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
         """See :class:`Loader`: the largest that there can be, with no edge hidden. Nothing is built."""

@@ -7,6 +7,7 @@ or with the process. While a device compiles, no thread makes an item (:mod:`gnn
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import statistics
@@ -15,12 +16,14 @@ import time
 from collections import deque
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
-from typing import Any, Callable, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, Collection, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 import torch
 
 from gnnkit.loading.gate import GATE
 from gnnkit.parallel import launched_place
+
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -29,6 +32,8 @@ _BURST_SECONDS = 0.05
 """How long a burst should take, so that changing over to it and back costs little beside it."""
 _LONGER_BURST = 4
 """How many times the asked number of items a burst may make to take that long."""
+STALLED = 30.0
+"""Seconds of waiting for an item after which it is told; then after twice as long each time."""
 _PATIENCE = 0.5
 """Seconds to wait, in all, for items that are still being made when nobody wants them any more."""
 
@@ -66,16 +71,18 @@ def prefetch(
             thread = threading.Thread(target=_work, args=(work, produce), name=f"{THREAD_NAME}-{number}", daemon=True)
             thread.start()
             threads.append(thread)
-        for _ in range(num):
+        for item in range(num):
             start, is_burst = time.monotonic(), not overlap and not pending
             while submitted < num and len(pending) < room and (overlap or is_burst):
                 pending.append(Future())
                 work.put((pending[-1], submitted))
                 submitted += 1
             if is_burst:
-                wait(pending)
+                _wait(pending, item)
                 fitting = len(pending) * _BURST_SECONDS / max(time.monotonic() - start, 1e-6)
                 room = min(max(least, int(fitting)), _LONGER_BURST * least)
+            if not pending[0].done():
+                _wait([pending[0]], item)
             yield pending.popleft().result()
     finally:
         for future in pending:
@@ -87,6 +94,18 @@ def prefetch(
             thread.join(max(0.0, deadline - time.monotonic()))
         # A thread's own number is also that of threads to come, until another thread says its own.
         torch.set_num_threads(torch.get_num_threads())
+
+
+def _wait(futures: Collection[Future[T]], first: int) -> None:
+    """Wait for items, and say so when one takes unusually long: a disk may hang, or a plugin."""
+    start, told = time.monotonic(), STALLED
+    while wait(futures, timeout=start + told - time.monotonic()).not_done:
+        waited, place = time.monotonic() - start, next(i for i, each in enumerate(futures) if not each.done())
+        _LOG.warning(
+            "Batch %d has been in preparation for %.0f s. Ctrl-C ends the run and saves its state.",
+            *(first + place, waited),
+        )
+        told *= 2
 
 
 def _work(work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[[int], T]) -> None:

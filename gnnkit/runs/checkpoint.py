@@ -5,8 +5,9 @@ Rules: those of ``tensor_files``. The state of a training (see ``state``) holds 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from torch import Tensor
 
@@ -34,6 +35,8 @@ _LONGEST_SEED = 40
 FOLDER = "checkpoints"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
+OLDER = "last-{}.safetensors"
+"""States before the last one, from 1 on."""
 
 
 def save_weights(model: GNN, file: PathLike, learned: Optional[Learned] = None) -> None:
@@ -162,6 +165,30 @@ def checkpoint_file(run: PathLike, name: str) -> Path:
     if not file.is_file():
         raise CheckpointError(f"The run {path} has no {FOLDER}/{name}: it ended before one was written.")
     return file
+
+
+def state_files(folder: Path) -> List[Path]:
+    """The states that a folder of checkpoints keeps, the newest first; none of them has been looked into."""
+
+    def number(file: Path) -> int:
+        digits = file.stem.rpartition("-")[2]
+        return int(digits) if digits.isdigit() else sys.maxsize
+
+    older = sorted(folder.glob(OLDER.format("*")), key=number)
+    return [file for file in (folder / LAST, *older) if file.is_file()]
+
+
+def keep_older(folder: Path, num: int) -> None:
+    """Move the states of a folder of checkpoints one place back, for a new one.
+
+    Args:
+        folder: The folder.
+        num: How many are to be kept, the new one among them.
+    """
+    places = [folder / LAST, *(folder / OLDER.format(place) for place in range(1, num))]
+    for newer, older in reversed(list(zip(places, places[1:]))):
+        if newer.is_file():
+            newer.replace(older)
 
 
 def model_header(kind: str, spec: ModelSpec, seed: int) -> Dict[str, str]:

@@ -218,6 +218,17 @@ def _check_described(manifest: Mapping[str, Any], file: Path) -> None:
         raise ConfigError(f"{file} is damaged: it describes no model ({type(error).__name__}: {error}).") from error
 
 
+def is_unfinished(run: PathLike) -> bool:
+    """Whether a run has not come to its end, as far as its manifest says.
+
+    Args:
+        run: The run folder, or a file of its checkpoints, whose folder may have no manifest.
+    """
+    path = user_path(run, "The run folder")
+    manifest = (path if path.is_dir() else path.parent.parent) / MANIFEST
+    return manifest.is_file() and read_manifest(manifest)["status"] != "complete"
+
+
 def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, Any]:
     """The configuration of a run, to build another one on.
 

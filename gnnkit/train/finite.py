@@ -30,20 +30,28 @@ class Losses:
         module: What is trained.
         step: The step that trains it.
         lr: The learning rate.
+        before: Sum of losses times targets, and number of targets, of batches that another process has done.
     """
 
-    def __init__(self, epoch: int, module: LossModule, step: Step, lr: float) -> None:
+    def __init__(
+        self, epoch: int, module: LossModule, step: Step, lr: float, before: Tuple[float, int] = (0.0, 0)
+    ) -> None:
         self._epoch = epoch
         self._module = module
         self._step = step
         self._lr = lr
+        self._before = before
         self._found: List[Tuple[int, Tensor, int]] = []
         self._num_seen = 0
+
+    def __len__(self) -> int:
+        """Number of batches, but those of another process."""
+        return len(self._found)
 
     @property
     def num_targets(self) -> int:
         """Targets of all batches."""
-        return sum(count for _, _, count in self._found)
+        return self._before[1] + sum(count for _, _, count in self._found)
 
     def add(self, index: int, result: StepResult) -> None:
         """Take in a batch's loss.
@@ -61,9 +69,19 @@ class Losses:
         Raises:
             TrainingError: A loss is NaN or infinite.
         """
-        values = self._check(0)
-        counted = zip(values, self._found)
-        return sum(value * count for value, (_, _, count) in counted) / max(self.num_targets, 1)
+        total, num_targets = self.total(len(self))
+        return total / max(num_targets, 1)
+
+    def total(self, num: int) -> Tuple[float, int]:
+        """Sum of losses times targets, and number of targets, of all batches up to the first ``num`` of this process.
+
+        Raises:
+            TrainingError: A loss is NaN or infinite.
+        """
+        total, num_targets = self._before
+        for value, (_, _, count) in zip(self._check(0), self._found[:num]):
+            total, num_targets = total + value * count, num_targets + count
+        return total, num_targets
 
     def _check(self, start: int) -> List[float]:
         values = [float(loss) for _, loss, _ in self._found[start:]]

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from gnnkit.backends import Backend, move_model
 from gnnkit.data import check_same_data
-from gnnkit.devices import OptimizerState, Step
+from gnnkit.devices import OptimizerState, RandomStep, Step
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
 from gnnkit.nn import ModelSpec, idle_model_settings
 from gnnkit.runs.learned import Learned
-from gnnkit.runs.state import TrainState, save_state
+from gnnkit.runs.state import Position, TrainState, save_state
 from gnnkit.tasks import LossModule
 from gnnkit.train.progress import Progress, is_out_of_patience
 from gnnkit.train.settings import TrainConfig
@@ -65,8 +65,12 @@ class StateKeeper:
         assert isinstance(module.model.backend, Backend)
         self._mould = LossModule(move_model(module.model, module.model.backend), module.task).double()
 
-    def take(self) -> TrainState:
-        """The state just now, in host memory."""
+    def take(self, position: Optional[Position] = None) -> TrainState:
+        """The state just now, in host memory.
+
+        Args:
+            position: How far the next epoch has come. None: it has not begun.
+        """
         self._step.pull()
         return TrainState(
             spec=self._module.model.spec,
@@ -77,6 +81,8 @@ class StateKeeper:
             best_epoch=self._progress.best_epoch,
             best_weights=self._progress.best_weights,
             facts=dict(self._facts),
+            position=position,
+            random=self._step.random_state() if isinstance(self._step, RandomStep) else None,
         )
 
     def is_due(self) -> bool:
@@ -85,16 +91,17 @@ class StateKeeper:
             return self._progress.epoch % self._every == 0
         return time.perf_counter() - self._saved_at >= _SECONDS_BETWEEN_SAVES
 
-    def save(self, file: Path) -> None:
-        """Write the state just now; where the device does not give the optimiser's, say so once and write none."""
+    def save(self, file: Path, position: Optional[Position] = None) -> None:
+        """Write what :meth:`take` gives; where the device does not give the optimiser's, say so once and write none."""
         if self._is_refused:
             return
         try:
-            save_state(self.take(), file)
+            save_state(self.take(position), file)
             self._saved_at = time.perf_counter()
         except CapabilityError as error:  # No reason to end a run: its weights are kept all the same.
             _LOG.warning("No state is saved: %s", error)
             self._is_refused = True
+            file.unlink(missing_ok=True)  # That of the start, when the optimiser had kept nothing yet.
 
     def put(self, state: TrainState) -> None:
         """Let a training that has not begun go on from a state.
@@ -117,7 +124,10 @@ class StateKeeper:
             )
         self._module.load_canonical(state.weights)
         self._step.load_state_dict(self._to_native(state.optimizer))
-        self._progress.go_on(state.history, state.best_epoch, state.best_weights)
+        same_device = state.facts["device"]["name"] == self._facts["device"]["name"]
+        if isinstance(self._step, RandomStep) and state.random is not None and same_device:
+            self._step.load_random_state(state.random)
+        self._progress.go_on(state)
 
     def _to_canonical(self, native: OptimizerState) -> Dict[str, Dict[str, Tensor]]:
         values = {name: dict(native[key]) for name, key in self._names.items() if key in native}

@@ -13,20 +13,21 @@ import time
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Callable, ContextManager, Dict, List, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 from torch import Tensor
 
-from gnnkit.data import Targets
+from gnnkit.data import Batch, Targets
 from gnnkit.devices import UpdatingStep
+from gnnkit.loading import Loader
 from gnnkit.nn import held_generator
 from gnnkit.runs.callback import Callback
-from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.history import EpochRecord, RunResult
-from gnnkit.runs.state import TrainState
+from gnnkit.runs.state import Position, TrainState
 from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
 from gnnkit.train.job import Job
 from gnnkit.train.judging import head_outputs
+from gnnkit.train.saver import Saver
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,31 +57,15 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
     """
     assert job.config.epochs is not None
     start, progress, callbacks = time.perf_counter(), job.progress, job.callbacks
-    reasons: List[str] = []
     for callback in callbacks:
         callback.stopped = None
         callback.on_start(job.model, job.config.epochs - progress.epoch, len(job.loader))
         if earlier is not None:
             callback.on_resume(earlier)
-    last = progress.epoch if progress.is_stuck else job.config.epochs  # An earlier attempt may have come so far.
-    for epoch in range(progress.epoch + 1, last + 1):
-        record = _run_epoch(job, epoch)
-        with _as_evaluated(job):
-            is_best = progress.update(record, job.module)
-            for callback in callbacks:
-                callback.on_epoch(record)
-                if is_best:
-                    callback.on_best(job.model, record)
-        reasons = job.world.from_first(partial(_reasons, callbacks), f"the end of epoch {epoch}")
-        is_stopped = bool(reasons) and record.valid_metric is not None
-        is_last = progress.is_stuck or is_stopped or epoch == job.config.epochs
-        saves = job.keeper if job.world.is_first else None
-        if saves is not None and run_dir is not None and (is_last or saves.is_due()):
-            job.step.pull()
-            check_weights(job.module, epoch, progress.schedule.lr)
-            saves.save(run_dir / FOLDER / LAST)
-        if is_last:
-            break
+    saver = Saver(job, run_dir)
+    with saver.rescuing():
+        saver.save()  # A run that is ended early can be done again from here.
+        reasons = _train_epochs(job, saver)
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
         job.module.load_canonical(progress.best_weights)
@@ -107,21 +92,55 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
     return result
 
 
-def _run_epoch(job: Job, epoch: int) -> EpochRecord:
+def _train_epochs(job: Job, saver: Saver) -> List[str]:
+    """Train until the epochs or the patience are at an end; returns why listeners have stopped it."""
+    progress, callbacks = job.progress, job.callbacks
+    assert job.config.epochs is not None
+    reasons: List[str] = []
+    last = progress.epoch if progress.is_stuck else job.config.epochs  # An earlier attempt may have come so far.
+    for epoch in range(progress.epoch + 1, last + 1):
+        record = _run_epoch(job, epoch, saver)
+        with _as_evaluated(job):
+            with saver.changes.under_way:
+                is_best = progress.update(record, job.module)
+                saver.end()
+            for callback in callbacks:
+                callback.on_epoch(record)
+                if is_best:
+                    callback.on_best(job.model, record)
+        reasons = job.world.from_first(partial(_reasons, callbacks), f"the end of epoch {epoch}")
+        is_stopped = bool(reasons) and record.valid_metric is not None
+        is_last = progress.is_stuck or is_stopped or epoch == job.config.epochs
+        if is_last or (job.keeper is not None and job.keeper.is_due()):
+            saver.save()
+        if is_last:
+            break
+    return reasons
+
+
+def _run_epoch(job: Job, epoch: int, saver: Saver) -> EpochRecord:
     start = time.perf_counter() - job.device.compile_seconds()
-    lr = job.progress.schedule.lr
-    losses = Losses(epoch, job.module, job.step, lr)
-    for index, batch in enumerate(job.loader.epoch(epoch)):
-        with held_generator():
-            job.device.seed(step_seed(job.seed, epoch, index, job.world.rank))
-            result = job.step(batch)
-        losses.add(index, result)
+    lr, position = job.progress.schedule.lr, job.progress.position
+    before = (0.0, 0) if position is None else (position.loss, position.num_targets)
+    losses = Losses(epoch, job.module, job.step, lr, before)
+    saver.begin(losses)
+    done = 0 if position is None else position.batches
+    for index, batch in enumerate(_batches(job.loader, epoch, position), start=done):
+        with saver.changes.under_way:
+            with held_generator():
+                job.device.seed(step_seed(job.seed, epoch, index, job.world.rank))
+                result = job.step(batch)
+            losses.add(index, result)
+            saver.batch_done(index, batch.key)
         for callback in job.callbacks:
             callback.on_batch(index)
-    if job.config.accumulate > 1:
-        assert isinstance(job.step, UpdatingStep), "the device declares that it accumulates"
-        job.step.finish()
-    job.device.synchronize()
+        saver.save_if_due()
+    with saver.changes.under_way:
+        if job.config.accumulate > 1:
+            assert isinstance(job.step, UpdatingStep), "the device declares that it accumulates"
+            job.step.finish()
+        job.device.synchronize()
+        saver.settle()
     seconds = time.perf_counter() - job.device.compile_seconds() - start
     train_loss = losses.mean()
     evaluated = epoch % job.config.eval_every == 0 or epoch == job.config.epochs
@@ -133,6 +152,17 @@ def _run_epoch(job: Job, epoch: int) -> EpochRecord:
         with _as_evaluated(job):
             valid_loss, valid_metric = _evaluate(job, epoch)
     return EpochRecord(epoch, train_loss, seconds, losses.num_targets / seconds, lr, valid_loss, valid_metric)
+
+
+def _batches(loader: Loader, epoch: int, position: Optional[Position]) -> Iterator[Batch]:
+    """The batches of an epoch that are still to be done."""
+    if position is None:
+        yield from loader.epoch(epoch)
+        return
+    # The last one may have been a part of a batch that was too large, with others behind it.
+    for batch in loader.epoch(epoch, range(position.number, len(loader))):
+        if (batch.key.number, batch.key.part) > (position.number, position.part):
+            yield batch
 
 
 def _as_evaluated(job: Job) -> ContextManager[None]:

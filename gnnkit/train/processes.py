@@ -14,8 +14,9 @@ from gnnkit.errors import CapabilityError, CheckpointError, ConfigError
 from gnnkit.io.text import read_json
 from gnnkit.parallel import World
 from gnnkit.paths import is_file
-from gnnkit.runs.checkpoint import FOLDER, LAST
+from gnnkit.runs.checkpoint import FOLDER, state_files
 from gnnkit.runs.run_folder import MANIFEST, check_free
+from gnnkit.runs.state import state_file
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 
@@ -93,8 +94,7 @@ def is_earlier_attempt(path: Path, world: World) -> bool:
 
 def last_state(path: Path) -> Optional[Path]:
     """The last state in a run folder; None if there is none yet."""
-    file = path / FOLDER / LAST
-    return file if file.is_file() else None
+    return state_file(path) if state_files(path / FOLDER) else None
 
 
 def _manifest(path: Path) -> Optional[Dict[str, Any]]:

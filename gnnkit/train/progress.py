@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from torch import Tensor
 
 from gnnkit.runs.history import EpochRecord
+from gnnkit.runs.state import Position, TrainState
 from gnnkit.tasks import LossModule
 from gnnkit.train.schedules import Schedule
 
@@ -27,6 +28,7 @@ class Progress:
         best_epoch: The best epoch so far, by validation metric, and between equals by validation loss; 0 for none.
         best_weights: Its weights by canonical name.
         schedule: The learning rate.
+        position: How far the next epoch has come, where another process began it.
     """
 
     def __init__(self, schedule: Schedule, patience: Optional[int], *, higher_is_better: bool = True) -> None:
@@ -34,6 +36,7 @@ class Progress:
         self.best_epoch = 0
         self.best_weights: Dict[str, Tensor] = {}
         self.schedule = schedule
+        self.position: Optional[Position] = None
         self._patience = patience
         self._higher_is_better = higher_is_better
 
@@ -56,16 +59,15 @@ class Progress:
         self.schedule.advance(record)
         return is_best
 
-    def go_on(self, history: List[EpochRecord], best_epoch: int, best_weights: Dict[str, Tensor]) -> None:
-        """Take up where another training stopped, before the first epoch.
-
-        Args:
-            history: Its records.
-            best_epoch: Its best epoch.
-            best_weights: The weights of that.
-        """
-        self.history, self.best_epoch, self.best_weights = list(history), best_epoch, dict(best_weights)
-        self.schedule.replay(history)
+    def go_on(self, state: TrainState) -> None:
+        """Take up where another training stopped, before the first epoch."""
+        self.history, self.best_epoch, self.best_weights = (
+            list(state.history),
+            state.best_epoch,
+            dict(state.best_weights),
+        )
+        self.position = state.position
+        self.schedule.replay(state.history)
 
     def _best_rank(self) -> Tuple[float, float]:
         return self._rank(self.history[self.best_epoch - 1])

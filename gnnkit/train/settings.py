@@ -74,6 +74,9 @@ class TrainConfig:
         eval_every: Epochs from one evaluation to the next.
         save_every: Epochs from one saved state, from which a run can be resumed, to the next; the last is always saved.
             None: at the end of the first epoch, and of every other that ends a second or more after the last save.
+        save_every_batches: Batches from one saved state to the next, besides. None: at the end of epochs alone.
+        save_every_minutes: Minutes from one saved state to the next, besides. None: at the end of epochs alone.
+        keep_last: How many of the last saved states are kept. Where the newest is damaged, an older one is taken.
         deterministic: Whether two runs on the same backend and device must give the same bits.
     """
 
@@ -113,6 +116,9 @@ class TrainConfig:
     eval_memory: float = 2.0
     eval_every: int = 1
     save_every: Optional[int] = None
+    save_every_batches: Optional[int] = None
+    save_every_minutes: Optional[float] = None
+    keep_last: int = 1
     deterministic: bool = False
 
     @property
@@ -229,7 +235,11 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "overflow": ("carry", "error"),
     "evaluation": ("auto", "full", "layerwise", "sampled"),
 }
-_POSITIVE: Mapping[str, str] = {"lr": "", "clip_norm": "; null turns clipping off"}
+_POSITIVE: Mapping[str, str] = {
+    "lr": "",
+    "clip_norm": "; null turns clipping off",
+    "save_every_minutes": "",
+}
 _SMALLEST: Mapping[str, float] = {
     "epochs": 1,
     "weight_decay": 0,
@@ -245,6 +255,8 @@ _SMALLEST: Mapping[str, float] = {
     "eval_memory": 0,
     "eval_every": 1,
     "save_every": 1,
+    "save_every_batches": 1,
+    "keep_last": 1,
 }
 GRAPH_BATCH_SIZE = 32
 """Graphs per batch, unless told otherwise."""

@@ -27,7 +27,7 @@ from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import RunResult
 from gnnkit.runs.learned import learned_from
-from gnnkit.runs.run_folder import RunFolder
+from gnnkit.runs.run_folder import RunFolder, is_unfinished
 from gnnkit.runs.state import TrainState, read_state
 from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, task_class, tasks
 from gnnkit.tasks import task_options as check_options
@@ -208,7 +208,8 @@ class Trainer:
             every = job.config.save_every
             job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None:
-            check_resumable(earlier, job.model.spec, job.facts, job.config, may_be_done=again)
+            may_be_done = again or (resume is not None and is_unfinished(resume))
+            check_resumable(earlier, job.model.spec, job.facts, job.config, may_be_done=may_be_done)
             job.keeper.put(earlier)
             origin = earlier.facts.get("resumed_from") if again or resume is None else earlier.origin(resume)
             job.facts.update({} if origin is None else {"resumed_from": origin})

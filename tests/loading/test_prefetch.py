@@ -169,3 +169,15 @@ def test_threads_of_a_loader_start_no_threads_of_torch() -> None:
     later.start()
     later.join()
     assert [torch.get_num_threads(), *seen] == [before, before]
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_an_item_that_stalls_is_named(overlap: bool, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    monkeypatch.setattr("gnnkit.loading.prefetch.STALLED", 0.2)
+
+    def produce(number: int) -> int:
+        time.sleep(0.7 if number == 2 else 0.0)
+        return number
+
+    assert list(prefetch(produce, 4, num_threads=1, ahead=1, overlap=overlap)) == [0, 1, 2, 3]
+    assert [line.split(" for ")[0] for line in caplog.messages] == ["Batch 2 has been in preparation"] * 2

@@ -25,10 +25,11 @@ DROPOUT = {"dropout": 0.5, "input_dropout": 0.2, "attention_dropout": 0.0}
 
 
 class StopAfter(Callback):
-    """Ctrl-C in the middle of the epoch after this one."""
+    """An end in the middle of the epoch after this one: by Ctrl-C, or by a crash that saves nothing more."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch, how=KeyboardInterrupt):
         self.epoch = epoch
+        self.how = how
         self.done = 0
 
     def on_epoch(self, record):
@@ -36,7 +37,7 @@ class StopAfter(Callback):
 
     def on_batch(self, index):
         if self.done == self.epoch:
-            raise KeyboardInterrupt
+            raise self.how
 
 
 def fit(backend="reference", *, graph=None, model="gatv2", spec=None, resume=None, **settings):
@@ -181,7 +182,9 @@ def test_more_epochs_than_at_first(tmp_path):
 
 
 def test_save_every_decides_where_it_goes_on(tmp_path):
-    run = stopped(tmp_path / "run", epoch=7, save_every=3)
+    run = tmp_path / "run"
+    with pytest.raises(SystemError):
+        fit(run_dir=run, callbacks=[StopAfter(7, SystemError)], save_every=3)
     assert read_state(run).epoch == 6
     assert losses(fit(resume=run)) == losses(fit())
 

@@ -216,6 +216,9 @@ TRAIN_ALWAYS = {
     "evaluation",
     "eval_every",
     "save_every",
+    "save_every_batches",
+    "save_every_minutes",
+    "keep_last",
     "deterministic",
     "sparse_embeddings",
     # The task decides: tests/tasks/test_graph_tasks.py.

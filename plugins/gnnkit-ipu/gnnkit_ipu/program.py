@@ -103,6 +103,7 @@ class Program:
         self._is_ahead = False
         self._has_run = self._has_warned = False
         self._waiting: List[Tuple[Batch, StepResult]] = []
+        self._random_state: Optional[List[int]] = None
 
     @property
     def num_ipus(self) -> int:
@@ -126,6 +127,15 @@ class Program:
             return StepResult(torch.zeros(()), out, batch.num_targets)
         loss, outputs = out
         return StepResult(loss.detach().reshape(()), outputs.detach(), batch.num_targets)
+
+    @property
+    def num_waiting(self) -> int:
+        """See :class:`gnnkit.devices.GroupingStep`."""
+        return len(self._waiting)
+
+    def drop(self) -> None:
+        """See :class:`gnnkit.devices.GroupingStep`."""
+        self._waiting = []
 
     def flush(self) -> None:
         """Make a call with the batches that wait, filled up with batches without targets.
@@ -224,6 +234,8 @@ class Program:
         finally:
             self.seconds += time.perf_counter() - start
         self._flat, self._executor = flat, executor
+        if self._random_state is not None:
+            executor.rng_state = self._random_state
         self._host = self._host_versions()
         if self._options.offline_target is not None:
             raise UnavailableError(
@@ -282,6 +294,15 @@ class Program:
         if self._native_optimizer is None:
             return {}
         return read_state(self._module, self._native_optimizer)
+
+    def random_state(self) -> Optional[Tensor]:
+        """See :class:`gnnkit.devices.RandomStep`."""
+        state = self._random_state if self._executor is None else self._executor.rng_state
+        return None if state is None else torch.tensor(state, dtype=torch.int64)
+
+    def load_random_state(self, state: Tensor) -> None:
+        """See :class:`gnnkit.devices.RandomStep`."""
+        self._random_state = state.tolist()
 
     def load_state_dict(self, state: OptimizerState) -> None:
         """See :class:`gnnkit.devices.Step`.

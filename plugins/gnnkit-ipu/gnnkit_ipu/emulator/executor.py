@@ -105,13 +105,13 @@ class PoplarExecutor:
         return self._options
 
     @property
-    def rng_state(self) -> List[Any]:
+    def rng_state(self) -> List[int]:
         """Seed and state of the device's random numbers."""
-        return [self._options.random_seed, self._compiled("rng_state").random_state]
+        return [self._options.random_seed or 0, *self._compiled("rng_state").random_state.tolist()]
 
     @rng_state.setter
-    def rng_state(self, state: List[Any]) -> None:
-        self._compiled("rng_state").random_state = state[1]
+    def rng_state(self, state: List[int]) -> None:
+        self._compiled("rng_state").random_state = torch.tensor(state[1:], dtype=torch.uint8)
 
     @contextmanager
     def _working(self) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""Long trainings that must not grow."""
