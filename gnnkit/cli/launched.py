@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gnnkit.parallel.place import launched_place
+from gnnkit.place import launched_place
 
 STARTED = "GNNKIT_LAUNCHED"
 """Environment variable of processes that ``gnnkit`` itself has launched."""

@@ -28,7 +28,7 @@ from gnnkit.cli.launched import STARTED
 from gnnkit.cli.options import options_of, takes
 from gnnkit.cli.output import Ended, handed_on
 from gnnkit.errors import ConfigError, GnnkitError, PeerError, ToldError
-from gnnkit.parallel.place import launched_place
+from gnnkit.place import launched_place
 
 _SHUTDOWN_SECONDS = 10
 """Seconds that a process has to end when another one has died, before it is ended by force."""

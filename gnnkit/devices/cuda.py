@@ -15,7 +15,7 @@ from gnnkit.data import Batch
 from gnnkit.devices.base import UPDATES, DeviceCapabilities
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice
 from gnnkit.errors import UnavailableError
-from gnnkit.parallel import launched_place
+from gnnkit.place import launched_place
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 

@@ -21,7 +21,7 @@ from typing import Any, Callable, Collection, Deque, Generator, Iterable, Iterat
 import torch
 
 from gnnkit.loading.gate import GATE
-from gnnkit.parallel import launched_place
+from gnnkit.place import launched_place
 
 _LOG = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 torchrun starts them, torch.distributed carries what they tell each other.
 """
 
-from gnnkit.parallel.place import Place, launched_place
 from gnnkit.parallel.sharing import complete, made_once, shared_table
 from gnnkit.parallel.world import ALONE, World, join_world, leave_world
+from gnnkit.place import Place, launched_place
 
 __all__ = [
     "ALONE",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from gnnkit.parallel.place import Place
+from gnnkit.place import Place
 
 _LOG = logging.getLogger("gnnkit.parallel")
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import ConfigError, GnnkitError, PeerError, ToldError
-from gnnkit.parallel.place import Place, launched_place
 from gnnkit.parallel.watch import Watch
+from gnnkit.place import Place, launched_place
 
 T = TypeVar("T")
 

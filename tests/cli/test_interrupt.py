@@ -43,6 +43,30 @@ class Plugin(CpuDevice):
 """
 
 
+LONG_STEPS = """
+import time
+from gnnkit.devices.cpu import CpuDevice
+
+class Step:
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, batch):
+        time.sleep(1.0)
+        return self.step(batch)
+
+    def __getattr__(self, name):
+        return getattr(self.step, name)
+
+class Plugin(CpuDevice):
+    name = "long"
+
+    def prepare(self, module, optimizer, options):
+        step = super().prepare(module, optimizer, options)
+        return step if optimizer is None else Step(step)
+"""
+
+
 def interrupted(
     *arguments: str, cwd: Path, environment: Mapping[str, str], number: int = signal.SIGINT
 ) -> subprocess.CompletedProcess:
@@ -111,6 +135,18 @@ def test_a_run_ends_at_once_and_can_be_resumed(case: str, tmp_path: Path) -> Non
     resumed = gnnkit_here("run", *again, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout.splitlines()[-1])["epochs"] == int(more)
+
+
+def test_a_step_of_a_second_is_finished_and_its_state_saved(tmp_path: Path) -> None:
+    install(tmp_path, "long", LONG_STEPS, group="devices")
+    sizes = ["dataset.options.num_nodes=400", "dataset.options.num_edges=2000", "--batch-size", "120"]
+    arguments = [*SAMPLED, *sizes, "--device", "long"]
+    environment = environment_with(tmp_path)
+    done, seconds = interrupted_once(*arguments, cwd=tmp_path, environment=environment, number=signal.SIGTERM)
+    assert seconds < 5.0
+    assert done.returncode == 128 + signal.SIGTERM
+    state = read_state(tmp_path / "run")
+    assert state.position is not None and state.position.batches == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
