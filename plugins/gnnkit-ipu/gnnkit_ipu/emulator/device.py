@@ -52,6 +52,7 @@ class EmulatedDevice:
         if optimizer is not None:
             on_device = {id(p): self._parameters[name] for name, p in module.named_parameters()}
             self._optimizer = device_optimizer(optimizer, on_device)
+        self.random_seed: int = self._options.random_seed or 0
         self.random_state = self._first_random_state()
 
     def _first_random_state(self) -> Tensor:

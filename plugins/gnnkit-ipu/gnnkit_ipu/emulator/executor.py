@@ -107,11 +107,13 @@ class PoplarExecutor:
     @property
     def rng_state(self) -> List[int]:
         """Seed and state of the device's random numbers."""
-        return [self._options.random_seed or 0, *self._compiled("rng_state").random_state.tolist()]
+        device = self._compiled("rng_state")
+        return [device.random_seed, *device.random_state.tolist()]
 
     @rng_state.setter
     def rng_state(self, state: List[int]) -> None:
-        self._compiled("rng_state").random_state = torch.tensor(state[1:], dtype=torch.uint8)
+        device = self._compiled("rng_state")
+        device.random_seed, device.random_state = state[0], torch.tensor(state[1:], dtype=torch.uint8)
 
     @contextmanager
     def _working(self) -> Iterator[None]:
