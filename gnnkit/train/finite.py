@@ -50,8 +50,8 @@ class Losses:
 
     @property
     def num_targets(self) -> int:
-        """Targets of all batches."""
-        return self._before[1] + sum(count for _, _, count in self._found)
+        """Targets of all batches, but those of another process."""
+        return sum(count for _, _, count in self._found)
 
     def add(self, index: int, result: StepResult) -> None:
         """Take in a batch's loss.
