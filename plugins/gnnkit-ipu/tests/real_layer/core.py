@@ -188,15 +188,15 @@ def getRandomSeed(executable) -> int:
     return 0
 
 
-def getRngState(executable) -> List[Any]:
+def getRngState(executable) -> List[int]:
     """State of the device's random numbers."""
-    return [executable.random]
+    return executable.random.tolist()
 
 
 def setRngState(executable, seed, state) -> None:
     """Take over a state, or begin from a seed."""
     if state:
-        executable.random = state[0]
+        executable.random = torch.tensor(state, dtype=torch.uint8)
         return
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
