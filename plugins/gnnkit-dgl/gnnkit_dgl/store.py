@@ -1,0 +1,144 @@
+"""Graphs in parts, by DGL's distributed engine (Zheng et al., 2020, arXiv:2010.05337): METIS, servers, ``DistGraph``.
+
+Rules: DGL numbers nodes anew, so that each part has a range; two files say how, one for each direction. DGL prints a lot
+where results of commands go: it goes to the log of servers, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import ClassVar, List, Mapping, Optional, Tuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnkit.backends import GraphStore, PartSize, Served
+from gnnkit.data import Graph, Neighbors
+from gnnkit_dgl.compat import import_dgl
+
+_NAME = "graph"
+_INNER, _OUTER = "inner.npy", "outer.npy"
+"""Files: for each node of the data its number in DGL, and the other way round. int64."""
+_FEATURES, _DEGREES = "feat", "degree"
+_TRIES = "20"
+"""How often, three seconds apart, a process tries to reach another one."""
+
+
+class DglStore(GraphStore):
+    """Parts and servers of DGL."""
+
+    def partition(self, graph: Graph, num_parts: int, folder: Path) -> List[PartSize]:
+        """See :class:`gnnkit.backends.GraphStore`; by METIS (Karypis and Kumar, 1998)."""
+        dgl = import_dgl()
+        import dgl.distributed
+
+        assert graph.x is not None, "the caller has looked"
+        plain = dgl.graph((graph.indices, graph.dst), num_nodes=graph.num_nodes)
+        is_loop = graph.indices == graph.dst
+        loops = torch.bincount(graph.indices[is_loop], minlength=graph.num_nodes)
+        plain.ndata[_FEATURES] = graph.x.contiguous()
+        plain.ndata[_DEGREES] = (graph.in_degrees - loops).int()
+        with redirect_stdout(io.StringIO()):
+            outer, _ = dgl.distributed.partition_graph(
+                plain, _NAME, num_parts, str(folder), num_hops=1, part_method="metis", return_mapping=True
+            )
+        inner = torch.empty_like(outer)
+        inner[outer] = torch.arange(len(outer))
+        np.save(folder / _INNER, inner.numpy())
+        np.save(folder / _OUTER, outer.numpy())
+        return [_size(folder, part) for part in range(num_parts)]
+
+    def server(self, served: Served) -> List[str]:
+        """See :class:`gnnkit.backends.GraphStore`."""
+        return [sys.executable, "-m", "gnnkit_dgl.serving"]
+
+    def environment(self, served: Served) -> Mapping[str, str]:
+        """See :class:`gnnkit.backends.GraphStore`."""
+        addresses = served.scratch / "addresses.txt"
+        addresses.write_text("".join(f"{address.replace(':', ' ')}\n" for address in served.addresses))
+        return {
+            "DGLBACKEND": "pytorch",
+            "DGL_CONF_PATH": str(served.folder / f"{_NAME}.json"),
+            "DGL_IP_CONFIG": str(addresses),
+            "DGL_NUM_SERVER": "1",
+            "DGL_NUM_CLIENT": str(served.num_trainers),
+            "DGL_NUM_SAMPLER": "0",
+            "DGL_SERVER_ID": str(served.machine),
+            "DGL_GRAPH_FORMAT": "csc",
+            "DGL_DIST_MAX_TRY_TIMES": _TRIES,
+        }
+
+    def open(self, folder: Path) -> Neighbors:
+        """See :class:`gnnkit.backends.GraphStore`."""
+        global _opened
+        if _opened is None:
+            _opened = DglNeighbors(folder)
+        return _opened
+
+
+class DglNeighbors(Neighbors):
+    """Edges and features of a ``DistGraph``.
+
+    Args:
+        folder: The parts. Where the servers are, the environment says.
+    """
+
+    sampling: ClassVar[str] = "by DGL's servers, whose random numbers are their own: samples do not repeat"
+
+    def __init__(self, folder: Path) -> None:
+        dgl = import_dgl()
+        import dgl.distributed
+        from dgl.distributed.dist_context import exit_client
+
+        os.environ.update({"DGL_DIST_MODE": "distributed", "DGL_ROLE": "client"})
+        with redirect_stdout(io.StringIO()):
+            dgl.distributed.initialize(os.environ["DGL_IP_CONFIG"])
+            # It would wait for all processes, those included that are gone. The servers are ended by who started them.
+            atexit.unregister(exit_client)
+            self._graph = dgl.distributed.DistGraph(_NAME)
+        self._inner = np.load(folder / _INNER, mmap_mode="r")
+        self._outer = np.load(folder / _OUTER, mmap_mode="r")
+
+    def sample(
+        self, nodes: NDArray[np.int64], fanout: int, *, replace: bool
+    ) -> Tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """See :class:`gnnkit.data.Neighbors`."""
+        drawn = self._graph.sample_neighbors(torch.from_numpy(self._inner[nodes]), fanout, replace=replace)
+        sources, ends = drawn.edges()
+        return self._outer[sources.numpy()], self._outer[ends.numpy()]
+
+    def features(self, nodes: Tensor) -> Tensor:
+        """See :class:`gnnkit.data.Neighbors`."""
+        rows: Tensor = self._graph.ndata[_FEATURES][torch.from_numpy(self._inner[nodes.numpy()])]
+        return rows.float()
+
+    def degrees(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See :class:`gnnkit.data.Neighbors`."""
+        found: Tensor = self._graph.ndata[_DEGREES][torch.from_numpy(self._inner[nodes])]
+        return found.numpy().astype(np.int64)
+
+
+_opened: Optional[DglNeighbors] = None
+"""What this process has opened: DGL's client is one a process."""
+
+
+def _size(folder: Path, part: int) -> PartSize:
+    """How large a part is that has been written."""
+    import dgl
+
+    place = folder / f"part{part}"
+    (stored,), _ = dgl.load_graphs(str(place / "graph.dgl"))
+    return PartSize(
+        nodes=int(stored.ndata["inner_node"].sum()),
+        edges=int(stored.edata["inner_edge"].sum()),
+        stored_nodes=stored.num_nodes(),
+        stored_edges=stored.num_edges(),
+        bytes=sum(file.stat().st_size for file in place.iterdir()),
+    )
