@@ -78,6 +78,13 @@ class GraphStore(ABC):
     def environment(self, served: Served) -> Mapping[str, str]:
         """What the environment of this machine's server and trainers needs."""
 
+    def clean(self, folder: Path) -> None:
+        """Remove what a server has left behind on this machine that was killed.
+
+        Args:
+            folder: What :meth:`partition` has written.
+        """
+
     @abstractmethod
     def open(self, folder: Path) -> Neighbors:
         """Edges and features, in a trainer, once a process; its servers have been started.

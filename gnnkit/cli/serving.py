@@ -90,6 +90,7 @@ def _served(config: RunConfig, processes: Processes) -> Iterator[None]:
         ):
             yield
     finally:
+        store.clean(folder)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -124,8 +124,7 @@ class Servers:
             if error is not None:
                 self._tell("failed", self._lost or str(error))
         finally:
-            self._process.kill()
-            self._process.wait()
+            _ended(self._process)
             for name, value in self._kept.items():
                 os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         if self._lost is not None and (error is None or isinstance(error, (GnnkitError, KeyboardInterrupt))):
@@ -204,7 +203,9 @@ class Servers:
         address = self._addresses[machine]
         who = f"The graph server of machine {machine} ({address.host}:{address.port}"
         if machine != self._machine or self._process is None:
-            return f"{who}) is gone, and the processes of this machine were stopped. Look at what machine {machine} says."
+            return (
+                f"{who}) is gone, and the processes of this machine were stopped. Look at what machine {machine} says."
+            )
         code = self._process.wait()
         how = f"ended with exit code {code}"
         if code < 0:
@@ -219,6 +220,16 @@ class Servers:
             if lines:
                 return f" It said: {lines[-1].strip()}"
         return ""
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """End a process, by force if it does not."""
+    process.terminate()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _connected(address: Address) -> Optional[socket.socket]:

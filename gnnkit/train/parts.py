@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Set
 
 import torch
 
@@ -207,6 +207,14 @@ def check_parts(config: RunConfig) -> Parts:
     return parts
 
 
+_open: Set[Path] = set()
+
+
+def is_open() -> bool:
+    """Whether this process has opened parts. Their library's threads then wait for servers, for good."""
+    return bool(_open)
+
+
 def open_parts(config: RunConfig) -> Graph:
     """The remote graph that a configuration names, in a process whose servers have been started.
 
@@ -216,6 +224,7 @@ def open_parts(config: RunConfig) -> Graph:
     parts = check_parts(config)
     folder = user_path(config.dataset.parts or "")
     neighbors = load_backend(parts.store).store().open(folder / STORE)
+    _open.add(folder)
     remote = Remote(neighbors, parts.num_edges, parts.summary, parts.descriptions)
     nodes = log_warnings(load_graph(folder / NODES))
     return replace(nodes, x=torch.zeros(1, parts.num_features).expand(nodes.num_nodes, -1), remote=remote)

@@ -1,6 +1,6 @@
 """Graphs in parts, by DGL's distributed engine (Zheng et al., 2020, arXiv:2010.05337): METIS, servers, ``DistGraph``.
 
-Rules: DGL numbers nodes anew, so that each part has a range; two files say how, one for each direction. DGL prints a lot
+Rules: DGL numbers nodes anew, so that each part has a range; two files say how, one for each direction. It prints a lot
 where results of commands go: it goes to the log of servers, and nowhere else.
 """
 
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import atexit
 import io
+import json
 import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import ClassVar, List, Mapping, Optional, Tuple
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -23,10 +25,12 @@ from gnnkit.backends import GraphStore, PartSize, Served
 from gnnkit.data import Graph, Neighbors
 from gnnkit_dgl.compat import import_dgl
 
-_NAME = "graph"
+_CONFIG = "graph.json"
+_MEMORY = Path("/dev/shm")
 _INNER, _OUTER = "inner.npy", "outer.npy"
 """Files: for each node of the data its number in DGL, and the other way round. int64."""
 _FEATURES, _DEGREES = "feat", "degree"
+"""Columns of nodes; the name of the parts follows, because DGL calls its shared memory by the column alone."""
 _TRIES = "20"
 """How often, three seconds apart, a process tries to reach another one."""
 
@@ -37,18 +41,20 @@ class DglStore(GraphStore):
     def partition(self, graph: Graph, num_parts: int, folder: Path) -> List[PartSize]:
         """See :class:`gnnkit.backends.GraphStore`; by METIS (Karypis and Kumar, 1998)."""
         dgl = import_dgl()
-        import dgl.distributed
+        from dgl import distributed
 
         assert graph.x is not None, "the caller has looked"
         plain = dgl.graph((graph.indices, graph.dst), num_nodes=graph.num_nodes)
         is_loop = graph.indices == graph.dst
         loops = torch.bincount(graph.indices[is_loop], minlength=graph.num_nodes)
-        plain.ndata[_FEATURES] = graph.x.contiguous()
-        plain.ndata[_DEGREES] = (graph.in_degrees - loops).int()
+        name = f"gnnkit{uuid4().hex[:12]}"
+        plain.ndata[_FEATURES + name] = graph.x.contiguous()
+        plain.ndata[_DEGREES + name] = (graph.in_degrees - loops).int()
         with redirect_stdout(io.StringIO()):
-            outer, _ = dgl.distributed.partition_graph(
-                plain, _NAME, num_parts, str(folder), num_hops=1, part_method="metis", return_mapping=True
+            outer, _ = distributed.partition_graph(
+                plain, name, num_parts, str(folder), num_hops=1, part_method="metis", return_mapping=True
             )
+        (folder / f"{name}.json").rename(folder / _CONFIG)
         inner = torch.empty_like(outer)
         inner[outer] = torch.arange(len(outer))
         np.save(folder / _INNER, inner.numpy())
@@ -65,7 +71,7 @@ class DglStore(GraphStore):
         addresses.write_text("".join(f"{address.replace(':', ' ')}\n" for address in served.addresses))
         return {
             "DGLBACKEND": "pytorch",
-            "DGL_CONF_PATH": str(served.folder / f"{_NAME}.json"),
+            "DGL_CONF_PATH": str(served.folder / _CONFIG),
             "DGL_IP_CONFIG": str(addresses),
             "DGL_NUM_SERVER": "1",
             "DGL_NUM_CLIENT": str(served.num_trainers),
@@ -74,6 +80,12 @@ class DglStore(GraphStore):
             "DGL_GRAPH_FORMAT": "csc",
             "DGL_DIST_MAX_TRY_TIMES": _TRIES,
         }
+
+    def clean(self, folder: Path) -> None:
+        """Remove shared memory that a server has left behind which was killed."""
+        for file in _MEMORY.glob(f"*{name_of(folder)}*"):
+            with suppress(OSError):
+                file.unlink()
 
     def open(self, folder: Path) -> Neighbors:
         """See :class:`gnnkit.backends.GraphStore`."""
@@ -93,16 +105,17 @@ class DglNeighbors(Neighbors):
     sampling: ClassVar[str] = "by DGL's servers, whose random numbers are their own: samples do not repeat"
 
     def __init__(self, folder: Path) -> None:
-        dgl = import_dgl()
-        import dgl.distributed
+        import_dgl()
+        from dgl import distributed
         from dgl.distributed.dist_context import exit_client
 
         os.environ.update({"DGL_DIST_MODE": "distributed", "DGL_ROLE": "client"})
-        with redirect_stdout(io.StringIO()):
-            dgl.distributed.initialize(os.environ["DGL_IP_CONFIG"])
+        self._name = name_of(folder)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            distributed.initialize(os.environ["DGL_IP_CONFIG"])
             # It would wait for all processes, those included that are gone. The servers are ended by who started them.
             atexit.unregister(exit_client)
-            self._graph = dgl.distributed.DistGraph(_NAME)
+            self._graph = distributed.DistGraph(self._name)
         self._inner = np.load(folder / _INNER, mmap_mode="r")
         self._outer = np.load(folder / _OUTER, mmap_mode="r")
 
@@ -116,17 +129,22 @@ class DglNeighbors(Neighbors):
 
     def features(self, nodes: Tensor) -> Tensor:
         """See :class:`gnnkit.data.Neighbors`."""
-        rows: Tensor = self._graph.ndata[_FEATURES][torch.from_numpy(self._inner[nodes.numpy()])]
+        rows: Tensor = self._graph.ndata[_FEATURES + self._name][torch.from_numpy(self._inner[nodes.numpy()])]
         return rows.float()
 
     def degrees(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         """See :class:`gnnkit.data.Neighbors`."""
-        found: Tensor = self._graph.ndata[_DEGREES][torch.from_numpy(self._inner[nodes])]
+        found: Tensor = self._graph.ndata[_DEGREES + self._name][torch.from_numpy(self._inner[nodes])]
         return found.numpy().astype(np.int64)
 
 
 _opened: Optional[DglNeighbors] = None
 """What this process has opened: DGL's client is one a process."""
+
+
+def name_of(folder: Path) -> str:
+    """The name of parts, which shared memory of theirs has in its name."""
+    return str(json.loads((folder / _CONFIG).read_text(encoding="utf-8"))["graph_name"])
 
 
 def _size(folder: Path, part: int) -> PartSize:
