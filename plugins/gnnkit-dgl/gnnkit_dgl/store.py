@@ -10,6 +10,7 @@ import atexit
 import io
 import json
 import os
+import socket
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -83,9 +84,10 @@ class DglStore(GraphStore):
 
     def clean(self, folder: Path) -> None:
         """Remove shared memory that a server has left behind which was killed."""
-        for file in _MEMORY.glob(f"*{name_of(folder)}*"):
-            with suppress(OSError):
-                file.unlink()
+        lock = reserved(folder)
+        if lock is not None:
+            with lock:
+                remove_memory(folder)
 
     def open(self, folder: Path) -> Neighbors:
         """See :class:`gnnkit.backends.GraphStore`."""
@@ -145,6 +147,27 @@ _opened: Optional[DglNeighbors] = None
 def name_of(folder: Path) -> str:
     """The name of parts, which shared memory of theirs has in its name."""
     return str(json.loads((folder / _CONFIG).read_text(encoding="utf-8"))["graph_name"])
+
+
+def reserved(folder: Path) -> Optional[socket.socket]:
+    """The right to the shared memory of parts on this machine, until it is closed; None if another process has it.
+
+    Shared memory has the name of the parts, so that two servers of the same parts would write to the same.
+    """
+    lock = socket.socket(socket.AF_UNIX)
+    try:
+        lock.bind(f"\0{name_of(folder)}")  # A name that is no file, and ends with the process.
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def remove_memory(folder: Path) -> None:
+    """Remove the shared memory of parts; only for who has the right to it."""
+    for file in _MEMORY.glob(f"*{name_of(folder)}*"):
+        with suppress(OSError):
+            file.unlink()
 
 
 def _size(folder: Path, part: int) -> PartSize:
