@@ -10,11 +10,12 @@ import atexit
 import io
 import json
 import os
+import signal
 import socket
 import sys
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import ClassVar, List, Mapping, Optional, Tuple
+from typing import ClassVar, Iterator, List, Mapping, Optional, Tuple
 from uuid import uuid4
 
 import numpy as np
@@ -113,7 +114,7 @@ class DglNeighbors(Neighbors):
 
         os.environ.update({"DGL_DIST_MODE": "distributed", "DGL_ROLE": "client"})
         self._name = name_of(folder)
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with _own_signals(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             distributed.initialize(os.environ["DGL_IP_CONFIG"])
             # It would wait for all processes, those included that are gone. The servers are ended by who started them.
             atexit.unregister(exit_client)
@@ -142,6 +143,18 @@ class DglNeighbors(Neighbors):
 
 _opened: Optional[DglNeighbors] = None
 """What this process has opened: DGL's client is one a process."""
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """A context in which DGL puts handlers of its own in the place of this process's, which come back at its end."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def name_of(folder: Path) -> str:
