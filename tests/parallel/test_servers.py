@@ -49,6 +49,14 @@ def children() -> list[int]:
     return found
 
 
+def work(*, kill: bool = False) -> None:
+    """Work that does not end by itself; it may kill the server."""
+    if kill:
+        time.sleep(0.5)
+        os.kill(children()[0], signal.SIGKILL)
+    time.sleep(60)
+
+
 def test_a_server_runs_as_long_as_the_work(tmp_path):
     with servers(tmp_path):
         assert os.environ["GNNKIT_TEST_SERVED"] == "1" and len(children()) == 1
@@ -60,15 +68,13 @@ def test_a_server_runs_as_long_as_the_work(tmp_path):
 
 def test_a_dead_server_ends_the_work(tmp_path):
     begin = time.monotonic()
-    with pytest.raises(GnnkitError, match=r"server of machine 0 \(127.0.0.1:\d+, process \d+\) was ended by SIGKILL"):
-        with servers(tmp_path):
-            time.sleep(0.5)
-            os.kill(children()[0], signal.SIGKILL)
-            time.sleep(60)
+    words = r"server of machine 0 \(127.0.0.1:\d+, process \d+\) was ended by SIGKILL"
+    with pytest.raises(GnnkitError, match=words), servers(tmp_path):
+        work(kill=True)
     assert time.monotonic() - begin < 10
-    with pytest.raises(GnnkitError, match="ended with exit code 3, .* It said: no such part"):
-        with servers(tmp_path, [sys.executable, "-c", "import sys; print('no such part'); sys.exit(3)"]):
-            time.sleep(60)
+    words, fails = "ended with exit code 3, .* It said: no such part", "import sys; print('no such part'); sys.exit(3)"
+    with pytest.raises(GnnkitError, match=words), servers(tmp_path, [sys.executable, "-c", fails]):
+        work()
 
 
 def free_port() -> int:
@@ -78,9 +84,9 @@ def free_port() -> int:
 
 def test_a_machine_that_does_not_come_is_named(tmp_path):
     meeting = ("127.0.0.1", free_port())
-    with pytest.raises(PeerError, match="Machine 1 of 2 did not come .* --node-rank 1"):
-        with servers(tmp_path, machines=2, meeting=meeting, limit=1.0):
-            pass
+    lonely = servers(tmp_path, machines=2, meeting=meeting, limit=1.0)
+    with pytest.raises(PeerError, match="Machine 1 of 2 did not come .* --node-rank 1"), lonely:
+        work()
 
 
 OTHER = """
@@ -89,8 +95,8 @@ from gnnkit.errors import GnnkitError
 from gnnkit.parallel.servers import Servers
 from pathlib import Path
 command = [sys.executable, "-c", "import time; time.sleep(600)"]
-with Servers(lambda found: (command, {}), machine=1, machines=2, host="127.0.0.1", meeting=("127.0.0.1", PORT), limit=20.0,
-             log=Path("LOG")):
+where = {"machine": 1, "machines": 2, "host": "127.0.0.1", "meeting": ("127.0.0.1", PORT)}
+with Servers(lambda found: (command, {}), **where, limit=20.0, log=Path("LOG")):
     time.sleep(1)
     if "WHAT" == "fail":
         raise GnnkitError("out of beans")
@@ -102,16 +108,16 @@ def test_two_machines(tmp_path, what):
     port = free_port()
     text = OTHER.replace("PORT", str(port)).replace("LOG", str(tmp_path / "other")).replace("WHAT", what)
     other = subprocess.Popen([sys.executable, "-c", text], stderr=subprocess.PIPE, text=True)
+    ours = servers(tmp_path, machines=2, meeting=("127.0.0.1", port), limit=20.0)
     try:
         if what == "end":
-            with servers(tmp_path, machines=2, meeting=("127.0.0.1", port), limit=20.0):
+            with ours:
                 time.sleep(3)  # The other one has done its work, and waits with its server for us.
                 assert other.poll() is None
             assert other.wait(10) == 0
         else:
-            with pytest.raises(GnnkitError, match="Machine 1 has ended, .* It said: out of beans"):
-                with servers(tmp_path, machines=2, meeting=("127.0.0.1", port), limit=20.0):
-                    time.sleep(60)
+            with pytest.raises(GnnkitError, match="Machine 1 has ended, .* It said: out of beans"), ours:
+                work()
             assert other.wait(10) == 1
     finally:
         other.kill()

@@ -44,7 +44,10 @@ def test_with_all_neighbours_the_numbers_are_the_same(model, task, tmp_path):
 @pytest.mark.parametrize(
     "settings, words",
     [
-        ({"batch_size": None, "fanouts": None, "evaluation": "auto", "fuse_first_layer": "auto"}, "--batch-size or --fanouts"),
+        (
+            {"batch_size": None, "fanouts": None, "evaluation": "auto", "fuse_first_layer": "auto"},
+            "--batch-size or --fanouts",
+        ),
         ({"evaluation": "layerwise"}, "evaluation=sampled"),
         ({"precision": "float64"}, "Take float32"),
         ({"weighted": True, "fanouts": [2, 2]}, "Leave weighted out"),
