@@ -25,6 +25,7 @@ from torch import Tensor
 
 from gnnkit.backends import GraphStore, PartSize, Served
 from gnnkit.data import Graph, Neighbors
+from gnnkit.errors import ConfigError
 from gnnkit_dgl.compat import import_dgl
 
 _CONFIG = "graph.json"
@@ -108,6 +109,11 @@ class DglNeighbors(Neighbors):
     sampling: ClassVar[str] = "by DGL's servers, whose random numbers are their own: samples do not repeat"
 
     def __init__(self, folder: Path) -> None:
+        if "DGL_IP_CONFIG" not in os.environ:
+            raise ConfigError(
+                "A graph in parts needs servers, which 'gnnkit run --parts DIR' starts. For anything else name the data "
+                "set itself: dataset.parts=null."
+            )
         import_dgl()
         from dgl import distributed
         from dgl.distributed.dist_context import exit_client
