@@ -111,8 +111,8 @@ class DglNeighbors(Neighbors):
     def __init__(self, folder: Path) -> None:
         if "DGL_IP_CONFIG" not in os.environ:
             raise ConfigError(
-                "A graph in parts needs servers, which 'gnnkit run --parts DIR' starts. For anything else name the data "
-                "set itself: dataset.parts=null."
+                "A graph in parts needs servers, which 'gnnkit run --parts DIR' starts. For anything else take the "
+                "data set itself: dataset.parts=null."
             )
         import_dgl()
         from dgl import distributed

@@ -1,21 +1,44 @@
-"""Started beside servers: an epoch of link prediction, in which no batch may see its own pairs."""
+"""An epoch of link prediction on a graph in parts, in which no batch may see its own pairs.
+
+Start it on each machine: ``look_for_leaks.py PARTS LOG MACHINE MACHINES HOST MEETING_HOST MEETING_PORT``.
+The first looks, all serve. Started beside servers it has no arguments but PARTS.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from typing import Optional, Set, Tuple
+from pathlib import Path
+from typing import Any, Optional, Set, Tuple
 
 import numpy as np
 
+from gnnkit.backends import Served, load_backend
+from gnnkit.parallel.servers import Servers
 from gnnkit.sampling import RemoteSampler
 from gnnkit.tasks import make_task
 from gnnkit.train import load_config
-from gnnkit.train.parts import open_parts, read_parts
+from gnnkit.train.parts import STORE, open_parts, read_parts
 
 
-def main() -> None:
-    folder = sys.argv[1]
+def serve(parts: str, log: str, machine: str, machines: str, host: str, *meeting: str) -> None:
+    """Serve a part; on the first machine, look meanwhile."""
+    store = load_backend("dgl").store()
+
+    def server(addresses: Any) -> Any:
+        where = [f"{each.host}:{each.port}" for each in addresses]
+        served = Served(Path(parts) / STORE, int(machine), where, 1, Path(log).parent)
+        return store.server(served), store.environment(served)
+
+    place = {"machine": int(machine), "machines": int(machines), "host": host, "limit": 120.0, "log": Path(log)}
+    with Servers(server, **place, meeting=(meeting[0], int(meeting[1])) if int(machines) > 1 else None):
+        if machine == "0":
+            subprocess.run([sys.executable, __file__, parts], check=True)
+
+
+def look(folder: str) -> None:
+    """Go through the epoch."""
     known = read_parts(folder).config
     config = load_config(flags={**known, "dataset": {**known["dataset"], "parts": folder}})
     graph = open_parts(config)
@@ -43,4 +66,4 @@ def edges(sampler: RemoteSampler, seeds: np.ndarray, hidden: Optional[np.ndarray
 
 
 if __name__ == "__main__":
-    main()
+    (look if len(sys.argv) == 2 else serve)(*sys.argv[1:])

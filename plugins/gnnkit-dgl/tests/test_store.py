@@ -9,13 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 import pytest
 
-from gnnkit.backends import Served, load_backend
-from gnnkit.parallel.servers import Servers
 from gnnkit.train.parts import STORE, read_parts
 
 SECONDS = 240
@@ -108,26 +106,16 @@ def test_parts_know_what_they_are_of(digits: Path) -> None:
     assert (inner[outer] == np.arange(len(outer))).all()
 
 
+SCRIPT = str(Path(__file__).with_name("look_for_leaks.py"))
+
+
 @pytest.mark.long
 def test_no_batch_sees_its_own_pairs(tmp_path: Path) -> None:
     parts = cut(tmp_path, "digits", 1, "--task", "link_prediction")
-    store = load_backend("dgl").store()
-
-    def server(addresses: Any) -> Tuple[List[str], Any]:
-        where = [f"{each.host}:{each.port}" for each in addresses]
-        served = Served(parts / STORE, 0, where, 1, tmp_path)
-        return store.server(served), store.environment(served)
-
-    settings = {"machine": 0, "machines": 1, "host": "127.0.0.1", "meeting": None, "limit": 60.0}
-    with Servers(server, log=tmp_path / "log", **settings):
-        script = Path(__file__).with_name("look_for_leaks.py")
-        looked = subprocess.run(
-            [sys.executable, str(script), str(parts)],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
+    words = [sys.executable, SCRIPT, str(parts), str(tmp_path / "log"), "0", "1", "127.0.0.1"]
+    looked = subprocess.run(
+        words, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False, cwd=tmp_path
+    )
     assert looked.returncode == 0 and "would have been seen" in looked.stdout, looked.stderr
 
 
@@ -211,17 +199,15 @@ def real_data() -> None:
         pytest.skip(f"real data needed: set GNNKIT_DATA to their folder (it is {folder!r})")
 
 
-def start_on(machine: str, cwd: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start ``gnnkit`` on a machine, which has shared memory of its own."""
+def start_on(machine: str, cwd: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a command on a machine, which has shared memory of its own."""
     inside = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
-    return start(
-        ["ip", "netns", "exec", machine, "unshare", "--mount", "sh", "-c", inside, "sh", *command(*arguments)], cwd
-    )
+    return start(["ip", "netns", "exec", machine, "unshare", "--mount", "sh", "-c", inside, "sh", *words], cwd)
 
 
 def both(machines: Tuple[str, str], cwd: Path, *more: str) -> List[subprocess.Popen[str]]:
     shared = ["run", "--parts", "parts", *COMMON, "--nodes", "2", "--rendezvous", f"{HOSTS[0]}:29621", *more]
-    return [start_on(name, cwd, *shared, "--node-rank", str(rank)) for rank, name in enumerate(machines)]
+    return [start_on(name, cwd, *command(*shared, "--node-rank", str(rank))) for rank, name in enumerate(machines)]
 
 
 @pytest.mark.long
@@ -252,3 +238,15 @@ def test_a_killed_server_ends_the_job_on_both_machines(
     for job, err in zip(jobs, said):
         (line,) = [line for line in err.splitlines() if line.startswith("error:")]
         assert job.returncode == 2 and "server of machine 1" in line, said
+
+
+@pytest.mark.long
+def test_no_batch_sees_its_own_pairs_on_two_machines(machines: Tuple[str, str], tmp_path: Path) -> None:
+    parts = cut(tmp_path, "digits", 2, "--task", "link_prediction")
+    jobs = []
+    for rank, name in enumerate(machines):
+        (tmp_path / str(rank)).mkdir()
+        place = [str(tmp_path / str(rank) / "log"), str(rank), "2", HOSTS[rank], HOSTS[0], "29631"]
+        jobs.append(start_on(name, tmp_path, sys.executable, SCRIPT, str(parts), *place))
+    said = [job.communicate(timeout=SECONDS) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0] and "would have been seen" in said[0][0], said
