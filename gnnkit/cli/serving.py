@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ContextManager, Dict, Iterator, List, Map
 from gnnkit.cli.launched import STARTED
 from gnnkit.cli.processes import Processes, local_address
 from gnnkit.errors import ConfigError
+from gnnkit.parallel.place import launched_place
 from gnnkit.paths import user_path
 
 if TYPE_CHECKING:
@@ -36,8 +37,16 @@ def parts_base(parts: Optional[str], graph_store: Optional[str]) -> Dict[str, An
 
 
 def needs_servers(config: RunConfig) -> bool:
-    """Whether servers are to be started: never in a process that was started with them."""
-    return config.dataset.parts is not None and not os.environ.get(STARTED)
+    """Whether servers are to be started: never in a process that was started with them.
+
+    Raises:
+        ConfigError: torchrun has started this process, by hand.
+    """
+    if config.dataset.parts is None or os.environ.get(STARTED):
+        return False
+    if launched_place().launcher is not None:
+        raise ConfigError("'gnnkit run --parts' starts servers and processes itself. Start it without torchrun.")
+    return True
 
 
 def served(config: RunConfig, processes: Processes) -> ContextManager[None]:

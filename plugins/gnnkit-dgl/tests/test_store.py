@@ -92,6 +92,14 @@ def test_mistakes_are_one_line(arguments: List[str], words: str, digits: Path) -
     assert done.stderr.count("\n") == 1 and not (digits / "new").exists()
 
 
+def test_processes_of_torchrun_start_no_servers(digits: Path) -> None:
+    by_hand = {**environment(), "TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "1"}
+    done = subprocess.run(
+        command("run", "--parts", "parts"), cwd=digits, env=by_hand, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "Start it without torchrun" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
