@@ -4,15 +4,19 @@ from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.backends.layer_state import LayerState, attention_spec, read_gin
 from gnnkit.backends.native import LibraryLayer, NativeConv, aggregates
 from gnnkit.backends.registry import as_backend, backends, build_model, load_backend, move_model
+from gnnkit.backends.store import GraphStore, PartSize, Served
 from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 
 __all__ = [
     "Backend",
     "BackendCapabilities",
     "EdgesBySource",
+    "GraphStore",
     "LayerState",
     "LibraryLayer",
     "NativeConv",
+    "PartSize",
+    "Served",
     "aggregates",
     "as_backend",
     "attention_spec",

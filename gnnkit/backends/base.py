@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Dict, FrozenSet, List, Mapping, Optional, Tupl
 from torch import Tensor, nn
 
 from gnnkit.availability import READY, Availability, Combination
+from gnnkit.backends.store import GraphStore
 from gnnkit.data import Block, Graph
 from gnnkit.errors import CapabilityError
 from gnnkit.nn.convs import AGGREGATIONS, ConvSpec
@@ -175,6 +176,14 @@ class Backend(ABC):
             CapabilityError: The library has no such function.
         """
         raise CapabilityError(f"Backend {self.name!r} cuts no graphs.")
+
+    def store(self) -> GraphStore:
+        """How the library keeps graphs that are larger than a machine.
+
+        Raises:
+            CapabilityError: It does not.
+        """
+        raise CapabilityError(f"Backend {self.name!r} keeps no graphs in parts. Take --graph-store dgl.")
 
     def read_layer(
         self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None

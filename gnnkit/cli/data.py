@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
@@ -14,6 +15,7 @@ from gnnkit.errors import ConfigError
 
 CHECK_EXAMPLE = "Example: gnnkit data check path/to/folder dataset.options.undirected=true"
 EXAMPLE = "Example: gnnkit data import edges.csv.gz --features x.npy --labels y.npy --undirected --output papers"
+PARTITION_EXAMPLE = "Example: gnnkit data partition facebook_large --parts 2 --out parts"
 
 app = typer.Typer(no_args_is_help=True, help="Convert data of your own, and check data.")
 
@@ -122,6 +124,41 @@ def check_data(
     print_table(graph.name, ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
     looked_up = f"none of {num_pairs:,} pairs of valid and test is among {graph.num_edges:,} edges."
     print("  no leaks:", looked_up if graph.links is not None else "there are no pairs to judge.")
+
+
+@app.command("partition", epilog=PARTITION_EXAMPLE)
+@reports_errors
+@takes_flags("data_dir", "task", "seed")
+def partition_data(
+    *,
+    dataset: str = typer.Argument(..., help="See 'gnnkit datasets', or a folder."),
+    settings: Optional[List[str]] = SETTINGS,
+    flags: Dict[str, Any],
+    parts: int = typer.Option(..., help="How many parts, one for each machine."),
+    out: Path = typer.Option(..., help="The folder to write, for 'gnnkit run --parts FOLDER'."),
+    graph_store: str = typer.Option("dgl", help="Library that cuts the graph and will serve the parts."),
+    json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Cut a graph into parts, one for each machine, with few edges between them."""
+    from gnnkit.paths import user_path
+    from gnnkit.train.assembling import load_data
+    from gnnkit.train.parts import check_cut, cut
+
+    flags["dataset"]["name"] = dataset
+    config, folder = run_config(settings, flags), user_path(out, "--out")
+    check_cut(config, graph_store, parts, folder)
+    graph = load_data(config)
+    sizes = cut(graph, config, graph_store, parts, folder)
+    if json:
+        found = {"num_nodes": graph.num_nodes, "num_edges": graph.num_edges, "parts": [asdict(each) for each in sizes]}
+        print_json({"output": str(out), "dataset": dataset, **found})
+        return
+    columns = ["part", "nodes", "edges", "stored nodes", "stored edges", "bytes"]
+    rows = [[f"{value:,}" for value in (number, *asdict(each).values())] for number, each in enumerate(sizes)]
+    print_table(f"{graph.name} in {parts} parts", columns, rows)
+    nodes = f" --nodes {parts} --node-rank ... --rendezvous HOST:PORT" if parts > 1 else ""
+    print(f"  train on it:  gnnkit run --parts {out} --backend dgl --model sage --fanouts 10,10{nodes}")
 
 
 def _columns(pairs: List[str]) -> Dict[str, str]:

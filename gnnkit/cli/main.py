@@ -123,9 +123,14 @@ def _leave_world(failed: bool) -> None:
 
 
 def _leave_at_once(code: object) -> None:
-    """End the process if a loader's thread is still in a kernel, where the end of the interpreter would not be safe."""
+    """End the process where the end of the interpreter would not be safe.
+
+    That is when a loader's thread is still in a kernel, or threads of a library that serves graphs wait for servers.
+    """
     loading = sys.modules.get("gnnkit.loading.prefetch")  # Not imported: nothing was loaded.
-    if loading is None or not loading.threads_at_work():
+    parts = sys.modules.get("gnnkit.train.parts")  # Likewise.
+    is_loading = loading is not None and loading.threads_at_work()
+    if not is_loading and (parts is None or not parts.is_open()):
         return
     sys.stdout.flush()
     sys.stderr.flush()

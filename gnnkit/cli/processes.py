@@ -144,7 +144,7 @@ def _environment(processes: Processes) -> Mapping[str, str]:
     }
     if processes.time_limit is not None:
         wanted["GNNKIT_TIME_LIMIT"] = str(processes.time_limit)
-    name = _interface(_address(processes)) if processes.has_machines else "lo"
+    name = _interface(local_address(processes)) if processes.has_machines else "lo"
     if name is not None:
         wanted.update({"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name})
     always = (STARTED, "GNNKIT_TIME_LIMIT")
@@ -162,14 +162,14 @@ def _arguments(processes: Processes, folder: Path, command: Sequence[str]) -> Li
         found += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--rdzv-id", uuid4().hex]
     else:
         assert processes.nodes is not None and processes.rendezvous is not None, "they were checked"
-        found += ["--nnodes", processes.nodes, "--local-addr", _address(processes)]
+        found += ["--nnodes", processes.nodes, "--local-addr", local_address(processes)]
         host, _, port = processes.rendezvous.rpartition(":")
         if processes.node_rank is not None:
             found += ["--node-rank", str(processes.node_rank), "--master-addr", host, "--master-port", port]
         else:
             found += ["--rdzv-backend", "c10d", "--rdzv-endpoint", processes.rendezvous, "--rdzv-id", "gnnkit"]
             # torchrun would look at the names of this machine alone, and not at its addresses.
-            found += ["--rdzv-conf", f"is_host={_resolved(host) == _address(processes)}"]
+            found += ["--rdzv-conf", f"is_host={_resolved(host) == local_address(processes)}"]
     return [*found, "--module", "gnnkit", *command]
 
 
@@ -240,7 +240,7 @@ def _last_words(failure: Any) -> str:
     return ""
 
 
-def _address(processes: Processes) -> str:
+def local_address(processes: Processes) -> str:
     """The address by which this machine is reached from where machines find each other."""
     assert processes.rendezvous is not None, "it was checked"
     host, _, port = processes.rendezvous.rpartition(":")

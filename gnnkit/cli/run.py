@@ -16,6 +16,7 @@ from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.cli.processes import Processes, launch, takes_processes
+from gnnkit.cli.serving import needs_servers, parts_base, served
 from gnnkit.errors import ConfigError
 from gnnkit.paths import user_path
 
@@ -46,6 +47,10 @@ def run(
         help="Go on where a run stopped, in a new folder; options given here win over its own. auto: the newest under "
         "runs/ of this configuration, if there is one.",
     ),
+    parts: Optional[str] = typer.Option(
+        None, metavar="DIR", help="Train on a graph in parts, one a machine, made by 'gnnkit data partition'."
+    ),
+    graph_store: Optional[str] = typer.Option(None, help="Library that serves the parts.  [default: that of DIR]"),
     folds: Optional[int] = typer.Option(None, help="Cross-validation over graphs: so many folds, a run for each."),
     fold: Optional[str] = typer.Option(None, help="Only some of the folds, from 0: 0,1,2.  [default: all]"),
     repeats: Optional[int] = typer.Option(None, help="How often, each time with the next seed.  [default: 1]"),
@@ -70,10 +75,12 @@ def run(
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
     from gnnkit.engine.heuristics import is_heuristic
 
+    flags["dataset"].update(parts=parts, graph_store=graph_store)
     if resume == AUTO:
-        resume = _newest(run_config(settings, flags))
-    config = run_config(settings, flags, base=_base(resume, init_from, flags["device"]))
-    if processes.is_asked_for:
+        resume = _newest(run_config(settings, flags, base=parts_base(parts, graph_store)))
+    base = {**parts_base(parts, graph_store), **_base(resume, init_from, flags["device"])}
+    config = run_config(settings, flags, base=base)
+    if processes.is_asked_for or needs_servers(config):
         if folds is not None or is_heuristic(config.model.name):
             what = "--folds makes runs of their own" if folds is not None else "a heuristic learns nothing"
             raise ConfigError(f"Several processes share one training, and {what}. Leave --processes out.")
@@ -135,14 +142,16 @@ def _launch(config: RunConfig, processes: Processes) -> None:
     from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
 
     if config.run_dir is not None:
-        launch(processes)
+        with served(config, processes):
+            launch(processes)
         return
     if processes.has_machines and processes.max_restarts:
         raise ConfigError("--max-restarts on several machines needs --run-dir, a folder that all of them see.")
     words = (Path(config.dataset.name).name, config.model.name, config.backend)
     made = new_run_dir(Path("runs"), *(str(word).replace(",", "-") for word in words))
     try:
-        launch(processes, "--run-dir", str(made))
+        with served(config, processes):
+            launch(processes, "--run-dir", str(made))
     finally:
         drop_run_dir(made)
 

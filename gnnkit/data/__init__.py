@@ -25,6 +25,7 @@ from gnnkit.data.links import Links, message_graph
 from gnnkit.data.lists import join_graphs, split_graphs
 from gnnkit.data.negatives import sample_non_edges
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
+from gnnkit.data.remote import PREPARATIONS, Neighbors, Remote
 from gnnkit.data.splits import pick_masks, pick_split
 from gnnkit.data.targets import BatchKey, Items, Targets
 from gnnkit.data.transforms import (
@@ -42,6 +43,7 @@ __all__ = [
     "BLOCK_ARRAYS",
     "IGNORED_LABEL",
     "METRICS",
+    "PREPARATIONS",
     "SPLITS",
     "Batch",
     "BatchKey",
@@ -50,7 +52,9 @@ __all__ = [
     "Graph",
     "Items",
     "Links",
+    "Neighbors",
     "Notes",
+    "Remote",
     "Targets",
     "add_nodes",
     "add_self_loops",

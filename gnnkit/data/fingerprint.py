@@ -83,6 +83,8 @@ def describe_data(graph: Graph) -> Dict[str, Any]:
     Returns:
         Plain values; :func:`data_differences` compares them.
     """
+    if graph.remote is not None:
+        return dict(graph.remote.descriptions[graph.remote.preparation])
     parts = part_fingerprints(graph)
     is_large = graph.num_edges > MOST_VALUES
     described = {

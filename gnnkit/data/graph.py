@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnkit.data.links import Links
 from gnnkit.data.notes import Notes
+from gnnkit.data.remote import Remote
 
 IGNORED_LABEL = -100
 """Label of a node that is not a target: unlabelled, outside the split at hand, or padding."""
@@ -65,6 +66,8 @@ class Graph:
         node_categories: Number of categories of each column of ``x``, whose values are 0 up to below it. Shape [F].
             Empty if ``x`` holds numbers.
         edge_categories: The same of ``edge_attr``. Shape [D].
+        remote: Where edges and features are, if they lie elsewhere. The record has no edges then, and ``x`` is zeros of
+            the right shape that take no room.
     """
 
     indptr: Tensor
@@ -90,6 +93,7 @@ class Graph:
     graph_names: Tuple[str, ...] = ()
     node_categories: Tuple[int, ...] = ()
     edge_categories: Tuple[int, ...] = ()
+    remote: Optional[Remote] = None
 
     @property
     def num_nodes(self) -> int:

@@ -121,6 +121,8 @@ def summarize(graph: Graph) -> Dict[str, str]:
         >>> summarize(gnnkit.load_dataset("karate"))["edges"]
         '156, undirected'
     """
+    if graph.remote is not None:
+        return dict(graph.remote.summary)
     notes = graph.notes
     lines = {} if graph.graph_ptr is None else {"graphs": _graphs(graph)}
     lines.update(

@@ -24,7 +24,7 @@ from gnnkit.engine.rows import SharedRows, result_room, table_rows, widened
 from gnnkit.loading import FullGraphLoader, InputReduction, NeighborLoader, PadSpec, plan_padding
 from gnnkit.nn import GNN
 from gnnkit.parallel import ALONE, World
-from gnnkit.sampling import NeighborSampler
+from gnnkit.sampling import NeighborSampler, Sampler
 from gnnkit.tasks import LossModule
 
 Report = Callable[[int, int], None]
@@ -97,7 +97,7 @@ class SampledInference(Inference):
         step: Step,
         model: GNN,
         graph: Graph,
-        sampler: NeighborSampler,
+        sampler: Sampler,
         device: Device,
         batch_size: int,
         reduction: Optional[InputReduction] = None,
@@ -333,7 +333,7 @@ def make_inference(
     *,
     batch_size: int,
     memory: float = float("inf"),
-    sampler: Optional[NeighborSampler] = None,
+    sampler: Optional[Sampler] = None,
     reduction: Optional[InputReduction] = None,
     world: World = ALONE,
 ) -> Inference:

@@ -11,7 +11,7 @@ from gnnkit.devices import Device
 from gnnkit.loading import NeighborLoader, Transfer
 from gnnkit.loading.prefetch import num_cores
 from gnnkit.nn import GNN
-from gnnkit.sampling import NeighborSampler
+from gnnkit.sampling import Sampler
 
 _AT_ONCE = 4
 """Batches of an evaluation that are in memory at a time."""
@@ -41,7 +41,7 @@ def transfer_to(device: Device, model: GNN) -> Transfer:
 
 
 def evaluation_loader(
-    device: Device, graph: Graph, nodes: Tensor, sampler: NeighborSampler, *, shuffle: bool = False, **settings: Any
+    device: Device, graph: Graph, nodes: Tensor, sampler: Sampler, *, shuffle: bool = False, **settings: Any
 ) -> NeighborLoader:
     """The loader of an evaluation.
 

@@ -39,7 +39,7 @@ from gnnkit.loading.gather import gathered
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.sampling import Buffers, NeighborSampler, SampledBlocks, shuffle_order
+from gnnkit.sampling import Buffers, SampledBlocks, Sampler, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
 _LOG = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class NeighborLoader(Loader):
 
     Example:
         >>> from gnnkit.data import Graph
+        >>> from gnnkit.sampling import NeighborSampler
         >>> ring = Graph(torch.arange(7), torch.tensor([5, 0, 1, 2, 3, 4]), x=torch.eye(6))
         >>> loader = NeighborLoader(ring, torch.arange(6), NeighborSampler(ring, [1]), batch_size=4, shuffle=False)
         >>> [batch.nodes.tolist() for batch in loader.epoch(0)]
@@ -98,7 +99,7 @@ class NeighborLoader(Loader):
         self,
         graph: Graph,
         nodes: Tensor,
-        sampler: NeighborSampler,
+        sampler: Sampler,
         *,
         batch_size: int,
         shuffle: bool,
@@ -154,7 +155,9 @@ class NeighborLoader(Loader):
         self._items = item_ids(nodes) if draw is not None else check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
         self.overlap = overlap
-        if num_threads is None and not overlap:
+        if graph.remote is not None:  # What answers takes one question at a time.
+            self.num_threads = 0
+        elif num_threads is None and not overlap:
             self.num_threads = num_cores()
         self._pace = Pace() if self.num_threads is None else None
         self._observer: Optional[Observer] = None
@@ -294,7 +297,7 @@ class NeighborLoader(Loader):
         self, seeds: NDArray[np.int64], targets: Optional[Targets], sampled: SampledBlocks, key: BatchKey
     ) -> Batch:
         if self.reduction is None:
-            x = gathered(self._x, sampled.nodes, self._buffers)
+            x = self._features(sampled.nodes)
         else:
             x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
         nodes = torch.from_numpy(seeds.copy())
@@ -304,6 +307,10 @@ class NeighborLoader(Loader):
         if self._edge_attr is not None:
             blocks = tuple(self._with_edge_features(block, self._edge_attr) for block in blocks)
         return Batch(blocks, x, targets, nodes, key)
+
+    def _features(self, nodes: Tensor) -> Tensor:
+        remote = self.graph.remote
+        return gathered(self._x, nodes, self._buffers) if remote is None else remote.neighbors.features(nodes)
 
     def _with_edge_features(self, block: Block, edge_attr: Tensor) -> Block:
         assert block.edge_ids is not None, "the sampler was asked for them"

@@ -5,6 +5,7 @@ from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
 from gnnkit.sampling.negatives import NegativeSampler
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
 from gnnkit.sampling.random import shuffle_order, uniform_by_id
+from gnnkit.sampling.remote import RemoteSampler, Sampler
 from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "NegativeSampler",
     "NeighborSampler",
     "PairSampler",
+    "RemoteSampler",
     "SampledBlocks",
     "SampledPairs",
+    "Sampler",
     "check_fanouts",
     "known_pairs",
     "random_walks",

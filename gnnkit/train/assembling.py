@@ -27,6 +27,7 @@ from gnnkit.tasks.graphs import GRAPH_SPLIT_OPTIONS
 from gnnkit.tasks.pairs import SPLIT_OPTIONS
 from gnnkit.train.config import RunConfig
 from gnnkit.train.hardware import choose_hardware
+from gnnkit.train.parts import open_parts
 from gnnkit.train.processes import check_run_dir
 from gnnkit.train.trainer import Trainer
 
@@ -70,8 +71,11 @@ def assemble(
     backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_run_dir(user_path(config.run_dir, "run_dir"), world)
-    read = partial(load_data, config) if data is None else partial(split_data, config, data)
-    graph = made_once(world, read, "the data to be loaded")
+    if config.dataset.parts is not None and data is None:
+        graph = open_parts(config)
+    else:
+        read = partial(load_data, config) if data is None else partial(split_data, config, data)
+        graph = made_once(world, read, "the data to be loaded")
     file = checkpoint_file(config.init_from, BEST) if config.init_from is not None and initial else None
     if file is not None and learned is None:
         learned = read_learned(file) or Learned(None)

@@ -40,12 +40,17 @@ class DatasetConfig:
         data_dir: Where its files are looked for first.
         download: Whether missing files may be downloaded.
         options: Settings of the data set itself.
+        parts: A folder of 'gnnkit data partition': training reads edges and features from servers of its parts. Other
+            commands read the data set itself. None: training does, too.
+        graph_store: The backend whose library serves the parts.
     """
 
     name: str = "digits"
     data_dir: Optional[str] = None
     download: bool = True
     options: Dict[str, Any] = field(default_factory=dict)
+    parts: Optional[str] = None
+    graph_store: Optional[str] = None
 
     def arguments(self, seed: int, data_dir: Union[str, Path, None] = None) -> Dict[str, Any]:
         """What loads the data: ``load_dataset(**config.dataset.arguments(config.seed))``.

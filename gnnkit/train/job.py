@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from torch import nn
 
@@ -43,6 +43,7 @@ from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, 
 from gnnkit.train.optimizers import make_optimizer, optimizer_name
 from gnnkit.train.processes import check_processes
 from gnnkit.train.progress import Progress
+from gnnkit.train.remote import check_remote, prepared_remote
 from gnnkit.train.schedules import Schedule
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.sparse import decide_sparse
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from gnnkit.train.trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -102,7 +105,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
             'precision="float64" or "bfloat16" to the Trainer.'
         )
     arrange = partial(arranged, trainer.task, graph, trainer.task_options, trainer.seed)
-    graph = made_once(world, arrange, "the data to be split")
+    once = made_once if graph.remote is None else _for_itself
+    graph = once(world, arrange, "the data to be split")
     check_graph(graph, most_values=MOST_CHECKED)
     check_leaks(graph)
     backend = _backend(trainer, model)
@@ -121,6 +125,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
         if not isinstance(model, CustomModel):
             check_parameter_names(model, special)
         settings = _for_special(settings, model, special)
+    settings = check_remote(graph, model, task, device, settings)
     static_shapes = device.capabilities.static_shapes
     config = settings.resolved(model.num_layers, static_shapes=static_shapes, level=task.level)
     if config.keep_memory:
@@ -129,7 +134,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     check_fit(model, labelled, task, backend, device, config)
     check_processes(world, model, task, device, config)
     make = partial(_graphs, model, graph, labelled, config.precision)
-    prepared, computed, tested = made_once(world, make, "the data to be prepared")
+    prepared, computed, tested = once(world, make, "the data to be prepared")
     tested = computed if tested is None else tested
     if not isinstance(model, CustomModel) and (special is not None or any(map(is_custom_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
@@ -181,8 +186,16 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     )
 
 
+def _for_itself(world: World, make: Callable[[], T], what: str) -> T:
+    """What every process makes for itself, because it is little."""
+    return make()
+
+
 def _graphs(model: GNN, graph: Graph, labelled: Graph, precision: str) -> Tuple[Graph, Graph, Optional[Graph]]:
     """The prepared graph, what is computed on, and what is computed on for testing, where that is another."""
+    if graph.remote is not None:
+        prepared = prepared_remote(labelled, model.spec)
+        return prepared, prepared, None
     prepared = model.spec.prepare(graph)
     # Labels have no part in preparing edges, which is not done twice.
     learned = prepared

@@ -22,7 +22,7 @@ from gnnkit.loading import (
 )
 from gnnkit.loading.base import WHOLE, Share, identity
 from gnnkit.nn import ModelSpec, node_ids_as_features
-from gnnkit.sampling import NeighborSampler
+from gnnkit.sampling import NeighborSampler, RemoteSampler, Sampler
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.whole_loaders import cluster_loader, graph_loader
@@ -42,6 +42,8 @@ def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -
         edge_features: Whether edge features are read, which follow too.
     """
     assert graph.x is not None, "the model fits the graph"
+    if graph.remote is not None:
+        return graph
     changed = {"x": _in_precision(graph.x, precision)}
     if edge_features and graph.edge_attr is not None:
         changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
@@ -76,7 +78,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
 
 def make_sampler(
     graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[List[int]], seed: int
-) -> Optional[NeighborSampler]:
+) -> Optional[Sampler]:
     """The sampler with these fan-outs; None without fan-outs.
 
     Args:
@@ -88,6 +90,10 @@ def make_sampler(
     """
     if fanouts is None:
         return None
+    if graph.remote is not None:
+        return RemoteSampler(
+            graph, fanouts, replace=config.replace, keep_self_loops=spec.self_loops, weighted=spec.gcn_norm
+        )
     return NeighborSampler(
         graph,
         fanouts,

@@ -296,6 +296,7 @@ def _facts(job: Job, graph: Graph) -> Dict[str, Any]:
         **({"sparse_embeddings": True} if job.config.sparse_embeddings else {}),
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
         **({"frozen": frozen} if frozen else {}),
+        **({} if graph.remote is None else {"sampling": graph.remote.neighbors.sampling}),
         **({"processes": job.world.size} if job.world.size > 1 else {}),
         **({LAUNCHERS: sorted(job.world.launchers)} if job.world.launchers else {}),
     }

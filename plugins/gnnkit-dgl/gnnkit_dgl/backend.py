@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
-from gnnkit.backends import Backend, BackendCapabilities
+from gnnkit.backends import Backend, BackendCapabilities, GraphStore
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
 from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter
@@ -150,6 +150,12 @@ class DglBackend(Backend):
         with redirect_stdout(sys.stderr):  # DGL prints times, where results of commands go.
             parts: Tensor = dgl.metis_partition_assignment(plain, num_parts)
         return parts.long()
+
+    def store(self) -> GraphStore:
+        """Parts and servers of ``dgl.distributed``. See :class:`gnnkit.backends.Backend`."""
+        from gnnkit_dgl.store import DglStore
+
+        return DglStore()
 
     def read_layer(
         self, kind: str, state: Mapping[str, Tensor], *, concat: bool = True, aggregation: Optional[str] = None
