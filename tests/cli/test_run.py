@@ -144,10 +144,3 @@ def test_a_run_says_what_it_has_read_and_keeps_it(own_data: Path, tmp_path: Path
         assert word in kept
         assert any(line.split()[:1] == [word] for line in done.stdout.splitlines())
     assert "drawn by seed 0" in kept["splits"] and "drawn by seed 0" in " ".join(done.stdout.split())
-
-
-def test_help_waits_for_no_library() -> None:
-    """What the command line imports before it knows what to do has neither torch nor NumPy, which take a second."""
-    code = "import sys, gnnkit.cli.main; print({'torch', 'numpy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
