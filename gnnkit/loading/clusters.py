@@ -103,8 +103,9 @@ class ClusterLoader(Loader):
 
     def epoch(self, number: int, batches: Optional[range] = None) -> Iterator[Batch]:
         """See :class:`Loader`. Threads run from the first ``next`` to the end, or to ``close``."""
-        wanted = range(len(self)) if batches is None else batches
-        build = partial(self._build, self._batches(number), number, wanted.start)
+        every = self._batches(number)
+        wanted = range(len(every)) if batches is None else range(batches.start, min(batches.stop, len(every)))
+        build = partial(self._build, every, number, wanted.start)
         made = prefetch(build, len(wanted), num_threads=self.num_threads, ahead=self.prefetch)
         with closing(made) as found:
             yield from found

@@ -63,7 +63,8 @@ def read_manifest(file: Path) -> Dict[str, Any]:
         raise ConfigError(f"{file} is damaged: expected an object with keys, received {str(manifest)[:40]!r}.")
     if not isinstance(manifest.get("data"), dict) or "parts" not in manifest["data"]:
         raise ConfigError(f"{file} does not say which data the run had (data.parts).")
-    lacking = [name for name in _NEEDED if name not in manifest]
+    needed = _NEEDED if manifest.get("trained") is not False else ("status", "data", "model")
+    lacking = [name for name in needed if name not in manifest]
     problem = f"it lacks {', '.join(lacking)}" if lacking else _wrong(manifest, _MANIFEST, "")
     if problem:
         raise ConfigError(f"{file} is damaged: {problem}. Take it from a copy of the run.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.errors import ConfigError
+from gnnkit.nn import ModelSpec
 from gnnkit.parity import compare_curves
 from gnnkit.parity.reproduce import environment_differences
 from gnnkit.runs import EpochRecord, read_run
@@ -73,9 +75,15 @@ def test_folders_that_are_no_runs(tmp_path):
     with pytest.raises(ConfigError, match=r"manifest\.json is damaged"):
         read_run(tmp_path)
     (tmp_path / "manifest.json").write_text('{"status": "complete", "data": {"parts": {}}}')
+    with pytest.raises(ConfigError, match="it lacks backend, device, model"):
+        read_run(tmp_path)
+    spec = ModelSpec("gcn", 2, 2).to_dict()
+    manifest = {"status": "complete", "data": {"parts": {}}, "backend": {}, "device": {}, "model": spec}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=r"has no metrics\.jsonl"):
         read_run(tmp_path)
-    for line, message in (("[1]", "line 1, is damaged"), ('{"epoch": 1}', "line 1, is no record of an epoch")):
+    wrong = "line 1, is no record of an epoch"
+    for line, message in (("[1", "line 1, is damaged"), ("[1]", wrong), ('{"epoch": 1}', wrong)):
         (tmp_path / "metrics.jsonl").write_text(line + "\n")
         with pytest.raises(ConfigError, match=message):
             read_run(tmp_path)

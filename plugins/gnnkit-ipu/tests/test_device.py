@@ -13,6 +13,7 @@ from gnnkit.backends import build_model
 from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import StepOptions
 from gnnkit.errors import CapabilityError, ConfigError, DataError
+from gnnkit.runs import read_state
 from gnnkit_ipu.backend import IpuBackend
 from gnnkit_ipu.device import IpuEmulatorDevice
 from gnnkit_ipu.emulator import RestrictionError
@@ -223,7 +224,8 @@ def test_a_model_that_breaks_a_restriction_fails_with_a_consistent_run_folder(la
         gnnkit.Trainer(Broken(), "ipu-emulator", run_dir=tmp_path / "run", progress=False).fit(model, communities())
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["status"] == "failed" and "IPU restriction" in manifest["error"]
-    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert [file.name for file in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.safetensors"]
+    assert (read_state(tmp_path / "run").epoch, read_state(tmp_path / "run").position) == (0, None)
 
 
 def test_sizes_that_do_not_divide_are_warned_of_once(caplog):

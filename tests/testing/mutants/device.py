@@ -227,7 +227,7 @@ class BatchesCountAlike(EagerStep):
 
 class LosesTheRest(EagerStep):
     def finish(self):
-        if self._num_waiting == self.options.accumulate:
+        if self.num_waiting == self.options.accumulate:
             super().finish()
 
 
