@@ -1,4 +1,4 @@
-"""Commands that are started at the same moment, with one cache of prepared data or one run folder."""
+"""Commands that are started at the same moment with one run folder."""
 
 from __future__ import annotations
 
@@ -47,17 +47,6 @@ def started_at_once(data: Path, *run_dirs: str) -> List[Tuple[int, str, str]]:
         for name in run_dirs
     ]
     return [(process.wait(), *process.communicate()) for process in running]
-
-
-def test_one_cache_serves_all(data: Path) -> None:
-    done = started_at_once(data, *(f"run-{i}" for i in range(NUM)))
-    assert [code for code, _, _ in done] == [0] * NUM, done
-    results = [json.loads(output.splitlines()[-1]) for _, output, _ in done]
-    assert len({result["test_accuracy"] for result in results}) == 1
-    left = [
-        file for file in (data.parent / "cache").rglob("*") if file.name.startswith((".", "tmp")) and file.is_file()
-    ]
-    assert not [file for file in left if not file.name.endswith(".lock")]
 
 
 def test_one_run_folder_is_of_one(data: Path) -> None:

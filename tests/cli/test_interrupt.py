@@ -149,7 +149,13 @@ def test_a_step_of_a_second_is_finished_and_its_state_saved(tmp_path: Path) -> N
     assert state.position is not None and state.position.batches == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.long),
+    ],
+)
 def test_signals_that_end_a_process_end_a_run_like_an_interrupt(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SAMPLED, *SIZES["small batches"], "--device", "cpu", "train.save_every=1"]
     done = interrupted(*arguments, cwd=tmp_path, environment=environment_with(tmp_path), number=number)

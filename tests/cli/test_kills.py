@@ -124,11 +124,6 @@ def check(backend: str, num_kills: int, seed: int, folder: Path) -> Dict[str, in
     return counts
 
 
-@pytest.mark.parametrize("backend", ["reference"])
-def test_some(backend: str, tmp_path: Path) -> None:
-    check(backend, 2, 0, tmp_path)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(("backend", "num_kills"), [("reference", 14), ("pyg", 12), ("dgl", 12), ("ipu", 12)])
 def test_fifty(backend: str, num_kills: int, tmp_path: Path) -> None:

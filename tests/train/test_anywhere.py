@@ -81,7 +81,7 @@ def bits(result: RunResult) -> List[Any]:
     return [history, weights, result.test, result.best_epoch]
 
 
-@pytest.mark.parametrize("at", [(1, 0), (2, 1), (3, 4)])
+@pytest.mark.parametrize("at", [pytest.param((1, 0), marks=pytest.mark.long), (2, 1), (3, 4)])
 @pytest.mark.parametrize("case", CASES)
 def test_it_goes_on_from_the_batch(case: str, at: Tuple[int, int], tmp_path: Any) -> None:
     whole = fit(case)
