@@ -95,18 +95,24 @@ def main() -> None:
         app()
     except SystemExit as end:
         _leave_world(failed=bool(end.code))
-        _finish_output()
+        _finish_output(has_failed=bool(end.code))
         _leave_at_once(end.code)
         raise
 
 
-def _finish_output() -> None:
-    """Write out what is left to write, and keep what plugins print at their end from the JSON line's stream."""
+def _finish_output(has_failed: bool) -> None:
+    """Write out what is left to write, and keep what plugins print at their end from the JSON line's stream.
+
+    Args:
+        has_failed: Whether an error was told already, which may be that nothing can be written.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
         # Python would try again at its end, and print what went wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if has_failed:
+            return
         if error.errno == errno.EPIPE:
             sys.exit(1)
         print(error_line(FileError("write", "to standard output", error)), file=sys.stderr)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 from torch import nn
 
 from gnnkit.backends import Backend, as_backend, load_backend, move_model
-from gnnkit.data import Graph, check_graph, check_leaks, message_graph, missing_array
+from gnnkit.data import Graph, check_graph, check_leaks, expect_graph, message_graph, missing_array
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.devices import Device, Step, StepOptions, choose_device
 from gnnkit.engine.graphs import GraphInference
@@ -105,7 +105,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
             'precision="float64" or "bfloat16" to the Trainer.'
         )
     arrange = partial(arranged, trainer.task, graph, trainer.task_options, trainer.seed)
-    once = made_once if graph.remote is None else _for_itself
+    once = made_once if expect_graph(graph).remote is None else _for_itself
     graph = once(world, arrange, "the data to be split")
     check_graph(graph, most_values=MOST_CHECKED)
     check_leaks(graph)

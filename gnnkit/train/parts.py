@@ -19,7 +19,8 @@ from gnnkit.backends import GraphStore, PartSize, load_backend
 from gnnkit.data import PREPARATIONS, Graph, Remote, check_leaks, describe_data, log_warnings, prepare_graph, summarize
 from gnnkit.datasets.cache import load_graph, save_graph
 from gnnkit.errors import ConfigError, DataError, DatasetError
-from gnnkit.paths import check_writable, user_path, writing
+from gnnkit.io.text import read_json
+from gnnkit.paths import check_writable, is_file, user_path, writing
 from gnnkit.tasks import task_class
 from gnnkit.train.config import DatasetConfig, RunConfig
 
@@ -175,12 +176,16 @@ def read_parts(folder: Path) -> Parts:
         DatasetError: It is none.
     """
     file = user_path(folder) / RECORD
+    if not is_file(file):
+        raise DatasetError(
+            f"{folder} is no folder of parts: it has no {RECORD}. Make one with 'gnnkit data partition'."
+        )
     try:
-        found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found: Mapping[str, Any] = read_json(file, DatasetError)
         if found["format"] != FORMAT:
             raise DatasetError(f"{folder} has format {found['format']}, expected {FORMAT}. Cut the data again.")
         return Parts(**{name: value for name, value in found.items() if name != "format"})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DatasetError(
             f"{folder} is no folder of parts ({type(error).__name__}: {error}). Make one with 'gnnkit data partition'."
         ) from error

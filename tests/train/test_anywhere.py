@@ -123,7 +123,15 @@ class _Signalled:
         return functional.cross_entropy(outputs, targets.y)
 
 
-def test_a_signal_in_a_step_waits_for_its_end(tmp_path: Any) -> None:
+@pytest.fixture
+def listening() -> Any:
+    """Ctrl-C is heard; a shell may have had these tests ignore it, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_in_a_step_waits_for_its_end(listening: None, tmp_path: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit("sampled", tmp_path / "run", loss=_Signalled(12))
     state = read_state(tmp_path / "run")
@@ -133,7 +141,7 @@ def test_a_signal_in_a_step_waits_for_its_end(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("how", [{"signals": 2}, {"seconds": 3.0}])
-def test_a_second_signal_and_a_long_step_wait_for_nothing(how: Dict[str, Any], tmp_path: Any) -> None:
+def test_a_second_signal_and_a_long_step_wait_for_nothing(how: Dict[str, Any], listening: None, tmp_path: Any) -> None:
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         fit("sampled", tmp_path / "run", loss=_Signalled(12, **how))
