@@ -17,6 +17,7 @@ from gnnkit.devices.deterministic import deterministic_torch
 from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 from gnnkit.devices.processes import sparse_tables, sum_gradients, whole_batch
 from gnnkit.devices.sparse import clip_gradients
+from gnnkit.errors import CapabilityError
 
 EAGER_OFFERS = frozenset({"free_shapes"})
 """What a device offers that can run any torch operation."""
@@ -228,8 +229,12 @@ class SharedStep(EagerStep):
         return StepResult(whole.loss, outputs.detach(), whole.num_targets)
 
     def timed(self, batch: Batch, synchronize: Callable[[], None]) -> Dict[str, float]:
-        """A step is timed alone."""
-        raise NotImplementedError("steps of several processes are not timed")
+        """Refused: what a step of several processes takes is mostly waiting for the others.
+
+        Raises:
+            CapabilityError: Always.
+        """
+        raise CapabilityError("The parts of a step of several processes are not timed. Take one process.")
 
     def finish(self) -> None:
         """See :class:`gnnkit.devices.UpdatingStep`."""

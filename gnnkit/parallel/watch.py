@@ -150,7 +150,7 @@ class Watch:
 
 
 def _connected() -> Any:
-    """A connection of one's own to the store of the launcher; None where there is none."""
+    """A separate connection to the launcher's store; None where there is none."""
     import torch.distributed
 
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")

@@ -1,4 +1,4 @@
-"""What the tests of several processes start: trains every case of a file, and keeps what came out of the first process.
+"""What the tests of several processes start: trains every case of a file, and keeps the results of the first process.
 
 Start it by torchrun, or alone for the numbers of one process: ``job.py CASES.json OUTPUT.pt``.
 """
