@@ -17,14 +17,14 @@ from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from gnnkit.data import Block
-from gnnkit.errors import CheckpointError, ConfigError
+from gnnkit.errors import ConfigError
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
 from gnnkit.nn.convs import ConvSpec, ParameterSpec
 from gnnkit.nn.encoder import make_encoder
 from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
-from gnnkit.nn.parameters import NativeParameter, initial_value, name_seed
+from gnnkit.nn.parameters import NativeParameter, compare_shapes, initial_value, name_seed
 from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
 from gnnkit.nn.spec import ModelSpec
 
@@ -328,7 +328,7 @@ class GNN(nn.Module):
         state = self.state_dict()
         entries = list(self._entries(state))
         expected = {name: tuple(shape) for name, _, _, shape in entries}
-        _compare_shapes(expected, {name: tuple(value.shape) for name, value in values.items()})
+        compare_shapes(expected, {name: tuple(value.shape) for name, value in values.items()})
         with torch.no_grad():
             for name, key, native, _ in entries:
                 value = values[name] if native is None else native.to_native(values[name])
@@ -390,15 +390,3 @@ def _residual(conv: ConvSpec) -> nn.Module:
     if conv.in_channels == conv.out_width:
         return nn.Identity()
     return nn.Linear(conv.in_channels, conv.out_width, bias=False)
-
-
-def _compare_shapes(expected: Mapping[str, Tuple[int, ...]], received: Mapping[str, Tuple[int, ...]]) -> None:
-    problems: List[str] = [f"{name} is missing" for name in expected if name not in received]
-    problems += [f"{name} is not part of this model" for name in received if name not in expected]
-    problems += [
-        f"{name} is {list(received[name])}, expected {list(shape)}"
-        for name, shape in expected.items()
-        if name in received and received[name] != shape
-    ]
-    if problems:
-        raise CheckpointError("The weights belong to another architecture: " + "; ".join(problems) + ".")

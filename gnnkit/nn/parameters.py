@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from gnnkit.errors import CheckpointError
 from gnnkit.nn.convs import ParameterSpec
 
 
@@ -63,3 +64,24 @@ def initial_value(name: str, spec: ParameterSpec, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(name_seed(name, seed))
     bound = math.sqrt(6.0 / (spec.shape[-1] + spec.shape[-2]))
     return (torch.rand(spec.shape, generator=generator) * 2 - 1) * bound
+
+
+def compare_shapes(expected: Mapping[str, Tuple[int, ...]], received: Mapping[str, Tuple[int, ...]]) -> None:
+    """Refuse parameters that are not those of a model.
+
+    Args:
+        expected: Shapes of the model's parameters by name.
+        received: Shapes of the others.
+
+    Raises:
+        CheckpointError: Names or shapes differ; the message lists them.
+    """
+    problems = [f"{name} is missing" for name in expected if name not in received]
+    problems += [f"{name} is not part of this model" for name in received if name not in expected]
+    problems += [
+        f"{name} is {list(received[name])}, expected {list(shape)}"
+        for name, shape in expected.items()
+        if name in received and received[name] != shape
+    ]
+    if problems:
+        raise CheckpointError("The weights belong to another architecture: " + "; ".join(problems) + ".")

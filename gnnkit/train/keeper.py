@@ -20,6 +20,7 @@ from gnnkit.data import check_same_data
 from gnnkit.devices import OptimizerState, RandomStep, Step
 from gnnkit.errors import CapabilityError, CheckpointError, ConfigError, OtherDataError
 from gnnkit.nn import ModelSpec, idle_model_settings
+from gnnkit.runs.checkpoint import keep_older, state_files
 from gnnkit.runs.learned import Learned
 from gnnkit.runs.state import Position, TrainState, save_state
 from gnnkit.tasks import LossModule
@@ -91,17 +92,26 @@ class StateKeeper:
             return self._progress.epoch % self._every == 0
         return time.perf_counter() - self._saved_at >= _SECONDS_BETWEEN_SAVES
 
-    def save(self, file: Path, position: Optional[Position] = None) -> None:
-        """Write what :meth:`take` gives; where the device does not give the optimiser's, say so once and write none."""
+    def save(self, file: Path, position: Optional[Position] = None, *, kept: int = 1) -> None:
+        """Write what :meth:`take` gives; where the device does not give the optimiser's, say so once and keep none.
+
+        Args:
+            file: Where to.
+            position: As for :meth:`take`.
+            kept: How many states are kept beside each other, this one among them.
+        """
         if self._is_refused:
             return
         try:
-            save_state(self.take(position), file)
+            state = self.take(position)
+            keep_older(file.parent, kept)
+            save_state(state, file)
             self._saved_at = time.perf_counter()
         except CapabilityError as error:  # No reason to end a run: its weights are kept all the same.
             _LOG.warning("No state is saved: %s", error)
             self._is_refused = True
-            file.unlink(missing_ok=True)  # That of the start, when the optimiser had kept nothing yet.
+            for earlier in state_files(file.parent):  # Of the start, when the optimiser had kept nothing yet.
+                earlier.unlink()
 
     def put(self, state: TrainState) -> None:
         """Let a training that has not begun go on from a state.

@@ -14,7 +14,7 @@ from typing import Any, Iterator, NamedTuple, Optional
 from gnnkit.data import BatchKey
 from gnnkit.devices import GroupingStep
 from gnnkit.errors import GnnkitError
-from gnnkit.runs.checkpoint import FOLDER, LAST, keep_older
+from gnnkit.runs.checkpoint import FOLDER, LAST
 from gnnkit.runs.state import Position
 from gnnkit.train.finite import Losses, check_weights
 from gnnkit.train.interrupts import Changes
@@ -118,8 +118,7 @@ class Saver:
         progress = self._job.progress
         self._job.step.pull()
         check_weights(self._job.module, progress.epoch + (self._losses is not None), progress.schedule.lr)
-        keep_older(self._file.parent, self._job.config.keep_last)
-        self._job.keeper.save(self._file, self._position())
+        self._job.keeper.save(self._file, self._position(), kept=self._job.config.keep_last)
         self._saved, self._saved_at, self._batches = self._point(), time.perf_counter(), 0
 
     def _point(self) -> Any:

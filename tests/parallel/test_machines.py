@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.parallel.launching import SECONDS, environment, epochs_of, run, wait_until
+from tests.parallel.namespaces import cable_end, ip, two_machines
 
 pytestmark = pytest.mark.long
 
@@ -23,33 +24,11 @@ HOSTS = ("10.77.0.1", "10.77.0.2")
 SETTINGS = ["run", "--dataset", "digits", "--model", "sage", "--batch-size", "97", "--fanouts", "5,5"]
 
 
-def ip(*arguments: str, check: bool = True) -> None:
-    subprocess.run(["ip", *arguments], check=check, capture_output=True)
-
-
 @pytest.fixture
 def machines() -> Iterator[tuple[str, str]]:
     """Names of two network namespaces that a cable joins."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("needs root, to make network namespaces")
-    names = (f"gnnkit-{os.getpid()}-a", f"gnnkit-{os.getpid()}-b")
-    ends = (f"gk{os.getpid() % 100000}a", f"gk{os.getpid() % 100000}b")
-    try:
-        ip("netns", "add", names[0])
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"network namespaces cannot be made here: {error}")
-    try:
-        ip("netns", "add", names[1])
-        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-        for name, end, host in zip(names, ends, HOSTS):
-            ip("link", "set", end, "netns", name)
-            ip("-n", name, "addr", "add", f"{host}/24", "dev", end)
-            ip("-n", name, "link", "set", end, "up")
-            ip("-n", name, "link", "set", "lo", "up")
+    with two_machines(HOSTS, "ab") as names:
         yield names
-    finally:
-        for name in names:
-            ip("netns", "delete", name, check=False)
 
 
 def start_on(machine: str, *arguments: str) -> subprocess.Popen[str]:
@@ -105,7 +84,7 @@ def test_a_lost_machine_ends_the_job_by_a_line(machines: tuple[str, str], tmp_pa
     first, second = (start_on(machine, *arguments) for machine in machines)
     wait_until(lambda: epochs_of(tmp_path / "lost") >= 2, first)
     # The cable is cut, so that no connection is closed.
-    ip("-n", machines[1], "link", "set", f"gk{os.getpid() % 100000}b", "down")
+    ip("-n", machines[1], "link", "set", cable_end("b"), "down")
     begin = time.monotonic()
     _, err = first.communicate(timeout=SECONDS)
     assert time.monotonic() - begin < 60

@@ -124,7 +124,7 @@ def test_what_has_another_shape_stays_on_its_backend(graph: Graph, tmp_path: Pat
 
 
 def test_what_cannot_be_saved_is_told_and_the_weights_are_kept(graph: Graph, tmp_path: Path, caplog: Any) -> None:
-    fit(graph, optimizer=Lists, epochs=3, run_dir=tmp_path / "run")
+    fit(graph, optimizer=Lists, epochs=3, run_dir=tmp_path / "run", keep_last=3)
     assert "No state is saved: Lists keeps a list under 'norms'" in caplog.text
     files = {file.name for file in (tmp_path / "run/checkpoints").iterdir()}
     assert files == {"best.safetensors"}

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 import numpy as np
 import pytest
 
 from gnnkit.train.parts import STORE, read_parts
+from tests.parallel.launching import wait_until
+from tests.parallel.namespaces import two_machines
 
 SECONDS = 240
 HOSTS = ("10.79.0.1", "10.79.0.2")
@@ -148,14 +150,6 @@ def start(words: List[str], cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def servers_of(launcher: int) -> List[int]:
     """Servers that a launcher has started."""
     found = []
@@ -170,33 +164,11 @@ def servers_of(launcher: int) -> List[int]:
     return found
 
 
-def ip(*arguments: str, check: bool = True) -> None:
-    subprocess.run(["ip", *arguments], check=check, capture_output=True)
-
-
 @pytest.fixture
 def machines() -> Iterator[Tuple[str, str]]:
     """Names of two network namespaces that a cable joins."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("needs root, to make network namespaces")
-    names = (f"gnnkit-{os.getpid()}-c", f"gnnkit-{os.getpid()}-d")
-    ends = (f"gk{os.getpid() % 100000}c", f"gk{os.getpid() % 100000}d")
-    try:
-        ip("netns", "add", names[0])
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"network namespaces cannot be made here: {error}")
-    try:
-        ip("netns", "add", names[1])
-        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-        for name, end, host in zip(names, ends, HOSTS):
-            ip("link", "set", end, "netns", name)
-            ip("-n", name, "addr", "add", f"{host}/24", "dev", end)
-            ip("-n", name, "link", "set", end, "up")
-            ip("-n", name, "link", "set", "lo", "up")
+    with two_machines(HOSTS, "cd") as names:
         yield names
-    finally:
-        for name in names:
-            ip("netns", "delete", name, check=False)
 
 
 @pytest.fixture
