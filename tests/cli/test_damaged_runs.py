@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -260,11 +261,13 @@ def _prepare(place: str, start: float, damage: bool, answers: multiprocessing.Qu
     for _ in range(12):
         answers.put(load_dataset(Path(place, "data"), cache_dir=Path(place, "cache")).num_edges)
         if damage:
-            for file in list(Path(place, "cache").rglob("000.npy"))[:1]:
-                content = bytearray(file.read_bytes())
-                content[-1] ^= 1
-                file.unlink()  # Others have it mapped.
-                file.write_bytes(content)
+            # Another process may replace the folder at any moment, then there is nothing left to damage.
+            with suppress(FileNotFoundError):
+                for file in list(Path(place, "cache", "prepared").glob("data-*/000.npy")):
+                    content = bytearray(file.read_bytes())
+                    content[-1] ^= 1
+                    file.unlink()  # Others have it mapped.
+                    file.write_bytes(content)
 
 
 def test_several_processes_share_a_cache_that_is_damaged_meanwhile(tmp_path: Path) -> None:
