@@ -15,6 +15,10 @@ class GnnkitError(Exception):
     """Base of every error that a user of gnnkit can cause or meet."""
 
 
+_MOST_LISTED = 40
+"""Names from which on a message does not list them all, where some are near."""
+
+
 class UnknownNameError(GnnkitError):
     """A name that nobody registered: a backend, a device, a data set, a model, a config key.
 
@@ -28,7 +32,8 @@ class UnknownNameError(GnnkitError):
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        super().__init__(f"Unknown {what} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+        listed = "" if near and len(names) > _MOST_LISTED else f" Known: {', '.join(names) or 'none'}."
+        super().__init__(f"Unknown {what} {name!r}.{hint}{listed}")
         self.name = name
         self.near = near
 

@@ -27,6 +27,8 @@ from gnnkit.cli import (
     report,
     reproduce,
     run,
+    runs,
+    sweep,
     tasks,
 )
 from gnnkit.cli.output import end_on_signals, error_line
@@ -70,6 +72,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", epilog=run.EXAMPLE)(run.run)
+app.command("sweep", epilog=sweep.EXAMPLE)(sweep.sweep)
+app.command("runs", epilog=runs.EXAMPLE)(runs.runs)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)

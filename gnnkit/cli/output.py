@@ -195,10 +195,18 @@ def print_json(values: Mapping[str, Any]) -> None:
     print(to_json(values), file=_json_output or sys.stdout, flush=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[List[str]]) -> None:
-    """A table on standard output; text is shown as it is, whatever brackets it holds."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[List[str]], *, whole_lines: bool = False) -> None:
+    """A table on standard output; text is shown as it is, whatever brackets it holds.
+
+    Args:
+        title: What it shows.
+        columns: Heads of the columns; empty ones for none.
+        rows: Its rows.
+        whole_lines: Whether a row is one line, however long.
+    """
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -207,4 +215,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[List[str]]) -
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*[Text(cell) for cell in row])
-    Console().print(table)
+    console = Console()
+    if whole_lines:
+        needed = Measurement.get(console, console.options.update(width=_WIDEST), table).maximum
+        console = Console(width=max(console.width, needed))
+    console.print(table)
+
+
+_WIDEST = 4096
+"""Columns of a table whose rows are not to be broken."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.folds import cross_validate
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.launched import is_first
 from gnnkit.cli.output import print_json, print_table, reports_errors
 from gnnkit.cli.processes import Processes, launch, takes_processes
 from gnnkit.cli.serving import needs_servers, parts_base, served
+from gnnkit.cli.together import run_together
 from gnnkit.errors import ConfigError
 from gnnkit.paths import user_path
 
@@ -51,13 +51,16 @@ def run(
         None, metavar="DIR", help="Train on a graph in parts, one a machine, made by 'gnnkit data partition'."
     ),
     graph_store: Optional[str] = typer.Option(None, help="Library that serves the parts.  [default: that of DIR]"),
+    seeds: Optional[int] = typer.Option(None, help="Train with so many seeds, from --seed on; mean and deviation."),
     folds: Optional[int] = typer.Option(None, help="Cross-validation over graphs: so many folds, a run for each."),
     fold: Optional[str] = typer.Option(None, help="Only some of the folds, from 0: 0,1,2.  [default: all]"),
-    repeats: Optional[int] = typer.Option(None, help="How often, each time with the next seed.  [default: 1]"),
     save_every: Optional[str] = typer.Option(
         None, metavar="SPAN", help="How often the state is saved: 5 (epochs), '200 batches' or '10 minutes'."
     ),
     keep_last: Optional[int] = typer.Option(None, help="How many saved states are kept.  [default: 1]"),
+    name: Optional[str] = typer.Option(None, help="What this run is called, for 'gnnkit runs'."),
+    tag: Optional[List[str]] = typer.Option(None, help="A word to find it by. May be repeated."),
+    notes: Optional[str] = typer.Option(None, help="Anything that is worth remembering."),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
@@ -69,7 +72,7 @@ def run(
         return
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
-    flags["run_dir"] = run_dir
+    flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None)
     span = {} if save_every is None else _span(save_every)
     flags["train"] = {**flags.get("train", {}), **span, "keep_last": keep_last}
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
@@ -80,19 +83,22 @@ def run(
         resume = _newest(run_config(settings, flags, base=parts_base(parts, graph_store)))
     base = {**parts_base(parts, graph_store), **_base(resume, init_from, flags["device"])}
     config = run_config(settings, flags, base=base)
+    several = "--folds" if folds is not None else "--seeds" if seeds is not None else None
     if processes.is_asked_for or needs_servers(config):
-        if folds is not None or is_heuristic(config.model.name):
-            what = "--folds makes runs of their own" if folds is not None else "a heuristic learns nothing"
+        if several is not None or is_heuristic(config.model.name):
+            what = "a heuristic learns nothing" if several is None else f"{several} makes several"
             raise ConfigError(f"Several processes share one training, and {what}. Leave --processes out.")
         _launch(config, processes)
         return
-    if folds is not None:
+    if fold is not None and folds is None:
+        raise ConfigError("--fold is for --folds, which says how many folds there are. Give it as well.")
+    if several is not None:
         if resume is not None:
-            raise ConfigError("--resume goes on with one run, and --folds makes several. Give one of them.")
-        cross_validate(config, folds, fold, repeats, json)
+            raise ConfigError(f"--resume goes on with one run, and {several} makes several. Give one of them.")
+        if is_heuristic(config.model.name):
+            raise ConfigError(f"{several} has no effect: model {config.model.name!r} is a heuristic, learns nothing.")
+        run_together(config, seeds, folds, fold, json)
         return
-    if fold is not None or repeats is not None:
-        raise ConfigError("--fold and --repeats are for --folds, which says how many folds there are. Give it as well.")
     if is_heuristic(config.model.name):
         if resume is not None:
             raise ConfigError(f"--resume has no effect: model {config.model.name!r} is a heuristic and learns nothing.")
@@ -210,9 +216,8 @@ def train(
         check(net, graph)
     made = None
     if trainer.run_dir is None and keep:
-        trainer.run_dir = made = new_run_dir(
-            Path("runs"), graph.name, net.spec.name.replace(",", "-"), net.backend.name
-        )
+        words = [config.name] if config.name else [graph.name, net.spec.name.replace(",", "-"), net.backend.name]
+        trainer.run_dir = made = new_run_dir(Path("runs"), *words)
     try:
         trainer.callbacks = _callbacks(config, graph, trainer.run_dir)
         return trainer.fit(net, graph, resume=resume)

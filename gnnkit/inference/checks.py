@@ -18,7 +18,7 @@ from gnnkit.paths import is_file
 from gnnkit.runs import Learned, recorded_config
 from gnnkit.runs.learned import match_graph
 from gnnkit.runs.run_folder import CONFIG
-from gnnkit.train.folds import SUMMARY
+from gnnkit.studies import SUMMARY
 
 _LOG = logging.getLogger(__name__)
 
@@ -137,12 +137,12 @@ def check_single(path: Path) -> None:
         path: What is taken for a run folder.
 
     Raises:
-        ConfigError: It is one of folds.
+        ConfigError: It is one.
     """
     if is_file(path / SUMMARY):
         some = sorted(each.name for each in path.iterdir() if (each / CONFIG).is_file())
         hint = f" such as {path / some[0]}" if some else ""
-        raise ConfigError(f"{path} is the folder of folds, each of which is a run of its own. Give one of them{hint}.")
+        raise ConfigError(f"{path} is the summary of several runs. Give one of them{hint}.")
 
 
 def check_dataset(path: Path) -> None:

@@ -97,7 +97,7 @@ def draw_residuals(errors: np.ndarray, theme: Theme) -> Figure:
     return figure
 
 
-def draw_folds(curves: Sequence[Sequence[tuple]], ylabel: str, theme: Theme) -> Figure:  # type: ignore[type-arg]
+def draw_together(curves: Sequence[Sequence[tuple]], ylabel: str, theme: Theme) -> Figure:  # type: ignore[type-arg]
     """A quantity over epochs in every fold, and its mean over those that have the epoch, where all have it.
 
     Args:
@@ -117,7 +117,7 @@ def draw_folds(curves: Sequence[Sequence[tuple]], ylabel: str, theme: Theme) -> 
         means = [float(np.mean([dict(curve)[epoch] for curve in curves])) for epoch in shared]
         marker = "o" if len(shared) == 1 else ""
         (bold,) = axes.plot(shared, means, color=theme.colour(1), linewidth=2, marker=marker)
-        lines.append((bold, "mean of all folds"))
+        lines.append((bold, "mean of all"))
     axes.set(xlabel="epoch", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))

@@ -18,11 +18,11 @@ from gnnkit.io.files import replacing, write_text
 from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
 from gnnkit.report.collect import ReportOptions, collect
-from gnnkit.report.folds import folds_page, is_summary
 from gnnkit.report.gallery import Gallery
 from gnnkit.report.maps import check_method
 from gnnkit.report.page import Page, render_page
 from gnnkit.report.sections import make_sections
+from gnnkit.report.together import is_summary, together_page
 from gnnkit.report.words import day_and_time
 
 _LOG = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def write_report(
     compare runs into a folder beside the page, called like it with ``-plots``.
 
     Args:
-        runs: A run folder, or several; or the folder that ``gnnkit run --folds`` made, whose page shows all folds.
+        runs: A run folder, or several; or the summary folder of ``gnnkit run --seeds`` or ``--folds``.
         file: The page. None: ``report.html`` in the folder of the run, or for several in the current folder.
         force: Whether a file that is there may be replaced.
         options: Fields of :class:`ReportOptions`.
@@ -97,7 +97,7 @@ def write_report(
     for folder in folders if len(folders) > 1 else ():
         if is_summary(folder):
             raise ConfigError(
-                f"{folder} is a folder of folds, which has a page of its own. Give it alone, or its runs."
+                f"{folder} is the summary of several runs, which has its own page. Give it alone, or its runs."
             )
     settings = ReportOptions(**options)
     _check(settings)
@@ -110,7 +110,7 @@ def write_report(
     )
     _check_free(page, force)
     if is_summary(folders[0]) and len(folders) == 1:
-        return _write_folds(folders[0], page)
+        return _write_together(folders[0], page)
     facts = collect(folders, settings)
     gallery = Gallery(page.with_name(f"{page.stem}-plots"))
     sections = make_sections(facts, gallery)
@@ -136,9 +136,9 @@ def _footer() -> str:
     return f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}."
 
 
-def _write_folds(folder: Path, page: Path) -> Report:
+def _write_together(folder: Path, page: Path) -> Report:
     gallery = Gallery(folder / "plots")
-    made = folds_page(folder, gallery, _footer())
+    made = together_page(folder, gallery, _footer())
     write_text(page, render_page(made))
     kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
     return Report(page, kept, made.warnings, {})

@@ -152,6 +152,7 @@ def make_trainer(config: RunConfig, backend: Backend, device: Device, **more: An
         more: Arguments of :class:`Trainer` that win over the configuration's.
     """
     told = {"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard}
+    told.update(config.labels)
     arguments = {
         "task": config.task,
         "task_options": config.task_options,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Type, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.engine.heuristics import HEURISTICS, is_heuristic
 from gnnkit.errors import ConfigError
@@ -142,6 +142,9 @@ class RunConfig:
         init_from: A run folder whose best weights training starts from, or a file of weights. None: initial weights of
             the seed.
         tensorboard: Whether to write TensorBoard event files into the run folder.
+        name: What the run is called, in the name of its folder as well. None: by its data, model and backend.
+        tags: Words to find the run by, see ``gnnkit runs``.
+        notes: Anything that is worth remembering.
     """
 
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -157,6 +160,15 @@ class RunConfig:
     run_dir: Optional[str] = None
     init_from: Optional[str] = None
     tensorboard: bool = False
+    name: Optional[str] = None
+    tags: List[str] = field(default_factory=list)
+    notes: Optional[str] = None
+
+    @property
+    def labels(self) -> Dict[str, Any]:
+        """Name, tags and notes, as far as they are given; a run is the same with others."""
+        given = {"name": self.name, "tags": self.tags, "notes": self.notes}
+        return {key: value for key, value in given.items() if value}
 
 
 _SECTIONS: Mapping[str, Type[Any]] = {"dataset": DatasetConfig, "model": ModelConfig, "train": TrainConfig}
@@ -242,7 +254,7 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
 
 
 def load_config(
-    file: Optional[PathLike] = None,
+    file: Union[PathLike, Mapping[str, Any], None] = None,
     flags: Optional[Mapping[str, Any]] = None,
     overrides: Sequence[str] = (),
     *,
@@ -251,7 +263,7 @@ def load_config(
     """Merge the layers of a run's configuration.
 
     Args:
-        file: A YAML file with the structure of :class:`RunConfig`.
+        file: A YAML file with the structure of :class:`RunConfig`, or what one holds.
         flags: Nested values from command-line flags.
         overrides: Dotted settings such as ``"model.hidden_channels=32"``.
         base: Nested values below all these, such as the configuration of another run.
@@ -264,7 +276,7 @@ def load_config(
         >>> load_config(overrides=["model.name=gat"]).model.conv_options["heads"]
         8
     """
-    written = read_yaml(user_path(file)) if file else {}
+    written = dict(file) if isinstance(file, Mapping) else read_yaml(user_path(file)) if file else {}
     layers = [upgraded(base or {}), upgraded(written), dict(flags or {}), parsed(overrides)]
     user = merged(RunConfig, layers)
     name = plain_values(user)["model"]["name"]

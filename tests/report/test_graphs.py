@@ -20,7 +20,7 @@ from gnnkit.loading import take_graphs
 from gnnkit.report import write_report
 from gnnkit.report.drawing import HEIGHT, WIDTH, draw_graph, layout
 from gnnkit.report.graph_scores import score_graphs
-from gnnkit.train.folds import SUMMARY
+from gnnkit.studies import SUMMARY
 from tests.inference.graph_runs import graph_of, run_of
 from tests.report.browser import opened
 from tests.report.test_report import Words
@@ -117,11 +117,11 @@ def folds(tmp_path: Path) -> Path:
         shutil.copytree(
             run_of("classes"), home / f"fold-{number}", ignore=shutil.ignore_patterns("checkpoints", "plots")
         )
-        told.append({"repeat": 0, "fold": number, "best_epoch": 2, "valid": test, "test": test, "seconds": 1.5})
+        told.append({"labels": {"fold": number}, "best_epoch": 2, "valid": test, "test": test, "seconds": 1.5})
         told[-1]["run_dir"] = f"/somewhere/else/fold-{number}"
     over = {"mean": 0.6, "deviation": 0.1414}
     said = {"backend": "reference", "device": "cpu", "dataset": "rings", "model": "gin", "metric": "accuracy"}
-    said.update(runs=2, complete=True, valid_accuracy=over, test_accuracy=over, folds=told)
+    said.update(runs=2, complete=True, valid_accuracy=over, test_accuracy=over, members=told, kind="folds")
     said["best_epoch_over_folds"] = {"epoch": 2, **over}
     (home / SUMMARY).write_text(json.dumps(said))
     return home
@@ -147,9 +147,9 @@ def test_folds_that_are_not_whole(folds: Path) -> None:
 
 
 def test_folds_stand_alone(folds: Path) -> None:
-    with pytest.raises(ConfigError, match="a page of its own"):
+    with pytest.raises(ConfigError, match="its own page"):
         write_report([folds, run_of("classes")], folds / "page.html")
-    with pytest.raises(ConfigError, match=r"the folder of folds.*/fold-0"):
+    with pytest.raises(ConfigError, match=r"the summary of several runs.*/fold-0"):
         open_run(folds)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from gnnkit.errors import ConfigError, GnnkitError, UnknownNameError
 from gnnkit.runs import read_run
+from gnnkit.studies import SUMMARY, run_folds
 from gnnkit.train import load_config
-from gnnkit.train.folds import SUMMARY, run_folds
 from tests.commands import answer, gnnkit_here
 
 SMALL = ["task=graph_classification", "dataset.name=TU-MUTAG", "model.name=gin", "train.epochs=2", "device=cpu"]
@@ -30,13 +30,19 @@ def config(data_dir: Path):
 def test_every_fold_tests_others_and_all_are_tested(config, tmp_path: Path) -> None:
     seen = []
     result = run_folds(config(run_dir=tmp_path / "all"), 3, report=seen.append)
-    assert [(run.repeat, run.fold) for run in result.runs] == [(0, 0), (0, 1), (0, 2)] and seen == result.runs
-    accuracies = [run.result.test["accuracy"] for run in result.runs]
-    mean, deviation = result.over_folds()["accuracy"]
-    assert (mean, deviation) == pytest.approx((statistics.fmean(accuracies), statistics.stdev(accuracies)))
+    assert [member.labels for member in result.members] == [
+        {"fold": 0},
+        {"fold": 1},
+        {"fold": 2},
+    ] and seen == result.members
+    accuracies = [run.result.test["accuracy"] for run in result.members]
+    found = result.over("test")["accuracy"]
+    assert (found.mean, found.deviation) == pytest.approx((statistics.fmean(accuracies), statistics.stdev(accuracies)))
     summary = json.loads((tmp_path / "all" / SUMMARY).read_text())
-    assert summary["complete"] and summary["runs"] == 3 and summary["test_accuracy"]["mean"] == pytest.approx(mean)
-    for number, run in enumerate(result.runs):
+    assert (
+        summary["complete"] and summary["runs"] == 3 and summary["test_accuracy"]["mean"] == pytest.approx(found.mean)
+    )
+    for number, run in enumerate(result.members):
         assert Path(run.result.run_dir) == tmp_path / "all" / f"fold-{number}"
         assert read_run(run.result.run_dir).is_complete
         options = load_config(Path(run.result.run_dir) / "config.yaml").task_options
@@ -45,7 +51,7 @@ def test_every_fold_tests_others_and_all_are_tested(config, tmp_path: Path) -> N
 
 def test_the_best_epoch_over_folds_is_picked_by_validation(config) -> None:
     result = run_folds(config("train.epochs=4"), 3)
-    curves = [[record.valid_metric for record in run.result.history] for run in result.runs]
+    curves = [[record.valid_metric for record in run.result.history] for run in result.members]
     means = [statistics.fmean(values) for values in zip(*curves)]
     best = result.best_epoch_over_folds
     assert best["mean"] == pytest.approx(max(means)) and best["epoch"] == means.index(max(means)) + 1
@@ -53,15 +59,15 @@ def test_the_best_epoch_over_folds_is_picked_by_validation(config) -> None:
 
 def test_some_folds_and_repeats(config, tmp_path: Path) -> None:
     result = run_folds(config(run_dir=tmp_path / "some"), 5, folds=[3, 1], repeats=2)
-    assert [(run.repeat, run.fold) for run in result.runs] == [(0, 3), (0, 1), (1, 3), (1, 1)]
+    assert [member.name for member in result.members] == [f"repeat-{r}-fold-{f}" for r in (0, 1) for f in (3, 1)]
     assert (tmp_path / "some" / "repeat-1-fold-3").is_dir()
-    first, _, third, _ = (run.result for run in result.runs)
+    first, _, third, _ = (run.result for run in result.members)
     assert first.history[0].train_loss != third.history[0].train_loss
 
 
 def test_a_fold_alone_is_the_fold_among_all(config) -> None:
-    (alone,) = run_folds(config(), 3, folds=[1]).runs
-    among = run_folds(config(), 3).runs[1]
+    (alone,) = run_folds(config(), 3, folds=[1]).members
+    among = run_folds(config(), 3).members[1]
     assert [r.train_loss for r in alone.result.history] == [r.train_loss for r in among.result.history]
     assert alone.result.test == among.result.test
 
@@ -94,5 +100,5 @@ LINE = "run --task graph_classification --dataset TU-MUTAG --model gin --epochs 
 def test_the_command(data_dir: Path, tmp_path: Path) -> None:
     arguments = [*LINE.split(), "--data-dir", str(data_dir / "MUTAG"), "--folds", "3", "--run-dir", "cv", "--json"]
     values = answer(gnnkit_here(*arguments, cwd=tmp_path))
-    assert values["runs"] == 3 and values["complete"] and len(values["folds"]) == 3
+    assert values["runs"] == 3 and values["complete"] and len(values["members"]) == 3
     assert (tmp_path / "cv" / "fold-2").is_dir()

@@ -1,7 +1,7 @@
-"""A page about cross-validation: the folds in a table, what they say together, and their curves.
+"""A page about several seeds or folds: the runs in a table, what they say together, and their curves.
 
-Rules: everything is read from the summary folder that ``gnnkit run --folds`` made; nothing is computed anew. A fold
-whose folder is gone has no curve, and the page says so.
+Rules: everything is read from the summary folder that ``gnnkit run --seeds`` or ``--folds`` made; nothing is computed
+anew. A run whose folder is gone has no curve, and the page says so.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from gnnkit.io.text import parse_json, read_text
 from gnnkit.paths import is_file
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.gallery import Gallery
-from gnnkit.report.graph_figures import draw_folds
+from gnnkit.report.graph_figures import draw_together
 from gnnkit.report.page import Page, Panel, Section, Table
 from gnnkit.report.settings import configuration
 from gnnkit.report.words import metric_name, number, seconds
 from gnnkit.runs import read_run, recorded_config
-from gnnkit.train.folds import SUMMARY
+from gnnkit.studies import SUMMARY
+from gnnkit.studies.together import member_name
 
 _PLUS_MINUS = " ± "
 
 
 def is_summary(folder: Path) -> bool:
-    """Whether a folder is one of folds."""
+    """Whether a folder is the summary of several runs."""
     return is_file(folder / SUMMARY)
 
 
-def folds_page(folder: Path, gallery: Gallery, footer: str) -> Page:
+def together_page(folder: Path, gallery: Gallery, footer: str) -> Page:
     """The page of a summary folder.
 
     Args:
@@ -42,19 +43,20 @@ def folds_page(folder: Path, gallery: Gallery, footer: str) -> Page:
     """
     said = _read(folder)
     runs, missing = _runs(folder, said)
+    kind = said["kind"]
     warnings = []
     if not said["complete"]:
-        warnings.append(f"The folds are not complete: {said['runs']} have been run, and what is shown is of these.")
+        warnings.append(f"The {kind} are not complete: {said['runs']} have been run, and only these are shown.")
     if missing:
         warnings.append(f"There are no curves of {', '.join(missing)}: their folders are not there, or not whole.")
-    sections = [Section("folds", "Folds", [_table(said)])]
+    sections = [Section(kind, kind.capitalize(), [_table(said)])]
     if runs:
         sections.append(Section("training", "Training", [_curves(said, runs, gallery)]))
         settings = configuration(runs[:1])
-        settings.notes.insert(0, f"These are the settings of {runs[0].label}; others have another fold.")
+        settings.notes.insert(0, f"These are the settings of {runs[0].label}; others have another {kind[:-1]}.")
         sections.append(Section("configuration", "Configuration", [settings]))
     return Page(
-        title=f"{said['model']} on {said['dataset']}, {said['runs']} folds",
+        title=f"{said['model']} on {said['dataset']}, {said['runs']} {kind}",
         subtitle=f"{folder.name}, {said['backend']} on {said['device']}",
         tiles=_tiles(said),
         warnings=warnings,
@@ -76,21 +78,26 @@ def _read(folder: Path) -> Dict[str, Any]:
             "metric",
             "runs",
             "complete",
-            "folds",
-            "best_epoch_over_folds",
+            "members",
+            "kind",
         }
-        if not isinstance(said, dict) or needed - said.keys() or not said["folds"]:
+        if (
+            not isinstance(said, dict)
+            or needed - said.keys()
+            or not said["members"]
+            or said["kind"] not in ("folds", "seeds")
+        ):
             raise ConfigError("parts of it are missing.")
     except ConfigError as error:
-        raise ConfigError(f"{file} is damaged: {error} Run the folds again.") from error
+        raise ConfigError(f"{file} is damaged: {error} Start the runs again.") from error
     return said
 
 
 def _runs(folder: Path, said: Mapping[str, Any]) -> Tuple[List[RunFacts], List[str]]:
     """The runs whose folders are there, which may have been moved together; and names of the others."""
     runs, missing = [], []
-    for fold in said["folds"]:
-        path = folder / Path(fold["run_dir"] or _label(said, fold)).name
+    for member in said["members"]:
+        path = folder / Path(member["run_dir"] or member_name(member["labels"])).name
         try:
             runs.append(RunFacts(path, path.name, read_run(path), recorded_config(path)))
         except GnnkitError:
@@ -98,51 +105,44 @@ def _runs(folder: Path, said: Mapping[str, Any]) -> Tuple[List[RunFacts], List[s
     return runs, missing
 
 
-def _label(said: Mapping[str, Any], fold: Mapping[str, Any]) -> str:
-    """What a fold is called: with its repeat, where there are several."""
-    several = any(each["repeat"] for each in said["folds"])
-    return f"repeat-{fold['repeat']}-fold-{fold['fold']}" if several else f"fold-{fold['fold']}"
-
-
-def _over_folds(said: Mapping[str, Any], split: str) -> Dict[str, Mapping[str, float]]:
+def _over_members(said: Mapping[str, Any], split: str) -> Dict[str, Mapping[str, float]]:
     """Mean and deviation of each metric of a split, by name."""
-    names = said["folds"][0][split]
+    names = said["members"][0][split]
     return {name: said[f"{split}_{name}"] for name in names}
 
 
 def _tiles(said: Mapping[str, Any]) -> List[Tuple[str, str, str]]:
     tiles = []
     for split, title in (("test", "Test"), ("valid", "Validation")):
-        for name, values in _over_folds(said, split).items():
+        for name, values in _over_members(said, split).items():
             shown = f"{number(values['mean'])}{_PLUS_MINUS}{number(values['deviation'])}"
-            tiles.append((f"{title} {metric_name(name)}", shown, "mean and deviation over folds"))
-    total = sum(fold["seconds"] for fold in said["folds"])
-    return [*tiles[:4], ("Time", seconds(total), f"{said['runs']} folds together")]
+            tiles.append((f"{title} {metric_name(name)}", shown, f"mean and deviation over {said['kind']}"))
+    total = sum(member["seconds"] for member in said["members"])
+    return [*tiles[:4], ("Time", seconds(total), f"{said['runs']} {said['kind']} together")]
 
 
 def _table(said: Mapping[str, Any]) -> Panel:
-    columns: List[Tuple[str, str]] = [(split, name) for split in ("valid", "test") for name in _over_folds(said, split)]
+    columns: List[Tuple[str, str]] = [
+        (split, name) for split in ("valid", "test") for name in _over_members(said, split)
+    ]
     heads = [f"{'validation' if split == 'valid' else split} {metric_name(name)}" for split, name in columns]
     rows = [
         [
-            _label(said, fold).replace("-", " "),
-            str(fold["best_epoch"]),
-            *(number(fold[split][name]) for split, name in columns),
-            seconds(fold["seconds"]),
+            member_name(member["labels"]).replace("-", " "),
+            str(member["best_epoch"]),
+            *(number(member[split][name]) for split, name in columns),
+            seconds(member["seconds"]),
         ]
-        for fold in said["folds"]
+        for member in said["members"]
     ]
     for value in ("mean", "deviation"):
         rows.append([value, "", *(number(said[f"{split}_{name}"][value]) for split, name in columns), ""])
     last = len(rows) - 2
     best = [(last, 2 + place) for place in range(len(columns))]
-    table = Table("The folds", ["fold", "best epoch", *heads, "time"], rows, best=best)
+    table = Table(f"The {said['kind']}", [said["kind"][:-1], "best epoch", *heads, "time"], rows, best=best)
     panel = Panel(tables=[table])
-    panel.notes.append(
-        "Each fold is tested by a model that was trained on the others; the epoch is picked by a validation part of "
-        "these, never by the fold. The deviation is that of the sample."
-    )
-    over = said["best_epoch_over_folds"]
+    panel.notes.append(_NOTES[said["kind"]] + " The deviation is that of the sample." + _interval(said))
+    over = said.get("best_epoch_over_folds")
     if over:
         metric = metric_name(said["metric"])
         panel.notes.append(
@@ -151,6 +151,22 @@ def _table(said: Mapping[str, Any]) -> Panel:
             "reports (Xu et al., 2019), so it is too good, and no result."
         )
     return panel
+
+
+_NOTES = {
+    "folds": "Each fold is tested by a model that was trained on the others; the epoch is picked by a validation part "
+    "of these, never by the fold.",
+    "seeds": "Each seed gives other initial weights, samples and dropout, and other splits where these are random.",
+}
+
+
+def _interval(said: Mapping[str, Any]) -> str:
+    """The confidence interval of the metric that picks models, on the test part, in words."""
+    interval = said.get(f"test_{said['metric']}", {}).get("interval")
+    if not interval:
+        return ""
+    low, high = (number(end) for end in interval)
+    return f" The mean test {metric_name(said['metric'])} lies between {low} and {high} with 95 % confidence."
 
 
 def _curves(said: Mapping[str, Any], runs: List[RunFacts], gallery: Gallery) -> Panel:
@@ -176,8 +192,8 @@ def _curves(said: Mapping[str, Any], runs: List[RunFacts], gallery: Gallery) -> 
                 gallery.picture(
                     None,
                     name,
-                    lambda theme, kept=kept, ylabel=ylabel: draw_folds(kept, ylabel, theme),  # type: ignore[misc]
-                    f"{caption} over epochs of {len(kept)} folds, and their mean.",
+                    lambda theme, kept=kept, ylabel=ylabel: draw_together(kept, ylabel, theme),  # type: ignore[misc]
+                    f"{caption} over epochs of {len(kept)} {said['kind']}, and their mean.",
                     caption,
                 )
             )
