@@ -96,10 +96,10 @@ def _keep(sweep: Sweep, home: Path) -> None:
 
 def _open_study(sweep: Sweep, home: Path) -> optuna.Study:
     """The study in the folder of a sweep, made if it is not there."""
-    optuna = import_optuna()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    library = import_optuna()
+    library.logging.set_verbosity(library.logging.WARNING)
     sampler, pruner = make_sampler(sweep), _make_pruner(sweep)
-    study: optuna.Study = optuna.create_study(
+    study: optuna.Study = library.create_study(
         storage=_storage(home),
         study_name=STUDY,
         sampler=sampler,
