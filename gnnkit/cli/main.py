@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import sys
 from typing import Any, Optional
 
 import typer
 import typer.core
 
+import gnnkit
 from gnnkit.cli import (
     backends,
     bench,
@@ -67,10 +69,27 @@ app = typer.Typer(
     cls=Commands,
     help="Write a graph neural network once; train it with plain torch, PyTorch Geometric or DGL, on any device.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"gnnkit {gnnkit.__version__}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_say_version, help="Show the versions of gnnkit and Python."
+    ),
+) -> None:
+    """Options of the command itself, which typer reads from the signature."""
+
+
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("sweep", epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command("runs", epilog=runs.EXAMPLE)(runs.runs)

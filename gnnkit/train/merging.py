@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Dict, Mapping, Sequence, Type
 
@@ -18,6 +19,8 @@ from gnnkit.tasks import DEFAULT_TASK
 MOVED = ("walk_length", "num_negatives", "negative_weight")
 """Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
 
+_CONVERSION = re.compile(r"Value (.*) of type '.*' could not be converted to (\w+)")
+_EXPECTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "text"}
 _FANOUTS = ("fanouts", "eval_fanouts")
 _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
@@ -44,7 +47,10 @@ def merged(schema: Type[Any], layers: Sequence[Mapping[str, Any]], kinds: Kinds 
     try:
         return OmegaConf.merge(base, *filter(None, above))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(f"Setting {error.full_key!r}: {unshielded(str(error).splitlines()[0])}.") from error
+        problem = unshielded(str(error).splitlines()[0])
+        told = _CONVERSION.fullmatch(problem)
+        words = f": {problem}" if told is None else f" is {told[1]}, expected {_EXPECTED.get(told[2], told[2])}"
+        raise ConfigError(f"Setting {error.full_key!r}{words}.") from error
 
 
 @lru_cache(maxsize=None)
