@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from torch import Tensor
 
-from gnnkit.backends import Backend
+from gnnkit.backends import Backend, load_backend
 from gnnkit.errors import CheckpointError, ConfigError
 from gnnkit.io.tensor_files import read_tensors, write_tensors
 from gnnkit.io.text import parse_json
 from gnnkit.nn import GNN, CustomModel, ModelSpec
 from gnnkit.paths import PathLike, is_file, user_path
 from gnnkit.runs.learned import Learned
-from gnnkit.runs.records import learned_of, spec_of
+from gnnkit.runs.records import learned_of, read_manifest, spec_of
 from gnnkit.strict_json import to_json
 from gnnkit.tasks.loss_module import PREFIX
 
@@ -127,14 +127,36 @@ def read_learned(file: PathLike) -> Optional[Learned]:
     return learned_of(values, file, CheckpointError)
 
 
-def load_model(file: PathLike, backend: Backend) -> GNN:
-    """Build the model that a file holds, on any backend, whichever it was trained on.
+def load_model(path: PathLike, backend: Union[str, Backend, None] = None) -> GNN:
+    """Build the best model of a run, or the one that a file holds, on any backend, whichever it was trained on.
+
+    Args:
+        path: A run folder, or a file of weights.
+        backend: Name of a backend, or one that is loaded. None: that of the run, or "reference" for a file.
+
+    Returns:
+        The model with its weights, in training mode as a new one is.
 
     Raises:
         CheckpointError: As :func:`read_weights`, or the weights do not fit the specification.
+        UnknownNameError: There is no such backend.
+
+    Example:
+        >>> import tempfile, gnnkit
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer = gnnkit.Trainer(device="cpu", epochs=2, run_dir=folder, progress=False)
+        ...     result = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+        ...     model = gnnkit.load_model(folder)
+        >>> model.backend.name, model.num_layers
+        ('reference', 2)
     """
+    file = checkpoint_file(path, BEST)
     spec, values, seed = read_weights(file)
-    model = GNN(spec, backend, seed)
+    if backend is None:
+        manifest = user_path(path) / "manifest.json"
+        backend = read_manifest(manifest)["backend"]["name"] if manifest.is_file() else "reference"
+    model = GNN(spec, load_backend(backend) if isinstance(backend, str) else backend, seed)
     model.load_canonical(values)
     return model
 

@@ -19,8 +19,11 @@ from gnnkit.tasks import DEFAULT_TASK
 MOVED = ("walk_length", "num_negatives", "negative_weight")
 """Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
 
-_CONVERSION = re.compile(r"Value (.*) of type '.*' could not be converted to (\w+)")
-_EXPECTED = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "text"}
+_CONVERSION = re.compile(
+    r"Value (?P<value>.*?)(?: of type '.*?')? (?:could not be converted to|is not a valid) "
+    r"(?P<kind>\w+)(?: \(type \w+\))?"
+)
+_EXPECTED = {"float": "a number", "integer": "a whole number", "bool": "true or false", "string": "text"}
 _FANOUTS = ("fanouts", "eval_fanouts")
 _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
@@ -49,7 +52,8 @@ def merged(schema: Type[Any], layers: Sequence[Mapping[str, Any]], kinds: Kinds 
     except OmegaConfBaseException as error:
         problem = unshielded(str(error).splitlines()[0])
         told = _CONVERSION.fullmatch(problem)
-        words = f": {problem}" if told is None else f" is {told[1]}, expected {_EXPECTED.get(told[2], told[2])}"
+        kind = None if told is None else _EXPECTED.get(told["kind"].casefold())
+        words = f": {problem}" if told is None or kind is None else f" is {told['value']}, expected {kind}"
         raise ConfigError(f"Setting {error.full_key!r}{words}.") from error
 
 

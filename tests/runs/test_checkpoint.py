@@ -45,3 +45,19 @@ def test_missing_cut_short_foreign_and_pickled_files_are_refused(model, tmp_path
     file.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(CheckpointError, match="Cannot read"):
         load_model(file, backend)
+
+
+def test_a_model_comes_by_path_alone(backend, tmp_path) -> None:
+    graph = communities()
+    net = gnnkit.build_model("gcn", graph, backend=backend)
+    trainer = gnnkit.Trainer(backend, "cpu", epochs=2, run_dir=tmp_path / "run", progress=False)
+    best = trainer.fit(net, graph).model.canonical_state()
+    for loaded in (load_model(tmp_path / "run"), load_model(str(tmp_path / "run"), "reference")):
+        assert all(torch.equal(best[name], value) for name, value in loaded.canonical_state().items())
+    assert load_model(tmp_path / "run").backend.name == backend.name
+    save_weights(net, tmp_path / "file")
+    assert load_model(tmp_path / "file").backend.name == "reference"
+    with pytest.raises(gnnkit.GnnkitError, match="expected text or a path"):
+        load_model(3)
+    with pytest.raises(gnnkit.GnnkitError, match="Unknown backend 'referense'"):
+        load_model(tmp_path / "file", "referense")
