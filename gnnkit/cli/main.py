@@ -23,6 +23,7 @@ from gnnkit.cli import (
     doctor,
     embed,
     export,
+    info,
     new_plugin,
     plan,
     predict,
@@ -103,6 +104,7 @@ app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.c
 app.command("plan", epilog=plan.EXAMPLE)(plan.plan)
 app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("backends", epilog=backends.EXAMPLE)(backends.backends)
+app.command("info", epilog=info.EXAMPLE)(info.info)
 app.command("datasets", epilog=datasets.EXAMPLE)(datasets.datasets)
 app.command("tasks", epilog=tasks.EXAMPLE)(tasks.tasks)
 app.add_typer(data.app, name="data")

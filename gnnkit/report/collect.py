@@ -17,6 +17,7 @@ import torch
 
 from gnnkit.backends import load_backend
 from gnnkit.data import IGNORED_LABEL, Graph, Links, graph_items
+from gnnkit.data.statistics import DataStatistics, describe_graph
 from gnnkit.devices import choose_device
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.inference import TrainedRun, open_run
@@ -29,7 +30,6 @@ from gnnkit.report.graph_scores import GraphScores
 from gnnkit.report.link_scores import LinkScores, score_links
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
-from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
 from gnnkit.runs.learned import EDGES, GRAPHS, NODES, learned_by_run, match_graph

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from gnnkit.data.statistics import DataStatistics
 from gnnkit.report.scores import ClassScores
-from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import WIDTH, Theme, class_label, new_figure, text_width
 from gnnkit.runs import EpochRecord
 

@@ -10,6 +10,7 @@ from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 
+from gnnkit.data.statistics import DataStatistics
 from gnnkit.inference.graphs import POOLED
 from gnnkit.report import figures
 from gnnkit.report.collect import RunFacts, have_same_data
@@ -20,7 +21,6 @@ from gnnkit.report.links import link_panel, pair_tables
 from gnnkit.report.numbers import number_errors
 from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
-from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import drawable
 from gnnkit.report.times import time_panel
 from gnnkit.report.words import number, percent, seconds, split_name

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from gnnkit.data.statistics import describe_graph
 from gnnkit.report import figures
 from gnnkit.report.figures import Curve
 from gnnkit.report.scores import score_classes
-from gnnkit.report.statistics import describe_graph
 from gnnkit.report.style import DARK, LIGHT, as_png, themed
 from gnnkit.runs import EpochRecord
 from tests.graphs import communities, multi_label

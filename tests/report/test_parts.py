@@ -12,11 +12,11 @@ from sklearn.datasets import make_blobs
 from sklearn.neighbors import NearestNeighbors
 
 import gnnkit
+from gnnkit.data import statistics
+from gnnkit.data.statistics import describe_graph
 from gnnkit.errors import ConfigError
-from gnnkit.report import statistics
 from gnnkit.report.maps import check_method, project, sample_nodes
 from gnnkit.report.scores import score_classes
-from gnnkit.report.statistics import describe_graph
 from gnnkit.report.style import class_label, drawable
 from tests.graphs import communities, multi_label
 

@@ -11,11 +11,12 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from gnnkit.data import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.fingerprint import MOST_VALUES, is_undirected
-from gnnkit.data.graph import expand_indptr
+from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph, expand_indptr, map_arrays
 
 _CHUNK_EDGES = 1 << 22
 
@@ -46,7 +47,7 @@ class Homophily:
 
 @dataclass(frozen=True)
 class DataStatistics:
-    """What a report says about a graph.
+    """What a graph is like.
 
     Attributes:
         name: What the graph is called.
@@ -180,3 +181,40 @@ def _edge_chunks(graph: Graph) -> Iterator[Tuple[Tensor, Tensor]]:
         src = graph.indices[int(offsets[0]) : int(offsets[-1])]
         yield src, expand_indptr(offsets - offsets[0], src.numel()) + first
         first = last
+
+
+def num_components(graph: Graph) -> Tuple[int, int]:
+    """Parts of a graph that no edge joins, whatever its direction.
+
+    Returns:
+        How many there are, and how many nodes the largest has.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> num_components(from_edge_index([[0], [1]], 3))
+        (2, 2)
+    """
+    if not graph.num_nodes:
+        return 0, 0
+    ones = np.ones(graph.num_edges, dtype=np.int8)
+    matrix = csr_matrix((ones, graph.indices.numpy(), graph.indptr.numpy()), shape=(graph.num_nodes,) * 2)
+    count, of_node = connected_components(matrix, directed=False)
+    return int(count), int(np.bincount(of_node).max())
+
+
+def num_bytes(graph: Graph) -> int:
+    """Bytes of everything in a graph, which are in memory, or on disk where it is memory-mapped.
+
+    Example:
+        >>> from gnnkit.data import from_edge_index
+        >>> num_bytes(from_edge_index([[0], [1]], 2))
+        32
+    """
+    sizes = [graph.indptr.nbytes, graph.indices.nbytes]
+
+    def count(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    map_arrays(graph, nodes=count, edges=count, graphs=count)
+    return sum(sizes)
