@@ -22,6 +22,7 @@ from gnnkit.cli import (
     datasets,
     doctor,
     embed,
+    explain,
     export,
     info,
     new_plugin,
@@ -98,6 +99,7 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("reproduce", epilog=reproduce.EXAMPLE)(reproduce.reproduce)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("embed", epilog=embed.EXAMPLE)(embed.embed)
+app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
 app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("convert-weights", epilog=convert_weights.EXAMPLE)(convert_weights.convert_weights)

@@ -23,6 +23,7 @@ from gnnkit.devices import Device, StepOptions
 from gnnkit.engine import LayerwiseInference
 from gnnkit.engine.inference import Inference, JoinedLayers, Report, make_inference, quiet
 from gnnkit.errors import ConfigError
+from gnnkit.explain import Explanation, explain_nodes
 from gnnkit.inference.checks import check_values, matched
 from gnnkit.inference.evaluating import evaluation_settings
 from gnnkit.inference.graphs import Asked, Embeddings, Graphs, check_asked, embed_graphs, predict_graphs
@@ -35,7 +36,7 @@ from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import EDGES
 from gnnkit.sampling.neighbor import check_node_ids
 from gnnkit.tasks import LossModule, NodeClassification, PairHead, Task, make_task, task_class
-from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
+from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS, NUMBERS, SCORES
 from gnnkit.train import RunConfig
 from gnnkit.train.judging import head_outputs
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
@@ -170,6 +171,33 @@ class TrainedRun:
             check_values(outputs, ids, "predictions in the data's units")
         kind = self.learned.outputs
         return Predictions(ids, outputs, kind == LABELS, self.class_names, kind == NUMBERS)
+
+    def explain(
+        self, nodes: Nodes, *, method: str = "gnn_explainer", output: Optional[int] = None, num_edges: int = 10
+    ) -> List[Explanation]:
+        """Say which edges and features matter for what the model says of nodes.
+
+        Args:
+            nodes: Node ids. Shape [M], integers.
+            method: As for :func:`gnnkit.explain.explain_nodes`, which says what is raised besides.
+            output: Likewise.
+            num_edges: Likewise.
+
+        Raises:
+            ConfigError: The run learned about pairs or graphs.
+        """
+        if task_class(self.config.task).level != "nodes":
+            raise ConfigError(f"The task of the run is {self.config.task!r}; only what is said of nodes is explained.")
+        return explain_nodes(
+            self.model,
+            self.graph,
+            self._ids(nodes).tolist(),
+            method,
+            output=output,
+            is_class=self.learned.outputs == CLASSES,
+            num_edges=num_edges,
+            seed=self.config.seed,
+        )
 
     def head_outputs(self, h: Tensor) -> Tensor:
         """What the head of the run's task makes of the encoder's outputs."""
