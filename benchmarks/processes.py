@@ -1,23 +1,26 @@
 """Time per batch and memory of one training in several processes: ``python -m benchmarks.processes``.
 
-Rules: the graph is written once and memory-mapped; every count of processes trains on the same batches, each process on
-its share. Memory is proportional set size (a page that n processes share counts 1/n in each), looked at from outside
-while they train, and what counts is the largest sum. The launcher's own is told apart.
+Rules: what is measured is ``gnnkit run``, as users start it, on a saved graph that is written once and memory-mapped.
+Every count of processes trains on the same batches, each process on its share. Memory is proportional set size (of a page
+that n processes share each has 1/n), looked at from outside while they train; what counts is the largest sum. What starts
+the processes is told apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Dict, List, Sequence
+
+import numpy as np
 
 from benchmarks.graphs import GraphSpec, open_graph, prepare
 
@@ -39,6 +42,7 @@ class Training:
         hidden: Width of the hidden layers.
         batches: Batches of an epoch.
         epochs: Epochs, each with an evaluation of 1,000 nodes.
+        settings: More settings of ``gnnkit run``, such as ``train.num_threads=1``.
     """
 
     graph: GraphSpec
@@ -49,6 +53,7 @@ class Training:
     hidden: int = 128
     batches: int = 60
     epochs: int = 2
+    settings: Sequence[str] = ()
 
 
 @dataclass
@@ -57,12 +62,12 @@ class Measured:
 
     Attributes:
         num_processes: How many trained.
-        seconds: A batch, median over those of the last epoch.
+        seconds: A batch, mean of the last epoch, which has an evaluation of 1,000 nodes in it.
         losses: Of the epochs.
         memory: Of all processes together, in bytes, at the moment when it was largest: "pss"; "shared", of it what lies
             in files, such as the graph; "own", the rest.
         each: Proportional set size of each process then, in bytes.
-        launcher: That of the launcher.
+        starting: That of the launcher, and of the process that the others are forked from.
     """
 
     num_processes: int
@@ -70,19 +75,18 @@ class Measured:
     losses: List[float] = field(default_factory=list)
     memory: Dict[str, int] = field(default_factory=dict)
     each: List[int] = field(default_factory=list)
-    launcher: int = 0
+    starting: int = 0
 
 
 def measure(training: Training, num_processes: int) -> Measured:
-    """Train in so many processes, which torchrun starts, and look at them."""
-    prepare(training.graph)
+    """Train in so many processes, and look at them."""
     with tempfile.TemporaryDirectory() as home:
-        told, output = Path(home) / "training.json", Path(home) / "found.json"
-        told.write_text(json.dumps(asdict(training)))
-        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_processes)]
-        job = [*start, "-m", "benchmarks.processes", "--worker", str(told), str(output)]
-        process = subprocess.Popen(job, cwd=ROOT)
+        data, run = Path(home) / "graph", Path(home) / "run"
+        _save(training, data)
+        command = [sys.executable, "-m", "gnnkit", *_arguments(training, data), "--run-dir", str(run)]
+        command += ["--processes", str(num_processes)] if num_processes > 1 else []
         found = Measured(num_processes)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, **_PATH})
         try:
             while process.poll() is None:
                 _look(process.pid, found)
@@ -92,19 +96,59 @@ def measure(training: Training, num_processes: int) -> Measured:
             process.wait()
         if process.returncode != 0:
             raise SystemExit(f"The training in {num_processes} processes ended with exit code {process.returncode}.")
-        told_by_first = json.loads(output.read_text())
-    found.seconds, found.losses = told_by_first["seconds"], told_by_first["losses"]
+        epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found.seconds = epochs[-1]["seconds"] / training.batches
+    found.losses = [epoch["train_loss"] for epoch in epochs]
     return found
 
 
-def _look(launcher: int, found: Measured) -> None:
+_PATH = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
+def _arguments(training: Training, data: Path) -> List[str]:
+    """The command."""
+    names = ("model", "backend", "batch_size", "epochs", "hidden")
+    options = [text for name in names for text in (f"--{name.replace('_', '-')}", str(getattr(training, name)))]
+    options += ["--dataset", str(data), "--fanouts", ",".join(map(str, training.fanouts)), "--dropout", "0"]
+    options += ["--layers", str(len(training.fanouts)), "train.evaluation=sampled", *training.settings]
+    return ["run", *options]
+
+
+def _save(training: Training, folder: Path) -> None:
+    """A saved graph whose large arrays are those of the prepared one, not copied, with as many seeds as are wanted."""
+    from gnnkit.datasets.cache import array_entry, write_meta
+
+    source, graph = prepare(training.graph).resolve(), open_graph(training.graph)
+    folder.mkdir()
+    entries: Dict[str, Dict[str, object]] = {"arrays": {}, "splits": {}}
+    for name in ("indptr", "indices", "x", "y"):
+        (folder / f"{name}.npy").symlink_to(source / f"{name}.npy")
+        entries["arrays"][name] = array_entry(folder / f"{name}.npy")
+    num = {"train": training.batches * training.batch_size, "valid": 1000, "test": 1000}
+    for name, count in num.items():
+        np.save(folder / f"{name}.npy", graph.splits[name][:count].numpy())
+        entries["splits"][name] = array_entry(folder / f"{name}.npy")
+    write_meta(folder, entries, graph)
+
+
+def _look(command: int, found: Measured) -> None:
+    """Keep what the processes have, if it is more than ever before."""
     with suppress(OSError):  # One may end meanwhile.
-        children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-        looks = [memory_of(int(number)) for number in children]
+        starting, working = [], [command]
+        if found.num_processes > 1:
+            starting = [command, *_children(command)]
+            working = [child for process in _children(command) for child in _children(process)]
+            working = [child for child in working if Path(f"/proc/{child}/comm").read_text().startswith("gnnkit-")]
+        looks = [memory_of(process) for process in working]
         if len(looks) == found.num_processes and sum(each["pss"] for each in looks) > found.memory.get("pss", 0):
             found.memory = {name: sum(each[name] for each in looks) for name in looks[0]}
             found.each = [each["pss"] for each in looks]
-            found.launcher = memory_of(launcher)["pss"]
+            found.starting = sum(memory_of(process)["pss"] for process in starting)
+
+
+def _children(process: int) -> List[int]:
+    files = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(number) for file in files for number in file.read_text().split()]
 
 
 def memory_of(process: int) -> Dict[str, int]:
@@ -114,60 +158,19 @@ def memory_of(process: int) -> Dict[str, int]:
     return {"pss": sizes["Pss"], "shared": sizes["Pss_File"] + sizes["Pss_Shmem"], "own": sizes["Pss_Anon"]}
 
 
-def work(training: Dict[str, Any], output: Path) -> None:
-    """What each process does."""
-    import torch
-
-    from gnnkit import Trainer, build_model
-    from gnnkit.data import random_split
-    from gnnkit.parallel import join_world, leave_world
-    from gnnkit.runs import Callback, EpochRecord
-
-    class Clock(Callback):
-        """Seconds between batches, epoch by epoch."""
-
-        def __init__(self) -> None:
-            self.epochs: List[List[float]] = [[]]
-
-        def on_batch(self, index: int) -> None:
-            self.epochs[-1].append(time.perf_counter())
-
-        def on_epoch(self, record: EpochRecord) -> None:
-            self.epochs.append([])
-
-    from dataclasses import replace
-
-    graph, clock = open_graph(GraphSpec(**training["graph"])), Clock()
-    num = training["batches"] * training["batch_size"]
-    splits = {"train": graph.splits["train"][:num], **{name: graph.splits[name][:1000] for name in ("valid", "test")}}
-    graph = replace(graph, splits=splits)
-    del random_split, torch
-    model = build_model(
-        training["model"], graph, num_layers=len(training["fanouts"]), hidden_channels=training["hidden"], dropout=0.0
+def _row(one: Measured, last: Measured) -> str:
+    """What is printed of a count of processes; ``one`` is what it is compared with."""
+    sizes = ", ".join(f"{name} {size / 1e9:.3f} GB" for name, size in last.memory.items())
+    each = ", ".join(f"{size / 1e9:.3f}" for size in last.each)
+    return (
+        f"{last.num_processes} processes: {last.seconds:.3f} s a batch; {sizes} ({each}), "
+        f"{last.memory['pss'] / one.memory['pss']:.3f} times that of {one.num_processes}; what starts them "
+        f"{last.starting / 1e9:.3f} GB; losses {', '.join(f'{loss:.6f}' for loss in last.losses)}"
     )
-    settings = {name: training[name] for name in ("batch_size", "fanouts", "epochs")}
-    result = Trainer(
-        training["backend"],
-        "cpu",
-        callbacks=[clock],
-        progress=False,
-        evaluation="sampled",
-        keep_memory=False,
-        **settings,
-    ).fit(model, graph)
-    if join_world().is_first:
-        times = clock.epochs[-2]
-        seconds = statistics.median(after - before for before, after in zip(times, times[1:]))
-        losses = [record.train_loss for record in result.history]
-        output.write_text(json.dumps({"seconds": seconds, "losses": losses}))
-    leave_world()
 
 
 def main(arguments: Sequence[str]) -> List[Measured]:
     """Measure as the command line says, and print a row for each count of processes."""
-    if arguments and arguments[0] == "--worker":
-        work(json.loads(Path(arguments[1]).read_text()), Path(arguments[2]))
-        return []
     parser = argparse.ArgumentParser(prog="python -m benchmarks.processes", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--nodes", type=int, default=1_600_000)
     parser.add_argument("--edges", type=int, default=20_000_000)
@@ -179,6 +182,7 @@ def main(arguments: Sequence[str]) -> List[Measured]:
     parser.add_argument("--fanouts", default="10,10")
     parser.add_argument("--backend", default="reference")
     parser.add_argument("--model", default="sage")
+    parser.add_argument("settings", nargs="*", help="more settings of gnnkit run, such as train.num_threads=1")
     given = parser.parse_args(arguments)
     training = Training(
         GraphSpec("chunked", given.nodes, given.edges, given.features, classes=16),
@@ -188,18 +192,12 @@ def main(arguments: Sequence[str]) -> List[Measured]:
         fanouts=[int(text) for text in given.fanouts.split(",")],
         batches=given.batches,
         epochs=given.epochs,
+        settings=given.settings,
     )
     found = []
     for text in given.processes.split(","):
         found.append(measure(training, int(text)))
-        one, last = found[0], found[-1]
-        sizes = ", ".join(f"{name} {last.memory[name] / 1e9:.3f} GB" for name in last.memory)
-        print(
-            f"{last.num_processes} processes: {last.seconds:.3f} s a batch; {sizes}; "
-            f"{last.memory['pss'] / one.memory['pss']:.3f} times that of {one.num_processes}; "
-            f"launcher {last.launcher / 1e9:.3f} GB; losses {[round(loss, 6) for loss in last.losses]}",
-            flush=True,
-        )
+        print(_row(found[0], found[-1]), flush=True)
     return found
 
 
