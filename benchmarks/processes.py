@@ -1,9 +1,9 @@
 """Time per batch and memory of one training in several processes: ``python -m benchmarks.processes``.
 
 Rules: what is measured is ``gnnkit run``, as users start it, on a saved graph that is written once and memory-mapped.
-Every count of processes trains on the same batches, each process on its share. Memory is proportional set size (of a page
-that n processes share each has 1/n), looked at from outside while they train; what counts is the largest sum. What starts
-the processes is told apart.
+Every count of processes trains on the same batches, each process on its share. Memory is proportional set size (of a
+page that n processes share each has 1/n), looked at from outside while they train; what counts is the largest sum. What
+starts the processes is told apart.
 """
 
 from __future__ import annotations

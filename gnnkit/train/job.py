@@ -158,7 +158,11 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     step = device.prepare(module, optimizer, options)
     inference = _inference(module, computed, device, config, trainer.seed, world)
     testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed, world)
-    settings_of_loader: Dict[str, Any] = {"static_shapes": static_shapes, "share": (world.rank, world.size)}
+    settings_of_loader: Dict[str, Any] = {
+        "static_shapes": static_shapes,
+        "share": (world.rank, world.size),
+        "dropout_keys": world.size > 1 or world.place.launcher is not None,
+    }
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, **settings_of_loader)
     pad = None
     if static_shapes and task.level != "graphs":
