@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Callable
 
-SECONDS = 240
+SECONDS = 900
 """After which a command that a test has started counts as hanging."""
 
 
