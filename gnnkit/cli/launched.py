@@ -6,7 +6,9 @@ import ctypes
 import gc
 import json
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from contextlib import suppress
@@ -47,6 +49,10 @@ PRELOADED = ("gnnkit.train", "gnnkit.inference")
 """What is imported once a machine, in the process that its others are forked from, so that this memory is one copy."""
 
 
+SHUTDOWN_SECONDS = 10
+"""Seconds that a process has to end when another one has died, before it is ended by force."""
+
+
 def work(*command: str) -> None:
     """Be one of the processes that ``gnnkit`` has launched.
 
@@ -59,6 +65,7 @@ def work(*command: str) -> None:
     gc.freeze()  # Else the first collection of garbage would write to all that is shared with the other processes.
     sys.argv = ["gnnkit", *command]
     _set_name(f"gnnkit-{launched_place().rank}")
+    _end_by_force()
     from gnnkit.cli.main import answer
 
     try:
@@ -76,3 +83,22 @@ def _set_name(name: str) -> None:
     asked_for = 15  # PR_SET_NAME
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(asked_for, name.encode(), 0, 0, 0)
+
+
+def _end_by_force() -> None:
+    """After SIGTERM end by force if the process does not end, as one cannot that waits for others in a library.
+
+    torch's launcher would wait for half a minute. Python's own handlers run only between two steps of the interpreter;
+    the number of a signal is written to a pipe at once.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while os.read(reading, 1)[0] != signal.SIGTERM:
+            pass
+        time.sleep(SHUTDOWN_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="gnnkit-end", daemon=True).start()

@@ -25,14 +25,11 @@ from uuid import uuid4
 
 import typer
 
-from gnnkit.cli.launched import PRELOADED, STARTED, work
+from gnnkit.cli.launched import PRELOADED, SHUTDOWN_SECONDS, STARTED, work
 from gnnkit.cli.options import options_of, takes
 from gnnkit.cli.output import Ended, handed_on
 from gnnkit.errors import ConfigError, GnnkitError, PeerError, ToldError
 from gnnkit.place import launched_place
-
-_SHUTDOWN_SECONDS = 10
-"""Seconds that a process has to end when another one has died, before it is ended by force."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,7 @@ def _environment(processes: Processes) -> Mapping[str, str]:
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         # Else processes that are started again would find the addresses of those before them.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_SECONDS),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN_SECONDS),
     }
     if processes.time_limit is not None:
         wanted["GNNKIT_TIME_LIMIT"] = str(processes.time_limit)
@@ -182,7 +179,8 @@ def _run(arguments: Sequence[str], command: Sequence[str]) -> None:
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    for name in ("torch.distributed", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     parsed = torchrun.parse_args(list(arguments))  # type: ignore[no-untyped-call]
     config, _, _ = torchrun.config_from_args(parsed)
     multiprocessing.set_forkserver_preload(list(PRELOADED))
