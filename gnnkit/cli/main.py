@@ -117,13 +117,25 @@ app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 def main() -> None:
     """Entry point of the ``gnnkit`` script."""
+    try:
+        answer()
+    except SystemExit as end:
+        _leave_at_once(end.code)
+        raise
+
+
+def answer() -> None:
+    """Do what the command line says.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
     end_on_signals()
     try:
         app()
     except SystemExit as end:
         _leave_world(failed=bool(end.code))
         _finish_output(has_failed=bool(end.code))
-        _leave_at_once(end.code)
         raise
 
 

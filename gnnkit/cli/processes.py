@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -24,14 +25,11 @@ from uuid import uuid4
 
 import typer
 
-from gnnkit.cli.launched import STARTED
+from gnnkit.cli.launched import PRELOADED, SHUTDOWN_SECONDS, STARTED, work
 from gnnkit.cli.options import options_of, takes
 from gnnkit.cli.output import Ended, handed_on
 from gnnkit.errors import ConfigError, GnnkitError, PeerError, ToldError
 from gnnkit.place import launched_place
-
-_SHUTDOWN_SECONDS = 10
-"""Seconds that a process has to end when another one has died, before it is ended by force."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def launch(processes: Processes, *more: str) -> None:
     os.environ.update(environment)
     try:
         with handed_on():
-            _run(_arguments(processes, folder, [*sys.argv[1:], *more]))
+            _run(_arguments(processes, folder), [*sys.argv[1:], *more])
     finally:
         for name, value in kept.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
@@ -140,7 +138,7 @@ def _environment(processes: Processes) -> Mapping[str, str]:
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         # Else processes that are started again would find the addresses of those before them.
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_SECONDS),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN_SECONDS),
     }
     if processes.time_limit is not None:
         wanted["GNNKIT_TIME_LIMIT"] = str(processes.time_limit)
@@ -151,7 +149,7 @@ def _environment(processes: Processes) -> Mapping[str, str]:
     return {key: value for key, value in wanted.items() if key in always or key not in os.environ}
 
 
-def _arguments(processes: Processes, folder: Path, command: Sequence[str]) -> List[str]:
+def _arguments(processes: Processes, folder: Path) -> List[str]:
     """The command line of torchrun."""
     num = processes.processes or 1
     found = ["--nproc-per-node", str(num), "--max-restarts", str(processes.max_restarts or 0)]
@@ -170,22 +168,24 @@ def _arguments(processes: Processes, folder: Path, command: Sequence[str]) -> Li
             found += ["--rdzv-backend", "c10d", "--rdzv-endpoint", processes.rendezvous, "--rdzv-id", "gnnkit"]
             # torchrun would look at the names of this machine alone, and not at its addresses.
             found += ["--rdzv-conf", f"is_host={_resolved(host) == local_address(processes)}"]
-    return [*found, "--module", "gnnkit", *command]
+    return [*found, "--start-method", "forkserver", "--module", "gnnkit"]
 
 
-def _run(arguments: Sequence[str]) -> None:
-    """Be torchrun."""
+def _run(arguments: Sequence[str], command: Sequence[str]) -> None:
+    """Be torchrun, with processes that are forked from one which has imported what all need."""
     import torch.distributed.run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.launcher.api import elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    for name in ("torch.distributed", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     parsed = torchrun.parse_args(list(arguments))  # type: ignore[no-untyped-call]
-    config, entry, more = torchrun.config_from_args(parsed)
+    config, _, _ = torchrun.config_from_args(parsed)
+    multiprocessing.set_forkserver_preload(list(PRELOADED))
     try:
-        elastic_launch(config, entry)(*more)
+        elastic_launch(config, work)(*command)
     except ChildFailedError as error:
         _fail(error.failures)
     except SignalException as end:

@@ -55,6 +55,8 @@ class Block:
             does not read them.
         edge_ids: Position of each edge in the graph's ``indices``. Shape [E], int64, -1 for padding. None unless asked
             for.
+        dropout_keys: What the dropout of each source's features is a function of, see :mod:`gnnkit.nn.dropout`. Shape
+            [num_src], int64. None: dropout is drawn by torch's generator.
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
         is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
@@ -67,6 +69,7 @@ class Block:
     edge_weight: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
     edge_attr: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
     edge_ids: Optional[Tensor] = _array(EDGE, -1)  # noqa: RUF009
+    dropout_keys: Optional[Tensor] = _array(SOURCE, 0)  # noqa: RUF009
     dst_mask: Optional[Tensor] = _array(DESTINATION, False)  # noqa: RUF009
     edge_mask: Optional[Tensor] = _array(EDGE, False)  # noqa: RUF009
     is_reduced: bool = False

@@ -16,6 +16,7 @@ from torch.optim import Adam, Optimizer
 from gnnkit.availability import READY, Availability
 from gnnkit.devices.base import UPDATES, DeviceCapabilities, StepOptions, Way
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
+from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
@@ -104,8 +105,9 @@ def _onednn_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> 
 @lru_cache(maxsize=None)
 def has_fused_adam() -> bool:
     """Whether this torch has Adam's update as one operation on the processor: releases before 2.4 do not."""
+    make: Any = eager_class(Adam)
     try:
-        Adam([nn.Parameter(torch.zeros(1))], fused=True)
+        make([nn.Parameter(torch.zeros(1))], fused=True)
     except RuntimeError:
         return False
     return True

@@ -39,7 +39,7 @@ from gnnkit.loading.gather import gathered
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
-from gnnkit.sampling import Buffers, SampledBlocks, Sampler, shuffle_order
+from gnnkit.sampling import Buffers, SampledBlocks, Sampler, row_keys, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
 _LOG = logging.getLogger(__name__)
@@ -80,6 +80,8 @@ class NeighborLoader(Loader):
             on them otherwise.
         share: Which process this is, and of how many: of every batch the loader has that process's part. Where a batch
             has fewer items than there are processes, some get its first item without targets.
+        dropout_keys: Whether blocks have keys for dropout, by (seed, epoch, batch, layer, node), so that shares of a
+            batch leave out the same of a node. Blocks of ``reduction`` have none.
 
     Raises:
         ConfigError: Settings out of range, no nodes, not one whole batch with ``drop_last``, or ``reduction`` with
@@ -115,6 +117,7 @@ class NeighborLoader(Loader):
         draw: Optional[Draw] = None,
         edge_features: bool = False,
         share: Share = WHOLE,
+        dropout_keys: bool = False,
     ) -> None:
         if overflow not in OVERFLOW:
             raise ConfigError(f"overflow is {overflow!r}; expected one of {', '.join(OVERFLOW)}.")
@@ -148,6 +151,7 @@ class NeighborLoader(Loader):
         self.reduction = reduction
         self.edge_features = edge_features
         self.share = share
+        self.dropout_keys = dropout_keys
         self._draw = draw
         self._x = features_of(graph)
         self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
@@ -306,7 +310,19 @@ class NeighborLoader(Loader):
         blocks = self._blocks(sampled)
         if self._edge_attr is not None:
             blocks = tuple(self._with_edge_features(block, self._edge_attr) for block in blocks)
+        if self.dropout_keys:
+            blocks = self._with_dropout_keys(blocks, sampled.nodes.numpy(), key)
         return Batch(blocks, x, targets, nodes, key)
+
+    def _with_dropout_keys(self, blocks: Tuple[Block, ...], ids: NDArray[np.int64], key: BatchKey) -> Tuple[Block, ...]:
+        """Blocks that say how the dropout of their sources, which are the first of ``ids``, is drawn."""
+        made = []
+        for layer, block in enumerate(blocks):
+            if not block.is_reduced:
+                keys = row_keys(ids[: block.num_src], self.seed, key.epoch, key.number, layer)
+                block = replace(block, dropout_keys=torch.from_numpy(keys))
+            made.append(block)
+        return tuple(made)
 
     def _features(self, nodes: Tensor) -> Tensor:
         remote = self.graph.remote

@@ -20,6 +20,7 @@ from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
 from gnnkit.nn.convs import ConvSpec, ParameterSpec
+from gnnkit.nn.dropout import dropout
 from gnnkit.nn.encoder import make_encoder
 from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
@@ -215,7 +216,8 @@ class GNN(nn.Module):
             )
         h_dst = h if is_square else h[: block.num_dst]
         between = 0.0 if self.spec.is_propagation else self.spec.dropout
-        dropped = functional.dropout(h, self.spec.input_dropout if i == 0 else between, self.training)
+        p = self.spec.input_dropout if i == 0 else between
+        dropped = dropout(h, p, self.training, block.dropout_keys)
         dropped_dst = dropped if is_square else dropped[: block.num_dst]
         out: Tensor = self.convs[i](self.lower(block), dropped, dropped_dst)
         if self.spec.residual:

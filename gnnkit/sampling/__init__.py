@@ -4,7 +4,7 @@ from gnnkit.sampling.buffers import Buffers
 from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
 from gnnkit.sampling.negatives import NegativeSampler
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
-from gnnkit.sampling.random import shuffle_order, uniform_by_id
+from gnnkit.sampling.random import row_keys, shuffle_order, uniform_by_id
 from gnnkit.sampling.remote import RemoteSampler, Sampler
 from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
@@ -21,6 +21,7 @@ __all__ = [
     "check_fanouts",
     "known_pairs",
     "random_walks",
+    "row_keys",
     "shuffle_order",
     "uniform_by_id",
 ]

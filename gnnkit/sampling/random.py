@@ -108,6 +108,31 @@ def uniform_by_id(ids: NDArray[np.int64], *words: int) -> NDArray[np.float64]:
     return found
 
 
+def row_keys(ids: NDArray[np.int64], *words: int) -> NDArray[np.int64]:
+    """A key for each id, the same whichever ids it stands among: for a stream of random numbers of its own.
+
+    Args:
+        ids: Node ids, or numbers of other things. Shape [n].
+        *words: What else the keys are for, such as seed, epoch, batch and layer.
+
+    Returns:
+        Any of the 2^64 numbers. Shape [n].
+
+    Example:
+        >>> bool(row_keys(np.array([7, 9]), 0, 1)[1] == row_keys(np.array([9]), 0, 1)[0])
+        True
+    """
+    found = np.empty(len(ids), dtype=np.uint64)
+    _fill_keys(stream_key(*words), np.ascontiguousarray(ids, dtype=np.int64), found)
+    return found.view(np.int64)
+
+
+@kernel
+def _fill_keys(key: np.uint64, ids: NDArray[np.int64], found: NDArray[np.uint64]) -> None:
+    for i in range(len(ids)):
+        found[i] = derive(key, np.uint64(ids[i]))
+
+
 @kernel
 def _fill_uniform(key: np.uint64, ids: NDArray[np.int64], found: NDArray[np.float64]) -> None:
     for i in range(len(ids)):

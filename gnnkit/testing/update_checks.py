@@ -6,18 +6,22 @@ Rules: only what ``DeviceCapabilities.updates`` declares is checked.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
+from typing import List, Mapping, Optional, Tuple
 
 import torch
+from torch import Tensor
 from torch.optim import SGD
 
 from gnnkit.backends import load_backend, move_model
 from gnnkit.devices import Device, StepOptions, UpdatingStep
+from gnnkit.loading.base import without_targets
 from gnnkit.nn import GNN
+from gnnkit.parallel import World
 from gnnkit.tasks import LossModule
 from gnnkit.testing.compare import compare_states
 from gnnkit.testing.device_base import DeviceBase, loss_of
 from gnnkit.testing.graphs import communities
+from gnnkit.testing.processes import as_processes
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import batches_of_sizes, plain_step, task
 
@@ -115,6 +119,45 @@ class UpdateChecks(DeviceBase):
             optimizer.step()
             step.pull()
             compare_states(model.canonical_state(), reference.canonical_state(), "after an update", 1e-3)
+
+    @check(needs=["processes"])
+    def test_processes(self) -> None:
+        """Two processes with parts of a batch update as one with all of it.
+
+        Where ``updates`` declares "processes", steps of two processes on 50 targets and one, and on 20 and none, give
+        both of them the loss and the weights of plain torch on the joined targets, clipped. They talk by
+        ``StepOptions.world`` alone: here it is of two threads.
+        """
+        with self.device() as device:
+            some = batches_of_sizes(self.model(), device, [50, 1, 20])
+        groups = [some[:2], [some[2], without_targets(some[2])]]
+        reference = move_model(self.model(), load_backend("reference"))
+        optimizer = SGD(reference.parameters(), lr=0.5)
+        expected: List[Tuple[float, Mapping[str, Tensor]]] = []
+        for group in groups:
+            learnt = [batch for batch in group if batch.num_targets]
+            count = sum(batch.num_targets for batch in learnt)
+            parts = [LossModule(reference.train(), task())(batch)[0] * batch.num_targets / count for batch in learnt]
+            loss = torch.stack(parts).sum()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(reference.parameters(), _CLIP)
+            optimizer.step()
+            state = {name: value.clone() for name, value in reference.canonical_state().items()}
+            expected.append((float(loss.detach()), state))
+
+        def work(world: World) -> None:
+            with self.device() as device:
+                model = self.model()
+                step = _updating_step(device, model, StepOptions(clip_norm=_CLIP, world=world))
+                for number, (group, (loss, state)) in enumerate(zip(groups, expected), 1):
+                    received = loss_of(device, step, group[world.rank])
+                    where = f"of process {world.rank} after step {number} of two processes"
+                    assert abs(received - loss) < 1e-3, f"the loss {where} is {received:.6g}, expected {loss:.6g}."
+                    step.pull()
+                    compare_states(model.canonical_state(), state, where, 1e-3)
+
+        as_processes(2, work)
 
 
 def _updating_step(device: Device, model: GNN, options: StepOptions) -> UpdatingStep:

@@ -107,8 +107,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     arrange = partial(arranged, trainer.task, graph, trainer.task_options, trainer.seed)
     once = made_once if expect_graph(graph).remote is None else _for_itself
     graph = once(world, arrange, "the data to be split")
-    check_graph(graph, most_values=MOST_CHECKED)
-    check_leaks(graph)
+    world.on_machine(partial(_check, graph), "the data to be checked")
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
         if graph.x is None:
@@ -159,7 +158,11 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     step = device.prepare(module, optimizer, options)
     inference = _inference(module, computed, device, config, trainer.seed, world)
     testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed, world)
-    settings_of_loader: Dict[str, Any] = {"static_shapes": static_shapes, "share": (world.rank, world.size)}
+    settings_of_loader: Dict[str, Any] = {
+        "static_shapes": static_shapes,
+        "share": (world.rank, world.size),
+        "dropout_keys": world.size > 1 or world.place.launcher is not None,
+    }
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, **settings_of_loader)
     pad = None
     if static_shapes and task.level != "graphs":
@@ -184,6 +187,12 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
         beyond_spec=None if isinstance(model, CustomModel) else special,
         world=world,
     )
+
+
+def _check(graph: Graph) -> None:
+    """Refuse a graph that breaks a rule; reading all of it is enough once a machine."""
+    check_graph(graph, most_values=MOST_CHECKED)
+    check_leaks(graph)
 
 
 def _for_itself(world: World, make: Callable[[], T], what: str) -> T:

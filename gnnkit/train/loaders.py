@@ -117,6 +117,7 @@ def training_loader(
     overlap: bool = True,
     static_shapes: bool = False,
     share: Share = WHOLE,
+    dropout_keys: bool = False,
 ) -> Loader:
     """The loader of the training items: the full graph, sampled batches, or batches of whole graphs.
 
@@ -131,6 +132,7 @@ def training_loader(
         overlap: Whether batches are prepared while others are in use.
         static_shapes: Whether batches of whole graphs are brought to one size.
         share: Which process this is, and of how many.
+        dropout_keys: Whether dropout of sampled batches is drawn by node, so that it is the same in every share.
     """
     items = task.items(graph, "train")
     if items.level == "graphs":
@@ -177,6 +179,7 @@ def training_loader(
         draw=draw,
         edge_features=spec.reads_edges,
         share=share,
+        dropout_keys=dropout_keys,
     )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop, SparseAdam
 
 from gnnkit.classes import check_arguments, class_path, find_class
-from gnnkit.devices import optimizer_parts
+from gnnkit.devices import eager_class, optimizer_parts, torch_class
 from gnnkit.errors import ConfigError
 from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.train.settings import OPTIMIZER_NAMES, TrainConfig
@@ -90,7 +90,7 @@ def short_name(path: str) -> str:
 
 def optimizer_name(optimizer: Optimizer) -> str:
     """What a configuration calls an optimiser: its name, or ``module:Class``."""
-    return short_name(class_path(type(optimizer_parts(optimizer)[0])))
+    return short_name(class_path(torch_class(optimizer_parts(optimizer)[0])))
 
 
 def _check_step(optimizer: Optimizer) -> None:
@@ -114,7 +114,8 @@ def _from_class(config: TrainConfig, parameters: Sequence[nn.Parameter], cls: An
     elif config.weight_decay:
         raise ConfigError(f"{name} takes no weight_decay. Set train.weight_decay=0.")
     try:
-        optimizer: Optimizer = cls(parameters, **arguments)
+        made = eager_class(cls) if cls in OPTIMIZERS.values() else cls
+        optimizer: Optimizer = made(parameters, **arguments)
     except OUT_OF_MEMORY:
         raise
     except Exception as error:  # What a constructor makes of arguments that it does not like is its own choice.

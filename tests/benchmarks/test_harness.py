@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Tuple
 
 import pytest
 import torch
@@ -41,9 +42,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.skipif(find_spec("dgl") is None, reason="the peer is DGL, which is not installed")
-def test_two_quick_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    records = {record.name: record for record in run.main(["--quick", "--rows", "4-4-pyg", "startup-help"])}
-    assert set(records) == {"4-4-pyg", "startup-help"}
+@pytest.mark.parametrize("more", [(), pytest.param(("startup-help",), marks=pytest.mark.long)], ids=["one", "two"])
+def test_quick_rows(more: Tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    records = {record.name: record for record in run.main(["--quick", "--rows", "4-4-pyg", *more])}
+    assert set(records) == {"4-4-pyg", *more}
     # Empty: both sides sampled as many nodes and edges, and their losses are near each other.
     assert records["4-4-pyg"].figures["problem"] == ""
     assert records["4-4-pyg"].figures["rounds"] == 2

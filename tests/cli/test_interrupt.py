@@ -145,17 +145,16 @@ def test_a_step_of_a_second_is_finished_and_its_state_saved(tmp_path: Path) -> N
     done, seconds = interrupted_once(*arguments, cwd=tmp_path, environment=environment, number=signal.SIGTERM)
     assert seconds < 5.0
     assert done.returncode == 128 + signal.SIGTERM
+    assert [line for line in done.stderr.splitlines() if "ompil" not in line] == ["interrupted"]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert (manifest["status"], manifest["error"]) == ("interrupted", "Ended: SIGTERM")
     state = read_state(tmp_path / "run")
     assert state.position is not None and state.position.batches == 1
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        pytest.param(signal.SIGTERM, id="SIGTERM"),
-        pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.long),
-    ],
-)
+# SIGTERM is sent above, too.
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 def test_signals_that_end_a_process_end_a_run_like_an_interrupt(number: signal.Signals, tmp_path: Path) -> None:
     arguments = [*SAMPLED, *SIZES["small batches"], "--device", "cpu", "train.save_every=1"]
     done = interrupted(*arguments, cwd=tmp_path, environment=environment_with(tmp_path), number=number)

@@ -11,7 +11,7 @@ from typing import Dict
 import pytest
 
 from gnnkit.testing import conform
-from tests.commands import gnnkit_command, gnnkit_here
+from tests.commands import answer, gnnkit_command, gnnkit_here
 from tests.plugins import NARROW, environment_with, install, use
 
 BACKEND = """
@@ -73,12 +73,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def listed(environment: Dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Dict[str, dict]:
-    """What ``gnnkit backends`` says in that environment."""
-    arguments = ("backends", "--capabilities", "--json")
-    done = gnnkit_command(*arguments, cwd=tmp_path_factory.mktemp("cwd"), environment=environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def probed(environment: Dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Dict[str, dict]]:
+    """What ``gnnkit doctor`` says in that environment; it probes each plugin in a process, which takes seconds."""
+    return answer(gnnkit_command("doctor", "--json", cwd=tmp_path_factory.mktemp("cwd"), environment=environment))
+
+
+@pytest.fixture(scope="module")
+def listed(probed: Dict[str, Dict[str, dict]]) -> Dict[str, dict]:
+    """What it says of backends."""
+    return probed["backends"]
 
 
 @pytest.fixture
@@ -95,12 +98,29 @@ def test_each_is_listed_with_its_cause(environment: Dict[str, str], listed: Dict
     for name, (_, cause) in BROKEN.items():
         assert listed[name]["status"] == "broken"
         assert cause in listed[name]["detail"]
-    declared = {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "exports": [], "note": "It is young."}
-    declared.update(aggregations=["max", "mean"], edge_convs=[], excludes=[])
-    assert listed["narrow"]["capabilities"] == declared
     pid = Path(environment["PID_FILE"]).read_text()
     state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
     assert state.strip() in ("", "Z"), "the process that a plugin had started still runs"
+
+
+@pytest.mark.long
+def test_backends_lists_the_same_and_what_they_declare(
+    environment: Dict[str, str], listed: Dict[str, dict], tmp_path: Path
+) -> None:
+    done = gnnkit_command("backends", "--capabilities", "--json", cwd=tmp_path, environment=environment)
+    told = answer(done)
+    assert {name: each["status"] for name, each in told.items()} == {
+        name: each["status"] for name, each in listed.items()
+    }
+    declared = {"convs": ["gcn"], "devices": ["cpu"], "dtypes": ["float32"], "exports": [], "note": "It is young."}
+    declared.update(aggregations=["max", "mean"], edge_convs=[], excludes=[])
+    assert told["narrow"]["capabilities"] == declared
+
+
+def test_doctor_answers(probed: Dict[str, Dict[str, dict]]) -> None:
+    for kind, name in (("backends", "reference"), ("devices", "cpu"), ("tasks", "node_classification")):
+        assert probed[kind][name]["status"] == "ready"
+    assert probed["devices"]["better"]["status"] == "ready" and "SIGSEGV" in probed["devices"]["crashes"]["detail"]
 
 
 def test_those_with_one_name_are_listed_and_not_loaded(environment: Dict[str, str], listed: Dict[str, dict]) -> None:
@@ -122,17 +142,13 @@ def test_a_broken_one_is_refused(name: str, site: Path, tmp_path: Path) -> None:
 
 def test_beside_broken_backends_devices_and_data_sets_others_run(environment: Dict[str, str], tmp_path: Path) -> None:
     arguments = ("run", "--backend", "good", "--dataset", "karate", "--epochs", "1", "--json")
-    done = gnnkit_command(*arguments, cwd=tmp_path, environment=environment)
-    assert done.returncode == 0, done.stderr
-    values = json.loads(done.stdout.splitlines()[-1])
+    values = answer(gnnkit_command(*arguments, cwd=tmp_path, environment=environment))
     assert values["backend"] == "good"
     assert values["device"] == "better"  # "auto" still sees what works.
 
 
 def test_beside_a_broken_data_set_others_are_listed(environment: Dict[str, str], tmp_path: Path) -> None:
-    done = gnnkit_command("datasets", "--json", cwd=tmp_path, environment=environment)
-    assert done.returncode == 0, done.stderr
-    summaries = json.loads(done.stdout.splitlines()[-1])
+    summaries = answer(gnnkit_command("datasets", "--json", cwd=tmp_path, environment=environment))
     assert {"digits", "karate", "cora", "facebook_large"} <= set(summaries)
     assert "SIGSEGV" in summaries["stops"] and "34 members" in summaries["karate"]
 
@@ -238,25 +254,23 @@ class Plugin(CpuDevice):
 """
 
 
+# That each refusal is the right one is tested in tests/train/test_capabilities.py.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--device", "particular"), "Device 'particular' does not take backend 'mean-only'; it takes reference."),
-        # That each refusal is the right one is tested in tests/train/test_capabilities.py.
-        pytest.param(
+        (
             ("--device", "cpu", "--model", "gat", "train.precision=bfloat16"),
             "does not do conv 'gat' with precision 'bfloat16'",
-            marks=pytest.mark.long,
         ),
-        pytest.param(
+        (
             ("--device", "cpu", "--model", "sage", "model.aggregation=max"),
             "has no 'sage' with aggregation 'max'; it has mean.",
-            marks=pytest.mark.long,
         ),
-        pytest.param(
+        (
             ("--device", "cpu", "--model", "gat", "--backend", "narrow"),
             "Backend 'narrow' has no convolution 'gat'; it has gcn. It is young.",
-            marks=pytest.mark.long,
         ),
     ],
 )
@@ -272,9 +286,3 @@ def test_what_is_not_declared_is_refused_before_data_are_loaded(
     can = done.stderr.split("Installed backends that can")[1].split(": ")[1].strip(" .\n").split(", ")
     assert "reference" in can and not {"mean-only", "narrow"} & set(can)
     assert not (tmp_path / "runs").exists()
-
-
-def test_doctor_answers(tmp_path: Path) -> None:
-    values = json.loads(gnnkit_command("doctor", "--json", cwd=tmp_path).stdout.splitlines()[-1])
-    for kind, name in (("backends", "reference"), ("devices", "cpu"), ("tasks", "node_classification")):
-        assert values[kind][name]["status"] == "ready"

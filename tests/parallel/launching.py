@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
-SECONDS = 240
+SECONDS = 900
 """After which a command that a test has started counts as hanging."""
 
 
@@ -50,19 +51,23 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def workers(launcher: int) -> dict[int, int]:
-    """Processes that a launcher has started, by rank."""
+    """Processes that ``gnnkit`` has started, by rank: it gives them names."""
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent != launcher:
-                continue
-            values = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # It has ended meanwhile.
-            continue
-        settings: dict[str, Any] = dict(item.split("=", 1) for item in values if "=" in item)
-        if "RANK" in settings:
-            found[int(settings["RANK"])] = int(folder.name)
+    for process in children(launcher):
+        for child in children(process):
+            with suppress(OSError):  # It may have ended meanwhile.
+                name = Path(f"/proc/{child}/comm").read_text().strip()
+                if name.startswith("gnnkit-"):
+                    found[int(name[len("gnnkit-") :])] = child
+    return found
+
+
+def children(process: int) -> list[int]:
+    """What a process has started."""
+    found: list[int] = []
+    for file in Path("/proc").glob(f"{process}/task/*/children"):
+        with suppress(OSError):
+            found += map(int, file.read_text().split())
     return found
 
 

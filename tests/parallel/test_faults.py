@@ -46,6 +46,7 @@ def test_the_command_trains_in_two_processes_and_a_dead_one_ends_them(tmp_path: 
     assert "Traceback" not in err + out
 
 
+@pytest.mark.long
 def test_what_a_process_cannot_use_is_one_line() -> None:
     code, _, err = run("run", "--dataset", "karate", "--epochs", "2", "--processes", "2")
     assert code == 2

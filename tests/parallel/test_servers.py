@@ -103,7 +103,7 @@ with Servers(lambda found: (command, {}), **where, limit=20.0, log=Path("LOG")):
 """
 
 
-@pytest.mark.parametrize("what", ["end", "fail"])
+@pytest.mark.parametrize("what", [pytest.param("end", marks=pytest.mark.long), "fail"])
 def test_two_machines(tmp_path, what):
     port = free_port()
     text = OTHER.replace("PORT", str(port)).replace("LOG", str(tmp_path / "other")).replace("WHAT", what)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 import gnnkit
 from gnnkit.data import full_block, prepare_graph
@@ -74,3 +76,22 @@ def test_metrics_of_graphs_are_those_of_ogb(dataset):
         y[::3, 5] = -100
     expected = METRICS[name](outputs, y)
     assert official(outputs, y) == pytest.approx(expected) and 0 < expected < 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 6), st.booleans(), st.integers(0, 2**31))
+def test_macro_f1_is_that_of_scikit_learn(num: int, classes: int, several: bool, seed: int) -> None:
+    """Bit for bit; with few nodes classes are absent from labels, outputs or both, and labels are missing."""
+    generator = torch.Generator().manual_seed(seed)
+    outputs = torch.randn(num, classes, generator=generator)
+    y = torch.randint(0, 2 if several else classes, (num, classes) if several else (num,), generator=generator)
+    y = torch.where(torch.rand(y.shape, generator=generator) < 0.2, -100, y)
+    kept, predicted = y != -100, outputs > 0 if several else outputs.argmax(dim=1)
+    if several:
+        columns = [(y[k, c], predicted[k, c].long()) for c, k in enumerate(kept.T) if k.any()]
+        scores = [f1_score(*column, zero_division=0.0) for column in columns]
+        expected = np.mean(scores) if scores else math.nan
+    else:
+        expected = f1_score(y[kept], predicted[kept], average="macro", zero_division=0.0) if kept.any() else math.nan
+    found = METRICS["macro_f1"](outputs, y)
+    assert found == expected or (math.isnan(found) and math.isnan(expected))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from gnnkit.devices import OptimizerState, parameter_names
+from gnnkit.devices import OptimizerState, parameter_names, torch_class
 from gnnkit.errors import CapabilityError
 
 SETTINGS: Mapping[str, Tuple[str, ...]] = {
@@ -64,7 +64,7 @@ def kind_of(optimizer: Optimizer) -> str:
     Raises:
         CapabilityError: It has none, or not with these settings.
     """
-    name = _KINDS.get(type(optimizer))
+    name = _KINDS.get(torch_class(optimizer))
     if name is None:
         raise CapabilityError(
             f"IPUs have no optimiser {type(optimizer).__name__}; they have {', '.join(_KINDS.values())}."

@@ -13,7 +13,7 @@ import torch
 from gnnkit.data import BatchKey
 from gnnkit.devices import DeviceCapabilities, StepResult
 from gnnkit.devices.cpu import CpuDevice
-from gnnkit.devices.eager import EAGER_OFFERS, EagerStep
+from gnnkit.devices.eager import EAGER_OFFERS, EagerStep, SharedStep
 from gnnkit.tasks import Unsupervised
 from tests.testing.mutants.planting import with_step
 
@@ -253,6 +253,14 @@ class LeavesSparseGradientsOut(EagerStep):
         super()._change_weights(optimizer)
 
 
+class ProcessesCountAlike(SharedStep):
+    """Takes the mean over processes, as libraries do that know nothing of targets."""
+
+    def __call__(self, batch):
+        self.module.weight = lambda batch: 1.0
+        return super().__call__(batch)
+
+
 class UnknownUpdate(CpuDevice):
     capabilities = DeviceCapabilities("cpu", updates=frozenset({"sparsify"}))
 
@@ -290,6 +298,8 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("average begins anew", with_step(AverageComesFromNowhere), ("average",), "averaged after step 3"),
     ("sparse gradients left out", with_step(LeavesSparseGradientsOut), ("sparse",), "after an update"),
     ("average stays", with_step(AverageStays), ("average",), "after the average of step 1"),
+    ("each process learns alone", with_step(EagerStep), ("processes",), "of two processes"),
+    ("processes count alike", with_step(ProcessesCountAlike), ("processes",), "of two processes"),
     ("unknown update declared", UnknownUpdate, ("declaration",), "updates ['sparsify'] are declared"),
     ("declared task raises", with_step(RaisesForPairs), ("tasks",), "no pairs here"),
     ("grad mode leaks", with_step(LeaksGradMode), ("global_state",), "step changes grad mode"),

@@ -1,0 +1,54 @@
+"""Dropout by node: the same for a node wherever it is, and otherwise as dropout is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnnkit.nn.dropout import dropout
+from gnnkit.sampling import row_keys
+
+
+def keys(ids: np.ndarray, *words: int) -> torch.Tensor:
+    return torch.from_numpy(row_keys(ids, *words))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 300), st.floats(0, 1), st.integers(0, 99))
+def test_rows_depend_on_their_keys_alone(ids: list[int], width: int, p: float, seed: int) -> None:
+    every = dropout(torch.ones(51, width), p, True, keys(np.arange(51), seed))
+    some = dropout(torch.ones(len(ids), width), p, True, keys(np.array(ids), seed))
+    assert torch.equal(some, every[ids])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_as_many_are_left_out_as_are_to_be_and_independently(dtype: torch.dtype) -> None:
+    h = torch.ones(20_000, 40, dtype=dtype)
+    out = dropout(h, 0.3, True, keys(np.arange(len(h)), 1))
+    assert out.dtype == dtype and sorted(out.unique().tolist()) == pytest.approx([0, 1 / 0.7], rel=1e-2)
+    kept = (out > 0).double()
+    # Five standard deviations.
+    assert float((kept.mean(0) - 0.7).abs().max()) < 5 * (0.21 / len(h)) ** 0.5
+    assert float(torch.corrcoef(kept.T).fill_diagonal_(0).abs().max()) < 5 / len(h) ** 0.5
+    other = (dropout(h, 0.3, True, keys(np.arange(len(h)), 2)) > 0).double()
+    both = torch.corrcoef(torch.stack([kept.flatten(), other.flatten()]))[0, 1]
+    assert abs(float(both)) < 5 / kept.numel() ** 0.5
+
+
+def test_without_keys_and_in_evaluation_it_is_torchs() -> None:
+    h = torch.randn(5, 3)
+    assert torch.equal(dropout(h, 0.5, False, keys(np.arange(5))), h)
+    torch.manual_seed(3)
+    mine = dropout(h, 0.5, True)
+    torch.manual_seed(3)
+    assert torch.equal(mine, torch.nn.functional.dropout(h, 0.5, True))
+
+
+def test_gradients_are_those_of_what_is_kept() -> None:
+    h = torch.randn(6, 4, requires_grad=True)
+    out = dropout(h, 0.5, True, keys(np.arange(6)))
+    out.sum().backward()
+    assert torch.equal(h.grad, (out != 0) * 2.0)
