@@ -38,6 +38,7 @@ from gnnkit.data.transforms import (
     remove_self_loops,
     to_undirected,
 )
+from gnnkit.data.typed import Relation, Schema, Typed
 
 __all__ = [
     "BLOCK_ARRAYS",
@@ -54,8 +55,11 @@ __all__ = [
     "Links",
     "Neighbors",
     "Notes",
+    "Relation",
     "Remote",
+    "Schema",
     "Targets",
+    "Typed",
     "add_nodes",
     "add_self_loops",
     "attach_links",
