@@ -18,6 +18,7 @@ from gnnkit.data.fingerprint import (
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.graph_splits import fold_split, graph_items, make_folds, num_folds, random_graph_split
+from gnnkit.data.inputs import Inputs, TypedInputs
 from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
@@ -54,6 +55,7 @@ __all__ = [
     "BatchLayout",
     "Block",
     "Graph",
+    "Inputs",
     "Items",
     "Links",
     "Neighbors",
@@ -63,6 +65,7 @@ __all__ = [
     "Schema",
     "Targets",
     "Typed",
+    "TypedInputs",
     "add_nodes",
     "add_reverses",
     "add_self_loops",
