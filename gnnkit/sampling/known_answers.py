@@ -1,7 +1,7 @@
 """Answers that are known of a knowledge graph's questions.
 
-Rules: a triple (head, relation, tail) is two questions: the head and the relation ask for the tail, and the tail and the
-number of the relation plus that of all relations ask for the head.
+Rules: a triple (head, relation, tail) is two questions: the head and the relation ask for the tail, and the tail and
+the number of the relation plus that of all relations ask for the head.
 """
 
 from __future__ import annotations
@@ -70,6 +70,29 @@ class KnownAnswers:
         places = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
         found = self.keys[places] == keys if len(self.keys) else np.zeros(len(keys), dtype=bool)
         return np.where(found, places, -1)
+
+    @property
+    def all_pairs(self) -> KnownPairs:
+        """The same, questions being the sources of pairs."""
+        return KnownPairs(self.indptr, self.indices)
+
+    def contains(
+        self, nodes: NDArray[np.int64], relations: NDArray[np.int64], answers: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which answers are known.
+
+        Args:
+            nodes: Shape [n], int64.
+            relations: Which relation, below 2R. Shape [n], int64.
+            answers: Some for each question. Shape [n, K], int64.
+
+        Returns:
+            Shape [n, K], bool.
+        """
+        rows = self.rows(nodes, relations)
+        each = np.repeat(np.maximum(rows, 0), answers.shape[1])
+        found = self.all_pairs.contains(each, answers.ravel()).reshape(answers.shape)
+        return found & (rows >= 0)[:, None]
 
     def among(self, rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> KnownPairs:
         """Known answers of some questions, by their position there; answers by their position among wanted nodes.

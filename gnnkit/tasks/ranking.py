@@ -245,8 +245,8 @@ def _hide(
 ) -> None:
     """Give minus infinity to what takes no part in ``table`` [B, M], scores of ``sources`` with nodes from ``start``.
 
-    That is known destinations, with ``are_nodes`` the sources themselves, and nodes before ``fresh``. ``places`` [B] are positions in
-    ``indices`` behind what has been hidden already.
+    That is known destinations, with ``are_nodes`` the sources themselves, and nodes before ``fresh``. ``places`` [B]
+    are positions in ``indices`` behind what has been hidden already.
     """
     end = start + table.shape[1]
     for row in range(len(sources)):

@@ -16,7 +16,9 @@ _SCORES = 1 << 22
 """Scores that are there at a time."""
 
 
-def log_shares(queries: Tensor, answers: Tensor, candidates: Tensor, answer_ids: Tensor, candidate_ids: Tensor) -> Tensor:
+def log_shares(
+    queries: Tensor, answers: Tensor, candidates: Tensor, answer_ids: Tensor, candidate_ids: Tensor
+) -> Tensor:
     """The logarithm of each answer's share in the softmax over itself and all candidates, by their products.
 
     A candidate that is the answer counts once.

@@ -1,8 +1,9 @@
 """Heads of knowledge graphs: from the embedding of a node and a relation to scores of other nodes.
 
-Rules: written once above all backends. A triple is two questions, (head, relation, ?) and (?, relation, tail); the second
-kind has the number of its relation plus the number of all relations. A head makes a query of a question and compares it
-with nodes, so a score costs as much on either side. Complex numbers are rows of real parts followed by imaginary ones.
+Rules: written once above all backends. A triple is two questions, (head, relation, ?) and (?, relation, tail); the
+second kind has the number of its relation plus the number of all relations. A head makes a query of a question and
+compares it with nodes, so a score costs as much on either side. Complex numbers are rows of real parts followed by
+imaginary ones.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class TripleHead(Head, ABC):
         norm: Of distances, 1 or 2.
         dropout: Dropout probability on queries while training.
         is_softmax: Whether training learns from shares in a softmax where negatives are shared.
+        regularization: Weight of the penalty on embeddings while training. 0: none.
 
     Attributes:
         relation: What is learnt of relations. Shape [R or 2R, D]; of angles [R or 2R, D / 2].
@@ -54,6 +56,7 @@ class TripleHead(Head, ABC):
         norm: int = 1,
         dropout: float = 0.0,
         is_softmax: bool = False,
+        regularization: float = 0.0,
     ) -> None:
         super().__init__()
         if self.is_complex and width % 2:
@@ -67,6 +70,7 @@ class TripleHead(Head, ABC):
         self.norm = norm
         self.dropout = dropout
         self.is_softmax = is_softmax
+        self.regularization = regularization
         rows = 2 * num_relations if reciprocal else num_relations
         self.relation = nn.Parameter(self.initial(rows, width))
 
@@ -142,15 +146,32 @@ class TripleHead(Head, ABC):
                 about, "dst" [T] answers, and "negatives" [K], shared by all, or [T, K].
 
         Returns:
-            Shape [T, 1]; with negatives [T, 1 + K]. A shared negative that is the answer itself has minus infinity. With
-            shared negatives and ``is_softmax``, logarithms of the answers' shares, [T, 1].
+            Shape [T, 1]; with negatives [T, 1 + K]. A shared negative that is the answer itself has minus infinity.
+            With shared negatives and ``is_softmax``, logarithms of the answers' shares, [T, 1]. With negatives and
+            ``regularization`` one more column, the penalty.
         """
         assert targets.y is not None, "targets of triples have relations"
         rows = targets.rows
-        queries = self.query(_rows(h, rows["src"]), targets.y.clamp(min=0))  # Padding has -100.
-        answers = _rows(h, rows["dst"])
+        nodes, answers = _rows(h, rows["src"]), _rows(h, rows["dst"])
+        weights = self.weights(targets.y.clamp(min=0))  # Padding has -100.
+        queries = functional.dropout(self.transform(nodes, weights), self.dropout, self.training)
         if "negatives" not in rows:
             return self.match(queries, answers)[:, None]
+        found = self._told_apart(h, queries, answers, rows)
+        if not self.regularization:
+            return found
+        cubes = sum(self.moduli(each).pow(3).sum(dim=1) for each in (nodes, answers, weights))
+        return torch.cat([found, self.regularization * cubes[:, None]], dim=1)
+
+    def moduli(self, values: Tensor) -> Tensor:
+        """Moduli of the entries of embeddings, [T, D] to [T, D or D / 2]."""
+        if not self.is_complex:
+            return values.abs()
+        real, imaginary = values.chunk(2, dim=-1)
+        return (real * real + imaginary * imaginary).clamp(min=1e-12).sqrt()
+
+    def _told_apart(self, h: Tensor, queries: Tensor, answers: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
+        """What :meth:`forward` gives where there are negatives, without the penalty."""
         negatives = rows["negatives"]
         if negatives.ndim == 1 and self.is_softmax and self.is_product:
             return log_shares(queries, answers, _rows(h, negatives), rows["dst"], negatives)
