@@ -12,6 +12,7 @@ from gnnkit.data import SPLITS, Graph, Items, Links, Targets, links_of_relation,
 from gnnkit.data.targets import count_targets
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import Draw, LinkDraw
+from gnnkit.loading.drawing import PairRelation
 from gnnkit.tasks.base import Head, Judged, Task
 from gnnkit.tasks.pair_heads import HEADS, PairHead, pair_head
 
@@ -176,7 +177,8 @@ class PairTask(Task):
     def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
         """The pairs of a batch with what is true of them; the batch does not see them."""
         links = links_of(graph)
-        return LinkDraw(links.pairs["train"], undirected=links.undirected, seed=seed, y=links.y.get("train"))
+        how: Any = {"undirected": links.undirected, "seed": seed, "relation": pair_relation(graph)}
+        return LinkDraw(links.pairs["train"], y=links.y.get("train"), **how)
 
     def head(self, width: int) -> Head:
         """What scores pairs."""
@@ -239,6 +241,16 @@ def links_of(graph: Graph) -> Links:
         fix = "Split the edges: gnnkit.data.split_edges(graph)."
         raise DataError("links", "the graph has no pairs to learn from and to judge.", fix=fix)
     return graph.links
+
+
+def pair_relation(graph: Graph) -> Optional[PairRelation]:
+    """The relation that the pairs of a graph are of; None where it has no types."""
+    if graph.typed is None:
+        return None
+    schema = graph.typed.schema
+    number = int(next(iter(links_of(graph).relations.values()))[0])
+    kind = schema.relations[number]
+    return PairRelation(number, kind.reverse, (schema.node_types.index(kind.src), schema.node_types.index(kind.dst)))
 
 
 def check_splits(graph: Graph) -> Links:
