@@ -40,6 +40,9 @@ from gnnkit.data.transforms import (
     to_undirected,
 )
 from gnnkit.data.typed import Relation, Schema, Typed
+from gnnkit.data.typed_build import from_typed, parse_relation, to_typed
+from gnnkit.data.typed_reverses import add_reverses
+from gnnkit.data.typed_views import expect_typed, relation_edges, type_nodes
 
 __all__ = [
     "BLOCK_ARRAYS",
@@ -64,6 +67,7 @@ __all__ = [
     "Typed",
     "TypedInputs",
     "add_nodes",
+    "add_reverses",
     "add_self_loops",
     "attach_links",
     "categories_as_columns",
@@ -75,6 +79,7 @@ __all__ = [
     "data_differences",
     "describe_data",
     "expect_graph",
+    "expect_typed",
     "fingerprint",
     "fold_split",
     "from_csc",
@@ -82,6 +87,7 @@ __all__ = [
     "from_networkx",
     "from_pandas",
     "from_scipy",
+    "from_typed",
     "full_block",
     "gcn_norm",
     "given_links",
@@ -94,12 +100,14 @@ __all__ = [
     "missing_array",
     "normalize_features",
     "num_folds",
+    "parse_relation",
     "part_fingerprints",
     "pick_masks",
     "pick_split",
     "prepare_graph",
     "random_graph_split",
     "random_split",
+    "relation_edges",
     "remove_self_loops",
     "renumber_classes",
     "sample_non_edges",
@@ -109,6 +117,8 @@ __all__ = [
     "to_networkx",
     "to_pandas",
     "to_scipy",
+    "to_typed",
     "to_undirected",
+    "type_nodes",
     "warn_one_way",
 ]

@@ -212,6 +212,10 @@ def map_arrays(
             changed[each.name] = function(values)
         else:
             changed[each.name] = {name: function(rows) for name, rows in values.items()}
+    if graph.typed is not None and (nodes is not None or edges is not None):
+        from gnnkit.data.typed_views import map_typed
+
+        changed["typed"] = map_typed(graph.typed, nodes=nodes, edges=edges)
     return replace(graph, **changed)
 
 
