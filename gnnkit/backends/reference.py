@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.data import Block
-from gnnkit.nn import CONVS, REDUCTIONS, ConvSpec, MessageOps, check_choice
+from gnnkit.nn import CONVS, REDUCTIONS, ConvSpec, MessageOps, Relations, check_choice
 
 
 class ReferenceOps(MessageOps):
@@ -44,6 +44,10 @@ class ReferenceOps(MessageOps):
     def edge_attr(self, lowered: Block) -> Optional[Tensor]:
         """See :class:`gnnkit.nn.MessageOps`."""
         return lowered.edge_attr
+
+    def relations(self, lowered: Block) -> Relations:
+        """See :class:`gnnkit.nn.MessageOps`. The dense form, which is the formula."""
+        return Relations(lowered, lambda block: block, dense=True)
 
     def edge_softmax(self, lowered: Block, scores: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""

@@ -41,6 +41,8 @@ from gnnkit.nn.inputs import (
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
+from gnnkit.nn.relations import Pairs, Relations, Runs
+from gnnkit.nn.segments import segment_linear
 from gnnkit.nn.shapes import check_layers
 from gnnkit.nn.spec import (
     Kinds,
@@ -51,6 +53,7 @@ from gnnkit.nn.spec import (
     is_library_layer,
     place_options,
 )
+from gnnkit.nn.typed import RELATIONAL, TypedInput, TypedSpec
 
 __all__ = [
     "AGGREGATIONS",
@@ -59,6 +62,7 @@ __all__ = [
     "GNN",
     "PRESETS",
     "REDUCTIONS",
+    "RELATIONAL",
     "SCORES",
     "ConvLibrary",
     "ConvSpec",
@@ -70,9 +74,14 @@ __all__ = [
     "MessagePassing",
     "ModelSpec",
     "NativeParameter",
+    "Pairs",
     "ParameterSpec",
     "Preset",
     "ReferenceConv",
+    "Relations",
+    "Runs",
+    "TypedInput",
+    "TypedSpec",
     "beyond_spec",
     "can_read_edges",
     "check_choice",
@@ -110,6 +119,7 @@ __all__ = [
     "preset_of",
     "rebuilt",
     "restored_generator",
+    "segment_linear",
     "settled_settings",
     "undeclared_convolution",
 ]

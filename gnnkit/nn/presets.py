@@ -54,6 +54,7 @@ PRESETS: Mapping[str, Preset] = {
     "pna": Preset({"hidden_channels": 32, "dropout": 0.5}, _SMALL_WEIGHTS),
     "transformer": Preset({"hidden_channels": 16, "heads": 4, "beta": True, "dropout": 0.5}, _SMALL_WEIGHTS),
     "graphconv": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
+    "rgcn": Preset({"hidden_channels": 16, "dropout": 0.5}, _SMALL_WEIGHTS),
     # Gasteiger et al., 2019; each layer is one of ten steps.
     "appnp": Preset(
         {"hidden_channels": 64, "num_layers": 10, "input_dropout": 0.5, "mlp_dropout": 0.5},
