@@ -41,13 +41,17 @@ def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -
         precision: As :class:`gnnkit.train.TrainConfig` has it.
         edge_features: Whether edge features are read, which follow too.
     """
-    assert graph.x is not None, "the model fits the graph"
     if graph.remote is not None:
         return graph
-    changed = {"x": _in_precision(graph.x, precision)}
+    changed: Dict[str, Any] = {}
+    if graph.x is not None:
+        changed["x"] = _in_precision(graph.x, precision)
+    elif graph.typed is not None:
+        tables = {name: _in_precision(x, precision) for name, x in graph.typed.x.items()}
+        changed["typed"] = replace(graph.typed, x=tables)
     if edge_features and graph.edge_attr is not None:
         changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
-    return replace(graph, **changed)  # type: ignore[arg-type]
+    return replace(graph, **changed)
 
 
 def _in_precision(features: Tensor, precision: str) -> Tensor:
@@ -198,6 +202,8 @@ def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> 
         reason = "it reads edge features, which a sum over neighbours would lose"
     elif spec.num_embeddings is not None:
         reason = "it learns embeddings of nodes, which change with every update"
+    elif spec.typed is not None:
+        reason = "it brings each node type's features to one width first"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
     elif spec.reduces_first is None:

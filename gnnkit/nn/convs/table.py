@@ -16,6 +16,8 @@ from gnnkit.nn.convs.gine import GINE
 from gnnkit.nn.convs.graphconv import GraphConvolution
 from gnnkit.nn.convs.layer_class import LayerClass
 from gnnkit.nn.convs.pna import PNA
+from gnnkit.nn.convs.hgt import HGT
+from gnnkit.nn.convs.rgat import RGAT
 from gnnkit.nn.convs.rgcn import RGCN
 from gnnkit.nn.convs.sage import SAGE
 from gnnkit.nn.convs.transformer import Transformer
@@ -34,6 +36,8 @@ CONVS: Mapping[str, Convolution] = {
         GraphConvolution(),
         APPNP(),
         RGCN(),
+        RGAT(),
+        HGT(),
     )
 }
 """The standard convolutions by name. Formulas are in docs/models.md and in each one's ``dense``."""
