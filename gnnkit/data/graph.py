@@ -176,6 +176,9 @@ class Graph:
 
     def __repr__(self) -> str:
         parts = [f"num_nodes={self.num_nodes}", f"num_edges={self.num_edges}", f"num_features={self.num_features}"]
+        if self.typed is not None:
+            parts.append(f"types={list(self.typed.schema.node_types)}")
+            parts.append(f"num_relations={len(self.typed.schema.relations)}")
         if self.num_classes:
             parts.append(f"num_classes={self.num_classes}")
         if self.num_graphs > 1:

@@ -19,6 +19,7 @@ from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph, map_arrays
 from gnnkit.data.labels import which_missing
 from gnnkit.data.link_checks import check_links, check_pair_labels
 from gnnkit.data.link_keys import check_num_nodes, pair_keys
+from gnnkit.data.link_relations import pairs_of_relations
 from gnnkit.data.links import Links
 from gnnkit.data.negatives import sample_non_edges
 from gnnkit.errors import ConfigError, DataError
@@ -106,18 +107,23 @@ def given_links(
     negative_destinations: Optional[Mapping[str, Any]] = None,
     test_edges: Optional[Graph] = None,
     class_names: Sequence[str] = (),
+    relations: Optional[Mapping[str, Any]] = None,
 ) -> Graph:
     """Give a graph pairs that were split elsewhere; its own edges are those that carry messages.
 
     Args:
         graph: The graph, with edges that carry messages while training alone.
-        pairs: Node ids by split ("train", "valid", "test"). Each [n, 2], source first.
-        undirected: Whether (u, v) and (v, u) are the same pair. None: if every edge of the graph has its reverse.
+        pairs: Node ids by split ("train", "valid", "test"). Each [n, 2], source first. Of a typed graph also, by split,
+            pairs by relation, whose ids count within their types.
+        undirected: Whether (u, v) and (v, u) are the same pair. None: if every edge of the graph has its reverse, and
+            never in a typed graph.
         y: What is true of each pair, by split. Each [n] or [n, T].
         negatives: Pairs that are none, by split. Each [m, 2].
         negative_destinations: Destinations that are negatives of each pair's source, by split. Each [n, K].
         test_edges: See :class:`gnnkit.data.Links`.
         class_names: Names of the classes of ``y``, in the order of labels.
+        relations: Relation of each pair in a typed graph, by split, as positions in its schema. Each [n]. None: pairs
+            by relation say it, else there are none.
 
     Returns:
         The graph with ``links``. Whether pairs are among the edges is not looked at: see
@@ -137,14 +143,19 @@ def given_links(
         named = {SPLIT_ALIASES.get(name, name): value for name, value in (values or {}).items()}
         return {name: function(value, f"links.{what}[{name!r}]") for name, value in named.items()}
 
+    if graph.typed is not None and any(isinstance(value, Mapping) for value in pairs.values()):
+        pairs, relations = pairs_of_relations(graph, pairs)
+    if undirected is None:
+        undirected = graph.typed is None and is_undirected(graph)
     links = Links(
         read(pairs, as_integers, "pairs"),
-        is_undirected(graph) if undirected is None else undirected,
+        undirected,
         y=read(y, _as_labels, "y"),
         negatives=read(negatives, as_integers, "negatives"),
         negative_destinations=read(negative_destinations, as_integers, "negative_destinations"),
         test_edges=test_edges,
         class_names=tuple(class_names),
+        relations=read(relations, as_integers, "relations"),
     )
     linked = replace(graph, links=links)
     check_links(linked)

@@ -11,7 +11,7 @@ from torch import Tensor
 from gnnkit.data.build import sort_edges
 from gnnkit.data.graph import Graph
 from gnnkit.data.typed import Relation, Schema, Typed
-from gnnkit.data.typed_checks import check_schema, edge_hashes
+from gnnkit.data.typed_checks import check_schema
 from gnnkit.data.typed_views import expect_typed
 from gnnkit.errors import DataError
 
@@ -19,8 +19,8 @@ from gnnkit.errors import DataError
 def add_reverses(graph: Graph, *, prefix: str = "rev_") -> Graph:
     """Add to every relation without a reverse one with the same edges in the other direction, and declare it.
 
-    Weights, features and other arrays of edges go along. A relation within one type that holds both directions of all
-    its edges is declared the reverse of itself, and gets no other.
+    Weights, features and other arrays of edges go along. Nothing is guessed: a relation that holds both directions of
+    its edges gets a reverse, too, unless it is declared the reverse of itself.
 
     Args:
         graph: A typed graph.
@@ -83,15 +83,10 @@ def _completed(graph: Graph, prefix: str) -> Tuple[Schema, Dict[int, int]]:
     """The schema with a reverse for every relation, and from which relation each new one has its edges."""
     assert graph.typed is not None
     schema = graph.typed.schema
-    forth, back = edge_hashes(graph)
     relations: List[Relation] = list(schema.relations)
     origins: Dict[int, int] = {}
     for number, relation in enumerate(schema.relations):
         if relation.reverse is not None:
-            continue
-        is_symmetric = relation.src == relation.dst and forth[number] == back[number]
-        if is_symmetric and graph.typed.num_edges[str(relation)]:
-            relations[number] = replace(relation, reverse=number)
             continue
         origins[len(relations)] = number
         relations[number] = replace(relation, reverse=len(relations))
