@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.data import Block
-from gnnkit.nn import CONVS, REDUCTIONS, ConvSpec, MessageOps, Relations, check_choice
+from gnnkit.nn import CONVS, PER_RELATION, REDUCTIONS, ConvSpec, MessageOps, Relations, check_choice
 
 
 class ReferenceOps(MessageOps):
@@ -69,6 +69,7 @@ class ReferenceBackend(Backend):
     capabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset(kind for kind, conv in CONVS.items() if conv.reads_edges),
+        relational=PER_RELATION,
         exports=frozenset({"torch", "onnx"}),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
@@ -133,7 +134,10 @@ def build_model(
 
 
 def _num_outputs(graph: Graph) -> int:
-    """One for each class, or for each number to regress."""
+    """One for each class, or for each number to regress; on a typed graph those of the only type with labels."""
+    if graph.y is None and graph.typed is not None and len(graph.typed.y) == 1:
+        ((name, y),) = graph.typed.y.items()
+        graph = replace(graph, y=y, class_names=graph.typed.class_names.get(name, ()))
     if graph.y is None:
         raise missing_array("y", "training")
     if graph.has_numbers:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.data import Block
-from gnnkit.errors import CapabilityError
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.convs import ConvSpec
 from gnnkit.nn.parameters import NativeParameter
@@ -111,8 +110,6 @@ class RelationalConv(nn.Module):
 
     def _parts(self, lowered: Any) -> List[Part]:
         relations = self.ops.relations(lowered)
-        if relations.dense and self.backend.capabilities.devices == frozenset({"ipu"}):
-            raise CapabilityError("One convolution for each relation makes shapes that depend on values.")
         parts: List[Part] = relations.once("parts", self.spec.num_relations, lambda _: self._make(relations.block))
         return parts
 

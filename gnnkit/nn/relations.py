@@ -87,9 +87,10 @@ class Relations:
 
     def shares(self, num_relations: int) -> Tensor:
         """One over the number of edges of the same destination and relation. Shape [E], float32."""
-        counts = torch.zeros(self.block.num_dst * num_relations, device=self.block.indices.device)
         place = self.block.dst * num_relations + self.edge_type
-        return counts.index_add(0, place, torch.ones_like(place, dtype=counts.dtype))[place].reciprocal()
+        counts = torch.zeros(self.block.num_dst * num_relations, device=place.device)
+        counts = counts.scatter_add(0, place, torch.ones_like(place, dtype=counts.dtype))
+        return counts.index_select(0, place).reciprocal()
 
     def runs(self, num_relations: int) -> Runs:
         """The runs of edges; for the sorted form.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gnnkit.errors import ConfigError
-from gnnkit.nn.convs import convolution
+from gnnkit.nn.convs import PER_RELATION
 
 if TYPE_CHECKING:
     from gnnkit.nn.spec import ModelSpec
@@ -58,13 +58,12 @@ def check_together(spec: ModelSpec) -> None:
 
 def _check_typed(spec: ModelSpec) -> None:
     """Refuse what typed graphs cannot have, or what needs one."""
-    kinds = dict(zip(spec.kinds, map(convolution, spec.kinds)))
     if spec.relational != "none":
-        for kind, conv in kinds.items():
-            if conv.gcn_norm or conv.is_propagation or conv.reads_types or conv.needs_edges or ":" in kind:
+        for kind in spec.kinds:
+            if kind not in PER_RELATION:
                 raise ConfigError(
                     f"relational is {spec.relational!r}, but {kind!r} cannot be taken for each relation by itself. Take "
-                    "'sage', 'gat' or another standard kind, or leave relational out."
+                    f"one of {', '.join(sorted(PER_RELATION))}, or leave relational out."
                 )
     elif spec.typed is not None and spec.self_loops:
         raise ConfigError(

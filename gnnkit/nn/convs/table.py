@@ -78,6 +78,13 @@ def kinds_with(option: str) -> List[str]:
     return [kind for kind in CONVS if option in option_defaults(kind)]
 
 
+PER_RELATION = frozenset(
+    kind
+    for kind, conv in CONVS.items()
+    if not (conv.gcn_norm or conv.is_propagation or conv.reads_types or conv.needs_edges)
+)
+"""The standard convolutions of which a typed graph can have one for each relation."""
+
 ALL_OPTIONS: Mapping[str, Any] = {
     name: value for kind in reversed(list(CONVS)) for name, value in option_defaults(kind).items()
 }

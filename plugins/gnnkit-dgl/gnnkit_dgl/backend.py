@@ -20,7 +20,7 @@ from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities, GraphStore
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
-from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter, Relations
+from gnnkit.nn import CONVS, PER_RELATION, ConvSpec, MessageOps, NativeParameter, Relations
 from gnnkit_dgl import compat
 
 _CPU_ONLY = (
@@ -47,6 +47,7 @@ class DglBackend(Backend):
     capabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
+        relational=PER_RELATION,
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )

@@ -17,7 +17,7 @@ from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, NotInstalledError
-from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter
+from gnnkit.nn import CONVS, PER_RELATION, ConvSpec, MessageOps, NativeParameter
 from gnnkit_pyg.block import PygBlock
 
 _INSTALL = "pip install 'torch-geometric>=2.3'"
@@ -47,6 +47,7 @@ class PygBackend(Backend):
     capabilities: BackendCapabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
+        relational=PER_RELATION,
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
         exports=frozenset({"torch", "onnx"}),
