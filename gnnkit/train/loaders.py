@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from gnnkit.loading import (
 )
 from gnnkit.loading.base import WHOLE, Share, identity
 from gnnkit.nn import ModelSpec, node_ids_as_features
-from gnnkit.sampling import NeighborSampler, RemoteSampler, Sampler
+from gnnkit.sampling import Fanouts, NeighborSampler, RemoteSampler, Sampler
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.whole_loaders import cluster_loader, graph_loader
@@ -81,7 +81,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
 
 
 def make_sampler(
-    graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[List[int]], seed: int
+    graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[Fanouts], seed: int
 ) -> Optional[Sampler]:
     """The sampler with these fan-outs; None without fan-outs.
 
@@ -95,6 +95,7 @@ def make_sampler(
     if fanouts is None:
         return None
     if graph.remote is not None:
+        assert not isinstance(fanouts, Mapping), "graphs in parts have no types"
         return RemoteSampler(
             graph, fanouts, replace=config.replace, keep_self_loops=spec.self_loops, weighted=spec.gcn_norm
         )
