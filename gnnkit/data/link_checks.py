@@ -16,8 +16,7 @@ from torch import Tensor
 
 from gnnkit.data.check import check_class_labels, check_finite, check_ids, check_indptr
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
-from gnnkit.data.link_keys import check_num_nodes, edge_rows, pair_keys
-from gnnkit.data.link_relations import check_relations, split_keys, typed_edge_rows
+from gnnkit.data.link_keys import check_num_nodes, edge_rows, keys_of, pair_keys
 from gnnkit.data.links import BY_SPLIT, Links
 from gnnkit.errors import DataError, LeakError
 
@@ -48,7 +47,6 @@ def check_links(graph: Graph) -> None:
         if len(pairs) == 0:
             raise DataError(field, "the split is empty, expected at least one pair.", fix="Leave it out or fill it.")
         _check_ends(pairs, field, graph.num_nodes)
-    check_relations(graph, links)
     _check_apart(graph, links)
     for split, y in links.y.items():
         check_pair_labels(y, f"links.y[{split!r}]", len(links.pairs[split]), len(links.class_names))
@@ -91,9 +89,7 @@ def check_leaks(graph: Graph) -> int:
     """Refuse a graph that shows a model what it is to predict.
 
     A pair of "valid" or "test" must not be among the edges that carry messages, nor its reverse where pairs are
-    undirected. In a typed graph these are the edges of the pair's relation, and those of its declared reverse in the
-    other direction; where pairs have no relations, edges of all relations. No pair of "test" may be among
-    ``links.test_edges``, and no pair may be in two splits.
+    undirected. No pair of "test" may be among ``links.test_edges``, and no pair may be in two splits.
 
     Args:
         graph: The graph, not prepared. One without links has nothing to leak.
@@ -130,10 +126,9 @@ def check_leaks(graph: Graph) -> int:
 def _leaks(edges: Graph, links: Links, split: str, where: str) -> List[str]:
     """What to say of the pairs of a split that are edges; nothing if none is."""
     pairs = links.pairs[split].numpy()
-    relations = links.relations[split].numpy() if links.relations else None
-    rows = _rows_of(edges, pairs, relations)
+    rows = _rows_of(edges, pairs)
     if links.undirected:
-        back = _rows_of(edges, pairs[:, ::-1], relations)
+        back = _rows_of(edges, pairs[:, ::-1])
         rows = np.where(rows < 0, back, rows)
     leaking = np.flatnonzero(rows >= 0)
     if not leaking.size:
@@ -149,10 +144,8 @@ def _leaks(edges: Graph, links: Links, split: str, where: str) -> List[str]:
     return [f"{leaking.size:,} of {len(pairs):,} pairs of {split!r} {verb} among {where}: {'; '.join(named)}{more}."]
 
 
-def _rows_of(edges: Graph, pairs: np.ndarray, relations: Optional[np.ndarray]) -> np.ndarray:
+def _rows_of(edges: Graph, pairs: np.ndarray) -> np.ndarray:
     """The row of the edge of each pair, -1 without."""
-    if edges.typed is not None:
-        return typed_edge_rows(edges, pairs, relations)
     keys = pair_keys(pairs[:, 0], pairs[:, 1], edges.num_nodes, undirected=False)
     order = np.argsort(keys, kind="stable")
     rows = np.empty(len(keys), dtype=np.int64)
@@ -189,7 +182,7 @@ def _check_ends(pairs: Tensor, field: str, num_nodes: int) -> None:
 
 def _check_apart(graph: Graph, links: Links) -> None:
     """Refuse a pair in two splits."""
-    keys = split_keys(graph, links)
+    keys = {split: keys_of(pairs, graph.num_nodes, links.undirected) for split, pairs in links.pairs.items()}
     ordered = {split: np.sort(values) for split, values in keys.items()}
     for first, second in combinations([split for split in SPLITS if split in keys], 2):
         places = np.searchsorted(ordered[first], ordered[second])

@@ -28,7 +28,7 @@ RelationKey = Union[str, Tuple[str, str, str]]
 """A relation's source type, name and destination type, also as one text with colons between them."""
 
 _ByType = Mapping[str, Any]
-_ByRelation = Mapping[RelationKey, Any]
+_ByRelation = Mapping[Any, Any]  # By RelationKey: a mapping by one kind of key is none by both kinds, to mypy.
 
 
 def from_typed(
@@ -41,7 +41,7 @@ def from_typed(
     node_data: Optional[Mapping[str, Mapping[str, Any]]] = None,
     edge_attr: Optional[_ByRelation] = None,
     edge_weight: Optional[_ByRelation] = None,
-    edge_data: Optional[Mapping[RelationKey, Mapping[str, Any]]] = None,
+    edge_data: Optional[Mapping[Any, Mapping[str, Any]]] = None,
     reverses: Optional[Mapping[RelationKey, RelationKey]] = None,
     node_types: Sequence[str] = (),
     class_names: Optional[Mapping[str, Sequence[str]]] = None,

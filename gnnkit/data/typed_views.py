@@ -98,6 +98,20 @@ def type_nodes(graph: Graph, node_type: str) -> Graph:
     )
 
 
+def labelled_type(graph: Graph) -> str:
+    """The only type of a typed graph that has labels.
+
+    Raises:
+        DataError: The graph has no types, or none or several of them have labels.
+    """
+    typed = expect_typed(graph)
+    if len(typed.y) != 1:
+        received = f"types {', '.join(typed.y)} have labels" if typed.y else "no type has labels"
+        fix = "Say which one is meant: node_type=NAME." if typed.y else "Give y when building the graph."
+        raise DataError("node_type", f"{received}, expected one.", fix=fix)
+    return next(iter(typed.y))
+
+
 def relation_arrays(graph: Graph, relation: str) -> Graph:
     """The edge arrays of a relation, as a graph of one node with E_r loops, which has what ``Graph`` says of edges."""
     typed = expect_typed(graph)
