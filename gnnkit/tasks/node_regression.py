@@ -87,7 +87,7 @@ class NodeRegression(Task):
     @classmethod
     def arrange(cls, graph: Graph, options: NodeRegressionOptions, seed: int) -> Graph:
         """See :class:`Task`: on a typed graph the labels and splits of one type."""
-        return with_labels_of_type(graph, options.node_type)
+        return with_labels_of_type(graph, options.node_type, seed)
 
     @classmethod
     def for_graph(cls, graph: Graph, options: Optional[NodeRegressionOptions] = None) -> NodeRegression:

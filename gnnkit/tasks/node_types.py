@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Optional
+from typing import Mapping, Optional
 
 import torch
 from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Graph, Typed
 from gnnkit.errors import ConfigError, DataError
+from gnnkit.sampling import shuffle_order
 
 
 def learned_type(graph: Graph, node_type: Optional[str]) -> Optional[str]:
@@ -51,12 +52,17 @@ def learned_type(graph: Graph, node_type: Optional[str]) -> Optional[str]:
     return labelled[0]
 
 
-def with_labels_of_type(graph: Graph, node_type: Optional[str]) -> Graph:
+VALID_SHARE = 0.2
+"""Share of the training nodes that becomes the validation nodes of data that have none."""
+
+
+def with_labels_of_type(graph: Graph, node_type: Optional[str], seed: int = 0) -> Graph:
     """The graph with labels, splits, class names and other arrays of one node type as those of its nodes.
 
     Args:
         graph: As loaded. One that has been arranged stays as it is, and so does one without types.
         node_type: As for :func:`learned_type`, which says what is raised.
+        seed: Of validation nodes, a fifth of the training nodes, where the data have none.
 
     Example:
         >>> import gnnkit
@@ -76,10 +82,20 @@ def with_labels_of_type(graph: Graph, node_type: Optional[str]) -> Graph:
     return replace(
         graph,
         y=_spread(typed, nodes, typed.y[name]) if name in typed.y else None,
-        splits={split: nodes[rows] for split, rows in typed.splits.get(name, {}).items()},
+        splits={split: nodes[rows] for split, rows in _with_valid(typed.splits.get(name, {}), seed).items()},
         class_names=typed.class_names.get(name, ()),
         node_data={**graph.node_data, **data},
     )
+
+
+def _with_valid(splits: Mapping[str, Tensor], seed: int) -> Mapping[str, Tensor]:
+    """Splits in which a part of the training rows is for validation, where they have none."""
+    if "valid" in splits or "train" not in splits:
+        return splits
+    rows = splits["train"]
+    order = torch.from_numpy(shuffle_order(len(rows), seed=seed, epoch=0))
+    num = max(1, round(VALID_SHARE * len(rows)))
+    return {**splits, "train": rows[order[num:].sort().values], "valid": rows[order[:num].sort().values]}
 
 
 def _spread(typed: Typed, nodes: Tensor, values: Tensor) -> Tensor:
