@@ -46,9 +46,7 @@ def evaluation_settings(
     return config.resolved(num_layers, static_shapes=static_shapes)
 
 
-def _fanouts(
-    recorded: TrainConfig, num_layers: int, method: str, given: Optional[Fanouts]
-) -> Optional[Fanouts]:
+def _fanouts(recorded: TrainConfig, num_layers: int, method: str, given: Optional[Fanouts]) -> Optional[Fanouts]:
     """The fan-outs asked for, or the run's; None for methods that sample nothing."""
     if method != "sampled":
         if given is not None:
@@ -64,4 +62,5 @@ def _fanouts(
         raise ConfigError(
             f"Received {num_hops(fanouts)} fan-outs for a model of {num_layers} layers. Give one for each, seeds first."
         )
-    return plain_fanouts(fanouts)
+    taken: Fanouts = plain_fanouts(fanouts)
+    return taken

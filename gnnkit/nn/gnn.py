@@ -72,7 +72,8 @@ class GNN(nn.Module):
         spec = self.spec
         if spec.relational != "none" and spec.typed is None:
             raise ConfigError(
-                f"relational is {spec.relational!r}, but the graph has no relations. Leave it out, or give a typed graph."
+                f"relational is {spec.relational!r}, but the graph has no relations. Leave it out, or give a "
+                "typed graph."
             )
         if spec.num_embeddings is not None:
             # Initial values of its own would be drawn for nothing, which takes seconds where there are many nodes.

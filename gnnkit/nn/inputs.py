@@ -50,8 +50,8 @@ def check_node_inputs(spec: ModelSpec, graph: Graph) -> None:
         return
     if graph.typed is not None and graph.x is None:
         raise ConfigError(
-            f"Graph {graph.name!r} has node types, which this model of {spec.name!r} does not know. Build the model for "
-            "this graph."
+            f"Graph {graph.name!r} has node types, which this model of {spec.name!r} does not know. Build the model "
+            "for this graph."
         )
     if spec.num_embeddings is None and graph.x is None:
         raise missing_array("x", f"this model of {spec.name!r}")

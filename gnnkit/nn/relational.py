@@ -85,8 +85,7 @@ class RelationalConv(nn.Module):
         """Features of the destinations, [num_dst, out_width]."""
         parts = self._parts(lowered)
         results = [
-            conv(part.lowered, h_src, h_dst.index_select(0, part.nodes))
-            for conv, part in zip(self.relations, parts)
+            conv(part.lowered, h_src, h_dst.index_select(0, part.nodes)) for conv, part in zip(self.relations, parts)
         ]
         out = h_dst.new_zeros(len(h_dst), self.spec.out_width)
         if not results:
@@ -106,7 +105,9 @@ class RelationalConv(nn.Module):
         scores = self.attention(values)
         largest = scores.new_full((num,), -torch.inf).scatter_reduce(0, nodes, scores.detach(), "amax")
         powers = (scores - largest.index_select(0, nodes)).exp()
-        return powers / powers.new_zeros(num).index_add(0, nodes, powers).index_select(0, nodes)
+        sums = powers.new_zeros(num).index_add(0, nodes, powers)
+        shares: Tensor = powers / sums.index_select(0, nodes)
+        return shares
 
     def _parts(self, lowered: Any) -> List[Part]:
         relations = self.ops.relations(lowered)
@@ -138,7 +139,8 @@ class _Attention(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Scores, [n, width] to [n]."""
-        return torch.tanh(z @ self.weight.t() + self.bias) @ self.query[0]
+        scores: Tensor = torch.tanh(z @ self.weight.t() + self.bias) @ self.query[0]
+        return scores
 
 
 def dense_relational(spec: ConvSpec, p: Mapping[str, Tensor], block: Block, h: Tensor) -> Tensor:

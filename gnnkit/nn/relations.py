@@ -98,7 +98,8 @@ class Relations:
         Args:
             num_relations: How many relations the schema has.
         """
-        return self.once("runs", num_relations, self._make_runs)
+        runs: Runs = self.once("runs", num_relations, self._make_runs)
+        return runs
 
     def pairs(self, num_relations: int) -> Pairs:
         """The pairs of source and relation.
@@ -106,7 +107,8 @@ class Relations:
         Args:
             num_relations: How many relations the schema has.
         """
-        return self.once("pairs", num_relations, self._dense_pairs if self.dense else self._make_pairs)
+        pairs: Pairs = self.once("pairs", num_relations, self._dense_pairs if self.dense else self._make_pairs)
+        return pairs
 
     def of_pairs(self, h_src: Tensor, weight: Tensor) -> Tensor:
         """The sources multiplied by the matrix of each relation that they have edges of.
@@ -166,12 +168,12 @@ class Relations:
     def _make_runs(self, num_relations: int) -> Runs:
         block, device = self.block, self.block.indices.device
         num_edges = block.num_edges
-        arrays = [array.cpu().numpy() for array in (block.indptr, block.indices, self.edge_type)]
+        indptr, indices, types = (each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type))
         counts = np.zeros((2, num_relations + 1), dtype=np.int64)
-        num_runs = _count_runs(arrays[0], arrays[2], counts)
+        num_runs = _count_runs(indptr, types, counts)
         offsets, sources = np.empty(num_runs + 1, dtype=np.int64), np.empty(num_edges, dtype=np.int64)
         ends, places = np.empty(block.num_dst + 1, dtype=np.int64), np.empty(num_runs, dtype=np.int64)
-        _fill_runs(*arrays, counts.copy(), offsets, sources, ends, places)
+        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places)
         tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places)]
         gather = Block(tensors[0], tensors[1], block.num_src)
         spread = Block(tensors[2], tensors[3], num_runs)
@@ -212,7 +214,7 @@ def _type_order(types: Tensor, num_types: int) -> Tuple[Tensor, Tensor, List[int
 
 @kernel
 def _count_runs(indptr: Any, types: Any, counts: Any) -> int:
-    """Write where the runs, and the edges, of each relation begin: int64 zeros [2, R + 1]. Returns the number of runs."""
+    """Write where the runs, and the edges, of each relation begin: int64 zeros [2, R + 1]. Returns how many runs."""
     for destination in range(len(indptr) - 1):
         for edge in range(indptr[destination], indptr[destination + 1]):
             counts[1, types[edge] + 1] += 1

@@ -53,7 +53,7 @@ class _SegmentLinear(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             grad_weight = torch.zeros_like(weight)
             sizes = _sizes(ctx.ptr)
-            slices = zip(grad.split(sizes), x.split(sizes), grad_weight.unbind(), sizes)
+            slices = zip(torch.split(grad, sizes), torch.split(x, sizes), grad_weight.unbind(), sizes)
             for g, rows, out, size in slices:
                 if size and weight.ndim == 3:
                     torch.mm(g.t(), rows, out=out)
@@ -65,7 +65,7 @@ class _SegmentLinear(torch.autograd.Function):
 def _multiply(x: Tensor, ptr: Sequence[int], weight: Tensor, out: Tensor) -> None:
     """Write the product of every slice; matrices are [in, out] here."""
     sizes = _sizes(ptr)
-    for rows, matrix, into, size in zip(x.split(sizes), weight.unbind(), out.split(sizes), sizes):
+    for rows, matrix, into, size in zip(torch.split(x, sizes), weight.unbind(), torch.split(out, sizes), sizes):
         if size and weight.ndim == 3:
             torch.mm(rows, matrix, out=into)
         elif size:

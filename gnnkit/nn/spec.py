@@ -294,7 +294,7 @@ class ModelSpec:
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for checkpoints and manifests."""
         values = {**asdict(self), "conv": self.conv if isinstance(self.conv, str) else list(self.conv)}
-        typed = {} if self.typed is None else {"typed": plain_typed(self.typed)}
+        typed: Dict[str, Any] = {} if self.typed is None else {"typed": plain_typed(self.typed)}
         if self.relational != "none":
             typed["relational"] = self.relational
         return {**{name: value for name, value in values.items() if name not in _OF_TYPES}, **typed}

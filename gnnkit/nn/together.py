@@ -62,13 +62,13 @@ def _check_typed(spec: ModelSpec) -> None:
         for kind in spec.kinds:
             if kind not in PER_RELATION:
                 raise ConfigError(
-                    f"relational is {spec.relational!r}, but {kind!r} cannot be taken for each relation by itself. Take "
-                    f"one of {', '.join(sorted(PER_RELATION))}, or leave relational out."
+                    f"relational is {spec.relational!r}, but {kind!r} cannot be taken for each relation by itself. "
+                    f"Take one of {', '.join(sorted(PER_RELATION))}, or leave relational out."
                 )
     elif spec.typed is not None and spec.self_loops:
         raise ConfigError(
-            f"{spec.name!r} asks for a self-loop at every node, which belongs to no relation of a typed graph. Take one "
-            "convolution for each relation (relational='sum', 'mean' or 'attention'), or another kind such as 'rgcn'."
+            f"{spec.name!r} asks for a self-loop at every node, which belongs to no relation of a typed graph. Take "
+            "one convolution for each relation (relational='sum'), or another kind such as 'rgcn'."
         )
     if spec.typed is not None and (spec.num_embeddings is not None or spec.node_categories):
         raise ConfigError("A model of a typed graph reads features by type: leave num_embeddings and categories out.")

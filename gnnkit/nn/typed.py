@@ -78,7 +78,9 @@ class TypedSpec:
         other = TypedSpec.of(graph)
         for i, name in enumerate(self.schema.node_types):
             if self.channels[i] != other.channels[i]:
-                words = ["learnt embeddings" if n is None else f"{n} features" for n in (self.channels[i], other.channels[i])]
+                words = [
+                    "learnt embeddings" if n is None else f"{n} features" for n in (self.channels[i], other.channels[i])
+                ]
                 raise ConfigError(
                     f"The model reads {words[0]} of nodes of type {name!r}, graph {graph.name!r} has {words[1]}. Build "
                     "the model for this graph; for a trained one give the data that it was trained on."
@@ -150,7 +152,10 @@ class TypedInput(nn.Module):
     def parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
         """The parameters by canonical name within this module."""
         for key, value in self.named_parameters():
-            yield self.canonical_name(key), ParameterSpec(tuple(value.shape), "zeros" if key.endswith("bias") else "glorot")
+            yield (
+                self.canonical_name(key),
+                ParameterSpec(tuple(value.shape), "zeros" if key.endswith("bias") else "glorot"),
+            )
 
 
 def typed_spec(value: Any) -> Optional[TypedSpec]:

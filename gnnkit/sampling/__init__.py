@@ -1,8 +1,6 @@
 """Samplers: from seed nodes to blocks, and random walks, with random numbers that depend on what they are for alone."""
 
 from gnnkit.sampling.buffers import Buffers
-from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
-from gnnkit.sampling.negatives import NegativeSampler
 from gnnkit.sampling.fanouts import (
     Fanouts,
     check_fanout_lists,
@@ -11,6 +9,8 @@ from gnnkit.sampling.fanouts import (
     plain_fanouts,
     takes_all,
 )
+from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
+from gnnkit.sampling.negatives import NegativeSampler
 from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks
 from gnnkit.sampling.random import shuffle_order, uniform_by_id
 from gnnkit.sampling.remote import RemoteSampler, Sampler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from gnnkit.errors import ConfigError
 from gnnkit.options import check_numbers
@@ -177,8 +177,8 @@ class TrainConfig:
             fanouts = getattr(config, name)
             if fanouts is not None and num_hops(fanouts) != num_layers:
                 raise ConfigError(
-                    f"{name} is {plain_fanouts(fanouts)}: {num_hops(fanouts)} fan-outs for a model of {num_layers} layers. "
-                    "Give one for each layer, seeds first."
+                    f"{name} is {plain_fanouts(fanouts)}: {num_hops(fanouts)} fan-outs for a model of {num_layers} "
+                    "layers. Give one for each layer, seeds first."
                 )
         return config
 

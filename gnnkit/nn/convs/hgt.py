@@ -39,7 +39,7 @@ class HGT(Convolution):
     """Attention over in-edges of all relations, with keys, queries, values and outputs by node type.
 
     The score of an edge of relation r from u to v is mu_r / sqrt(d) times (A_r K_u) . Q_v, its value M_r V_u; with
-    softmax over all in-edges of v. The sum g goes through W gelu(g) + b of v's type, and where the layer keeps its width,
+    softmax over all in-edges of v. The sum g goes through W gelu(g) + b of v's type; where the layer keeps its width,
     h'_v = s (W gelu(g) + b) + (1 - s) h_v with s the sigmoid of a number for each type, as in PyTorch Geometric.
     """
 
@@ -80,8 +80,8 @@ class HGT(Convolution):
             rows = [p[f"{name}_weight"][kind] @ row + p[f"{name}_bias"][kind] for row, kind in zip(x, kinds.tolist())]
             return torch.stack(rows) if rows else x.new_zeros(0, p[f"{name}_bias"].shape[1])
 
-        key, value = (of_type(name, h, types).unflatten(1, (heads, -1)) for name in ("key", "value"))
-        query = of_type("query", h[: block.num_dst], own).unflatten(1, (heads, -1))
+        key, value = (of_type(name, h, types).reshape(len(h), heads, -1) for name in ("key", "value"))
+        query = of_type("query", h[: block.num_dst], own).reshape(block.num_dst, heads, -1)
         into, sums = incidence(block), []
         for k in range(heads):
             scores: List[Tensor] = []
@@ -123,6 +123,19 @@ def inner_width(spec: ConvSpec) -> int:
 class HGTConv(ReferenceConv):
     """See :class:`HGT`."""
 
+    key_weight: Tensor
+    key_bias: Tensor
+    query_weight: Tensor
+    query_bias: Tensor
+    value_weight: Tensor
+    value_bias: Tensor
+    att: Tensor
+    message: Tensor
+    prior: Tensor
+    out_weight: Tensor
+    out_bias: Tensor
+    skip: Tensor
+
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(spec, ops)
         for name, parameter in spec.parameters.items():
@@ -137,14 +150,14 @@ class HGTConv(ReferenceConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        heads = self.spec.options.heads, self.depth
+        heads = -1, self.spec.options.heads, self.depth
         relations = self.ops.relations(lowered)
         pairs = relations.pairs(self.spec.num_relations)
         keys = relations.by_type(h_src, self.key_weight, self.key_bias)
         values = relations.by_type(h_src, self.value_weight, self.value_bias)
-        queries = relations.by_type(h_dst, self.query_weight, self.query_bias).unflatten(1, heads)
-        keys = relations.of_pairs(keys, self.att).unflatten(1, heads)
-        values = relations.of_pairs(values, self.message).unflatten(1, heads)
+        queries = relations.by_type(h_dst, self.query_weight, self.query_bias).reshape(heads)
+        keys = relations.of_pairs(keys, self.att).reshape(heads)
+        values = relations.of_pairs(values, self.message).reshape(heads)
         prior = (self.prior / math.sqrt(self.depth)).index_select(0, pairs.relations)
         scores = self.ops.edge_scores(pairs.lowered, keys * prior[:, :, None], queries, "dot")
         attention = self.ops.edge_softmax(pairs.lowered, scores)

@@ -32,7 +32,7 @@ class RGATOptions(AttentionOptions):
 
 
 class RGAT(HeadConvolution):
-    """W_self h_v + b, plus the sum of W_r h_u by softmax over all in-edges of leaky_relu(k_r . W_r h_u + q_r . W_r h_v).
+    """W_self h_v + b, plus the sum of W_r h_u by softmax over all in-edges of leaky_relu(k_r.W_r h_u + q_r.W_r h_v).
 
     This is the paper's additive attention across relations, with a self weight besides.
     """
@@ -84,6 +84,12 @@ class RGAT(HeadConvolution):
 class RGATConv(AttentionConv):
     """See :class:`RGAT`."""
 
+    att_src: Tensor
+    att_dst: Tensor
+    bases: Tensor
+    coefficients: Tensor
+    weight: Tensor
+
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(spec, ops)
         self.lin_self = nn.Linear(spec.in_channels, spec.out_width, bias=False)
@@ -105,7 +111,7 @@ class RGATConv(AttentionConv):
         values = self.split_heads(relations.of_pairs(h_src, weights))
         from_src = (values * self.att_src.index_select(0, pairs.relations)).sum(-1)
         # The destinations' part of a score is linear in their features, so no destination is multiplied by a matrix.
-        queries = (weights.unflatten(1, self.att_dst.shape[1:]) * self.att_dst[..., None]).sum(2)
+        queries = (weights.reshape(*self.att_dst.shape, -1) * self.att_dst[..., None]).sum(2)
         from_dst = torch.matmul(h_dst.to(queries.dtype), queries.transpose(1, 2)).transpose(0, 1).flatten(0, 1)
         place = relations.block.dst * spec.num_relations + relations.edge_type
         scores = self.ops.gather_src(pairs.lowered, from_src) + from_dst.index_select(0, place)
@@ -117,6 +123,5 @@ class RGATConv(AttentionConv):
     def weights(self) -> Tensor:
         """The matrix of each relation, [R, heads * out, in]."""
         if self.spec.options.num_bases is None:
-            weights: Tensor = self.weight
-            return weights
+            return self.weight
         return torch.einsum("rb,boi->roi", self.coefficients, self.bases)

@@ -71,7 +71,7 @@ class RGCN(Convolution):
             if spec.options.num_bases is not None:
                 weight = (p["coefficients"][relation][:, None, None] * p["bases"]).sum(0)
             elif spec.options.num_blocks is not None:
-                weight = torch.block_diag(*p["blocks"][relation])
+                weight = torch.block_diag(*p["blocks"][relation])  # type: ignore[no-untyped-call]
             else:
                 weight = p["weight"][relation]
             own = relation_block(block, relation)
@@ -85,6 +85,12 @@ class RGCN(Convolution):
 
 class RGCNConv(ReferenceConv):
     """See :class:`RGCN`."""
+
+    bases: Tensor
+    coefficients: Tensor
+    blocks: Tensor
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(spec, ops)
@@ -121,5 +127,4 @@ class RGCNConv(ReferenceConv):
         """The matrix of each relation, [R, out, in], or its blocks, [R, num_blocks, out, in]."""
         if self.spec.options.num_bases is not None:
             return torch.einsum("rb,boi->roi", self.coefficients, self.bases)
-        weights: Tensor = self.weight if self.spec.options.num_blocks is None else self.blocks
-        return weights
+        return self.weight if self.spec.options.num_blocks is None else self.blocks

@@ -14,9 +14,9 @@ from gnnkit.nn.convs.gcn import GCN
 from gnnkit.nn.convs.gin import GIN
 from gnnkit.nn.convs.gine import GINE
 from gnnkit.nn.convs.graphconv import GraphConvolution
+from gnnkit.nn.convs.hgt import HGT
 from gnnkit.nn.convs.layer_class import LayerClass
 from gnnkit.nn.convs.pna import PNA
-from gnnkit.nn.convs.hgt import HGT
 from gnnkit.nn.convs.rgat import RGAT
 from gnnkit.nn.convs.rgcn import RGCN
 from gnnkit.nn.convs.sage import SAGE
