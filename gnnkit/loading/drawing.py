@@ -98,7 +98,8 @@ class PairRelation(NamedTuple):
 class LinkDraw:
     """Targets that are given pairs, with negatives. Call it as any :data:`Draw`; items are numbers of pairs.
 
-    The pairs of a batch are hidden from it, and their reverses where pairs are undirected or their relation has one. Of an undirected pair either
+    The pairs of a batch are hidden from it, and their reverses where pairs are undirected or their relation has one. Of
+    an undirected pair either
     node is the source, by the seed and the epoch.
 
     Args:
