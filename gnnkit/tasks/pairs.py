@@ -120,6 +120,11 @@ def split_pairs(
     )
 
 
+def with_columns(graph: Graph, by_relation: Mapping[str, Mapping[str, Tensor]], relation: str) -> Graph:
+    """The graph with the columns of a relation beside those of all edges, to be looked up by name."""
+    return replace(graph, edge_data={**graph.edge_data, **by_relation.get(relation, {})})
+
+
 def _of_relation(graph: Graph, relation: int) -> Graph:
     """The graph with the pairs of a relation alone."""
     assert graph.typed is not None, "it has relations"
@@ -163,7 +168,8 @@ class PairTask(Task):
         if relation is not None and graph.typed is not None and graph.links is not None:
             return _of_relation(graph, relation)
         name = None if relation is None or graph.typed is None else str(graph.typed.schema.relations[relation])
-        return split_pairs(graph, options, seed, y=cls.label(graph, options), relation=name)
+        columns = graph if name is None or graph.typed is None else with_columns(graph, graph.typed.edge_data, name)
+        return split_pairs(graph, options, seed, y=cls.label(columns, options), relation=name)
 
     @classmethod
     def label(cls, graph: Graph, options: Any) -> Optional[str]:
