@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import List, Optional, Sequence
 
 from gnnkit.errors import ConfigError
-from gnnkit.sampling.neighbor import check_fanouts
+from gnnkit.sampling import check_fanouts
 from gnnkit.train.settings import TrainConfig
 
 METHODS = ("layerwise", "full", "sampled")

@@ -3,13 +3,15 @@
 from gnnkit.sampling.buffers import Buffers
 from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
 from gnnkit.sampling.negatives import NegativeSampler
-from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts
+from gnnkit.sampling.fanouts import Fanouts, check_fanouts
+from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks
 from gnnkit.sampling.random import shuffle_order, uniform_by_id
 from gnnkit.sampling.remote import RemoteSampler, Sampler
 from gnnkit.sampling.walks import PairSampler, SampledPairs, random_walks
 
 __all__ = [
     "Buffers",
+    "Fanouts",
     "KnownPairs",
     "NegativeSampler",
     "NeighborSampler",
