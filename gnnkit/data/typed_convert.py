@@ -74,7 +74,7 @@ def take_apart(graph: Graph) -> Tuple[Dict[str, Any], TypedExtras]:
         raise DataError("graph_ptr", problem, fix="Convert each of gnnkit.data.split_graphs(graph).")
     for name in _WITHOUT_TYPES:
         values = getattr(graph, name)
-        if values is not None and not isinstance(values, Mapping) or isinstance(values, Mapping) and values:
+        if bool(values) if isinstance(values, Mapping) else values is not None:
             raise DataError(name, "it is of all nodes or edges, expected it by type in graph.typed.")
     parts = to_typed(graph)
     extras = TypedExtras(

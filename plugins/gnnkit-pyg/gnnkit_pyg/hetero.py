@@ -7,6 +7,7 @@ type states ``num_nodes``, so that one without edges and features is one, too. T
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -63,7 +64,7 @@ def to_hetero(graph: Graph) -> Any:
 
 
 def from_hetero(obj: Any) -> Graph:
-    """Turn a ``HeteroData``, a ``Batch`` or a list of them into a typed graph, whether :func:`to_hetero` made it or not.
+    """Turn a ``HeteroData``, a ``Batch`` or a list of them into a typed graph, whether we made it or not.
 
     A type has as many nodes as ``num_nodes`` says, else as an array of it has rows, else as edges name. What is no
     array of a type's nodes or a relation's edges is left out, with a warning.
@@ -82,15 +83,26 @@ def from_hetero(obj: Any) -> Graph:
         {'paper': 3, 'author': 2}
     """
     if isinstance(obj, Batch):
-        obj = obj.to_data_list()
+        obj = _apart(obj)
     if isinstance(obj, (list, tuple)):
         return log_warnings(join_graphs([_from_one(each) for each in obj]))
     return log_warnings(_from_one(obj))
 
 
+def _apart(batch: Any) -> List[Any]:
+    """The graphs of a batch, also where a type has no arrays, for which PyTorch Geometric notes nothing."""
+    batch = copy.copy(batch)
+    names = [*batch.node_types, *batch.edge_types]
+    batch._slice_dict = {**{name: {} for name in names}, **batch._slice_dict}
+    several: List[Any] = batch.to_data_list()
+    return several
+
+
 def _from_one(data: Any) -> Graph:
     if not isinstance(data, HeteroData):
         raise DataError("graph", f"received {type(data).__name__} in a list of HeteroData.")
+    if not data.node_types and not data.edge_types:
+        raise DataError("graph", "the HeteroData has no types of nodes, expected one at least.")
     parts: Dict[str, Any] = {field: {} for field in ("num_nodes", "x", "y", "splits", "node_data", "edges")}
     parts.update({field: {} for field in ("edge_weight", "edge_attr", "edge_data")})
     left_out: List[str] = []
