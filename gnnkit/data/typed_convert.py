@@ -6,7 +6,7 @@ no place for travels as :class:`TypedExtras`, which applies as far as the data a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -57,6 +57,34 @@ class TypedExtras:
     graph_splits: Mapping[str, Tensor] = field(default_factory=dict)
     graph_data: Mapping[str, Tensor] = field(default_factory=dict)
     graph_names: Tuple[str, ...] = ()
+
+
+def plain_extras(extras: TypedExtras) -> Dict[str, Any]:
+    """What was noted of a typed graph in plain values, without links; :func:`extras_of` reads it."""
+    return {
+        "node_types": list(extras.node_types),
+        "relations": list(extras.relations),
+        "reverses": dict(extras.reverses),
+        "class_names": {name: list(names) for name, names in extras.class_names.items()},
+        "feature_names": {name: list(names) for name, names in extras.feature_names.items()},
+        "name": extras.name,
+        "metric": extras.metric,
+        "graph_y": None if extras.graph_y is None else extras.graph_y.tolist(),
+        "graph_splits": {name: ids.tolist() for name, ids in extras.graph_splits.items()},
+        "graph_data": {name: rows.tolist() for name, rows in extras.graph_data.items()},
+        "graph_names": list(extras.graph_names),
+    }
+
+
+def extras_of(values: Mapping[str, Any]) -> TypedExtras:
+    """The inverse of :func:`plain_extras`."""
+    read = dict(values)
+    read["graph_y"] = None if values["graph_y"] is None else torch.tensor(values["graph_y"])
+    for name in ("graph_splits", "graph_data"):
+        read[name] = {key: torch.tensor(rows) for key, rows in values[name].items()}
+    for name in ("node_types", "relations", "graph_names"):
+        read[name] = tuple(values[name])
+    return TypedExtras(**read)
 
 
 def take_apart(graph: Graph) -> Tuple[Dict[str, Any], TypedExtras]:
@@ -151,9 +179,8 @@ def _by_type(graph: Graph) -> Optional[Links]:
         return links
     counts = torch.tensor(list(typed.num_nodes.values()))
     new = (counts.cumsum(0) - counts)[typed.node_type.long()] + typed.rows
-    moved = {
-        each.name: {split: new[ids] for split, ids in getattr(links, each.name).items()}
-        for each in fields(Links)
-        if each.name in ("pairs", "negatives", "negative_destinations")
+    moved: Dict[str, Any] = {
+        name: {split: new[ids] for split, ids in getattr(links, name).items()}
+        for name in ("pairs", "negatives", "negative_destinations")
     }
     return replace(links, **moved)
