@@ -165,10 +165,10 @@ def from_networkx(
     is_list = isinstance(graph, (list, tuple))
     is_typed = node_type is not None or relation is not None or any(map(is_described, graph if is_list else [graph]))
     if is_typed:
-        names = {"x": x, "y": y, "split": split, "node_data": node_data, "missing": missing}
-        chosen = {**names, "weight": weight, "edge_attr": edge_attr, "edge_data": edge_data}
+        of_nodes = {"x": x, "y": y, "split": split, "node_data": node_data, "missing": missing}
+        told = {**of_nodes, "weight": weight, "edge_attr": edge_attr, "edge_data": edge_data}
         ends = (node_type or TYPE, relation or RELATION)
-        return log_warnings(_of_types(graph, *ends, chosen, fields))
+        return log_warnings(_of_types(graph, *ends, told, fields))
     graphs: List[Any] = list(graph) if is_list else [graph]
     if is_list and (not graphs or all(DESCRIPTION in each.graph for each in graphs)):
         names = {"x": x, "y": y, "split": split, "weight": weight, "edge_attr": edge_attr}

@@ -52,8 +52,9 @@ def to_pandas(graph: Graph) -> Tuple[Any, Any]:
 
     Returns:
         Of a typed graph, tables of nodes by type and tables of edges by relation (``src:name:dst``), in which ids count
-        within their types. Else the nodes, with the columns "node" (0 to N - 1), "split" if there are splits, and one or more for every node
-        array; and the edges, with the columns "source", "target", and one or more for every edge array ("weight",
+        within their types. Else the nodes, with the columns "node" (0 to N - 1), "split" if there are splits, and one
+        or more for every node array; and the edges, with the columns "source", "target", and one or more for every
+        edge array ("weight",
         "edge_attr_0", ...). Features have their names, or else "x_0", "x_1", ... bfloat16 is stored as float32.
         :func:`from_pandas` takes both back, in either order.
 
@@ -302,6 +303,11 @@ def _number_rows(
 
 
 def look_up(index: Any, ids: Any, name: str) -> Any:
+    """Where ids stand in an index.
+
+    Raises:
+        DataError: One is not there.
+    """
     numbers = index.get_indexer(ids)
     unknown = np.flatnonzero(numbers < 0)
     if unknown.size:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import torch
+
 from gnnkit.data.convert import DESCRIPTION, NODE_ID, describe, number_nodes, require
 from gnnkit.data.graph import Graph
 from gnnkit.data.notes import Notes, warn_of_links
 from gnnkit.data.typed_build import from_typed
-from gnnkit.data.typed_convert import TypedExtras, extras_of, plain_extras, put_together, take_apart
+from gnnkit.data.typed_convert import extras_of, plain_extras, put_together, take_apart
 from gnnkit.data.typed_views import expect_typed, relation_arrays, type_nodes
 from gnnkit.errors import DataError
 
@@ -44,18 +46,12 @@ def typed_to_networkx(graph: Graph) -> Any:
         arrays = relation_arrays(graph, label)
         described["edges"][label] = describe(arrays)
         records = [record for *_, record in to_networkx(arrays).edges(data=True)]
-        src, dst = (parts["edges"][label] + _column(starts[relation.src], starts[relation.dst])).tolist()
+        src, dst = (parts["edges"][label] + torch.tensor([[starts[relation.src]], [starts[relation.dst]]])).tolist()
         for source, target, record in zip(src, dst, records):
             more = _without(record, RELATION, f"edge_data of {label!r}")
             result.add_edge(source, target, **{RELATION: relation.name}, **more)
     result.graph[DESCRIPTION] = described
     return result
-
-
-def _column(first: int, second: int) -> Any:
-    import torch
-
-    return torch.tensor([[first], [second]])
 
 
 def _starts(counts: Mapping[str, int]) -> Dict[str, int]:
@@ -100,8 +96,7 @@ def typed_from_networkx(graph: Any, node_type: str, relation: str, chosen: Mappi
     for name, held in members.items():
         part = nx.DiGraph(name=f"type {name!r}")
         part.graph.update({DESCRIPTION: described["nodes"][name]} if name in described.get("nodes", {}) else {})
-        records = ((row, _but(graph.nodes[nodes[i]], node_type)) for row, i in enumerate(held))
-        part.add_nodes_from(records)
+        part.add_nodes_from((row, _but(graph.nodes[nodes[i]], node_type)) for row, i in enumerate(held))
         left_out += _take(parts, name, part, _NODE_FIELDS, chosen)
         if own_ids is not None:
             parts["node_data"][name] = {NODE_ID: own_ids[held], **parts["node_data"].get(name, {})}
