@@ -134,10 +134,11 @@ def read_typed(
         DatasetError: A file cannot be read, or breaks a rule; the message names it.
     """
     rdf = [file for name, file in files.items() if name.endswith(ENDINGS)]
+    reverses = told.add_reverses is not False
+    read: Tuple[Graph, Sequence[str]]
     if rdf:
-        read: Tuple[Graph, Sequence[str]] = read_rdf(rdf, literals=told.literals, reverses=told.add_reverses is not False)
+        read = read_rdf(rdf, literals=told.literals, reverses=reverses)
     elif not any("/" in name for name in files):
-        reverses = told.add_reverses is not False
         read = read_triples(files, reverses=reverses, drop_known=told.drop_known)
     else:
         return _Tables(files, choices, told).graph(metric)

@@ -197,7 +197,7 @@ BAD = [
     ({"facts.nt": "<a> <b> <c> .\n<a> <b> c .\n"}, "facts.nt, line 2: '<a> <b> c .' is no triple"),
     ({"facts.nt": ""}, "facts.nt holds no triple"),
     ({"facts.nt": '<a> <b> "open .\n'}, "line 1"),
-    ({"edges.csv": "source,target\n0,1\n", "meta.json": '{"add_reverses": true}'}, "no effect on a graph without types"),
+    ({"edges.csv": "source,target\n0,1\n", "meta.json": '{"add_reverses": true}'}, "has no effect on a graph without"),
 ]  # fmt: skip
 
 
