@@ -18,6 +18,9 @@ from gnnkit.sampling.known_answers import known_answers
 from gnnkit.tasks import TripleHead
 from gnnkit.tasks.triple_ranking import best_answers
 
+_CHUNK = 1 << 14
+"""Triples that are scored at a time."""
+
 Relations = Union[Tensor, ArrayLike, Sequence[str], str]
 """Positions in the schema, or names; one name stands for all."""
 
@@ -75,7 +78,7 @@ def score_triples(head: TripleHead, h: Tensor, rows: Tensor, relations: Tensor) 
     head = head.to(h.dtype)
     parts = [
         head(h, Targets(of, {"src": pairs[:, 0], "dst": pairs[:, 1]}))
-        for pairs, of in zip(rows.split(1 << 14), relations.split(1 << 14))
+        for pairs, of in zip(torch.split(rows, _CHUNK), torch.split(relations, _CHUNK))
     ]
     return torch.cat(parts)
 

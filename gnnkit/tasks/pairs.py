@@ -133,8 +133,8 @@ def _of_relation(graph: Graph, relation: int) -> Graph:
         return graph
     mine = links_of_relation(links, relation, kind.reverse == relation)
     if not mine.pairs:
-        counts = torch.cat(list(links.relations.values())).unique().tolist()
-        held = ", ".join(str(graph.typed.schema.relations[each]) for each in counts)
+        others = {each for of in links.relations.values() for each in of.tolist()}
+        held = ", ".join(str(graph.typed.schema.relations[each]) for each in sorted(others))
         raise DataError("links.pairs", f"there are none of relation {kind}.", fix=f"There are pairs of {held}.")
     return replace(graph, links=mine)
 
@@ -165,8 +165,8 @@ class PairTask(Task):
     def arrange(cls, graph: Graph, options: Any, seed: int) -> Graph:
         """See :class:`Task`: pairs to train, validate and test on, of one relation of a typed graph."""
         relation = relation_of(graph, options.relation, cls.name)
-        if relation is not None and graph.typed is not None and graph.links is not None:
-            return _of_relation(graph, relation)
+        if graph.links is not None:
+            return graph if relation is None else _of_relation(graph, relation)
         name = None if relation is None or graph.typed is None else str(graph.typed.schema.relations[relation])
         columns = graph if name is None or graph.typed is None else with_columns(graph, graph.typed.edge_data, name)
         return split_pairs(graph, options, seed, y=cls.label(columns, options), relation=name)

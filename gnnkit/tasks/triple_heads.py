@@ -245,7 +245,8 @@ class TransE(TripleHead):
 
     def match(self, queries: Tensor, candidates: Tensor) -> Tensor:
         """See :class:`TripleHead`."""
-        return self.margin - torch.linalg.vector_norm(queries - candidates, ord=self.norm, dim=-1)
+        distances: Tensor = torch.linalg.vector_norm(queries - candidates, ord=self.norm, dim=-1)
+        return self.margin - distances
 
     def table(self, queries: Tensor, candidates: Tensor) -> Tensor:
         """See :class:`TripleHead`."""

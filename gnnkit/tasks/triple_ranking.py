@@ -51,7 +51,7 @@ def rank_answers(head: TripleHead, h: Tensor, asked: Questions, known: KnownAnsw
     """
     found = torch.empty(len(asked.nodes), 3, dtype=torch.float64)
     types = answer_types(asked.relations, typed)
-    for kind in types.unique().tolist():
+    for kind in sorted(set(types.tolist())):
         wanted = (typed.node_type == kind).nonzero()[:, 0]
         place = torch.zeros(len(h), dtype=torch.int64)
         place[wanted] = torch.arange(len(wanted))
