@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.graph import Graph, expand_indptr
-from gnnkit.data.inputs import Inputs, TypedInputs
+from gnnkit.data.inputs import TypedInputs
 from gnnkit.data.targets import BatchKey, Targets, named_targets
 
 SOURCE, DESTINATION, EDGE = "source", "destination", "edge"
@@ -136,7 +136,7 @@ class Batch:
     """
 
     blocks: Tuple[Block, ...]
-    x: Inputs
+    x: Any  # Inputs; whoever reads a batch knows which of the two it has.
     targets: Optional[Targets]
     nodes: Tensor
     key: BatchKey = _FIRST
@@ -185,8 +185,8 @@ class Batch:
 
         Returns:
             For every distinct block, and then ``graphs``, ``indptr``, ``indices``, ``dst``, and those of
-            ``BLOCK_ARRAYS`` that it has; then ``x``, or its ``TypedInputs.tensors``; then ``Targets.tensors`` if there are targets. Node ids are left
-            out.
+            ``BLOCK_ARRAYS`` that it has; then ``x``, or its ``TypedInputs.tensors``; then ``Targets.tensors`` if there
+            are targets. Node ids are left out.
 
         Example:
             >>> block = Block(torch.tensor([0, 1]), torch.tensor([1]), num_src=2)
@@ -256,7 +256,7 @@ class BatchLayout:
             # compilers cannot look into the lock under which Python before 3.12 computes such a property.
             vars(block).update(dst=dst, lowered={})
             blocks.append(block)
-        x: Inputs = rest.pop(0)
+        x: Any = rest.pop(0)
         if self.num_tables is not None:
             x = TypedInputs((x, *rest[: self.num_tables - 1]), rest[self.num_tables - 1])
             rest = rest[self.num_tables :]

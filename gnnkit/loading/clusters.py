@@ -21,7 +21,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
 from gnnkit.loading.base import Loader, Transfer, edge_features_of, finished, identity, spread
 from gnnkit.loading.gather import gathered
-from gnnkit.loading.inputs import InputTable, block_types, input_sizes
+from gnnkit.loading.inputs import InputTable, input_sizes, with_types
 from gnnkit.loading.padding import BatchSizes, PadSpec
 from gnnkit.loading.prefetch import prefetch
 from gnnkit.sampling import Buffers, shuffle_order
@@ -158,8 +158,8 @@ class ClusterLoader(Loader):
             len(chosen),
             edge_weight=weight,
             edge_attr=None if self._edge_attr is None else gathered(self._edge_attr, rows, self._buffers),
-            **block_types(self.graph, rows, nodes),
         )
+        block = with_types(block, self.graph, rows, nodes)
         blocks = (block,) * self.num_layers
         return Batch(blocks, self._inputs.rows(nodes), self._targets(chosen), nodes, key)
 

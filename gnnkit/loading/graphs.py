@@ -31,7 +31,7 @@ from gnnkit.loading.base import (
 )
 from gnnkit.loading.drawing import item_ids
 from gnnkit.loading.gather import gathered
-from gnnkit.loading.inputs import InputTable, block_types
+from gnnkit.loading.inputs import InputTable, with_types
 from gnnkit.loading.packing import Packing, deal
 from gnnkit.loading.padding import PadSpec
 from gnnkit.loading.prefetch import prefetch
@@ -180,8 +180,8 @@ class GraphLoader(Loader):
             int(num_nodes),
             edge_weight=None if weight is None else weight[rows],
             edge_attr=None if self._edge_attr is None else gathered(self._edge_attr, rows, self._buffers),
-            **block_types(graph, rows, torch.from_numpy(nodes)),
         )
+        block = with_types(block, graph, rows, torch.from_numpy(nodes))
         numbers = torch.from_numpy(chosen)
         return Batch(
             (block,) * self.num_layers,

@@ -6,13 +6,14 @@ layers of a layer-wise evaluation. Within a batch the rows of a type come in the
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Union
+from dataclasses import replace
+from typing import Any, List, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Graph, Inputs, Typed, TypedInputs, missing_array
+from gnnkit.data import Block, Graph, Inputs, Typed, TypedInputs, missing_array
 from gnnkit.jit import kernel
 from gnnkit.loading.gather import gathered, loaded_dtype
 from gnnkit.sampling import Buffers
@@ -95,17 +96,19 @@ def input_sizes(graph: Graph, nodes: Tensor) -> List[int]:
     return counts
 
 
-def block_types(graph: Graph, edges: Tensor, nodes: Tensor) -> Dict[str, Tensor]:
-    """The types of a block's edges and sources, by the names that a block has for them; nothing without types.
+def with_types(block: Block, graph: Graph, edges: Tensor, nodes: Tensor) -> Block:
+    """A block with the types of its edges and sources, if the graph has any.
 
     Args:
+        block: The block.
         graph: The graph.
         edges: Positions of the block's edges in it. Shape [E], int64.
         nodes: Ids of the block's sources. Shape [num_src], int64.
     """
     if graph.typed is None:
-        return {}
-    return {"edge_type": graph.typed.edge_type[edges].long(), "src_type": graph.typed.node_type[nodes].long()}
+        return block
+    edge_type, src_type = graph.typed.edge_type[edges].long(), graph.typed.node_type[nodes].long()
+    return replace(block, edge_type=edge_type, src_type=src_type)
 
 
 @kernel

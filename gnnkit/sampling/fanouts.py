@@ -6,7 +6,7 @@ Rules: fan-outs are given for the seeds first. -1 takes all.
 from __future__ import annotations
 
 import operator
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +20,25 @@ Fanouts = Union[Sequence[int], Mapping[str, Sequence[int]]]
 OTHERS = "*"
 """Stands for all relations that are not named."""
 
-_EXPECTED = "expected one integer per layer, the seeds' first, each at least {}, or -1 for all neighbours"
+_EXPECTED = "expected one integer per layer, the seeds' first, each from 0, or -1 for all neighbours"
 
 
 def check_fanouts(fanouts: Sequence[int]) -> Tuple[int, ...]:
-    """Check fan-outs: at least one, each an integer from 1, or -1 for all neighbours.
+    """Check fan-outs: at least one, each an integer from 0, or -1 for all neighbours.
 
     Raises:
         ConfigError: They are anything else.
     """
-    return _checked(fanouts, "", 1)
+    return _checked(fanouts, "")
 
 
-def _checked(fanouts: Sequence[int], of: str, least: int) -> Tuple[int, ...]:
-    expected = _EXPECTED.format(least)
+def _checked(fanouts: Sequence[int], of: str) -> Tuple[int, ...]:
     try:
         checked = tuple(operator.index(fanout) for fanout in fanouts)
     except TypeError:
-        raise ConfigError(f"Got fan-outs {fanouts!r}{of}; {expected}, for example [15, 10].") from None
-    if not checked or any(fanout < least and fanout != -1 for fanout in checked):
-        raise ConfigError(f"Got fan-outs {list(checked)}{of}; {expected}, for example [15, 10].")
+        raise ConfigError(f"Got fan-outs {fanouts!r}{of}; {_EXPECTED}, for example [15, 10].") from None
+    if not checked or any(fanout < 0 and fanout != -1 for fanout in checked):
+        raise ConfigError(f"Got fan-outs {list(checked)}{of}; {_EXPECTED}, for example [15, 10].")
     return checked
 
 
@@ -70,7 +69,7 @@ def relation_fanouts(fanouts: Mapping[str, Sequence[int]], schema: Optional[Sche
         )
     given: Dict[int, Tuple[int, ...]] = {}
     for name, values in fanouts.items():
-        checked = _checked(values, f" for relation {name!r}", 0)
+        checked = _checked(values, f" for relation {name!r}")
         for relation in range(len(schema.relations)) if name == OTHERS else [schema.relation(name)]:
             if name != OTHERS or relation not in given:
                 given[relation] = checked
@@ -89,6 +88,40 @@ def relation_fanouts(fanouts: Mapping[str, Sequence[int]], schema: Optional[Sche
     return [np.array([given[i][hop] for i in range(len(given))], dtype=np.int64) for hop in range(lengths.pop())]
 
 
+def check_fanout_lists(fanouts: Any, name: str) -> None:
+    """Refuse settings that are no fan-outs, before the graph is known.
+
+    Args:
+        fanouts: What was received.
+        name: What messages call the setting.
+
+    Raises:
+        ConfigError: It is no list of numbers, nor such lists by relation, all of one length.
+    """
+    lists = list(fanouts.values()) if isinstance(fanouts, Mapping) else [fanouts]
+    for values in lists:
+        if not isinstance(values, (list, tuple)) or not all(type(each) is int for each in values):
+            raise ConfigError(
+                f"{name} is {fanouts!r}, expected a list of whole numbers, seeds first, such as [15, 10], or for a "
+                "typed graph such lists by relation: {cites: [15, 10], '*': [5, 5]}."
+            )
+    if not lists or len(set(map(len, lists))) != 1:
+        raise ConfigError(f"{name} is {fanouts!r}, expected one number per layer for each relation.")
+
+
 def num_hops(fanouts: Fanouts) -> int:
     """How many hops fan-outs are for, once they are checked."""
     return len(next(iter(fanouts.values())) if isinstance(fanouts, Mapping) else fanouts)
+
+
+def takes_all(fanouts: Fanouts) -> bool:
+    """Whether all neighbours are taken."""
+    lists = fanouts.values() if isinstance(fanouts, Mapping) else [fanouts]
+    return all(fanout == -1 for values in lists for fanout in values)
+
+
+def plain_fanouts(fanouts: Fanouts) -> Any:
+    """Fan-outs as lists, for files and messages."""
+    if isinstance(fanouts, Mapping):
+        return {name: list(values) for name, values in fanouts.items()}
+    return list(fanouts)

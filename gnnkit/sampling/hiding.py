@@ -32,9 +32,7 @@ NOTHING = Hidden(np.empty(0, dtype=np.int64), np.zeros(1, dtype=bool))
 """No edges."""
 
 
-def hide(
-    indptr: Array, indices: Array, pairs: Array, *, loops: bool = True, types: Optional[Array] = None
-) -> Hidden:
+def hide(indptr: Array, indices: Array, pairs: Array, *, loops: bool = True, types: Optional[Array] = None) -> Hidden:
     """All edges between pairs; the arguments are those of :func:`edges_between`."""
     # Few other nodes share a place with an end then, and all places fit into a core's first cache.
     ends = np.zeros(1 << (8 * len(pairs)).bit_length(), dtype=bool)
