@@ -152,6 +152,8 @@ def import_folder(source: PathLike, folder: PathLike, **options: Any) -> Graph:
     told = make_options(TypedChoices, settings, str(home / "meta.json"))
     found = {room: _files_in(place) for room, place in rooms.items() if place.is_dir()}
     edges = {relation_of(stem, file, told): file for stem, file in found["edges"].items()}
+    if not edges:
+        raise DatasetError(f"There is no file of edges in {rooms['edges']}, expected SOURCE__NAME__DESTINATION.csv.")
     given: Dict[str, Any] = {"num_nodes": told.num_nodes, "reverses": told.reverses}
     given.update(features=found.get("features"), labels=found.get("labels"), splits={})
     for split in SPLITS:
