@@ -56,8 +56,9 @@ def split_relation(graph: Graph, relation: int, split: Callable[[Graph, bool], G
     if kind.reverse is not None and kind.reverse != relation and judged:
         back = _edges_of(graph, typed, kind.reverse)
         away = torch.cat(judged).flip(1).numpy()
-        keys = [pair_keys(*ends, graph.num_nodes, False) for ends in ((back.indices.numpy(), back.dst.numpy()), away.T)]
-        kept[back.edge_data[_ROW][torch.from_numpy(np.isin(*keys))]] = False
+        theirs = pair_keys(back.indices.numpy(), back.dst.numpy(), graph.num_nodes, False)
+        is_away = np.isin(theirs, pair_keys(away[:, 0], away[:, 1], graph.num_nodes, False))
+        kept[back.edge_data[_ROW][torch.from_numpy(is_away)]] = False
     relations = {name: torch.full((len(pairs),), relation) for name, pairs in found.pairs.items()}
     return replace(keep_edges(graph, kept), links=replace(found, relations=relations))
 
@@ -179,7 +180,7 @@ def relation_of(graph: Graph, name: Optional[str], task: str) -> Optional[int]:
         return typed.schema.relation(name)
     own = [i for i, each in enumerate(typed.schema.relations) if each.reverse is None or each.reverse >= i]
     if graph.links is not None and graph.links.relations:
-        own = torch.cat(list(graph.links.relations.values())).unique().tolist()
+        own = np.unique(torch.cat(list(graph.links.relations.values())).numpy()).tolist()
     if len(own) != 1:
         names: List[str] = [str(typed.schema.relations[i]) for i in own]
         raise ConfigError(

@@ -41,6 +41,7 @@ from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs import Learned, RunRecord
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import EDGES
+from gnnkit.sampling.known_answers import known_answers, questions_of
 from gnnkit.sampling.neighbor import check_node_ids
 from gnnkit.tasks import (
     KnowledgeGraph,
@@ -53,6 +54,7 @@ from gnnkit.tasks import (
     task_class,
 )
 from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
+from gnnkit.tasks.triple_ranking import rank_answers
 from gnnkit.train import RunConfig
 from gnnkit.train.judging import head_outputs
 from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
@@ -247,6 +249,28 @@ class TrainedRun:
         kind = self.learned.outputs
         said = PairPredictions(given, outputs, kind == LABELS, self.class_names, kind == NUMBERS, kind == SCORES)
         return said if kinds is None else replace(said, relations=named_relations(kinds, self.graph))
+
+    def rank_triples(self, pairs: Tensor, relations: Tensor) -> Tensor:
+        """Rank the tails and the heads of triples among all nodes of their types, without other known answers.
+
+        Args:
+            pairs: Head and tail of each. Shape [n, 2], int64.
+            relations: Positions in the schema. Shape [n], int64.
+
+        Returns:
+            Ranks of tails and of heads, from 1; of equal scores, the middle. Shape [n, 2], float64.
+
+        Raises:
+            ConfigError: The run did not learn triples.
+        """
+        head, graph = self.pair_head, self.graph
+        if not isinstance(head, TripleHead) or graph.typed is None:
+            raise ConfigError(f"The run was trained for the task {self.config.task!r}, which is not about triples.")
+        everyone = torch.arange(graph.num_nodes)
+        h = self._encoded(everyone, self._settings(None, None, None), quiet)
+        asked = questions_of(pairs, relations, len(graph.typed.schema.relations))
+        found = rank_answers(head.to(h.dtype), h, asked, known_answers(graph), graph.typed)
+        return found[:, :2].mean(dim=1).reshape(2, -1).T
 
     def recommend(
         self,

@@ -160,11 +160,11 @@ class LinkDraw:
             places = np.arange(len(items))[part, None] + apart
             nodes["negatives"] = pairs[places % len(items), 1]
         elif self._negatives is not None and self._both:
-            types = None if self._relation is None else self._relation.types
-            nodes["negative_sources"], nodes["negatives"] = self._negatives.pairs(ids, epoch=epoch, types=types)
+            both = None if self._relation is None else self._relation.types
+            nodes["negative_sources"], nodes["negatives"] = self._negatives.pairs(ids, epoch=epoch, types=both)
         elif self._negatives is not None:
-            types = None if self._relation is None else np.full(len(ids), self._relation.types[1])
-            nodes["negatives"] = self._negatives.destinations(wanted[:, 0], ids, epoch=epoch, types=types)
+            each = None if self._relation is None else np.full(len(ids), self._relation.types[1])
+            nodes["negatives"] = self._negatives.destinations(wanted[:, 0], ids, epoch=epoch, types=each)
         seeds, rows = distinct(np.concatenate([each.ravel() for each in nodes.values()]))
         split = np.split(rows, np.cumsum([each.size for each in nodes.values()])[:-1])
         by_name = {name: torch.from_numpy(row.reshape(nodes[name].shape)) for name, row in zip(nodes, split)}

@@ -30,6 +30,7 @@ from gnnkit.report.link_scores import LinkScores, score_links
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
 from gnnkit.report.statistics import DataStatistics, describe_graph
+from gnnkit.report.triples import TripleScores, score_relations
 from gnnkit.report.typed import TypeCounts, count_types
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
@@ -127,6 +128,7 @@ class RunFacts:
     scores: Optional[ClassScores] = None
     number_scores: Optional[NumberScores] = None
     link_scores: Optional[LinkScores] = None
+    triple_scores: Optional[TripleScores] = None
     links: Optional[Links] = None
     graph_scores: Optional[GraphScores] = None
     graph: Optional[Graph] = None
@@ -329,6 +331,9 @@ def _score_pairs(run: RunFacts, trained: TrainedRun) -> None:
     links, learned = trained.graph.links, trained.learned
     if links is None or "test" not in links.pairs:
         raise ConfigError("The data have no pairs to test, so predictions cannot be judged.")
+    if trained.is_about_triples:
+        run.triple_scores = score_relations(trained, links)
+        return
     if learned.outputs == SCORES:
         run.link_scores = score_links(trained, links)
         return

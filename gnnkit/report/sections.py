@@ -23,6 +23,7 @@ from gnnkit.report.settings import configuration
 from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import drawable
 from gnnkit.report.times import time_panel
+from gnnkit.report.triples import triple_panel
 from gnnkit.report.typed import TypeCounts, draw_schema, schema_in_words, type_tables
 from gnnkit.report.words import number, percent, seconds, split_name
 from gnnkit.runs.learned import NODES
@@ -151,6 +152,8 @@ def _judged(run: RunFacts, gallery: Gallery) -> Panel:
     scores = run.scores
     if run.number_scores is not None:
         return number_errors(run.number_scores)
+    if run.triple_scores is not None:
+        return triple_panel(run)
     if run.link_scores is not None:
         return link_panel(run, gallery)
     if scores is None:

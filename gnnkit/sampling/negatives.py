@@ -41,8 +41,8 @@ def _draw_node(sums: Array, nodes: Array, first: int, last: int, state: np.uint6
     any.
     """
     if len(sums) == 0:
-        place, state = next_below(state, last - first)
-        place += first
+        chosen, state = next_below(state, last - first)
+        place = first + chosen
     else:
         unit, state = next_unit(state)
         before = sums[first - 1] if first > 0 else 0.0

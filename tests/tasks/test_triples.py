@@ -117,9 +117,8 @@ def test_shared_negatives_that_are_the_answer_do_not_count(kind) -> None:
 
 def test_the_penalty_is_the_cubes_of_moduli() -> None:
     head, h = made("complex", regularization=0.5), torch.randn(3, WIDTH, dtype=torch.float64)
-    targets = Targets(
-        torch.tensor([1]), {"src": torch.tensor([0]), "dst": torch.tensor([2]), "negatives": torch.tensor([1])}
-    )
+    rows = {"src": torch.tensor([0]), "dst": torch.tensor([2]), "negatives": torch.tensor([1])}
+    found = head(h, Targets(torch.tensor([1]), rows)).detach()
     entries = [*numbers(h[0], True), *numbers(h[2], True), *numbers(head.relation[1], True)]
     assert float(found[0, -1]) == pytest.approx(0.5 * sum(abs(value) ** 3 for value in entries))
 
