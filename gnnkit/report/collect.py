@@ -31,6 +31,7 @@ from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
 from gnnkit.report.statistics import DataStatistics, describe_graph
 from gnnkit.report.triples import TripleScores, score_relations
+from gnnkit.report.typed import TypeCounts, count_types
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
 from gnnkit.runs.learned import EDGES, GRAPHS, NODES, learned_by_run, match_graph
@@ -98,6 +99,7 @@ class RunFacts:
         is_comparable: Whether its data are those of the first run on the page.
         missing: Why a part is not there, by part: "data", "predictions", "maps", "stages".
         data: Statistics of the graph.
+        types: Counts by type and relation; None where the graph has no types.
         num_parameters: Numbers that were learnt; None without a checkpoint.
         class_names: One for each class that the model has learned; numbers where they have no names.
         scores: Of the predictions by the best checkpoint.
@@ -120,6 +122,7 @@ class RunFacts:
     is_comparable: bool = True
     missing: Dict[str, str] = field(default_factory=dict)
     data: Optional[DataStatistics] = None
+    types: Optional[TypeCounts] = None
     num_parameters: Optional[int] = None
     class_names: List[str] = field(default_factory=list)
     scores: Optional[ClassScores] = None
@@ -249,7 +252,7 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
         for part in ("data", "predictions", "maps", "stages"):
             run.missing[part] = f"The data could not be loaded. {error}"
         return None
-    run.data = describe_graph(graph)
+    run.data, run.types = describe_graph(graph), count_types(graph)
     run.links = graph.links if run.is_about_pairs else None
     if run.is_about_graphs:
         run.graph, run.items = graph, describe_graph(graph_items(graph))

@@ -24,6 +24,7 @@ from gnnkit.report.statistics import DataStatistics
 from gnnkit.report.style import drawable
 from gnnkit.report.times import time_panel
 from gnnkit.report.triples import triple_panel
+from gnnkit.report.typed import TypeCounts, draw_schema, schema_in_words, type_tables
 from gnnkit.report.words import number, percent, seconds, split_name
 from gnnkit.runs.learned import NODES
 
@@ -279,6 +280,8 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
             "How many nodes have how many neighbours",
         )
     )
+    if run.types is not None:
+        _add_types(panel, run, run.types, gallery)
     if run.is_about_pairs and run.links is not None:
         panel.tables += [Table(f"The graph {data.name}", ["", ""], _graph_rows(data, of_pairs=True)), *pair_tables(run)]
         return panel
@@ -299,6 +302,15 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
     if data.classes.any():
         panel.tables.append(_class_table(data))
     return panel
+
+
+def _add_types(panel: Panel, run: RunFacts, types: TypeCounts, gallery: Gallery) -> None:
+    """The schema as a picture, and counts by type and relation."""
+    picture = gallery.picture(
+        run, "schema", lambda theme: draw_schema(types, theme), schema_in_words(types), "Types and relations"
+    )
+    panel.pictures.append(picture)
+    panel.tables += type_tables(types)
 
 
 def _graph_rows(data: DataStatistics, of_pairs: bool = False) -> List[List[str]]:
