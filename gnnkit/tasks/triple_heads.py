@@ -45,6 +45,7 @@ class TripleHead(Head, ABC):
 
     is_complex: ClassVar[bool] = False
     is_product: ClassVar[bool] = True
+    has_angles: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -161,7 +162,9 @@ class TripleHead(Head, ABC):
         found = self._told_apart(h, queries, answers, rows, in_parts=targets.mask is None)
         if not self.regularization:
             return found
-        cubes = sum(self.moduli(each).pow(3).sum(dim=1) for each in (nodes, answers, weights))
+        moved = (nodes, answers) if self.has_angles else (nodes, answers, weights)
+        parts = [self.moduli(each).pow(3).sum(dim=1) for each in moved]
+        cubes = torch.stack(parts).sum(dim=0)
         return torch.cat([found, self.regularization * cubes[:, None]], dim=1)
 
     def moduli(self, values: Tensor) -> Tensor:
@@ -259,6 +262,7 @@ class RotatE(TripleHead):
 
     is_complex = True
     is_product = False
+    has_angles = True
 
     @staticmethod
     def initial(rows: int, width: int) -> Tensor:
