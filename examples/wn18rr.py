@@ -1,6 +1,6 @@
 """Learn a knowledge graph: embeddings of words, DistMult, ranks of the answers, and what the model would answer.
 
-Run as ``python examples/wn18rr.py``, with the files of WN18RR (``--data-dir``), or with ``--synthetic`` without any data.
+Run as ``python examples/wn18rr.py``, with the files of WN18RR (``--data-dir``), or with ``--synthetic`` without data.
 """
 
 from __future__ import annotations

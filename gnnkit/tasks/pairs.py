@@ -132,10 +132,12 @@ def _of_relation(graph: Graph, relation: int) -> Graph:
     if all(bool((of == relation).all()) for of in links.relations.values()):
         return graph
     mine = links_of_relation(links, relation, kind.reverse == relation)
-    if not mine.pairs:
+    missing = [split for split in links.pairs if split not in mine.pairs]
+    if missing:
         others = {each for of in links.relations.values() for each in of.tolist()}
         held = ", ".join(str(graph.typed.schema.relations[each]) for each in sorted(others))
-        raise DataError("links.pairs", f"there are none of relation {kind}.", fix=f"There are pairs of {held}.")
+        problem = f"there are none of relation {kind}."
+        raise DataError(f"links.pairs[{missing[0]!r}]", problem, fix=f"There are pairs of {held}.")
     return replace(graph, links=mine)
 
 

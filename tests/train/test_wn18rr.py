@@ -24,14 +24,8 @@ def fit(data_dir: Path, **settings):
 
 
 def test_ranks_are_those_of_plain_python(data_dir: Path, tmp_path: Path) -> None:
-    graph, result = fit(
-        data_dir,
-        cache_dir=tmp_path / "cache",
-        width=8,
-        epochs=1,
-        options={"num_negatives": 64},
-        run_dir=tmp_path / "run",
-    )
+    settings = {"width": 8, "epochs": 1, "options": {"num_negatives": 64}, "run_dir": tmp_path / "run"}
+    graph, result = fit(data_dir, cache_dir=tmp_path / "cache", **settings)
     assert 0 < result.test["mrr"] < 1
     run = open_run(tmp_path / "run", graph=graph, device="cpu")
     some = torch.randperm(len(graph.links.pairs["test"]), generator=torch.Generator().manual_seed(0))[:200]
