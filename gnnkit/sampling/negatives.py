@@ -42,11 +42,10 @@ def _draw_node(sums: Array, nodes: Array, first: int, last: int, state: np.uint6
     """
     if len(sums) == 0:
         chosen, state = next_below(state, last - first)
-        place = first + chosen
-    else:
-        unit, state = next_unit(state)
-        before = sums[first - 1] if first > 0 else 0.0
-        place = first_not_below(sums, first, last, before + unit * (sums[last - 1] - before))
+        return (nodes[first + chosen] if len(nodes) else first + chosen), state
+    unit, state = next_unit(state)
+    before = sums[first - 1] if first > 0 else 0.0
+    place = first_not_below(sums, first, last, before + unit * (sums[last - 1] - before))
     return (nodes[place] if len(nodes) else place), state
 
 
