@@ -93,6 +93,17 @@ class DataError(GnnkitError):
         super().__init__(f"Bad data in {place}: {problem}" + (f" {fix}" if fix else ""))
         self.field = field
         self.row = row
+        self.problem = problem
+        self.fix = fix
+
+    def of(self, owner: str) -> DataError:
+        """The same error, of the field of a node type or a relation.
+
+        Example:
+            >>> str(DataError("x", "it is empty.", row=2).of("paper"))
+            "Bad data in x of 'paper', row 2: it is empty."
+        """
+        return type(self)(f"{self.field} of {owner!r}", self.problem, row=self.row, fix=self.fix)
 
 
 class LeakError(DataError):

@@ -17,6 +17,7 @@ import products_case_study
 import pytest
 import research_code
 import salient_pipeline
+import wn18rr
 from common import launch
 
 from gnnkit.errors import ConfigError
@@ -193,3 +194,10 @@ def test_every_example_has_a_page() -> None:
         assert f"examples/{name}.md" in navigation
         page = (EXAMPLES.parent / "docs" / "examples" / f"{name}.md").read_text()
         assert f"examples/{name}.py" in page
+
+
+def test_wn18rr(backend_name: str) -> None:
+    if backend_name not in BACKENDS:
+        pytest.skip(f"the examples are for {', '.join(BACKENDS)}")
+    found = wn18rr.main(["--synthetic", "--backend", backend_name, "--epochs", "20", "--width", "16"])
+    assert found["mrr"] > 0.1

@@ -34,6 +34,8 @@ class BackendCapabilities:
         note: Why something is missing and what would bring it; said to whoever asks for it.
         aggregations: How its "sage" can reduce the neighbours: "mean", "max".
         edge_convs: Those of ``convs`` that read edge features, where the data have them.
+        relational: Those of ``convs`` of which it makes one for each relation of a typed graph. Kinds that read types
+            by themselves ("rgcn", "rgat", "hgt") are in ``convs`` alone.
         excludes: Combinations of what is declared that do not work, such as
             ``({"conv": "gat", "precision": "bfloat16"},)``. Keys are ``gnnkit.availability.COMBINED``; what one does
             not name may be anything.
@@ -46,6 +48,7 @@ class BackendCapabilities:
     note: str = ""
     aggregations: FrozenSet[str] = frozenset(AGGREGATIONS)
     edge_convs: FrozenSet[str] = frozenset()
+    relational: FrozenSet[str] = frozenset()
     excludes: Tuple[Combination, ...] = ()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.data import Block
-from gnnkit.nn import CONVS, REDUCTIONS, ConvSpec, MessageOps, check_choice
+from gnnkit.nn import CONVS, PER_RELATION, REDUCTIONS, ConvSpec, MessageOps, Relations, check_choice
 
 
 class ReferenceOps(MessageOps):
@@ -45,6 +45,10 @@ class ReferenceOps(MessageOps):
         """See :class:`gnnkit.nn.MessageOps`."""
         return lowered.edge_attr
 
+    def relations(self, lowered: Block) -> Relations:
+        """See :class:`gnnkit.nn.MessageOps`. The dense form, which is the formula."""
+        return Relations(lowered, lambda block: block, dense=True)
+
     def edge_softmax(self, lowered: Block, scores: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""
         largest = self.scatter(lowered, scores.detach(), "max")
@@ -65,6 +69,7 @@ class ReferenceBackend(Backend):
     capabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset(kind for kind, conv in CONVS.items() if conv.reads_edges),
+        relational=PER_RELATION,
         exports=frozenset({"torch", "onnx"}),
     )
 

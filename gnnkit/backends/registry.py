@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping, Optional, Sequence, Type, Union
 
 from gnnkit.availability import NOT_INSTALLED
@@ -13,6 +14,7 @@ from gnnkit.nn import (
     PRESETS,
     MessagePassing,
     ModelSpec,
+    TypedSpec,
     can_read_edges,
     check_without_features,
     copied,
@@ -83,7 +85,7 @@ def build_model(
         out_channels: Number of outputs per node; per graph, if the model pools. None: one for each class, or for each
             number to regress.
         embedding_channels: Width of learnt embeddings, one for every node of a graph without features. None: features
-            are read.
+            are read. On a typed graph, the width of all types, as ``encoder_channels``.
         settings: Any other field of :class:`gnnkit.nn.ModelSpec`, and any option of the convolution such as ``heads``,
             unless ``model`` is a specification. Edge features are read where the convolution can and the graph has
             them, unless ``edge_channels`` is None here.
@@ -109,7 +111,12 @@ def build_model(
         )
     if not isinstance(model, ModelSpec):
         in_channels = embedding_channels if embedding_channels is not None else graph.num_features
-        if embedding_channels is not None:
+        if graph.typed is not None and graph.x is None:
+            if embedding_channels is not None:
+                settings["encoder_channels"] = embedding_channels
+            settings["typed"] = TypedSpec.of(graph)
+            in_channels = max([1, *(width or 0 for width in settings["typed"].channels)])
+        elif embedding_channels is not None:
             if embedding_channels < 1:
                 raise ConfigError(f"embedding_channels is {embedding_channels}, expected at least 1.")
             check_without_features(graph)
@@ -120,14 +127,17 @@ def build_model(
             out_channels = _num_outputs(graph_items(graph) if settings.get("pooling", "none") != "none" else graph)
         if graph.edge_attr is not None and can_read_edges(model_kinds(model)):
             settings.setdefault("edge_channels", edge_width(graph))
-        if graph.node_categories and embedding_channels is None:
+        if graph.node_categories and embedding_channels is None and graph.typed is None:
             settings["node_categories"] = graph.node_categories
         model = model_spec(model, in_channels, out_channels, **settings)
     return GNN(model.for_graph(graph), as_backend(backend), whole_number("seed", seed))
 
 
 def _num_outputs(graph: Graph) -> int:
-    """One for each class, or for each number to regress."""
+    """One for each class, or for each number to regress; on a typed graph those of the only type with labels."""
+    if graph.y is None and graph.typed is not None and len(graph.typed.y) == 1:
+        ((name, y),) = graph.typed.y.items()
+        graph = replace(graph, y=y, class_names=graph.typed.class_names.get(name, ()))
     if graph.y is None:
         raise missing_array("y", "training")
     if graph.has_numbers:

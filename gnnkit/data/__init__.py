@@ -18,12 +18,13 @@ from gnnkit.data.fingerprint import (
 )
 from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.graph_splits import fold_split, graph_items, make_folds, num_folds, random_graph_split
+from gnnkit.data.inputs import Inputs, TypedInputs
 from gnnkit.data.labels import check_classes, renumber_classes
 from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
 from gnnkit.data.links import Links, message_graph
 from gnnkit.data.lists import join_graphs, split_graphs
-from gnnkit.data.negatives import sample_non_edges
+from gnnkit.data.negatives import relation_pairs, sample_non_edges, with_negatives
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.remote import PREPARATIONS, Neighbors, Remote
 from gnnkit.data.splits import pick_masks, pick_split
@@ -38,6 +39,11 @@ from gnnkit.data.transforms import (
     remove_self_loops,
     to_undirected,
 )
+from gnnkit.data.typed import Relation, Schema, Typed
+from gnnkit.data.typed_build import from_typed, parse_relation, to_typed
+from gnnkit.data.typed_reverses import add_reverses
+from gnnkit.data.typed_splits import links_of_relation, relation_of
+from gnnkit.data.typed_views import expect_typed, relation_edges, type_nodes
 
 __all__ = [
     "BLOCK_ARRAYS",
@@ -50,13 +56,19 @@ __all__ = [
     "BatchLayout",
     "Block",
     "Graph",
+    "Inputs",
     "Items",
     "Links",
     "Neighbors",
     "Notes",
+    "Relation",
     "Remote",
+    "Schema",
     "Targets",
+    "Typed",
+    "TypedInputs",
     "add_nodes",
+    "add_reverses",
     "add_self_loops",
     "attach_links",
     "categories_as_columns",
@@ -68,6 +80,7 @@ __all__ = [
     "data_differences",
     "describe_data",
     "expect_graph",
+    "expect_typed",
     "fingerprint",
     "fold_split",
     "from_csc",
@@ -75,24 +88,30 @@ __all__ = [
     "from_networkx",
     "from_pandas",
     "from_scipy",
+    "from_typed",
     "full_block",
     "gcn_norm",
     "given_links",
     "graph_items",
     "is_undirected",
     "join_graphs",
+    "links_of_relation",
     "log_warnings",
     "make_folds",
     "message_graph",
     "missing_array",
     "normalize_features",
     "num_folds",
+    "parse_relation",
     "part_fingerprints",
     "pick_masks",
     "pick_split",
     "prepare_graph",
     "random_graph_split",
     "random_split",
+    "relation_edges",
+    "relation_of",
+    "relation_pairs",
     "remove_self_loops",
     "renumber_classes",
     "sample_non_edges",
@@ -102,6 +121,9 @@ __all__ = [
     "to_networkx",
     "to_pandas",
     "to_scipy",
+    "to_typed",
     "to_undirected",
+    "type_nodes",
     "warn_one_way",
+    "with_negatives",
 ]

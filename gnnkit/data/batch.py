@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data.graph import Graph, expand_indptr
+from gnnkit.data.inputs import TypedInputs
 from gnnkit.data.targets import BatchKey, Targets, named_targets
 
 SOURCE, DESTINATION, EDGE = "source", "destination", "edge"
@@ -57,6 +58,9 @@ class Block:
             for.
         dropout_keys: What the dropout of each source's features is a function of, see :mod:`gnnkit.nn.dropout`. Shape
             [num_src], int64. None: dropout is drawn by torch's generator.
+        edge_type: Relation of each edge, ascending within a destination. Shape [E], int64. None if the graph has no
+            types.
+        src_type: Type of each source node. Shape [num_src], int64. None likewise.
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
         is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
@@ -70,6 +74,8 @@ class Block:
     edge_attr: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
     edge_ids: Optional[Tensor] = _array(EDGE, -1)  # noqa: RUF009
     dropout_keys: Optional[Tensor] = _array(SOURCE, 0)  # noqa: RUF009
+    edge_type: Optional[Tensor] = _array(EDGE, 0)  # noqa: RUF009
+    src_type: Optional[Tensor] = _array(SOURCE, 0)  # noqa: RUF009
     dst_mask: Optional[Tensor] = _array(DESTINATION, False)  # noqa: RUF009
     edge_mask: Optional[Tensor] = _array(EDGE, False)  # noqa: RUF009
     is_reduced: bool = False
@@ -122,7 +128,8 @@ class Batch:
     Attributes:
         blocks: One block per layer, from the input layer to the output layer. The destinations of one block are the
             sources of the next. A full-graph batch repeats one block.
-        x: Features of the first block's source nodes. Shape [blocks[0].num_src, F], floating point.
+        x: Features of the first block's source nodes. Shape [blocks[0].num_src, F], floating point. On a typed graph
+            features by type, a :class:`TypedInputs`.
         targets: What is to be predicted. None when only outputs are wanted.
         nodes: Node id in the graph of each of the last block's destinations, -1 for padding. Shape [num_dst], int64. In
             a batch of whole graphs, the number of each graph.
@@ -132,7 +139,7 @@ class Batch:
     """
 
     blocks: Tuple[Block, ...]
-    x: Tensor
+    x: Any  # Inputs; whoever reads a batch knows which of the two it has.
     targets: Optional[Targets]
     nodes: Tensor
     key: BatchKey = _FIRST
@@ -152,7 +159,7 @@ class Batch:
         return replace(
             self,
             blocks=tuple(done[id(block)] for block in self.blocks),
-            x=function(self.x),
+            x=self.x.map(function) if isinstance(self.x, TypedInputs) else function(self.x),
             targets=None if self.targets is None else self.targets.map(function),
             nodes=function(self.nodes),
             graphs=None if self.graphs is None else self.graphs.map(function),
@@ -173,6 +180,7 @@ class Batch:
             order=tuple(next(i for i, other in enumerate(distinct) if other is block) for block in self.blocks),
             targets=None if self.targets is None else self.targets.names,
             graphs=None if self.graphs is None else _block_layout(self.graphs),
+            num_tables=len(self.x.tables) if isinstance(self.x, TypedInputs) else None,
         )
 
     def flatten(self) -> Tuple[Tensor, ...]:
@@ -180,8 +188,8 @@ class Batch:
 
         Returns:
             For every distinct block, and then ``graphs``, ``indptr``, ``indices``, ``dst``, and those of
-            ``BLOCK_ARRAYS`` that it has; then ``x``; then ``Targets.tensors`` if there are targets. Node ids are left
-            out.
+            ``BLOCK_ARRAYS`` that it has; then ``x``, or its ``TypedInputs.tensors``; then ``Targets.tensors`` if there
+            are targets. Node ids are left out.
 
         Example:
             >>> block = Block(torch.tensor([0, 1]), torch.tensor([1]), num_src=2)
@@ -193,7 +201,8 @@ class Batch:
         tensors: List[Tensor] = []
         for block in [*self._distinct_blocks(), *([] if self.graphs is None else [self.graphs])]:
             tensors += [getattr(block, name) for name in _block_layout(block).names]
-        return (*tensors, self.x, *(() if self.targets is None else self.targets.tensors))
+        inputs = self.x.tensors if isinstance(self.x, TypedInputs) else (self.x,)
+        return (*tensors, *inputs, *(() if self.targets is None else self.targets.tensors))
 
     def _distinct_blocks(self) -> List[Block]:
         return list({id(block): block for block in self.blocks}.values())
@@ -221,12 +230,14 @@ class BatchLayout:
         order: Which of them each layer uses.
         targets: Names of the targets' tensors, which come last; None if there are no targets.
         graphs: Layout of the flow from nodes to graphs, None if there is none.
+        num_tables: How many tables of features a typed batch has; None for a batch with one matrix.
     """
 
     blocks: Tuple[BlockLayout, ...]
     order: Tuple[int, ...]
     targets: Optional[Tuple[str, ...]] = None
     graphs: Optional[BlockLayout] = None
+    num_tables: Optional[int] = None
 
     def unflatten(self, tensors: Sequence[Tensor]) -> Batch:
         """The inverse of :meth:`Batch.flatten`, by reference: nothing is computed.
@@ -248,9 +259,13 @@ class BatchLayout:
             # compilers cannot look into the lock under which Python before 3.12 computes such a property.
             vars(block).update(dst=dst, lowered={})
             blocks.append(block)
-        targets = None if self.targets is None else named_targets(self.targets, rest[1:])
+        x: Any = rest.pop(0)
+        if self.num_tables is not None:
+            x = TypedInputs((x, *rest[: self.num_tables - 1]), rest[self.num_tables - 1])
+            rest = rest[self.num_tables :]
+        targets = None if self.targets is None else named_targets(self.targets, rest)
         graphs = None if self.graphs is None else blocks[-1]
-        return Batch(tuple(blocks[i] for i in self.order), rest[0], targets, _NO_NODES, graphs=graphs)
+        return Batch(tuple(blocks[i] for i in self.order), x, targets, _NO_NODES, graphs=graphs)
 
     @property
     def _layouts(self) -> Tuple[BlockLayout, ...]:
@@ -260,7 +275,8 @@ class BatchLayout:
     @property
     def num_tensors(self) -> int:
         """How many tensors a flattened batch has."""
-        return sum(len(block.names) for block in self._layouts) + 1 + len(self.targets or ())
+        inputs = 1 if self.num_tables is None else self.num_tables + 1
+        return sum(len(block.names) for block in self._layouts) + inputs + len(self.targets or ())
 
 
 _NO_NODES = torch.empty(0, dtype=torch.int64)
@@ -278,4 +294,7 @@ def full_block(graph: Graph, *, edge_features: bool = False) -> Block:
         edge_features: Whether the block gets the graph's edge features.
     """
     edge_attr = graph.edge_attr if edge_features else None
-    return Block(graph.indptr, graph.indices, graph.num_nodes, graph.edge_weight, edge_attr)
+    block = Block(graph.indptr, graph.indices, graph.num_nodes, graph.edge_weight, edge_attr)
+    if graph.typed is None:
+        return block
+    return replace(block, edge_type=graph.typed.edge_type.long(), src_type=graph.typed.node_type.long())

@@ -210,32 +210,40 @@ def check_count(num_nodes: int, num_edges: int) -> None:
         raise DataError("edge_index", problem, fix=fix)
 
 
-def sort_edges(src: Tensor, dst: Tensor, num_nodes: int) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
-    """Sort edges stably by (destination, source).
+def sort_edges(
+    src: Tensor, dst: Tensor, num_nodes: int, edge_type: Optional[Tensor] = None
+) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    """Sort edges stably by (destination, source), those of a typed graph by (destination, relation, source).
 
     Args:
         src: Sources. Shape [E], int64.
         dst: Destinations. Shape [E], int64.
         num_nodes: Number of nodes N; all ids are below it.
+        edge_type: Relation of each edge, from 0. Shape [E]. None: the graph has no types.
 
     Returns:
         ``indptr`` [N + 1], the sorted sources [E], and where each sorted edge stood before [E], or None for the order
         if the edges were sorted already. All int64.
     """
     sources, destinations = src.numpy(), dst.numpy()
+    relations = None if edge_type is None else edge_type.numpy()
     indptr = np.zeros(num_nodes + 1, dtype=np.int64)
     np.cumsum(np.bincount(destinations, minlength=num_nodes), out=indptr[1:])
-    if _are_sorted(sources, destinations):
+    if _are_sorted(sources, relations, destinations):
         return torch.from_numpy(indptr), src.clone(), None  # a view would keep the destinations alive too
-    # Two stable counting sorts, by the minor key first: linear time, 32-bit positions, no key that could overflow.
-    by_source = _counting_order(sources, num_nodes)
-    order = by_source[_counting_order(destinations[by_source], num_nodes)]
+    # Stable counting sorts, by the minor key first: linear time, 32-bit positions, no key that could overflow.
+    order = _counting_order(sources, num_nodes)
+    if relations is not None:
+        order = order[_counting_order(relations[order], int(relations.max()) + 1)]
+    order = order[_counting_order(destinations[order], num_nodes)]
     return torch.from_numpy(indptr), torch.from_numpy(sources[order]), torch.from_numpy(order.astype(np.int64))
 
 
-def _are_sorted(src: np.ndarray, dst: np.ndarray) -> bool:
-    ahead = dst[1:] > dst[:-1]
-    ahead |= (dst[1:] == dst[:-1]) & (src[1:] >= src[:-1])
+def _are_sorted(src: np.ndarray, relation: Optional[np.ndarray], dst: np.ndarray) -> bool:
+    ahead = src[1:] >= src[:-1]
+    for key in (relation, dst):
+        if key is not None:
+            ahead = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & ahead)
     return bool(ahead.all())
 
 

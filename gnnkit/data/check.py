@@ -65,6 +65,10 @@ def check_graph(graph: Graph, *, most_values: Optional[int] = None) -> None:
     if graph.metric is not None and not is_metric(graph.metric):
         expected = ", ".join((*METRICS, *PAIR_METRICS))
         raise DataError("metric", f"it is {graph.metric!r}, expected one of {expected}.")
+    if graph.typed is not None:
+        from gnnkit.data.typed_checks import check_typed
+
+        check_typed(graph, most_values=most_values)
     if graph.links is not None:
         from gnnkit.data.link_checks import check_links
 
@@ -122,10 +126,14 @@ def check_rows(tensor: Tensor, field: str, count: int, what: str) -> None:
 def _check_edges(graph: Graph) -> None:
     check_indptr(graph.indptr, graph.indices)
     check_ids(graph.indices, "indices", "source", graph.num_nodes)
+    relations = _edge_types(graph)
     # In pieces, each with the edge before it.
     for start in range(1, graph.num_edges, _CHUNK_VALUES):
         stop = min(start + _CHUNK_VALUES, graph.num_edges)
         falling = graph.indices[start:stop] < graph.indices[start - 1 : stop - 1]
+        if relations is not None:
+            falling &= relations[start:stop] == relations[start - 1 : stop - 1]
+            falling |= relations[start:stop] < relations[start - 1 : stop - 1]
         if bool(falling.any()):
             # A lower source may only follow where the next destination begins.
             rows = falling.nonzero()[:, 0] + start
@@ -134,9 +142,19 @@ def _check_edges(graph: Graph) -> None:
             if rows.numel():
                 row = int(rows[0])
                 problem = f"source {int(graph.indices[row])} follows {int(graph.indices[row - 1])} at one destination."
-                raise DataError(
-                    "indices", problem, row=row, fix="Build the graph with from_csc, which sorts the edges."
-                )
+                builder = "from_csc"
+                if relations is not None:
+                    named = f"relation {int(relations[row])}, source {int(graph.indices[row])}"
+                    before = f"relation {int(relations[row - 1])}, source {int(graph.indices[row - 1])}"
+                    problem, builder = f"{named} follows {before} at one destination.", "gnnkit.data.from_typed"
+                fix = f"Build the graph with {builder}, which sorts the edges."
+                raise DataError("indices", problem, row=row, fix=fix)
+
+
+def _edge_types(graph: Graph) -> Optional[Tensor]:
+    """The relation of each edge of a typed graph, if there is one for each."""
+    types = None if graph.typed is None else graph.typed.edge_type
+    return types if isinstance(types, Tensor) and types.shape == graph.indices.shape else None
 
 
 def _check_lengths(graph: Graph) -> None:

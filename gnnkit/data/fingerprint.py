@@ -17,6 +17,7 @@ from torch import Tensor
 from gnnkit.data.check import row_chunks
 from gnnkit.data.graph import Graph
 from gnnkit.data.links import describe_links
+from gnnkit.data.typed import Typed
 from gnnkit.errors import OtherDataError
 
 MOST_VALUES = 1 << 27
@@ -47,7 +48,8 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
 
     Returns:
         64 hexadecimal digits by part: "edges", "edge weights", "features", "labels" (with class names), "splits",
-        "other arrays", and "links" where there are links.
+        "other arrays", "types" (the schema, and the type of each node and edge) of a typed graph, and "links" where
+        there are links.
     """
     other: Dict[str, Optional[Tensor]] = {
         "edge_attr": graph.edge_attr,
@@ -59,16 +61,38 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
         **{f"graph_splits.{name}": ids for name, ids in graph.graph_splits.items()},
     }
     words = (graph.graph_names, graph.node_categories, graph.edge_categories)
+    typed = _typed_arrays(graph.typed)
+    names = "" if graph.typed is None else repr(sorted(graph.typed.class_names.items()))
     parts = {
         "edges": _digest({"indptr": graph.indptr, "indices": graph.indices}),
         "edge weights": _digest({"edge_weight": graph.edge_weight}),
-        "features": _digest({"x": graph.x}),
-        "labels": _digest({"y": graph.y}, repr(graph.class_names)),
-        "splits": _digest(graph.splits),
-        "other arrays": _digest(other, repr(words) if any(words) else ""),
+        "features": _digest({"x": graph.x, **typed["x"]}),
+        "labels": _digest({"y": graph.y, **typed["y"]}, repr(graph.class_names) + names),
+        "splits": _digest({**graph.splits, **typed["splits"]}),
+        "other arrays": _digest({**other, **typed["other"]}, repr(words) if any(words) else ""),
     }
+    if graph.typed is not None:
+        types = {"node_type": graph.typed.node_type, "edge_type": graph.typed.edge_type}
+        schema = graph.typed.schema
+        relations = [(str(relation), relation.reverse) for relation in schema.relations]
+        parts["types"] = _digest(types, repr((schema.node_types, relations)))
     if graph.links is not None:
         parts["links"] = _digest(graph.links.tensors, repr((graph.links.undirected, graph.links.class_names)))
+    return parts
+
+
+def _typed_arrays(typed: Optional[Typed]) -> Dict[str, Dict[str, Tensor]]:
+    """The arrays by type and relation of a typed graph, by the part that they are of."""
+    parts: Dict[str, Dict[str, Tensor]] = {"x": {}, "y": {}, "splits": {}, "other": {}}
+    if typed is None:
+        return parts
+    parts["x"] = {f"x of {name}": rows for name, rows in typed.x.items()}
+    parts["y"] = {f"y of {name}": rows for name, rows in typed.y.items()}
+    parts["splits"] = {f"{key} of {name}": ids for name, held in typed.splits.items() for key, ids in held.items()}
+    parts["other"] = {f"edge_attr of {name}": rows for name, rows in typed.edge_attr.items()}
+    for field, groups in (("node_data", typed.node_data), ("edge_data", typed.edge_data)):
+        held = ((f"{field}.{key} of {name}", rows) for name, group in groups.items() for key, rows in group.items())
+        parts["other"].update(held)
     return parts
 
 
@@ -98,6 +122,8 @@ def describe_data(graph: Graph) -> Dict[str, Any]:
         "fingerprint": _joined(parts),
         "parts": parts,
     }
+    if graph.typed is not None:
+        described["types"] = {"nodes": dict(graph.typed.num_nodes), "edges": dict(graph.typed.num_edges)}
     if graph.links is not None:
         described["links"] = describe_links(graph.links)
     return described
@@ -149,8 +175,8 @@ def is_undirected(graph: Graph) -> bool:
         is_new[1:] = (src[1:] != src[:-1]) | (dst[1:] != dst[:-1])
         is_new[0] = start == 0
         src, dst = src[is_new], dst[is_new]
-        forth += int(_hash_pairs(src, dst).sum(dtype=np.uint64))
-        back += int(_hash_pairs(dst, src).sum(dtype=np.uint64))
+        forth += int(hash_pairs(src, dst).sum(dtype=np.uint64))
+        back += int(hash_pairs(dst, src).sum(dtype=np.uint64))
     return (forth - back) % (1 << 64) == 0
 
 
@@ -172,8 +198,8 @@ def _edge_range(graph: Graph, start: int, stop: int) -> Any:
     return graph.indices[start:stop].numpy().astype(np.uint64), dst.astype(np.uint64)
 
 
-def _hash_pairs(first: Any, second: Any) -> Any:
-    """Mix pairs of numbers below 2^32 into 64 bits, with the finaliser of SplitMix64 (Steele et al., 2014)."""
+def hash_pairs(first: Any, second: Any) -> Any:
+    """Mix pairs of uint64 numbers below 2^32 into 64 bits, with the finaliser of SplitMix64 (Steele et al., 2014)."""
     value = (first << np.uint64(32)) ^ second
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -17,6 +17,7 @@ from torch import Tensor
 from gnnkit.data.links import Links
 from gnnkit.data.notes import Notes
 from gnnkit.data.remote import Remote
+from gnnkit.data.typed import Typed
 
 IGNORED_LABEL = -100
 """Label of a node that is not a target: unlabelled, outside the split at hand, or padding."""
@@ -68,6 +69,8 @@ class Graph:
         edge_categories: The same of ``edge_attr``. Shape [D].
         remote: Where edges and features are, if they lie elsewhere. The record has no edges then, and ``x`` is zeros of
             the right shape that take no room.
+        typed: Types of nodes and edges, and the arrays that differ from type to type. None for a homogeneous graph.
+            Edges of a typed graph are sorted by (destination, relation, source), and features are in ``typed.x``.
     """
 
     indptr: Tensor
@@ -94,6 +97,7 @@ class Graph:
     node_categories: Tuple[int, ...] = ()
     edge_categories: Tuple[int, ...] = ()
     remote: Optional[Remote] = None
+    typed: Optional[Typed] = None
 
     @property
     def num_nodes(self) -> int:
@@ -172,6 +176,9 @@ class Graph:
 
     def __repr__(self) -> str:
         parts = [f"num_nodes={self.num_nodes}", f"num_edges={self.num_edges}", f"num_features={self.num_features}"]
+        if self.typed is not None:
+            parts.append(f"types={list(self.typed.schema.node_types)}")
+            parts.append(f"num_relations={len(self.typed.schema.relations)}")
         if self.num_classes:
             parts.append(f"num_classes={self.num_classes}")
         if self.num_graphs > 1:
@@ -208,6 +215,10 @@ def map_arrays(
             changed[each.name] = function(values)
         else:
             changed[each.name] = {name: function(rows) for name, rows in values.items()}
+    if graph.typed is not None and (nodes is not None or edges is not None):
+        from gnnkit.data.typed_views import map_typed
+
+        changed["typed"] = map_typed(graph.typed, nodes=nodes, edges=edges)
     return replace(graph, **changed)
 
 

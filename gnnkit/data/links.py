@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gnnkit.data.graph import Graph
 
 
-BY_SPLIT = ("pairs", "y", "negatives", "negative_destinations")
+BY_SPLIT = ("pairs", "y", "negatives", "negative_destinations", "relations")
 """Fields of ``Links`` that hold a tensor for each split."""
 
 _EDGE_ARRAYS = ("indptr", "indices", "edge_weight", "edge_attr")
@@ -38,6 +38,8 @@ class Links:
         test_edges: What carries messages for testing, where that is more than the graph's own edges: a graph with edges
             and their arrays alone. None: the graph's own.
         class_names: Names of the classes, in the order of labels. Empty if unknown.
+        relations: In a typed graph, the relation of each pair, by split: positions in ``Schema.relations``. Each [n],
+            int64. Empty in other graphs.
 
     Example:
         >>> import torch
@@ -53,6 +55,7 @@ class Links:
     negative_destinations: Mapping[str, Tensor] = field(default_factory=dict)
     test_edges: Optional[Graph] = None
     class_names: Tuple[str, ...] = ()
+    relations: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def tensors(self) -> Dict[str, Tensor]:

@@ -17,6 +17,7 @@ from gnnkit.data.check import check_graph
 from gnnkit.data.expected import expect_graph
 from gnnkit.data.graph import SPLITS, Graph, offsets_of
 from gnnkit.data.notes import Notes
+from gnnkit.data.typed_lists import join_typed, split_typed, typed_layout
 from gnnkit.errors import DataError
 
 _ALIKE = ("class_names", "feature_names", "metric", "evaluator", "node_categories", "edge_categories")
@@ -79,6 +80,7 @@ def join_graphs(
         "notes": records[0].notes if all(graph.notes == records[0].notes for graph in records) else Notes(),
     }
     joined.update(_joined_arrays(records))
+    joined["typed"] = join_typed([graph.typed for graph in records])
     numbers = torch.tensor([graph.num_graphs for graph in records])
     joined["graph_splits"] = _joined_splits([graph.graph_splits for graph in records], numbers.cumsum(0) - numbers)
     if graph_y is not None:
@@ -127,6 +129,7 @@ def split_graphs(graph: Graph) -> List[Graph]:
     splits = _cut_splits(graph.splits, graph.graph_ptr)
     graph_splits = _cut_splits(graph.graph_splits, torch.cat([homes, homes.new_tensor([graph.num_graphs])]))
     indices = torch.split(graph.indices, counts["edge"])
+    typed = [None] * graph.num_graphs if graph.typed is None else split_typed(graph.typed, nodes, counts["edge"])
     return [
         replace(
             graph,
@@ -136,6 +139,7 @@ def split_graphs(graph: Graph) -> List[Graph]:
             graph_ptr=None,
             graph_splits=graph_splits[each],
             graph_names=graph.graph_names[each : each + 1],
+            typed=typed[each],
             **{field: values[each] for field, values in parts.items()},
         )
         for each in range(graph.num_graphs)
@@ -209,6 +213,7 @@ def _layout(graph: Graph) -> Dict[str, Any]:
     }
     layout.update({name: getattr(graph, name) or None for name in _ALIKE})
     layout["graph_names"] = "names" if graph.graph_names else None
+    layout.update(typed_layout(graph.typed, describe_array))
     return layout
 
 

@@ -125,24 +125,34 @@ def summarize(graph: Graph) -> Dict[str, str]:
         return dict(graph.remote.summary)
     notes = graph.notes
     lines = {} if graph.graph_ptr is None else {"graphs": _graphs(graph)}
-    lines.update(
-        {
-            "nodes": _joined(f"{graph.num_nodes:,}", notes.nodes),
-            "edges": _joined(f"{graph.num_edges:,}", _direction(graph), notes.edges),
-            "features": _joined(str(graph.num_features) if graph.num_features else "none", notes.features),
-            "labels": _joined(_labels(graph), notes.labels),
-            "splits": _joined(*_splits(graph), notes.splits),
-        }
-    )
+    held = {
+        "nodes": f"{graph.num_nodes:,}",
+        "edges": _joined(f"{graph.num_edges:,}", _direction(graph)),
+        "features": str(graph.num_features) if graph.num_features else "none",
+        "labels": _labels(graph),
+        "splits": ", ".join(_splits(graph)),
+    }
+    if graph.typed is not None:
+        from gnnkit.data.typed_notes import typed_lines
+
+        held.update(_of_types(graph, typed_lines(graph, _labels)))
+    lines.update({topic: _joined(said, getattr(notes, topic)) for topic, said in held.items()})
     if graph.links is not None:
         lines["links"] = _links(graph.links)
-        if not graph.splits:  # Then the note is about the pairs.
+        if lines["splits"].startswith("none"):  # Then the note is about the pairs.
             lines.update(splits="none", links=_joined(lines["links"], notes.splits))
     if notes.left_out:
         lines["left out"] = ", ".join(notes.left_out)
     if notes.warnings:
         lines["warnings"] = "\n".join(notes.warnings)
     return lines
+
+
+def _of_types(graph: Graph, told: Dict[str, str]) -> Dict[str, str]:
+    """What is said by type: of labels and splits also where a task has spread those of one type over all nodes."""
+    whole = {"features": graph.x is not None, "labels": graph.y is not None or graph.graph_y is not None}
+    whole["splits"] = bool(graph.splits or graph.graph_splits)
+    return {topic: line for topic, line in told.items() if line != "none" or not whole.get(topic)}
 
 
 def warn_of_links(graph: Graph, what: str) -> None:

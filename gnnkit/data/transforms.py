@@ -15,6 +15,8 @@ from torch import Tensor
 
 from gnnkit.data.build import sort_edges
 from gnnkit.data.graph import Graph, map_arrays
+from gnnkit.data.typed_checks import errors_of
+from gnnkit.data.typed_views import labelled_type, type_nodes
 from gnnkit.errors import ConfigError, DataError
 
 EDGE_FILLS = ("zeros", "mean")
@@ -43,6 +45,7 @@ def add_self_loops(graph: Graph, *, edge_fill: str = "zeros") -> Graph:
         >>> add_self_loops(from_edge_index([[0, 1], [1, 1]])).edge_index.tolist()
         [[0, 0, 1], [0, 1, 1]]
     """
+    _refuse_typed(graph, "a self-loop is of no relation", "A convolution has weights of its own for a node itself.")
     if edge_fill not in EDGE_FILLS:
         raise ConfigError(f"edge_fill is {edge_fill!r}, expected one of {', '.join(EDGE_FILLS)}.")
     has_loop = torch.zeros(graph.num_nodes, dtype=torch.bool)
@@ -100,6 +103,7 @@ def to_undirected(graph: Graph) -> Graph:
         >>> to_undirected(from_edge_index([[0], [1]])).edge_index.tolist()
         [[1, 0], [0, 1]]
     """
+    _refuse_typed(graph, "the reverse of an edge is of another relation", "Use gnnkit.data.add_reverses.")
     graph = _on_test_edges(graph, to_undirected)
     src, dst = graph.indices, graph.dst
     keys = dst * graph.num_nodes + src  # ascending, because the edges are sorted
@@ -160,7 +164,7 @@ def normalize_features(graph: Graph) -> Graph:
     From the preparation of the citation data in Kipf and Welling 2017.
 
     Args:
-        graph: A graph with features.
+        graph: A graph with features; those of all types of a typed graph.
 
     Returns:
         The graph with new ``x`` of the same shape and dtype.
@@ -168,15 +172,24 @@ def normalize_features(graph: Graph) -> Graph:
     Raises:
         DataError: The graph has no features.
     """
+    if graph.typed is not None and graph.x is None:
+        x = {name: _sum_to_one(rows) for name, rows in graph.typed.x.items()}
+        return replace(graph, typed=replace(graph.typed, x=x))
     if graph.x is None:
         raise DataError("x", "the graph has no features to normalise.", fix="Give x when building the graph.")
+    return replace(graph, x=_sum_to_one(graph.x))
+
+
+def _sum_to_one(x: Tensor) -> Tensor:
     # Half precision overflows at sums above 65504.
-    sums = graph.x.sum(dim=1, keepdim=True, dtype=torch.promote_types(graph.x.dtype, torch.float32))
+    sums = x.sum(dim=1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     sums[sums == 0] = 1
-    return replace(graph, x=(graph.x / sums).to(graph.x.dtype))
+    return (x / sums).to(x.dtype)
 
 
-def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: int = 0) -> Graph:
+def random_split(
+    graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: int = 0, node_type: Optional[str] = None
+) -> Graph:
     """Split the labelled nodes at random; what is left after ``train`` and ``valid`` is the test split.
 
     Args:
@@ -184,14 +197,22 @@ def random_split(graph: Graph, train: float = 0.6, valid: float = 0.2, *, seed: 
         train: Share of the training nodes, above 0 and at most 1.
         valid: Share of the validation nodes. A split that is empty for a share of 0 is left out.
         seed: Seed of the permutation, at least 0. The same seed gives the same split on every machine.
+        node_type: In a typed graph, whose nodes are split. None: those of the only type that has labels.
 
     Returns:
-        The graph with new ``splits``.
+        The graph with new ``splits``, a typed one with new ``typed.splits`` of that type.
 
     Raises:
         ConfigError: The shares or the seed are out of range.
-        DataError: There are too few labelled nodes to fill the splits.
+        DataError: There are too few labelled nodes to fill the splits, or it is not clear of which type.
     """
+    if graph.typed is not None:
+        node_type = labelled_type(graph) if node_type is None else node_type
+        with errors_of(node_type):
+            drawn = random_split(type_nodes(graph, node_type), train, valid, seed=seed).splits
+        return replace(graph, typed=replace(graph.typed, splits={**graph.typed.splits, node_type: drawn}))
+    if node_type is not None:
+        raise DataError("node_type", f"it is {node_type!r}, but the graph has no types.", fix="Leave it out.")
     if not (train > 0 and valid >= 0 and train + valid <= 1 + 1e-9):
         raise ConfigError(f"The split shares are {train} and {valid}, expected positive shares of sum 1 at most.")
     if seed < 0:
@@ -237,7 +258,13 @@ def prepare_graph(
     return replace(graph, edge_weight=_gcn_weights(graph, dtype)) if gcn_norm else graph
 
 
+def _refuse_typed(graph: Graph, problem: str, fix: str) -> None:
+    if graph.typed is not None:
+        raise DataError("typed", f"{problem}, so this cannot be done to a typed graph.", fix=fix)
+
+
 def _gcn_weights(graph: Graph, dtype: Optional[torch.dtype]) -> Tensor:
+    _refuse_typed(graph, "degrees of a node differ by relation", "Take the mean over the edges of each relation.")
     if dtype is None:
         held = [tensor.dtype for tensor in (graph.x, graph.edge_weight) if tensor is not None]
         dtype = torch.float64 if torch.float64 in held else torch.float32
@@ -265,7 +292,8 @@ def _on_test_edges(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
 
 def _sorted(graph: Graph, src: Tensor, dst: Tensor) -> Graph:
     """Give a graph new edges, which its edge arrays already belong to, and sort all of them."""
-    indptr, indices, order = sort_edges(src, dst, graph.num_nodes)
+    relations = None if graph.typed is None else graph.typed.edge_type
+    indptr, indices, order = sort_edges(src, dst, graph.num_nodes, relations)
     if order is not None:
         graph = map_arrays(graph, edges=lambda tensor: tensor[order])
     return replace(graph, indptr=indptr, indices=indices)

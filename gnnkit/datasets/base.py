@@ -139,9 +139,10 @@ class Dataset(ABC):
 def seeded_split(graph: Graph, seed: int) -> Graph:
     """The 60/20/20 split that data without a published one get; a graph with splits is returned as it is.
 
-    So is one with too few labelled nodes for three splits, which may be there to be predicted on.
+    So is one with too few labelled nodes for three splits, which may be there to be predicted on, and a typed graph
+    unless nodes of one type alone have labels.
     """
-    if graph.splits:
+    if graph.splits or (graph.typed is not None and (graph.typed.splits or len(graph.typed.y) != 1)):
         return graph
     try:
         drawn = random_split(graph, 0.6, 0.2, seed=seed)

@@ -16,6 +16,7 @@ import mmap
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from gnnkit.data import Graph, Links, Notes, check_graph
 from gnnkit.data.check import MOST_CHECKED
+from gnnkit.datasets.cache_typed import typed_entries, typed_of
 from gnnkit.datasets.files import hash_files
 from gnnkit.errors import DataError, DatasetError, FileError
 from gnnkit.io import files
@@ -36,6 +38,9 @@ from gnnkit.strict_json import to_json
 
 FORMAT = 2
 """Version of the layout of a folder. Version 1, which is read as well, has no checksums."""
+
+TYPED_FORMAT = 3
+"""The same for a typed graph, so that a version that knows no types opens none as a graph without."""
 
 _ARRAYS = ("indptr", "indices", "x", "y", "edge_weight", "edge_attr", "graph_ptr", "graph_y")
 _MAPPINGS = ("splits", "node_data", "edge_data", "graph_splits", "graph_data")
@@ -114,7 +119,7 @@ def load_graph(folder: PathLike) -> Graph:
     folder = user_path(folder)
     meta = _read_meta(folder)
     try:
-        verifier = Verifier(folder) if meta["format"] == FORMAT else None
+        verifier = Verifier(folder) if meta["format"] >= FORMAT else None
         graph = _graph_of(meta, lambda entry: _open(folder, entry, verifier))
         check_graph(graph, most_values=MOST_CHECKED)
     except (DataError, DatasetError) as error:
@@ -137,9 +142,9 @@ def _read_meta(folder: Path) -> Dict[str, Any]:
         raise DatasetError(f"{folder} {what}: {error} Write it again.") from error
     if not isinstance(meta, dict) or "format" not in meta:
         raise DatasetError(f"{folder} is no saved graph: its meta.json has no format. Write it again.")
-    if meta["format"] not in (1, FORMAT):
+    if meta["format"] not in (1, FORMAT, TYPED_FORMAT):
         raise DatasetError(f"{folder} has format {str(meta['format'])[:40]}, expected {FORMAT}. Write it again.")
-    if meta["format"] == FORMAT and meta.pop("sha256", None) != _digest(meta):
+    if meta["format"] >= FORMAT and meta.pop("sha256", None) != _digest(meta):
         raise DatasetError(f"{folder} is damaged: its meta.json is not what was written. Write it again.")
     return meta
 
@@ -159,6 +164,8 @@ def _graph_of(meta: Mapping[str, Any], open_array: Callable[[Mapping[str, Any]],
         tensors = {key: open_array(entry) for key, entry in meta["links"].items()}
         told = meta["of_links"]
         fields["links"] = Links.from_tensors(tensors, told["undirected"] is True, _listed(told, "class_names", str))
+    if "typed" in meta:
+        fields["typed"] = typed_of(meta["typed"], open_array)
     for name in ("name", "metric", "evaluator"):
         fields[name] = meta.get(name)
         if not isinstance(fields[name], str) and (name == "name" or fields[name] is not None):
@@ -224,8 +231,15 @@ def prepared(
 def _write(graph: Graph, folder: Path) -> None:
     entries: Dict[str, Dict[str, Any]] = {group: {} for group in ("arrays", *_MAPPINGS, "links")}
     # Names of node and edge data are free text, so files are numbered.
-    for number, (group, key, tensor) in enumerate(_tensors(graph)):
-        entries[group][key] = write_array(folder / f"{number:03d}.npy", tensor)
+    numbers = count()
+
+    def write(tensor: Tensor) -> Dict[str, Any]:
+        return write_array(folder / f"{next(numbers):03d}.npy", tensor)
+
+    for group, key, tensor in _tensors(graph):
+        entries[group][key] = write(tensor)
+    if graph.typed is not None:
+        entries["typed"] = typed_entries(graph.typed, write)
     write_meta(folder, entries, graph)
 
 
@@ -235,11 +249,11 @@ def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
     Args:
         folder: The folder.
         entries: What :func:`array_entry` says of each array, by "arrays", "splits", "node_data", "edge_data", and
-            "links" if the graph has some, and name.
+            "links" if the graph has some, and name; what :func:`typed_entries` says, by "typed", of a typed graph.
         graph: Its names, metric and notes are written; its arrays are not.
     """
     meta = {
-        "format": FORMAT,
+        "format": FORMAT if graph.typed is None else TYPED_FORMAT,
         "name": graph.name,
         "metric": graph.metric,
         "evaluator": graph.evaluator,
@@ -250,6 +264,8 @@ def write_meta(folder: Path, entries: Mapping[str, Any], graph: Graph) -> None:
     if graph.links is not None:
         meta["links"] = entries["links"]
         meta["of_links"] = {"undirected": graph.links.undirected, "class_names": list(graph.links.class_names)}
+    if graph.typed is not None:
+        meta["typed"] = entries["typed"]
     # As it will be read, so that the digest is of the same.
     meta = json.loads(to_json(meta))
     write_text(folder / "meta.json", json.dumps({**meta, "sha256": _digest(meta)}, indent=1))

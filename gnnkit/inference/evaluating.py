@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional, Sequence
+from typing import Mapping, Optional
 
 from gnnkit.errors import ConfigError
-from gnnkit.sampling.neighbor import check_fanouts
+from gnnkit.sampling import Fanouts, check_fanout_lists, check_fanouts, num_hops, plain_fanouts
 from gnnkit.train.settings import TrainConfig
 
 METHODS = ("layerwise", "full", "sampled")
@@ -18,7 +18,7 @@ def evaluation_settings(
     num_layers: int,
     *,
     method: str,
-    fanouts: Optional[Sequence[int]],
+    fanouts: Optional[Fanouts],
     batch_size: Optional[int],
     static_shapes: bool,
 ) -> TrainConfig:
@@ -46,9 +46,7 @@ def evaluation_settings(
     return config.resolved(num_layers, static_shapes=static_shapes)
 
 
-def _fanouts(
-    recorded: TrainConfig, num_layers: int, method: str, given: Optional[Sequence[int]]
-) -> Optional[List[int]]:
+def _fanouts(recorded: TrainConfig, num_layers: int, method: str, given: Optional[Fanouts]) -> Optional[Fanouts]:
     """The fan-outs asked for, or the run's; None for methods that sample nothing."""
     if method != "sampled":
         if given is not None:
@@ -57,8 +55,12 @@ def _fanouts(
     fanouts = (recorded.eval_fanouts or recorded.fanouts) if given is None else given
     if fanouts is None:
         raise ConfigError("The run sampled no neighbours, so it has no fan-outs. Give them, seeds first.")
-    if len(check_fanouts(fanouts)) != num_layers:
+    check_fanout_lists(plain_fanouts(fanouts), "fanouts")
+    if not isinstance(fanouts, Mapping):
+        check_fanouts(fanouts)
+    if num_hops(fanouts) != num_layers:
         raise ConfigError(
-            f"Received {len(fanouts)} fan-outs for a model of {num_layers} layers. Give one for each, seeds first."
+            f"Received {num_hops(fanouts)} fan-outs for a model of {num_layers} layers. Give one for each, seeds first."
         )
-    return list(fanouts)
+    taken: Fanouts = plain_fanouts(fanouts)
+    return taken

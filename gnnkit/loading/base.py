@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Batch, BatchKey, Graph, missing_array
 from gnnkit.errors import DataError, PipelineError
-from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
+from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, inputs_of, pad_batch
 
 Transfer = Callable[[Batch], Batch]
 """The last stage of loading, for example ``Device.put``."""
@@ -148,7 +148,7 @@ class Loader(ABC):
         wanted = set(spread(len(self), limit))
         for position, batch in enumerate(self.epoch(number)):
             if position in wanted:
-                yield batch_sizes(batch.blocks, batch.targets, batch.graphs)
+                yield batch_sizes(batch.blocks, batch.targets, batch.graphs, inputs_of(batch.x))
 
     @property
     def num_batches(self) -> int:

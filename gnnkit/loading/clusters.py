@@ -19,8 +19,9 @@ from torch import Tensor
 from gnnkit.data import IGNORED_LABEL, Batch, BatchKey, Block, Graph, Targets
 from gnnkit.errors import ConfigError
 from gnnkit.jit import kernel
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, finished, identity, spread
+from gnnkit.loading.base import Loader, Transfer, edge_features_of, finished, identity, spread
 from gnnkit.loading.gather import gathered
+from gnnkit.loading.inputs import InputTable, input_sizes, with_types
 from gnnkit.loading.padding import BatchSizes, PadSpec
 from gnnkit.loading.prefetch import prefetch
 from gnnkit.sampling import Buffers, shuffle_order
@@ -87,10 +88,10 @@ class ClusterLoader(Loader):
         self.rescale, self.pad, self.edge_features = rescale, pad, edge_features
         self.num_threads, self.prefetch = num_threads, prefetch
         self._indptr, self._indices = graph.indptr.numpy(), graph.indices.numpy()
-        self._x = features_of(graph)
         self._edge_attr = edge_features_of(graph) if edge_features else None
         self._transfer = transfer
         self._buffers = Buffers()
+        self._inputs = InputTable(graph, self._buffers)
         order = np.argsort(parts.numpy(), kind="stable")
         counts = np.bincount(parts.numpy())
         self._members = [each for each in np.split(order, counts.cumsum()[:-1]) if len(each)]
@@ -117,7 +118,8 @@ class ClusterLoader(Loader):
             offsets = np.empty(len(batches[index]) + 1, dtype=np.int64)
             _count(self._indptr, self._indices, batches[index], self._positions(batches[index]), offsets)
             nodes, edges = len(batches[index]), int(offsets[-1])
-            yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers)
+            inputs = tuple(input_sizes(self.graph, torch.from_numpy(batches[index])))
+            yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers, num_inputs=inputs)
 
     def _batches(self, epoch: int) -> List[NDArray[np.int64]]:
         """The nodes of every batch, ascending."""
@@ -157,8 +159,9 @@ class ClusterLoader(Loader):
             edge_weight=weight,
             edge_attr=None if self._edge_attr is None else gathered(self._edge_attr, rows, self._buffers),
         )
+        block = with_types(block, self.graph, rows, nodes)
         blocks = (block,) * self.num_layers
-        return Batch(blocks, gathered(self._x, nodes, self._buffers), self._targets(chosen), nodes, key)
+        return Batch(blocks, self._inputs.rows(nodes), self._targets(chosen), nodes, key)
 
     def _targets(self, chosen: NDArray[np.int64]) -> Optional[Targets]:
         if self.graph.y is None:

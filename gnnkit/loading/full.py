@@ -15,9 +15,11 @@ from torch import Tensor
 
 from gnnkit.data import IGNORED_LABEL, Batch, Block, Graph, Targets, full_block
 from gnnkit.errors import ConfigError, PipelineError
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, identity
+from gnnkit.loading.base import Loader, Transfer, edge_features_of, identity
 from gnnkit.loading.gather import loaded_dtype
+from gnnkit.loading.inputs import InputTable, input_sizes
 from gnnkit.loading.padding import BatchSizes, PadSpec, pad_batch
+from gnnkit.sampling import Buffers
 from gnnkit.sampling.neighbor import check_node_ids
 
 
@@ -61,7 +63,7 @@ class FullGraphLoader(Loader):
             raise ConfigError(f"num_layers is {num_layers}; expected at least 1.")
         self.graph = graph
         self.num_layers = num_layers
-        self._x = features_of(graph)
+        self._inputs = InputTable(graph, Buffers())
         self._nodes = None if nodes is None else torch.from_numpy(check_node_ids(nodes, graph.num_nodes, "nodes"))
         self._transfer = transfer
         self.pad = pad
@@ -81,13 +83,13 @@ class FullGraphLoader(Loader):
     def sizes(self, number: int, *, limit: Optional[int] = None) -> Iterator[BatchSizes]:
         """See :class:`Loader`; nothing is built."""
         nodes, edges = self.graph.num_nodes, self.graph.num_edges
-        yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers)
+        inputs = tuple(input_sizes(self.graph, torch.arange(nodes)))
+        yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers, num_inputs=inputs)
 
     @cached_property
     def _batch(self) -> Batch:
-        features = self._x.to(loaded_dtype(self._x.dtype))
         blocks = (self._block(),) * self.num_layers
-        batch = Batch(blocks, features, self._targets(), torch.arange(self.graph.num_nodes))
+        batch = Batch(blocks, self._inputs.everything, self._targets(), torch.arange(self.graph.num_nodes))
         if self.pad is not None:
             batch = pad_batch(batch, self.pad)
         try:

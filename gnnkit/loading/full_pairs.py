@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data import Batch, BatchKey, Block, Graph, Targets, full_block
+from gnnkit.data import BLOCK_ARRAYS, Batch, BatchKey, Block, Graph, Targets, full_block
+from gnnkit.data.batch import EDGE
 from gnnkit.errors import ConfigError
-from gnnkit.loading.base import Loader, Transfer, edge_features_of, features_of, finished, identity
+from gnnkit.loading.base import Loader, Transfer, edge_features_of, finished, identity
 from gnnkit.loading.drawing import Draw, item_ids
 from gnnkit.loading.gather import loaded_dtype
+from gnnkit.loading.inputs import InputTable, input_sizes
 from gnnkit.loading.padding import BatchSizes, PadSpec
-from gnnkit.sampling import shuffle_order
+from gnnkit.sampling import Buffers, shuffle_order
 from gnnkit.sampling.hiding import edges_between
 
 NUM_BATCHES = 10
@@ -71,7 +73,7 @@ class FullGraphPairLoader(Loader):
         self.seed = seed
         self.pad = pad
         self.edge_features = edge_features
-        self._x = features_of(graph)
+        self._inputs = InputTable(graph, Buffers())
         self._items = item_ids(items)
         self._draw = draw
         self._loops = not keep_self_loops
@@ -96,7 +98,9 @@ class FullGraphPairLoader(Loader):
         """See :class:`Loader`: the largest that there can be, with no edge hidden. Nothing is built."""
         nodes, edges = self.graph.num_nodes, self.graph.num_edges
         largest = max(map(len, self._parts(number)))
-        yield BatchSizes((nodes,) * (self.num_layers + 1), (edges,) * self.num_layers, largest)
+        inputs = input_sizes(self.graph, torch.arange(nodes))
+        levels = (nodes,) * (self.num_layers + 1)
+        yield BatchSizes(levels, (edges,) * self.num_layers, largest, num_inputs=tuple(inputs))
 
     def _parts(self, epoch: int) -> List[NDArray[np.int64]]:
         order = shuffle_order(len(self._items), seed=self.seed, epoch=epoch)
@@ -109,7 +113,7 @@ class FullGraphPairLoader(Loader):
         rows = {name: nodes[row] for name, row in drawn.targets.rows.items()}
         targets: Targets = replace(drawn.targets, rows=rows)
         block = self._block if drawn.hidden is None else without_edges(self._block, drawn.hidden, loops=self._loops)
-        features = self._x.to(loaded_dtype(self._x.dtype))
+        features = self._inputs.everything
         everyone = torch.arange(self.graph.num_nodes)
         return Batch((block,) * self.num_layers, features, targets, everyone, key)
 
@@ -122,10 +126,14 @@ def without_edges(block: Block, pairs: NDArray[np.int64], *, loops: bool) -> Blo
         pairs: Source and destination. Shape [n, 2], int64.
         loops: Whether edges from a node to itself are among them.
     """
-    hidden = torch.from_numpy(edges_between(block.indptr.numpy(), block.indices.numpy(), pairs, loops=loops))
+    types = None if block.edge_type is None else block.edge_type.numpy()
+    indptr, indices = block.indptr.numpy(), block.indices.numpy()
+    hidden = torch.from_numpy(edges_between(indptr, indices, pairs, loops=loops, types=types))
     kept = torch.ones(block.num_edges, dtype=torch.bool)
     kept[hidden] = False
     before = torch.zeros(block.num_edges + 1, dtype=torch.int64)
     torch.cumsum(kept, 0, out=before[1:])
-    arrays: Dict[str, Tensor] = {name: values[kept] for name, values in block.arrays.items()}
+    arrays: Dict[str, Tensor] = {
+        name: values[kept] if BLOCK_ARRAYS[name].axis == EDGE else values for name, values in block.arrays.items()
+    }
     return Block(before[block.indptr], block.indices[kept], block.num_src, **arrays)  # type: ignore[arg-type]

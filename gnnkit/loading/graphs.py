@@ -24,7 +24,6 @@ from gnnkit.loading.base import (
     Share,
     Transfer,
     edge_features_of,
-    features_of,
     finished,
     identity,
     part_of,
@@ -32,6 +31,7 @@ from gnnkit.loading.base import (
 )
 from gnnkit.loading.drawing import item_ids
 from gnnkit.loading.gather import gathered
+from gnnkit.loading.inputs import InputTable, with_types
 from gnnkit.loading.packing import Packing, deal
 from gnnkit.loading.padding import PadSpec
 from gnnkit.loading.prefetch import prefetch
@@ -111,10 +111,10 @@ class GraphLoader(Loader):
             raise ConfigError(
                 f"The packing holds {sum(map(len, packing.bins))} graphs, and {len(self._graphs)} are to be loaded."
             )
-        self._x = features_of(graph)
         self._edge_attr = edge_features_of(graph) if edge_features else None
         self._transfer = transfer
         self._buffers = Buffers()
+        self._inputs = InputTable(graph, self._buffers)
         self._pointer = np.ascontiguousarray(graph.graph_offsets.numpy())
         if len(self) == 0:
             raise ConfigError(
@@ -181,10 +181,11 @@ class GraphLoader(Loader):
             edge_weight=None if weight is None else weight[rows],
             edge_attr=None if self._edge_attr is None else gathered(self._edge_attr, rows, self._buffers),
         )
+        block = with_types(block, graph, rows, torch.from_numpy(nodes))
         numbers = torch.from_numpy(chosen)
         return Batch(
             (block,) * self.num_layers,
-            gathered(self._x, torch.from_numpy(nodes), self._buffers),
+            self._inputs.rows(torch.from_numpy(nodes)),
             None if graph.graph_y is None else Targets.of_labels(graph.graph_y[numbers]),
             numbers,
             key,

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data import Batch, BatchKey, Block, Graph, Targets
+from gnnkit.data import Batch, BatchKey, Block, Graph, Inputs, Targets
 from gnnkit.errors import BatchOverflowError, ConfigError, PipelineError
 from gnnkit.loading.base import (
     WHOLE,
@@ -36,6 +36,7 @@ from gnnkit.loading.base import (
 )
 from gnnkit.loading.drawing import Draw, item_ids
 from gnnkit.loading.gather import gathered
+from gnnkit.loading.inputs import InputTable, input_sizes
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
 from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
@@ -153,9 +154,9 @@ class NeighborLoader(Loader):
         self.share = share
         self.dropout_keys = dropout_keys
         self._draw = draw
-        self._x = features_of(graph)
         self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
         self._buffers = Buffers()
+        self._inputs = InputTable(graph, self._buffers)
         self._items = item_ids(nodes) if draw is not None else check_node_ids(nodes, graph.num_nodes, "nodes")
         self._transfer = transfer
         self.overlap = overlap
@@ -219,7 +220,7 @@ class NeighborLoader(Loader):
         order = self._order(number)
         for index in spread(len(self), limit):
             _, targets, sampled = self._sample_part(self._items_of(order, index), slice(None), number, index)
-            yield batch_sizes(self._blocks(sampled), targets)
+            yield self._sizes_of(targets, sampled)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
@@ -282,7 +283,7 @@ class NeighborLoader(Loader):
         whole = self._sample_part(items, slice(start, end), epoch, index)
         if self.pad is None:
             return [whole]
-        sizes = batch_sizes(self._blocks(whole[2]), whole[1])
+        sizes = self._sizes_of(*whole[1:])
         if self.overflow == "error" or end - start == 1:
             self.pad.check(sizes)
         if self.pad.fits(sizes):
@@ -297,13 +298,18 @@ class NeighborLoader(Loader):
             return sampled.blocks
         return (reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
 
+    def _sizes_of(self, targets: Optional[Targets], sampled: SampledBlocks) -> BatchSizes:
+        inputs = input_sizes(self.graph, sampled.nodes) if self.reduction is None else ()
+        return batch_sizes(self._blocks(sampled), targets, inputs=inputs)
+
     def _gather(
         self, seeds: NDArray[np.int64], targets: Optional[Targets], sampled: SampledBlocks, key: BatchKey
     ) -> Batch:
+        x: Inputs
         if self.reduction is None:
             x = self._features(sampled.nodes)
         else:
-            x = reduce_inputs(self._x, sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
+            x = reduce_inputs(features_of(self.graph), sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
         nodes = torch.from_numpy(seeds.copy())
         if targets is None and self.graph.y is not None:
             targets = Targets.of_labels(self.graph.y[nodes])
@@ -324,9 +330,9 @@ class NeighborLoader(Loader):
             made.append(block)
         return tuple(made)
 
-    def _features(self, nodes: Tensor) -> Tensor:
+    def _features(self, nodes: Tensor) -> Inputs:
         remote = self.graph.remote
-        return gathered(self._x, nodes, self._buffers) if remote is None else remote.neighbors.features(nodes)
+        return self._inputs.rows(nodes) if remote is None else remote.neighbors.features(nodes)
 
     def _with_edge_features(self, block: Block, edge_attr: Tensor) -> Block:
         assert block.edge_ids is not None, "the sampler was asked for them"

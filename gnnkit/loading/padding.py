@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import BLOCK_ARRAYS, IGNORED_LABEL, Batch, Block, Targets
+from gnnkit.data import BLOCK_ARRAYS, IGNORED_LABEL, Batch, Block, Inputs, Targets, TypedInputs
 from gnnkit.data.batch import DESTINATION, EDGE, SOURCE
 from gnnkit.errors import BatchOverflowError, ConfigError
 
@@ -28,27 +28,32 @@ class BatchSizes:
         num_edges: Edges of every block.
         num_pairs: Pairs to learn from. None where targets are others.
         num_graphs: Graphs in a batch of whole graphs. None in other batches.
+        num_inputs: In a typed batch, rows of features of every node type; empty in others.
     """
 
     num_nodes: Tuple[int, ...]
     num_edges: Tuple[int, ...]
     num_pairs: Optional[int] = None
     num_graphs: Optional[int] = None
+    num_inputs: Tuple[int, ...] = ()
 
     @property
     def values(self) -> Tuple[int, ...]:
-        """All sizes: nodes, edges, and pairs or graphs if there are any."""
-        return (*self.num_nodes, *self.num_edges, *_counted(self.num_pairs, self.num_graphs))
+        """All sizes: nodes, edges, rows of features by type, and pairs or graphs if there are any."""
+        return (*self.num_nodes, *self.num_edges, *self.num_inputs, *_counted(self.num_pairs, self.num_graphs))
 
 
 def batch_sizes(
-    blocks: Sequence[Block], targets: Optional[Targets] = None, graphs: Optional[Block] = None
+    blocks: Sequence[Block],
+    targets: Optional[Targets] = None,
+    graphs: Optional[Block] = None,
+    inputs: Sequence[int] = (),
 ) -> BatchSizes:
-    """The sizes of a batch with these blocks, from input to output layer, and these targets and graphs."""
+    """The sizes of a batch with these blocks, from input to output layer, targets, graphs, and rows by node type."""
     levels = (*(block.num_src for block in blocks), blocks[-1].num_dst)
     num_pairs = None if targets is None else targets.num_pairs
     num_graphs = None if graphs is None else graphs.num_dst
-    return BatchSizes(levels, tuple(block.num_edges for block in blocks), num_pairs, num_graphs)
+    return BatchSizes(levels, tuple(block.num_edges for block in blocks), num_pairs, num_graphs, tuple(inputs))
 
 
 def _counted(*counts: Optional[int]) -> Tuple[int, ...]:
@@ -66,6 +71,7 @@ class PadSpec:
         num_edges: Edge slots of every block. L numbers.
         num_graphs: Slots for graphs, in records of many graphs and batches of whole ones. None elsewhere.
         num_pairs: Slots for pairs to learn from. None where targets are others.
+        num_inputs: In typed batches, slots for the features of every node type. Empty in others.
 
     Raises:
         ConfigError: Sizes that no batch can have.
@@ -80,9 +86,11 @@ class PadSpec:
     num_edges: Tuple[int, ...]
     num_graphs: Optional[int] = None
     num_pairs: Optional[int] = None
+    num_inputs: Tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_nodes", tuple(self.num_nodes))
+        object.__setattr__(self, "num_inputs", tuple(self.num_inputs))
         object.__setattr__(self, "num_edges", tuple(self.num_edges))
         nodes, edges = self.num_nodes, self.num_edges
         if not edges or len(nodes) != len(edges) + 1:
@@ -115,8 +123,8 @@ class PadSpec:
 
     @property
     def values(self) -> Tuple[int, ...]:
-        """All sizes: nodes, edges, and pairs or graphs if there are any."""
-        return (*self.num_nodes, *self.num_edges, *_counted(self.num_pairs, self.num_graphs))
+        """All sizes: nodes, edges, rows of features by type, and pairs or graphs if there are any."""
+        return (*self.num_nodes, *self.num_edges, *self.num_inputs, *_counted(self.num_pairs, self.num_graphs))
 
     @property
     def names(self) -> List[str]:
@@ -124,7 +132,8 @@ class PadSpec:
         levels = [f"nodes of level {level}" for level in range(len(self.num_nodes))]
         edges = [f"edges of block {block}" for block in range(self.num_blocks)]
         more = {"pairs": self.num_pairs, "graphs": self.num_graphs}
-        return levels + edges + [name for name, count in more.items() if count is not None]
+        inputs = [f"features of node type {number}" for number in range(len(self.num_inputs))]
+        return levels + edges + inputs + [name for name, count in more.items() if count is not None]
 
     def excess(self, sizes: BatchSizes) -> Dict[str, int]:
         """By how much a batch is too large, by name of the size. Empty if it fits with one spare of each.
@@ -135,6 +144,11 @@ class PadSpec:
         theirs, ours = (_what(each.num_pairs, each.num_graphs) for each in (sizes, self))
         if theirs != ours:
             raise ConfigError(f"The targets of the batch are {theirs}, the padded sizes are for {ours}.")
+        if len(sizes.num_inputs) != len(self.num_inputs):
+            raise ConfigError(
+                f"The padded sizes are for features of {len(self.num_inputs)} node types, the batch has "
+                f"{len(sizes.num_inputs)}; 0 stands for one matrix."
+            )
         if len(sizes.num_edges) != self.num_blocks:
             raise ConfigError(
                 f"The padded sizes are for {self.num_blocks} blocks, the batch has {len(sizes.num_edges)}."
@@ -151,7 +165,8 @@ class PadSpec:
         """The smallest sizes that a batch fits in: one more of each."""
         pairs, graphs = (None if each is None else each + 1 for each in (sizes.num_pairs, sizes.num_graphs))
         nodes, edges = (tuple(size + 1 for size in part) for part in (sizes.num_nodes, sizes.num_edges))
-        return cls(nodes, edges, num_graphs=graphs, num_pairs=pairs)
+        inputs = tuple(size + 1 for size in sizes.num_inputs)
+        return cls(nodes, edges, num_graphs=graphs, num_pairs=pairs, num_inputs=inputs)
 
     def repeated(self, num_blocks: int) -> PadSpec:
         """The sizes of a batch that repeats the one block of this one.
@@ -210,7 +225,7 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
         >>> padded.blocks[0].indices.tolist(), padded.blocks[0].dst.tolist(), padded.targets.y.tolist()
         ([1, 2, 4, 4], [0, 0, 1, 1], [4, -100])
     """
-    spec.check(batch_sizes(batch.blocks, batch.targets, batch.graphs))
+    spec.check(batch_sizes(batch.blocks, batch.targets, batch.graphs, inputs_of(batch.x)))
     done: Dict[Tuple[int, int, int, int], Block] = {}
     blocks = []
     for i, block in enumerate(batch.blocks):
@@ -222,11 +237,22 @@ def pad_batch(batch: Batch, spec: PadSpec) -> Batch:
     return replace(
         batch,
         blocks=tuple(blocks),
-        x=pad_rows(batch.x, spec.num_nodes[0], 0),
+        x=_pad_inputs(batch.x, spec),
         targets=None if batch.targets is None else pad_targets(batch.targets, spec),
         nodes=pad_rows(batch.nodes, spec.num_targets, -1),
         graphs=None if batch.graphs is None else _pad_block(batch.graphs, spec.num_nodes[-1], *_graph_slots(spec)),
     )
+
+
+def inputs_of(x: Inputs) -> Tuple[int, ...]:
+    """Rows of features of every node type; empty for a matrix."""
+    return x.sizes if isinstance(x, TypedInputs) else ()
+
+
+def _pad_inputs(x: Inputs, spec: PadSpec) -> Inputs:
+    if isinstance(x, TypedInputs):
+        return x.padded(spec.num_inputs, spec.num_nodes[0])
+    return pad_rows(x, spec.num_nodes[0], 0)
 
 
 def _graph_slots(spec: PadSpec) -> Tuple[int, int]:

@@ -12,7 +12,7 @@ import logging
 import math
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class PaddingPlan:
     Attributes:
         spec: The proposed sizes.
         sizes: Sizes of the batches that were looked at, one row a batch, columns as ``spec.names``. Shape
-            [n, 2L + 1], or [n, 2L + 2] with pairs, int64.
+            [n, 2L + 1], in typed batches one more for each node type, and one more with pairs; int64.
         expected_overflow: Share of batches that are too large, from 0 to 1, counted on the half of them that had no
             part in choosing the sizes but for the margin.
         bytes_per_batch: Memory of one padded batch as loaded, in bytes; see :func:`batch_bytes`.
@@ -123,6 +123,7 @@ class _Sizes:
         found = list(sizes)
         self.num_levels = len(found[0].num_nodes)
         self.has_pairs = found[0].num_pairs is not None
+        self.num_inputs = len(found[0].num_inputs)
         self.table: NDArray[np.int64] = np.array([each.values for each in found], dtype=np.int64)
 
     def room(self, largest: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -136,7 +137,9 @@ class _Sizes:
         """The sizes of a row of the table as a record."""
         values = room.tolist()
         num_pairs = values.pop() if self.has_pairs else None
-        return PadSpec(tuple(values[: self.num_levels]), tuple(values[self.num_levels :]), num_pairs=num_pairs)
+        edges = 2 * self.num_levels - 1
+        nodes, edges_of, inputs = values[: self.num_levels], values[self.num_levels : edges], values[edges:]
+        return PadSpec(tuple(nodes), tuple(edges_of), num_pairs=num_pairs, num_inputs=tuple(inputs))
 
 
 def _sampled_plan(loader: Loader, sizes: _Sizes, overflow_rate: float) -> PaddingPlan:
@@ -193,13 +196,22 @@ def _slot_bytes(graph: Graph, num_blocks: int, has_pairs: bool, edge_features: b
     axes = {SOURCE: 0, DESTINATION: 8 + 1, EDGE: 8 + 8 + 1}
     for name, array in full_block(graph, edge_features=edge_features).arrays.items():
         axes[BLOCK_ARRAYS[name].axis] += _row_bytes(array)
+    inputs = _input_bytes(graph)
     levels = np.zeros(num_blocks + 1, dtype=np.int64)
     levels[:-1] += axes[SOURCE]
     levels[1:] += axes[DESTINATION]
-    levels[0] += 0 if graph.x is None else _row_bytes(graph.x)
+    levels[0] += 8 if inputs else 0 if graph.x is None else _row_bytes(graph.x)
     levels[-1] += 0 if graph.y is None or has_pairs else _row_bytes(graph.y)
     pairs = [8 + 8 + 1] if has_pairs else []
-    return np.array([*levels, *[axes[EDGE]] * num_blocks, *pairs], dtype=np.int64)
+    return np.array([*levels, *[axes[EDGE]] * num_blocks, *inputs, *pairs], dtype=np.int64)
+
+
+def _input_bytes(graph: Graph) -> List[int]:
+    """Bytes of a row of features of every node type; empty where features are one matrix."""
+    if graph.x is not None or graph.typed is None:
+        return []
+    tables = [graph.typed.x.get(name) for name in graph.typed.schema.node_types]
+    return [8 if table is None else _row_bytes(table) for table in tables]
 
 
 def _row_bytes(array: Tensor) -> int:

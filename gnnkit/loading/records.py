@@ -57,10 +57,12 @@ def take_graphs(graph: Graph, graphs: Sequence[int]) -> Graph:
     nodes = _ranges(starts, ends)
     edges = _ranges(graph.indptr[starts], graph.indptr[ends])
     shift = torch.repeat_interleave(new_pointer[:-1] - starts, graph.indptr[ends] - graph.indptr[starts])
+    taken = map_arrays(
+        graph, nodes=lambda rows: rows[nodes], edges=lambda rows: rows[edges], graphs=lambda rows: rows[chosen]
+    )
     return replace(
-        map_arrays(
-            graph, nodes=lambda rows: rows[nodes], edges=lambda rows: rows[edges], graphs=lambda rows: rows[chosen]
-        ),
+        taken,
+        typed=None if taken.typed is None else replace(taken.typed, splits={}),
         indptr=offsets_of(graph.in_degrees[nodes]),
         indices=graph.indices[edges] + shift,
         splits={},

@@ -5,6 +5,7 @@ from gnnkit.nn.convs import (
     AGGREGATIONS,
     ALL_OPTIONS,
     CONVS,
+    PER_RELATION,
     Convolution,
     ConvSpec,
     HeadOptions,
@@ -41,6 +42,8 @@ from gnnkit.nn.inputs import (
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
+from gnnkit.nn.relations import Pairs, Relations, Runs
+from gnnkit.nn.segments import segment_linear
 from gnnkit.nn.shapes import check_layers
 from gnnkit.nn.spec import (
     Kinds,
@@ -51,14 +54,17 @@ from gnnkit.nn.spec import (
     is_library_layer,
     place_options,
 )
+from gnnkit.nn.typed import RELATIONAL, TypedInput, TypedSpec
 
 __all__ = [
     "AGGREGATIONS",
     "ALL_OPTIONS",
     "CONVS",
     "GNN",
+    "PER_RELATION",
     "PRESETS",
     "REDUCTIONS",
+    "RELATIONAL",
     "SCORES",
     "ConvLibrary",
     "ConvSpec",
@@ -70,9 +76,14 @@ __all__ = [
     "MessagePassing",
     "ModelSpec",
     "NativeParameter",
+    "Pairs",
     "ParameterSpec",
     "Preset",
     "ReferenceConv",
+    "Relations",
+    "Runs",
+    "TypedInput",
+    "TypedSpec",
     "beyond_spec",
     "can_read_edges",
     "check_choice",
@@ -110,6 +121,7 @@ __all__ = [
     "preset_of",
     "rebuilt",
     "restored_generator",
+    "segment_linear",
     "settled_settings",
     "undeclared_convolution",
 ]

@@ -73,6 +73,11 @@ def undeclared_convolution(spec: ModelSpec, backend: str, has: Any) -> Optional[
                 f"Backend {backend!r} has no 'sage' with aggregation {spec.conv_options['aggregation']!r}; "
                 f"it has {', '.join(sorted(has.aggregations))}.{note}"
             )
+        if spec.relational != "none" and kind not in has.relational:
+            return (
+                f"Backend {backend!r} makes no {kind!r} for each relation of a typed graph; it does so for "
+                f"{', '.join(sorted(has.relational)) or 'no convolution'}. Take 'rgcn', or another backend.{note}"
+            )
         if spec.reads_edges and convolution(kind).reads_edges and kind not in has.edge_convs:
             return (
                 f"Backend {backend!r} has no {kind!r} with edge features; it has edge features for "

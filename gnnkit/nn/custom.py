@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional, Seque
 import torch
 from torch import Tensor, nn
 
-from gnnkit.data import Block
+from gnnkit.data import Block, Inputs
 from gnnkit.errors import ConfigError
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.generator import forked_generator
@@ -42,13 +42,13 @@ class CustomModel(GNN):
         self.backend = backend
         self.seed = 0
 
-    def forward(self, blocks: Sequence[Block], x: Tensor, graphs: Optional[Block] = None) -> Tensor:
+    def forward(self, blocks: Sequence[Block], x: Inputs, graphs: Optional[Block] = None) -> Tensor:
         """See :class:`gnnkit.GNN`."""
         assert graphs is None, "tasks about graphs refuse custom modules"
         out: Tensor = self.module(blocks, x)
         return out
 
-    def layer(self, i: int, block: Block, h: Tensor) -> NoReturn:
+    def layer(self, i: int, block: Block, h: Inputs) -> NoReturn:
         """Refused: what a layer of the module is, nobody knows."""
         raise ConfigError(f"{self.spec.conv} is a custom module, which is computed as a whole and not layer by layer.")
 

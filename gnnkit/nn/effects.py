@@ -32,7 +32,7 @@ def _has_inner_width(spec: ModelSpec) -> bool:
 def _has_heads(spec: ModelSpec) -> bool:
     """Whether a layer has heads that are concatenated."""
     convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
-    return any(conv.has_heads and conv.concat for conv in convs)
+    return any(conv.kind == "hgt" or (conv.has_heads and conv.concat) for conv in convs)
 
 
 def _has_out_heads(spec: ModelSpec) -> bool:
@@ -55,7 +55,7 @@ EFFECTS: Mapping[str, Tuple[str, Callable[[ModelSpec], bool]]] = {
         lambda spec: _has_inner_width(spec) or _has_between(spec),
     ),
     "heads": (f"{_words(kinds_with('heads'))}, and among these for {_HIDDEN}", _has_heads),
-    "out_heads": (f"{_words(kinds_with('heads'))} without jumping knowledge", _has_out_heads),
+    "out_heads": (f"{_words(kinds_with('out_heads'))} without jumping knowledge", _has_out_heads),
     "dropout": (_BETWEEN, _has_between),
     "activation": (_BETWEEN, _has_between),
     "norm": (_BETWEEN, _has_between),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from gnnkit.data import Block
+from gnnkit.data import Block, Inputs
 from gnnkit.errors import ConfigError
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
 from gnnkit.nn.convs import ConvSpec, ParameterSpec
@@ -27,7 +27,9 @@ from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, compare_shapes, initial_value, name_seed
 from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
+from gnnkit.nn.relational import RelationalConv, TypedConv, native_parameters
 from gnnkit.nn.spec import ModelSpec
+from gnnkit.nn.typed import TypedInput
 
 
 class GNN(nn.Module):
@@ -69,9 +71,16 @@ class GNN(nn.Module):
 
     def _build(self) -> None:
         spec = self.spec
+        if spec.relational != "none" and spec.typed is None:
+            raise ConfigError(
+                f"relational is {spec.relational!r}, but the graph has no relations. Leave it out, or give a "
+                "typed graph."
+            )
         if spec.num_embeddings is not None:
             # Initial values of its own would be drawn for nothing, which takes seconds where there are many nodes.
             self.embedding = skip_init(nn.Embedding, spec.num_embeddings, spec.in_channels)  # type: ignore[no-untyped-call]
+        if spec.typed is not None:
+            self.input = TypedInput(spec.typed, spec.encoded_channels)
         if spec.has_encoder:
             self.encoder = make_encoder(spec.in_channels, spec.node_categories, spec.encoded_channels)
         convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
@@ -93,6 +102,8 @@ class GNN(nn.Module):
         self.head = nn.Linear(inner[-1], spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
+        if conv.relational != "none":
+            return RelationalConv(conv, self.backend)
         if ":" not in conv.kind:
             return self.backend.conv(conv)
         if not is_custom_layer(conv.kind):
@@ -116,7 +127,7 @@ class GNN(nn.Module):
             return 0
         return self.num_layers - (0 if self.spec.has_head else 1)
 
-    def forward(self, blocks: Sequence[Block], x: Tensor, graphs: Optional[Block] = None) -> Tensor:
+    def forward(self, blocks: Sequence[Block], x: Inputs, graphs: Optional[Block] = None) -> Tensor:
         """Compute outputs for the destinations of the last block, or for graphs.
 
         Args:
@@ -133,7 +144,7 @@ class GNN(nn.Module):
         """
         return self.output(self.node_layers(blocks, x, graphs), graphs)
 
-    def node_layers(self, blocks: Sequence[Block], x: Tensor, graphs: Optional[Block] = None) -> List[Tensor]:
+    def node_layers(self, blocks: Sequence[Block], x: Inputs, graphs: Optional[Block] = None) -> List[Tensor]:
         """Compute the outputs of all layers, for the destinations of the last block.
 
         Args:
@@ -149,10 +160,10 @@ class GNN(nn.Module):
         """
         if (self.spec.pooling != "none") != (graphs is not None):
             raise ConfigError(self._graphs_problem())
-        h, layers = x, []
+        layers: List[Tensor] = []
+        h = self._inputs(x)
         state = None if graphs is None or not self.spec.virtual_node else self.virtual_node.initial(graphs.num_dst)
         for i, block in enumerate(blocks):
-            h = self._inputs(h) if i == 0 else h
             if state is not None:
                 assert graphs is not None
                 lowered = self.lower(graphs)
@@ -174,7 +185,7 @@ class GNN(nn.Module):
             "a task about graphs, or leave pooling out."
         )
 
-    def layer(self, i: int, block: Block, h: Tensor) -> Tensor:
+    def layer(self, i: int, block: Block, h: Inputs) -> Tensor:
         """Compute one layer.
 
         Args:
@@ -188,10 +199,20 @@ class GNN(nn.Module):
         Raises:
             ConfigError: The model reads edge features, and the block has none; or features come where it reads ids.
         """
-        return self._convolved(i, block, self._inputs(h) if i == 0 else h)
+        return self._convolved(i, block, self._entering(i, h))
 
-    def _inputs(self, x: Tensor) -> Tensor:
+    def _entering(self, i: int, h: Inputs) -> Tensor:
+        if i == 0:
+            return self._inputs(h)
+        assert isinstance(h, Tensor), "layers hand matrices on"
+        return h
+
+    def _inputs(self, x: Inputs) -> Tensor:
         """What the first convolution reads."""
+        if self.spec.typed is not None:
+            projected: Tensor = self.input(x)
+            return projected
+        assert isinstance(x, Tensor), "a model of a homogeneous graph reads one matrix"
         if self.spec.num_embeddings is not None:
             return self._embedded(x)
         if self.spec.has_encoder:
@@ -289,7 +310,11 @@ class GNN(nn.Module):
         """The block as the backend's own graph object, made once per block."""
         lowered = block.lowered.get(self.backend.name)
         if lowered is None:
-            lowered = block.lowered[self.backend.name] = self.backend.lower(block)
+            lowered = self.backend.lower(block)
+            for conv in self.convs:
+                if isinstance(conv, TypedConv):
+                    conv.prepare(lowered)
+            block.lowered[self.backend.name] = lowered
         return lowered
 
     def reset_parameters(self, seed: int) -> None:
@@ -354,16 +379,20 @@ class GNN(nn.Module):
             if i not in named:
                 conv = self.spec.conv_spec(i)
                 parameters = conv.parameters
-                for name, native in self.backend.parameter_map(conv).items():
+                for name, native in native_parameters(conv, self.backend).items():
                     yield f"convs.{i}.{name}", f"convs.{i}.{native.name}", native, parameters[name].shape
         own = tuple(f"convs.{i}." for i in named)
         for key, value in state.items():
             if key.startswith(own) or not key.startswith("convs."):
-                yield key, key, None, tuple(value.shape)
+                name = f"input.{self.input.canonical_name(key[6:])}" if key.startswith("input.") else key
+                yield name, key, None, tuple(value.shape)
 
     def _parameter_specs(self) -> Iterator[Tuple[str, ParameterSpec]]:
         if self.spec.num_embeddings is not None:
             yield "embedding.weight", ParameterSpec((self.spec.num_embeddings, self.spec.in_channels))
+        if self.spec.typed is not None:
+            for name, spec in self.input.parameter_specs():
+                yield f"input.{name}", spec
         for i in range(self.num_layers):
             for name, spec in self.spec.conv_spec(i).parameters.items():
                 yield f"convs.{i}.{name}", spec

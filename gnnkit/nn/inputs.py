@@ -45,6 +45,14 @@ def check_node_inputs(spec: ModelSpec, graph: Graph) -> None:
         ConfigError: Features have another width; or the model learns embeddings, and the graph has features or another
             number of nodes.
     """
+    if spec.typed is not None:
+        spec.typed.check(graph, spec.name)
+        return
+    if graph.typed is not None and graph.x is None:
+        raise ConfigError(
+            f"Graph {graph.name!r} has node types, which this model of {spec.name!r} does not know. Build the model "
+            "for this graph."
+        )
     if spec.num_embeddings is None and graph.x is None:
         raise missing_array("x", f"this model of {spec.name!r}")
     if spec.num_embeddings is None and graph.num_features != spec.in_channels:

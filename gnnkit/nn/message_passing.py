@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Dict, Optional, Tuple, Type
 import torch
 from torch import Tensor, nn
 
-from gnnkit.errors import ConfigError
+from gnnkit.errors import CapabilityError, ConfigError
+from gnnkit.nn.relations import Relations
 
 REDUCTIONS = ("sum", "mean", "max", "min")
 """How messages of a destination's in-edges become one."""
@@ -69,6 +70,13 @@ class MessageOps(ABC):
         A backend that declares convolutions which read edge features (``BackendCapabilities.edge_convs``) gives them.
         """
         return None
+
+    def relations(self, lowered: Any) -> Relations:
+        """The block by its relations.
+
+        A backend that declares convolutions which read types gives it; see :class:`gnnkit.nn.Relations`.
+        """
+        raise CapabilityError(f"{type(self).__name__} gives no relations, so convolutions that read types cannot run.")
 
     @abstractmethod
     def edge_softmax(self, lowered: Any, scores: Tensor) -> Tensor:

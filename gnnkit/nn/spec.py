@@ -11,12 +11,14 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 
-from gnnkit.data import Graph, categories_as_columns, prepare_graph
+from gnnkit.data import Graph, Schema, categories_as_columns, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
 from gnnkit.nn.message_passing import is_custom_layer
+from gnnkit.nn.no_messages import EMBEDDING, NO_MESSAGES
 from gnnkit.nn.pooling import POOLINGS
 from gnnkit.nn.together import check_together
+from gnnkit.nn.typed import RELATIONAL, TypedSpec, plain_typed, typed_spec
 from gnnkit.options import check_types, plain_value
 
 Kinds = Union[str, Tuple[str, ...]]
@@ -53,6 +55,10 @@ class ModelSpec:
         virtual_node: Whether every graph has a node that is joined to all others. Layers must be equally wide, the
             encoder's too.
         head_layers: Number of linear layers in the head, with normalisation and activation between them.
+        relational: "none", or for a typed graph how the outputs of one convolution for each relation become one: "sum",
+            "mean" or "attention".
+        typed: The types of a typed graph, each of which is brought to ``encoded_channels`` before the first
+            convolution. None for a homogeneous graph.
         conv_options: Options of the convolutions by name; where layers are of several kinds, each takes those that it
             has. Layers of a library take theirs as arguments, lists where they want tensors.
 
@@ -84,6 +90,8 @@ class ModelSpec:
     pooling: str = "none"
     virtual_node: bool = False
     head_layers: int = 1
+    relational: str = "none"
+    typed: Optional[TypedSpec] = None
     conv_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -91,6 +99,7 @@ class ModelSpec:
             object.__setattr__(self, item.name, plain_value(getattr(self, item.name)))
         object.__setattr__(self, "conv", conv_kinds(self.conv))
         object.__setattr__(self, "node_categories", tuple(self.node_categories))
+        object.__setattr__(self, "typed", typed_spec(self.typed))
         check_types(self)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -147,9 +156,14 @@ class ModelSpec:
         return [convolution(kind) for kind in dict.fromkeys(self.kinds)]
 
     @property
+    def schema(self) -> Optional[Schema]:
+        """The types of a typed graph; None for a homogeneous one."""
+        return None if self.typed is None else self.typed.schema
+
+    @property
     def self_loops(self) -> bool:
-        """Whether every node of the graph gets a self-loop."""
-        return any(conv.self_loops for conv in self.convolutions)
+        """Whether every node of the graph gets a self-loop, which belongs to no relation of a typed graph."""
+        return self.relational == "none" and any(conv.self_loops for conv in self.convolutions)
 
     @property
     def gcn_norm(self) -> bool:
@@ -189,7 +203,7 @@ class ModelSpec:
     @property
     def reduces_first(self) -> Optional[str]:
         """How the first layer reduces neighbours before its first parameter; None if a parameter comes before."""
-        if self.has_encoder:
+        if self.has_encoder or self.typed is not None:
             return None
         first = self.conv_spec(0)
         return first.convolution.reduces_first(first.options)
@@ -202,14 +216,14 @@ class ModelSpec:
     @property
     def has_encoder(self) -> bool:
         """Whether an encoder comes before the convolutions."""
-        return self.encoder_channels is not None or bool(self.node_categories)
+        return self.typed is None and (self.encoder_channels is not None or bool(self.node_categories))
 
     @property
     def encoded_channels(self) -> int:
         """Width of what the first convolution reads."""
         if self.encoder_channels is not None:
             return self.encoder_channels
-        return self.hidden_channels if self.node_categories else self.in_channels
+        return self.hidden_channels if self.node_categories or self.typed is not None else self.in_channels
 
     def prepare(self, graph: Graph, dtype: Optional[torch.dtype] = torch.float32) -> Graph:
         """A graph with what this model's convolutions ask for: self-loops, edge weights.
@@ -266,6 +280,8 @@ class ModelSpec:
             is_output=is_output,
             is_input=layer == 0,
             edge_channels=self.edge_channels if conv.reads_edges else None,
+            schema=self.schema if conv.reads_types or self.relational != "none" else None,
+            relational=self.relational,
         )
 
     def _options_of(self, kind: str) -> Dict[str, Any]:
@@ -278,7 +294,11 @@ class ModelSpec:
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for checkpoints and manifests."""
-        return {**asdict(self), "conv": self.conv if isinstance(self.conv, str) else list(self.conv)}
+        values = {**asdict(self), "conv": self.conv if isinstance(self.conv, str) else list(self.conv)}
+        typed: Dict[str, Any] = {} if self.typed is None else {"typed": plain_typed(self.typed)}
+        if self.relational != "none":
+            typed["relational"] = self.relational
+        return {**{name: value for name, value in values.items() if name not in _OF_TYPES}, **typed}
 
     def flat(self) -> Dict[str, Any]:
         """Fields and options of the convolutions side by side, for comparing."""
@@ -321,6 +341,8 @@ def conv_kinds(value: Any) -> Kinds:
         (('gat', 'gcn'), 'gcn')
     """
     kinds = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if kinds == [EMBEDDING]:
+        return NO_MESSAGES
     if not isinstance(kinds, (list, tuple)) or not kinds or not all(isinstance(kind, str) for kind in kinds):
         raise ConfigError(f"conv is {value!r}, expected a word, or one for each layer.")
     for kind in kinds:
@@ -367,6 +389,9 @@ def is_library_layer(kind: str) -> bool:
     return ":" in kind and not is_custom_layer(kind)
 
 
+_OF_TYPES = ("typed", "relational")
+"""Fields that are written down for typed graphs alone."""
+
 _COUNTS = (
     "in_channels",
     "out_channels",
@@ -382,4 +407,5 @@ _CHOICES: Mapping[str, Tuple[str, ...]] = {
     "norm": ("none", "batch", "layer"),
     "jumping_knowledge": ("none", "cat", "max"),
     "pooling": POOLINGS,
+    "relational": RELATIONAL,
 }

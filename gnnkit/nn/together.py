@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gnnkit.errors import ConfigError
+from gnnkit.nn.convs import PER_RELATION
 
 if TYPE_CHECKING:
     from gnnkit.nn.spec import ModelSpec
@@ -43,6 +44,7 @@ def check_together(spec: ModelSpec) -> None:
                 f"The layers of {names[conv]!r} are steps of one propagation, so the model takes no other "
                 "convolution, no residual connection and no jumping_knowledge."
             )
+    _check_typed(spec)
     if spec.num_embeddings is not None and spec.has_encoder:
         raise ConfigError("A model with learnt embeddings of nodes (num_embeddings) reads no features to encode.")
     if spec.head_layers > 1 and not spec.has_head:
@@ -52,6 +54,24 @@ def check_together(spec: ModelSpec) -> None:
     can_read = spec.has_layer_classes or any(conv.reads_edges for conv in convs)
     if spec.edge_channels is not None and not can_read:
         raise ConfigError(f"edge_channels is {spec.edge_channels}, but {spec.name!r} reads no edge features.")
+
+
+def _check_typed(spec: ModelSpec) -> None:
+    """Refuse what typed graphs cannot have, or what needs one."""
+    if spec.relational != "none":
+        for kind in spec.kinds:
+            if kind not in PER_RELATION:
+                raise ConfigError(
+                    f"relational is {spec.relational!r}, but {kind!r} cannot be taken for each relation by itself. "
+                    f"Take one of {', '.join(sorted(PER_RELATION))}, or leave relational out."
+                )
+    elif spec.typed is not None and spec.self_loops:
+        raise ConfigError(
+            f"{spec.name!r} asks for a self-loop at every node, which belongs to no relation of a typed graph. Take "
+            "one convolution for each relation (relational='sum'), or another kind such as 'rgcn'."
+        )
+    if spec.typed is not None and (spec.num_embeddings is not None or spec.node_categories):
+        raise ConfigError("A model of a typed graph reads features by type: leave num_embeddings and categories out.")
 
 
 def _check_virtual_node(spec: ModelSpec) -> None:

@@ -30,6 +30,8 @@ from gnnkit.report.graph_scores import GraphScores
 from gnnkit.report.link_scores import LinkScores, score_links
 from gnnkit.report.maps import METHODS, project, sample_nodes
 from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
+from gnnkit.report.triples import TripleScores, score_relations
+from gnnkit.report.typed import TypeCounts, count_types
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
 from gnnkit.runs.learned import EDGES, GRAPHS, NODES, learned_by_run, match_graph
@@ -97,6 +99,7 @@ class RunFacts:
         is_comparable: Whether its data are those of the first run on the page.
         missing: Why a part is not there, by part: "data", "predictions", "maps", "stages".
         data: Statistics of the graph.
+        types: Counts by type and relation; None where the graph has no types.
         num_parameters: Numbers that were learnt; None without a checkpoint.
         class_names: One for each class that the model has learned; numbers where they have no names.
         scores: Of the predictions by the best checkpoint.
@@ -119,11 +122,13 @@ class RunFacts:
     is_comparable: bool = True
     missing: Dict[str, str] = field(default_factory=dict)
     data: Optional[DataStatistics] = None
+    types: Optional[TypeCounts] = None
     num_parameters: Optional[int] = None
     class_names: List[str] = field(default_factory=list)
     scores: Optional[ClassScores] = None
     number_scores: Optional[NumberScores] = None
     link_scores: Optional[LinkScores] = None
+    triple_scores: Optional[TripleScores] = None
     links: Optional[Links] = None
     graph_scores: Optional[GraphScores] = None
     graph: Optional[Graph] = None
@@ -247,7 +252,7 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
         for part in ("data", "predictions", "maps", "stages"):
             run.missing[part] = f"The data could not be loaded. {error}"
         return None
-    run.data = describe_graph(graph)
+    run.data, run.types = describe_graph(graph), count_types(graph)
     run.links = graph.links if run.is_about_pairs else None
     if run.is_about_graphs:
         run.graph, run.items = graph, describe_graph(graph_items(graph))
@@ -326,6 +331,9 @@ def _score_pairs(run: RunFacts, trained: TrainedRun) -> None:
     links, learned = trained.graph.links, trained.learned
     if links is None or "test" not in links.pairs:
         raise ConfigError("The data have no pairs to test, so predictions cannot be judged.")
+    if trained.is_about_triples:
+        run.triple_scores = score_relations(trained, links)
+        return
     if learned.outputs == SCORES:
         run.link_scores = score_links(trained, links)
         return

@@ -23,6 +23,8 @@ from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
 from gnnkit.report.settings import configuration
 from gnnkit.report.style import drawable
 from gnnkit.report.times import time_panel
+from gnnkit.report.triples import triple_panel
+from gnnkit.report.typed import TypeCounts, draw_schema, schema_in_words, type_tables
 from gnnkit.report.words import number, percent, seconds, split_name
 from gnnkit.runs.learned import NODES
 
@@ -150,6 +152,8 @@ def _judged(run: RunFacts, gallery: Gallery) -> Panel:
     scores = run.scores
     if run.number_scores is not None:
         return number_errors(run.number_scores)
+    if run.triple_scores is not None:
+        return triple_panel(run)
     if run.link_scores is not None:
         return link_panel(run, gallery)
     if scores is None:
@@ -276,6 +280,8 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
             "How many nodes have how many neighbours",
         )
     )
+    if run.types is not None:
+        _add_types(panel, run, run.types, gallery)
     if run.is_about_pairs and run.links is not None:
         panel.tables += [Table(f"The graph {data.name}", ["", ""], _graph_rows(data, of_pairs=True)), *pair_tables(run)]
         return panel
@@ -296,6 +302,15 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
     if data.classes.any():
         panel.tables.append(_class_table(data))
     return panel
+
+
+def _add_types(panel: Panel, run: RunFacts, types: TypeCounts, gallery: Gallery) -> None:
+    """The schema as a picture, and counts by type and relation."""
+    picture = gallery.picture(
+        run, "schema", lambda theme: draw_schema(types, theme), schema_in_words(types), "Types and relations"
+    )
+    panel.pictures.append(picture)
+    panel.tables += type_tables(types)
 
 
 def _graph_rows(data: DataStatistics, of_pairs: bool = False) -> List[List[str]]:

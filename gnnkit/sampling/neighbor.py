@@ -7,9 +7,9 @@ holds no state between calls except scratch memory, so any number of threads may
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from dataclasses import replace as replace_fields
+from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from gnnkit.data import Block, Graph
 from gnnkit.errors import ConfigError, DataError
-from gnnkit.sampling import kernels
+from gnnkit.sampling import kernels, typed_kernels
 from gnnkit.sampling.buffers import Buffers
+from gnnkit.sampling.fanouts import Fanouts, check_fanouts, relation_fanouts
 from gnnkit.sampling.hiding import NOTHING, Hidden, hide
 from gnnkit.sampling.random import stream_key
 
@@ -47,7 +48,9 @@ class NeighborSampler:
 
     Args:
         graph: The graph; its edges are sorted by destination, then source, as conversions leave them.
-        fanouts: Neighbours to take at each hop, the seeds' first; -1 takes all. One per layer.
+        fanouts: Neighbours to take at each hop, the seeds' first; -1 takes all. One per layer. Or such a list for each
+            relation of a typed graph by name, ``"*"`` for all others: then every node's edges of a relation are drawn
+            by themselves.
         seed: Seed of the random numbers.
         replace: Draw ``fanout`` neighbours independently, so that one may come several times. A node without
             neighbours gets none; -1 still takes each once.
@@ -58,6 +61,7 @@ class NeighborSampler:
 
     Raises:
         ConfigError: Fan-outs that are not integers from 1 or -1, or options that exclude each other.
+        UnknownNameError: Fan-outs for a relation that the graph does not have.
         DataError: ``weighted`` without edge weights, or with negative or infinite ones.
 
     Example:
@@ -72,7 +76,7 @@ class NeighborSampler:
     def __init__(
         self,
         graph: Graph,
-        fanouts: Sequence[int],
+        fanouts: Fanouts,
         *,
         seed: int = 0,
         replace: bool = False,
@@ -86,7 +90,12 @@ class NeighborSampler:
                 "Turn one of them off."
             )
         self.graph = graph
-        self.fanouts = check_fanouts(fanouts)
+        self._by_relation: Optional[List[NDArray[np.int64]]] = None
+        if isinstance(fanouts, Mapping):
+            self._by_relation = relation_fanouts(fanouts, None if graph.typed is None else graph.typed.schema)
+            fanouts = [int(hop.max(initial=0)) if (hop >= 0).all() else -1 for hop in self._by_relation]
+        self.fanouts = tuple(fanouts) if self._by_relation is not None else check_fanouts(fanouts)
+        _check_typed(graph, by_relation=self._by_relation is not None, drawn=weighted or rescale, loops=keep_self_loops)
         self.seed = int(seed)
         self.replace = replace
         self.weighted = weighted
@@ -100,6 +109,11 @@ class NeighborSampler:
             is_double = graph.x is not None and graph.x.dtype == graph.edge_weight.dtype == torch.float64
             weights = graph.edge_weight if is_double else graph.edge_weight.float()
             self._weights = np.ascontiguousarray(weights.numpy())
+        self._types: Optional[NDArray[np.int16]] = None
+        self._node_types: Optional[NDArray[np.int16]] = None
+        if graph.typed is not None:
+            self._types = np.ascontiguousarray(graph.typed.edge_type.numpy())
+            self._node_types = np.ascontiguousarray(graph.typed.node_type.numpy())
         self._kept: Optional[NDArray[np.int64]] = None
         if weighted:
             self._check_weights()
@@ -132,7 +146,8 @@ class NeighborSampler:
             edge_ids: Whether blocks have the ids of their edges, positions in the graph's ``indices``. They cost one
                 more array of the blocks' size.
             hidden: Pairs of source and destination between which no edge may be taken, as if the graph had none. Shape
-                [n, 2], int64. Self-loops that are always taken stay.
+                [n, 2], int64. Self-loops that are always taken stay. On a typed graph a third column may say of which
+                relation, -1 for all.
 
         Returns:
             Blocks from input to output layer, and the ids of the nodes whose features the first one needs.
@@ -155,7 +170,7 @@ class NeighborSampler:
     def _hide(self, pairs: Optional[NDArray[np.int64]]) -> Hidden:
         if pairs is None:
             return NOTHING
-        return hide(self._indptr, self._indices, pairs, loops=not self.keep_self_loops)
+        return hide(self._indptr, self._indices, pairs, loops=not self.keep_self_loops, types=self._types)
 
     def _sample(
         self,
@@ -173,12 +188,19 @@ class NeighborSampler:
         for hop, fanout in enumerate(self.fanouts):
             dst = nodes[:num]
             key = stream_key(self.seed, epoch, batch, hop)
-            offsets, edges, weights = self._pick(dst, fanout, key, scratch, hidden)
+            if self._by_relation is None:
+                offsets, edges, weights = self._pick(dst, fanout, key, scratch, hidden)
+            else:
+                offsets, edges, weights = self._pick_runs(dst, self._by_relation[hop], key, scratch, hidden)
             kept = self._ids_of(edges) if edge_ids else None  # Before the edges are overwritten.
+            relations = None if self._types is None else self._taken(self._types, edges)
             nodes = scratch.room_for(num + len(edges), kept=num)
             num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num)
             weight = None if weights is None else torch.from_numpy(weights)
-            blocks.append(Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight, edge_ids=kept))
+            block = Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight, edge_ids=kept)
+            if self._node_types is not None:
+                block = replace_fields(block, edge_type=relations, src_type=self._taken(self._node_types, nodes[:num]))
+            blocks.append(block)
         kernels.forget(nodes[:num], scratch.keys, scratch.local)
         ids = self._room_for(num)
         ids[:] = nodes[:num]
@@ -201,9 +223,33 @@ class NeighborSampler:
         graph = (self._indptr, self._indices, self._weights)
         options = (replace, self.weighted, keep)
         kernels.pick_edges(*graph, dst, offsets, key, *options, *hidden, scratch.marks, scratch.numbers, edges)
+        if self._types is not None:
+            typed_kernels.sort_picks(offsets, edges)
         if self.graph.edge_weight is None and not self.rescale:
             return offsets, edges, None
         return offsets, edges, kernels.edge_weights(*graph, dst, offsets, edges, self.rescale, keep, *hidden)
+
+    def _pick_runs(
+        self,
+        dst: NDArray[np.int64],
+        fanouts: NDArray[np.int64],
+        key: np.uint64,
+        scratch: _Scratch,
+        hidden: Hidden,
+    ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[Any]]]:
+        """As :meth:`_pick`, with a fan-out for each relation."""
+        offsets = self._room_for(len(dst) + 1)
+        typed_kernels.count_runs(self._indptr, self._types, dst, fanouts, self.replace, *hidden, offsets)
+        edges = self._room_for(int(offsets[-1]))
+        options = (fanouts, key, self.replace)
+        typed_kernels.pick_runs(self._indptr, self._types, dst, offsets, *options, *hidden, scratch.marks, edges)
+        return offsets, edges, self._weights[edges] if len(self._weights) else None
+
+    def _taken(self, types: NDArray[np.int16], positions: NDArray[np.int64]) -> Tensor:
+        """Types of nodes or edges."""
+        taken = self._room_for(len(positions))
+        typed_kernels.take_types(types, positions, taken)
+        return torch.from_numpy(taken)
 
     def _ids_of(self, edges: NDArray[np.int64]) -> Tensor:
         """Ids in the graph of picked edges."""
@@ -241,6 +287,8 @@ class NeighborSampler:
             self._indptr = np.concatenate([[0], np.cumsum(wanted, dtype=np.int64)])[self._indptr]
             self._indices = self._indices[wanted]
             self._weights = self._weights[wanted]
+            if self._types is not None:
+                self._types = self._types[wanted]
 
 
 class _Scratch:
@@ -272,20 +320,15 @@ class _Scratch:
         return self.nodes
 
 
-def check_fanouts(fanouts: Sequence[int]) -> Tuple[int, ...]:
-    """Check fan-outs: at least one, each an integer from 1, or -1 for all neighbours.
-
-    Raises:
-        ConfigError: They are anything else.
-    """
-    expected = "expected one integer per layer, the seeds' first, each at least 1, or -1 for all neighbours"
-    try:
-        checked = tuple(operator.index(fanout) for fanout in fanouts)
-    except TypeError:
-        raise ConfigError(f"Got fan-outs {fanouts!r}; {expected}, for example [15, 10].") from None
-    if not checked or any(fanout < 1 and fanout != -1 for fanout in checked):
-        raise ConfigError(f"Got fan-outs {list(checked)}; {expected}, for example [15, 10].")
-    return checked
+def _check_typed(graph: Graph, *, by_relation: bool, drawn: bool, loops: bool) -> None:
+    """Refuse options that a typed graph, or fan-outs by relation, cannot have."""
+    if loops and graph.typed is not None:
+        raise ConfigError("Self-loops that are always taken belong to no relation of a typed graph. Leave them out.")
+    if by_relation and drawn:
+        raise ConfigError(
+            "Fan-outs by relation draw uniformly within each relation, so weighted and rescale exclude them. Give one "
+            "list of fan-outs, or turn these off."
+        )
 
 
 def check_node_ids(ids: Union[Tensor, ArrayLike], num_nodes: int, field: str) -> NDArray[np.int64]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gnnkit.data import Block, Graph
 from gnnkit.errors import ConfigError
-from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_fanouts, check_node_ids
+from gnnkit.sampling.fanouts import check_fanouts
+from gnnkit.sampling.neighbor import NeighborSampler, SampledBlocks, check_node_ids
 
 Ids = NDArray[np.int64]
 

@@ -6,14 +6,14 @@ that are judged are fixed with the data; those that are learnt from are drawn an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import SPLITS, Graph, Targets, sample_non_edges
+from gnnkit.data import Graph, Targets, with_negatives
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import LinkDraw
 from gnnkit.registry import API_VERSION
@@ -25,7 +25,7 @@ from gnnkit.tasks.metrics import Metric
 from gnnkit.tasks.pair_heads import PairHead
 from gnnkit.tasks.pair_losses import PAIR_LOSSES, mean_over_pairs, negative_weights
 from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
-from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered
+from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered, pair_relation
 from gnnkit.tasks.ranking import ranks
 
 DRAWN = ("uniform", "degree")
@@ -119,6 +119,7 @@ class LinkPrediction(PairTask):
         undirected: Whether (u, v) and (v, u) are the same pair.
         metrics: How pairs are judged, by name. None: the usual ones.
         known: All pairs that are known, for ``candidates="all"``.
+        ranked: The nodes that pairs are ranked among, where these are of one type. Ascending, int64. None: all.
     """
 
     name: ClassVar[str] = "link_prediction"
@@ -134,9 +135,11 @@ class LinkPrediction(PairTask):
         undirected: bool = False,
         metrics: Optional[Mapping[str, Metric]] = None,
         known: Optional[KnownPairs] = None,
+        ranked: Optional[Tensor] = None,
     ) -> None:
         super().__init__(options, undirected=undirected)
         self._known = known
+        self._ranked = ranked
         self.metrics = _metrics(self.options) if metrics is None else metrics
 
     @classmethod
@@ -168,6 +171,7 @@ class LinkPrediction(PairTask):
             undirected=links.undirected,
             metrics=_metrics(options, graph.metric, graph.evaluator),
             known=known_pairs(graph) if options.candidates == "all" else None,
+            ranked=_ranked(graph),
         )
 
     def draw(self, graph: Graph, seed: int) -> LinkDraw:
@@ -177,7 +181,9 @@ class LinkPrediction(PairTask):
         if options.negatives in DRAWN:
             filtered = options.filtered is not False
             known = known_pairs(graph, splits=("train",)) if filtered else None
-            sampler = NegativeSampler(graph, options.num_candidates, by=options.negatives, known=known, seed=seed)
+            types = None if graph.typed is None else graph.typed.node_type
+            num, by = options.num_candidates, options.negatives
+            sampler = NegativeSampler(graph, num, by=by, known=known, seed=seed, types=types)
         return LinkDraw(
             links.pairs["train"],
             undirected=links.undirected,
@@ -186,6 +192,7 @@ class LinkPrediction(PairTask):
             both=options.corrupt == "both",
             in_batch=options.num_candidates if options.negatives == "in_batch" else 0,
             given=links.negative_destinations["train"] if options.negatives == "given" else None,
+            relation=pair_relation(graph),
         )
 
     def facts(self, graph: Graph, seed: int) -> Dict[str, Any]:
@@ -244,7 +251,10 @@ class LinkPrediction(PairTask):
         pairs = torch.stack([targets.rows["src"], targets.rows["dst"]], dim=1)
         if self.undirected:
             pairs = torch.cat([pairs, pairs.flip(1)])
-        return ranks(head.table, h, pairs, self._known)
+        if self._ranked is None:
+            return ranks(head.table, h, pairs, self._known)
+        local = torch.stack([pairs[:, 0], torch.searchsorted(self._ranked, pairs[:, 1].contiguous())], dim=1)
+        return ranks(head.table, h[self._ranked], local, self._known.among(self._ranked.numpy()), starts=h)
 
     def judge(self, scores: Tensor, targets: Targets) -> Dict[str, float]:
         """See :class:`Task`."""
@@ -263,6 +273,14 @@ class LinkPrediction(PairTask):
         return self._losses(positive[:, None], negative).mean()
 
 
+def _ranked(graph: Graph) -> Optional[Tensor]:
+    """The nodes that pairs are ranked among: of the type of destinations."""
+    relation = pair_relation(graph)
+    if relation is None or graph.typed is None:
+        return None
+    return graph.typed.nodes(graph.typed.schema.node_types[relation.types[1]])
+
+
 def _metrics(
     options: LinkPredictionOptions, default: Optional[str] = None, evaluator: Optional[str] = None
 ) -> Mapping[str, Metric]:
@@ -272,32 +290,6 @@ def _metrics(
     return chosen_pair_metrics(
         names, options.metrics, options.metric, default=default, evaluator=evaluator, ranked=ranked
     )
-
-
-def with_negatives(graph: Graph, seed: int) -> Graph:
-    """The graph with as many negatives as pairs for every split that is judged and has none.
-
-    They are drawn once, uniformly, from all pairs of nodes that no split and no edge joins.
-
-    Args:
-        graph: With links.
-        seed: Seed of what is drawn.
-
-    Raises:
-        DataError: There are too few such pairs.
-    """
-    links = links_of(graph)
-    has_some = {*links.negatives, *links.negative_destinations}
-    counts = {split: len(links.pairs[split]) for split in SPLITS[1:] if split in links.pairs and split not in has_some}
-    if not counts:
-        return graph
-    known = [graph.edge_index.T, *links.pairs.values(), *links.negatives.values()]
-    if links.test_edges is not None:
-        known.append(links.test_edges.edge_index.T)
-    total = sum(counts.values())
-    drawn = sample_non_edges(torch.cat(known), graph.num_nodes, total, undirected=links.undirected, seed=seed)
-    negatives = {**links.negatives, **dict(zip(counts, torch.split(drawn, list(counts.values()))))}
-    return replace(graph, links=replace(links, negatives=negatives))
 
 
 def told_apart(scores: Tensor, targets: Targets) -> Tuple[Tensor, Tensor]:

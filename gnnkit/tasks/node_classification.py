@@ -14,6 +14,7 @@ from gnnkit.errors import ConfigError, DataError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks.base import CLASSES, LABELS, Task, check_learnable
 from gnnkit.tasks.metrics import METRICS, Metric, chosen_metrics, ogb_metric
+from gnnkit.tasks.node_types import with_labels_of_type
 
 BALANCED = "balanced"
 """Weights by how often classes occur among the training nodes."""
@@ -33,6 +34,7 @@ class NodeClassificationOptions:
         label_smoothing: Share of the truth that is spread evenly over all classes. For one class per node.
         metrics: Names of the metrics, the one that picks the best model first. Nothing: those that fit the data.
         metric: The metric that picks the best model, among these or besides them.
+        node_type: On a typed graph, the node type to learn. Nothing: the only one with labels.
     """
 
     class_weights: Weights = None
@@ -40,6 +42,7 @@ class NodeClassificationOptions:
     label_smoothing: float = 0.0
     metrics: Optional[List[str]] = None
     metric: Optional[str] = None
+    node_type: Optional[str] = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -96,6 +99,11 @@ class NodeClassification(Task):
         self.metrics = chosen_metrics(self.outputs, names, self.options.metrics, self.options.metric, metrics)
         self.multi_label = multi_label
         self.weights = None if weights is None else [float(weight) for weight in weights]
+
+    @classmethod
+    def arrange(cls, graph: Graph, options: NodeClassificationOptions, seed: int) -> Graph:
+        """See :class:`Task`: on a typed graph the labels and splits of one type."""
+        return with_labels_of_type(graph, options.node_type, seed)
 
     @classmethod
     def for_graph(cls, graph: Graph, options: Optional[NodeClassificationOptions] = None) -> NodeClassification:

@@ -14,6 +14,7 @@ from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks.base import NUMBERS, Task, check_learnable
 from gnnkit.tasks.metrics import chosen_metrics
+from gnnkit.tasks.node_types import with_labels_of_type
 from gnnkit.tasks.units import Units, units_of
 
 _METRICS = ("rmse", "mae", "r2")
@@ -36,6 +37,7 @@ class NodeRegressionOptions:
             Predictions and metrics are in the data's units all the same.
         metrics: Names of the metrics, the one that picks the best model first: "rmse", "mae", "r2". Nothing: these.
         metric: The metric that picks the best model, among these or besides them.
+        node_type: On a typed graph, the node type to learn. Nothing: the only one with labels.
     """
 
     targets: Optional[List[str]] = None
@@ -45,6 +47,7 @@ class NodeRegressionOptions:
     standardize: bool = True
     metrics: Optional[List[str]] = None
     metric: Optional[str] = None
+    node_type: Optional[str] = None
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -80,6 +83,11 @@ class NodeRegression(Task):
         self.units: Units = Units(("y",), (0.0,), (1.0,)) if units is None else units
         names = list(dict.fromkeys([*([default] if default in _METRICS else []), *_METRICS]))
         self.metrics = chosen_metrics(NUMBERS, names, self.options.metrics, self.options.metric)
+
+    @classmethod
+    def arrange(cls, graph: Graph, options: NodeRegressionOptions, seed: int) -> Graph:
+        """See :class:`Task`: on a typed graph the labels and splits of one type."""
+        return with_labels_of_type(graph, options.node_type, seed)
 
     @classmethod
     def for_graph(cls, graph: Graph, options: Optional[NodeRegressionOptions] = None) -> NodeRegression:

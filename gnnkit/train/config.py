@@ -102,6 +102,7 @@ class ModelConfig:
     pooling: str = "none"
     virtual_node: bool = False
     head_layers: int = 1
+    relational: str = "none"
     conv_options: Dict[str, Any] = field(default_factory=dict)
 
     def check_learns(self) -> None:
@@ -245,6 +246,7 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
     values = spec.to_dict()
     width = values.pop("in_channels")
     del values["node_categories"]
+    values.pop("typed", None)
     values["embedding_channels"] = None if values.pop("num_embeddings") is None else width
     could_read = any(conv.reads_edges for conv in spec.convolutions)
     values["edge_features"] = values.pop("edge_channels") is not None or not could_read

@@ -8,9 +8,10 @@ is chosen elsewhere.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Callable, Collection, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Tuple
 
 from gnnkit.options import settle_idle
+from gnnkit.sampling import Fanouts, takes_all
 from gnnkit.train.settings import EVAL_BATCH_SIZE, TrainConfig
 
 
@@ -36,8 +37,8 @@ def _draws(config: TrainConfig) -> bool:
     return training or (_evaluates_samples(config) and _has_limit(config.eval_fanouts, default=training))
 
 
-def _has_limit(fanouts: Optional[Sequence[int]], default: bool) -> bool:
-    return default if fanouts is None else any(fanout != -1 for fanout in fanouts)
+def _has_limit(fanouts: Optional[Fanouts], default: bool) -> bool:
+    return default if fanouts is None else not takes_all(fanouts)
 
 
 _SAMPLED = "sampled training (train.batch_size or train.fanouts)"

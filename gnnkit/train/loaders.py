@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from gnnkit.loading import (
 )
 from gnnkit.loading.base import WHOLE, Share, identity
 from gnnkit.nn import ModelSpec, node_ids_as_features
-from gnnkit.sampling import NeighborSampler, RemoteSampler, Sampler
+from gnnkit.sampling import Fanouts, NeighborSampler, RemoteSampler, Sampler
 from gnnkit.tasks import Task
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.whole_loaders import cluster_loader, graph_loader
@@ -41,13 +41,17 @@ def in_precision(graph: Graph, precision: str, *, edge_features: bool = False) -
         precision: As :class:`gnnkit.train.TrainConfig` has it.
         edge_features: Whether edge features are read, which follow too.
     """
-    assert graph.x is not None, "the model fits the graph"
     if graph.remote is not None:
         return graph
-    changed = {"x": _in_precision(graph.x, precision)}
+    changed: Dict[str, Any] = {}
+    if graph.x is not None:
+        changed["x"] = _in_precision(graph.x, precision)
+    elif graph.typed is not None:
+        tables = {name: _in_precision(x, precision) for name, x in graph.typed.x.items()}
+        changed["typed"] = replace(graph.typed, x=tables)
     if edge_features and graph.edge_attr is not None:
         changed["edge_attr"] = _in_precision(graph.edge_attr, precision)
-    return replace(graph, **changed)  # type: ignore[arg-type]
+    return replace(graph, **changed)
 
 
 def _in_precision(features: Tensor, precision: str) -> Tensor:
@@ -77,7 +81,7 @@ def computed_graph(graph: Graph, prepared: Graph, spec: ModelSpec, precision: st
 
 
 def make_sampler(
-    graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[List[int]], seed: int
+    graph: Graph, spec: ModelSpec, config: TrainConfig, fanouts: Optional[Fanouts], seed: int
 ) -> Optional[Sampler]:
     """The sampler with these fan-outs; None without fan-outs.
 
@@ -91,6 +95,7 @@ def make_sampler(
     if fanouts is None:
         return None
     if graph.remote is not None:
+        assert not isinstance(fanouts, Mapping), "graphs in parts have no types"
         return RemoteSampler(
             graph, fanouts, replace=config.replace, keep_self_loops=spec.self_loops, weighted=spec.gcn_norm
         )
@@ -201,6 +206,8 @@ def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> 
         reason = "it reads edge features, which a sum over neighbours would lose"
     elif spec.num_embeddings is not None:
         reason = "it learns embeddings of nodes, which change with every update"
+    elif spec.typed is not None:
+        reason = "it brings each node type's features to one width first"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
     elif spec.reduces_first is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from gnnkit.errors import ConfigError
 from gnnkit.options import check_numbers
+from gnnkit.sampling import check_fanout_lists, num_hops, plain_fanouts
 
 
 @dataclass
@@ -41,6 +42,7 @@ class TrainConfig:
             tells rounding from mistakes.
         batch_size: Training nodes per batch, or pairs, or graphs. None: 1,024 when sampled, 32 graphs.
         fanouts: Neighbours sampled per layer, seeds first; -1 takes all. None: 10 for every layer when sampled.
+            On a typed graph also such a list for each relation, ``{cites: [10, 5], "*": [5, 5]}``.
         clusters: Parts that the graph is cut into (Cluster-GCN, Chiang et al., 2019): batches are some of these, with
             all edges inside. None: no such batches.
         clusters_per_batch: Parts in a batch.
@@ -95,7 +97,7 @@ class TrainConfig:
     patience: Optional[int] = None
     precision: str = "float32"
     batch_size: Optional[int] = None
-    fanouts: Optional[List[int]] = None
+    fanouts: Any = None
     clusters: Optional[int] = None
     clusters_per_batch: int = 1
     partition: str = "grown"
@@ -111,7 +113,7 @@ class TrainConfig:
     overflow: str = "carry"
     overflow_rate: float = 0.0
     evaluation: str = "auto"
-    eval_fanouts: Optional[List[int]] = None
+    eval_fanouts: Any = None
     eval_batch_size: Optional[int] = None
     eval_memory: float = 2.0
     eval_every: int = 1
@@ -162,7 +164,7 @@ class TrainConfig:
             values["evaluation"] = "layerwise" if in_batches and not static_shapes else "full"
         if self.is_sampled:
             values["batch_size"] = 1024 if self.batch_size is None else self.batch_size
-            values["fanouts"] = [10] * num_layers if self.fanouts is None else list(self.fanouts)
+            values["fanouts"] = [10] * num_layers if self.fanouts is None else plain_fanouts(self.fanouts)
         if values["evaluation"] == "sampled" and self.eval_fanouts is None:
             values["eval_fanouts"] = values["fanouts"] or [-1] * num_layers
         if self.eval_batch_size is None:
@@ -173,10 +175,10 @@ class TrainConfig:
         config.check()
         for name in ("fanouts", "eval_fanouts"):
             fanouts = getattr(config, name)
-            if fanouts is not None and len(fanouts) != num_layers:
+            if fanouts is not None and num_hops(fanouts) != num_layers:
                 raise ConfigError(
-                    f"{name} is {list(fanouts)}: {len(fanouts)} fan-outs for a model of {num_layers} layers. "
-                    "Give one for each layer, seeds first."
+                    f"{name} is {plain_fanouts(fanouts)}: {num_hops(fanouts)} fan-outs for a model of {num_layers} "
+                    "layers. Give one for each layer, seeds first."
                 )
         return config
 
@@ -201,6 +203,9 @@ class TrainConfig:
             ConfigError: A value cannot be used, or values contradict each other.
         """
         check_numbers(vars(self), "train.")
+        for name in ("fanouts", "eval_fanouts"):
+            if getattr(self, name) is not None:
+                check_fanout_lists(getattr(self, name), name)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from torch import Tensor
@@ -132,10 +133,16 @@ def graph_loader(
         num_threads=_num_threads(config, overlap),
         prefetch=config.prefetch,
         transfer=transfer,
-        pad=None if pad is None else pad.repeated(spec.num_layers),
+        pad=None if pad is None else _repeated(pad, spec),
         edge_features=spec.reads_edges,
         share=share,
     )
+
+
+def _repeated(pad: PadSpec, spec: ModelSpec) -> PadSpec:
+    """Sizes for every layer. All nodes of a batch may be of one type, so each type has room for them."""
+    types = 0 if spec.schema is None else len(spec.schema.node_types)
+    return replace(pad.repeated(spec.num_layers), num_inputs=pad.num_nodes[:1] * types)
 
 
 def _num_threads(config: TrainConfig, overlap: bool) -> int:

@@ -4,12 +4,13 @@ from gnnkit.nn.convs.base import Convolution, ConvSpec, HeadOptions, ParameterSp
 from gnnkit.nn.convs.mlp import make_mlp, mlp_width
 from gnnkit.nn.convs.pna import delta_of
 from gnnkit.nn.convs.sage import AGGREGATIONS
-from gnnkit.nn.convs.table import ALL_OPTIONS, CONVS, convolution, kinds_with, option_defaults
+from gnnkit.nn.convs.table import ALL_OPTIONS, CONVS, PER_RELATION, convolution, kinds_with, option_defaults
 
 __all__ = [
     "AGGREGATIONS",
     "ALL_OPTIONS",
     "CONVS",
+    "PER_RELATION",
     "ConvSpec",
     "Convolution",
     "HeadOptions",

@@ -7,12 +7,12 @@ a convolution with its shape and its initial distribution. These canonical names
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, ClassVar, Dict, FrozenSet, Mapping, Optional, Tuple, Type
 
 from torch import Tensor
 
-from gnnkit.data import Block, Graph
+from gnnkit.data import Block, Graph, Schema
 from gnnkit.errors import ConfigError
 from gnnkit.nn.message_passing import MessageOps, MessagePassing
 from gnnkit.options import NoOptions, check_types, make_options
@@ -45,6 +45,9 @@ class ConvSpec:
             ``options.out_heads`` heads and averages them; elsewhere it has ``options.heads`` and concatenates.
         is_input: Whether this is the first layer of a model.
         edge_channels: Width of the edge features. None: the convolution reads none.
+        schema: Types of nodes and edges, for kinds that read them. None: one relation and one type.
+        relational: How the outputs of one such convolution for each relation become one: "sum", "mean" or "attention".
+            "none": it is one convolution of all edges.
 
     Raises:
         UnknownNameError: The kind has no such option.
@@ -63,6 +66,8 @@ class ConvSpec:
     is_output: bool = False
     is_input: bool = True
     edge_channels: Optional[int] = None
+    schema: Optional[Schema] = None
+    relational: str = "none"
 
     def __post_init__(self) -> None:
         options = {} if self.options is None else self.options
@@ -75,6 +80,16 @@ class ConvSpec:
         from gnnkit.nn.convs.table import convolution  # The table of kinds is made of what this module defines.
 
         return convolution(self.kind)
+
+    @property
+    def num_relations(self) -> int:
+        """Number of relations, 1 without a schema."""
+        return 1 if self.schema is None else len(self.schema.relations)
+
+    @property
+    def num_types(self) -> int:
+        """Number of node types, 1 without a schema."""
+        return 1 if self.schema is None else len(self.schema.node_types)
 
     @property
     def has_heads(self) -> bool:
@@ -106,7 +121,25 @@ class ConvSpec:
             >>> sorted(ConvSpec("gcn", 4, 2).parameters)
             ['bias', 'lin.weight']
         """
+        if self.relational != "none":
+            return relational_parameters(self)
         return self.convolution.parameters(self)
+
+    @property
+    def of_relation(self) -> ConvSpec:
+        """The convolution of one relation, where there is one for each."""
+        return replace(self, relational="none", schema=None)
+
+
+def relational_parameters(spec: ConvSpec) -> Dict[str, ParameterSpec]:
+    """The parameters of one convolution for each relation: ``relations.NUMBER.NAME``, and those of attention."""
+    own = spec.of_relation.parameters
+    found = {f"relations.{i}.{name}": each for i in range(spec.num_relations) for name, each in own.items()}
+    if spec.relational == "attention":
+        found["attention.weight"] = ParameterSpec((spec.out_width, spec.out_width))
+        found["attention.bias"] = ParameterSpec((spec.out_width,), "zeros")
+        found["attention.query"] = ParameterSpec((1, spec.out_width))
+    return found
 
 
 class Convolution(ABC):
@@ -120,6 +153,7 @@ class Convolution(ABC):
         reads_weights: Whether it multiplies by edge weights; others ignore them.
         reads_own: Whether a destination's own features are read, besides those of its in-neighbours.
         reads_edges: Whether it reads edge features where the data have them.
+        reads_types: Whether it reads relations of edges, or types of nodes.
         needs_edges: Whether it cannot do without edge features.
         has_heads: Whether it has attention heads; its options are a :class:`HeadOptions` then.
         is_propagation: Whether a stack of layers is one propagation whose layers are its steps: each has the width of
@@ -137,6 +171,7 @@ class Convolution(ABC):
     reads_own: ClassVar[bool] = True
     reads_edges: ClassVar[bool] = False
     needs_edges: ClassVar[bool] = False
+    reads_types: ClassVar[bool] = False
     has_heads: ClassVar[bool] = False
     is_propagation: ClassVar[bool] = False
     dropouts: ClassVar[Tuple[str, ...]] = ()

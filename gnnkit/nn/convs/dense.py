@@ -30,6 +30,20 @@ def incidence(block: Block) -> Tensor:
     return (torch.arange(block.num_dst)[:, None] == block.dst[None]).double()
 
 
+def relation_block(block: Block, relation: int) -> Block:
+    """The block with the edges of one relation alone; all edges of a block without types are of relation 0."""
+    types = torch.zeros_like(block.indices) if block.edge_type is None else block.edge_type
+    kept = types == relation
+    counts = torch.bincount(block.dst[kept], minlength=block.num_dst)
+    indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return Block(indptr, block.indices[kept], block.num_src)
+
+
+def source_types(block: Block) -> Tensor:
+    """Type of every source; all of a block without types are of type 0. Shape [num_src], int64."""
+    return torch.zeros(block.num_src, dtype=torch.int64) if block.src_type is None else block.src_type
+
+
 def edge_features(block: Block) -> Tensor:
     """The block's edge features in float64, which must be there. Shape [E, D]."""
     assert block.edge_attr is not None, "the convolution reads edge features"

@@ -14,8 +14,11 @@ from gnnkit.nn.convs.gcn import GCN
 from gnnkit.nn.convs.gin import GIN
 from gnnkit.nn.convs.gine import GINE
 from gnnkit.nn.convs.graphconv import GraphConvolution
+from gnnkit.nn.convs.hgt import HGT
 from gnnkit.nn.convs.layer_class import LayerClass
 from gnnkit.nn.convs.pna import PNA
+from gnnkit.nn.convs.rgat import RGAT
+from gnnkit.nn.convs.rgcn import RGCN
 from gnnkit.nn.convs.sage import SAGE
 from gnnkit.nn.convs.transformer import Transformer
 
@@ -32,6 +35,9 @@ CONVS: Mapping[str, Convolution] = {
         Transformer(),
         GraphConvolution(),
         APPNP(),
+        RGCN(),
+        RGAT(),
+        HGT(),
     )
 }
 """The standard convolutions by name. Formulas are in docs/models.md and in each one's ``dense``."""
@@ -71,6 +77,13 @@ def kinds_with(option: str) -> List[str]:
     """
     return [kind for kind in CONVS if option in option_defaults(kind)]
 
+
+PER_RELATION = frozenset(
+    kind
+    for kind, conv in CONVS.items()
+    if not (conv.gcn_norm or conv.is_propagation or conv.reads_types or conv.needs_edges)
+)
+"""The standard convolutions of which a typed graph can have one for each relation."""
 
 ALL_OPTIONS: Mapping[str, Any] = {
     name: value for kind in reversed(list(CONVS)) for name, value in option_defaults(kind).items()

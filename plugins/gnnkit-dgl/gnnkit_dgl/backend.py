@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type
 
@@ -19,7 +20,7 @@ from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities, GraphStore
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
-from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter
+from gnnkit.nn import CONVS, PER_RELATION, ConvSpec, MessageOps, NativeParameter, Relations
 from gnnkit_dgl import compat
 
 _CPU_ONLY = (
@@ -46,6 +47,7 @@ class DglBackend(Backend):
     capabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
+        relational=PER_RELATION,
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
     )
@@ -96,6 +98,8 @@ class DglBackend(Backend):
         from gnnkit_dgl.convert import to_block
 
         lowered = to_block(block)
+        lowered.relations = Relations(copy(block), self.lower)
+        vars(lowered.relations.block).pop("lowered", None)  # What holds each other keeps its memory for long.
         if block.edge_weight is not None:
             lowered.edata["weight"] = block.edge_weight
         if block.edge_attr is not None:

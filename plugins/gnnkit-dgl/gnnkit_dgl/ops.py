@@ -9,7 +9,7 @@ from typing import Any, Optional, Tuple
 
 from torch import Tensor
 
-from gnnkit.nn import REDUCTIONS, SCORES, MessageOps, check_choice
+from gnnkit.nn import REDUCTIONS, SCORES, MessageOps, Relations, check_choice
 from gnnkit_dgl.compat import import_dgl
 
 
@@ -45,6 +45,11 @@ class DglOps(MessageOps):
         """See :class:`gnnkit.nn.MessageOps`."""
         attr: Optional[Tensor] = lowered.edata.get("attr")
         return attr
+
+    def relations(self, lowered: Any) -> Relations:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        relations: Relations = lowered.relations
+        return relations
 
     def edge_softmax(self, lowered: Any, scores: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""

@@ -34,4 +34,4 @@ class IpuBackend(PygBackend):
     )
 
     def __init__(self) -> None:
-        super().__init__(use_csr=False)
+        super().__init__(use_csr=False, fixed_shapes=True)

@@ -17,7 +17,7 @@ from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
 from gnnkit.backends import Backend, BackendCapabilities
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, NotInstalledError
-from gnnkit.nn import CONVS, ConvSpec, MessageOps, NativeParameter
+from gnnkit.nn import CONVS, PER_RELATION, ConvSpec, MessageOps, NativeParameter
 from gnnkit_pyg.block import PygBlock
 
 _INSTALL = "pip install 'torch-geometric>=2.3'"
@@ -30,6 +30,7 @@ class PygBackend(Backend):
     Args:
         use_csr: Whether layers are fed sparse matrices (True) or lists of edges (False). None takes what is right for
             the device that a block is on. False is for what only understands lists of edges, such as a compiler.
+        fixed_shapes: Whether shapes within a layer may depend on those of its block alone, never on values.
 
     Raises:
         NotInstalledError: PyTorch Geometric is not installed.
@@ -46,6 +47,7 @@ class PygBackend(Backend):
     capabilities: BackendCapabilities = BackendCapabilities(
         convs=frozenset(CONVS),
         edge_convs=frozenset({"gatv2", "gine", "pna", "transformer"}),
+        relational=PER_RELATION,
         devices=frozenset({"cpu", "cuda"}),
         dtypes=frozenset({"float32", "bfloat16", "float64"}),
         exports=frozenset({"torch", "onnx"}),
@@ -60,13 +62,14 @@ class PygBackend(Backend):
         "gin": "nn.0.weight",
     }
 
-    def __init__(self, use_csr: Optional[bool] = None) -> None:
+    def __init__(self, use_csr: Optional[bool] = None, *, fixed_shapes: bool = False) -> None:
         answer = self.probe()
         if answer.status == NOT_INSTALLED:
             raise NotInstalledError("PyTorch Geometric", answer.fix)
         if not answer.is_ready:
             raise BrokenPluginError("PyTorch Geometric", answer.detail, answer.fix)
         self._use_csr = use_csr
+        self._fixed_shapes = fixed_shapes
 
     @classmethod
     def probe(cls) -> Availability:
@@ -94,7 +97,7 @@ class PygBackend(Backend):
         use_csr = self._use_csr
         if use_csr is None:
             use_csr = block.indptr.device.type == "cpu" and not _is_exporting()
-        return PygBlock(block, use_csr)
+        return PygBlock(block, use_csr, self._fixed_shapes or _is_exporting())
 
     def conv(self, spec: ConvSpec) -> nn.Module:
         """See :class:`gnnkit.backends.Backend`."""

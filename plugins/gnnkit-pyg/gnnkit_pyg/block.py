@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Dict, Optional, Tuple
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnkit.backends import EdgesBySource, edges_by_source
 from gnnkit.data import Block
+from gnnkit.nn import Relations
 
 
 class PygBlock:
@@ -24,19 +25,22 @@ class PygBlock:
     Args:
         block: The message flow of one layer.
         use_csr: Whether layers that can take a sparse matrix get one.
+        fixed_shapes: Whether all that is made of it has shapes that depend on the block's alone.
 
     Attributes:
         block: The block.
+        relations: The block by its relations.
         use_csr: See above.
         is_reduced: As the block says.
     """
 
-    def __init__(self, block: Block, use_csr: bool) -> None:
+    def __init__(self, block: Block, use_csr: bool, fixed_shapes: bool = False) -> None:
         # A copy, which does not know of its lowered form: two that hold each other would keep their memory for long.
         self.block = copy(block)
         vars(self.block).pop("lowered", None)
         self.use_csr = use_csr
         self.is_reduced = block.is_reduced
+        self.relations = Relations(self.block, partial(PygBlock, use_csr=use_csr), dense=fixed_shapes)
         self._edge_index: Optional[Tensor] = None
         self._weights: Dict[torch.dtype, Tensor] = {}
         self._matrices: Dict[Tuple[torch.dtype, bool], Tensor] = {}

@@ -10,7 +10,7 @@ from typing import Optional
 from torch import Tensor
 from torch_geometric.utils import scatter, softmax
 
-from gnnkit.nn import REDUCTIONS, MessageOps, check_choice
+from gnnkit.nn import REDUCTIONS, MessageOps, Relations, check_choice
 from gnnkit_pyg.block import PygBlock
 
 
@@ -38,6 +38,10 @@ class PygOps(MessageOps):
     def edge_attr(self, lowered: PygBlock) -> Optional[Tensor]:
         """See :class:`gnnkit.nn.MessageOps`."""
         return lowered.block.edge_attr
+
+    def relations(self, lowered: PygBlock) -> Relations:
+        """See :class:`gnnkit.nn.MessageOps`."""
+        return lowered.relations
 
     def edge_softmax(self, lowered: PygBlock, scores: Tensor) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`."""

@@ -1,0 +1,130 @@
+"""Where the features of a batch's input nodes come from: one matrix, or a table for each node type.
+
+Rules: a typed graph's nodes have features of their types, unless the graph has a matrix of its own, as in the later
+layers of a layer-wise evaluation. Within a batch the rows of a type come in the order of the batch's nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, List, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.data import Block, Graph, Inputs, Typed, TypedInputs, missing_array
+from gnnkit.jit import kernel
+from gnnkit.loading.gather import gathered, loaded_dtype
+from gnnkit.sampling import Buffers
+
+
+class InputTable:
+    """The features of all nodes of a graph.
+
+    Args:
+        graph: The graph.
+        buffers: Where the memory of batches comes from.
+
+    Raises:
+        DataError: It has neither features nor types.
+    """
+
+    def __init__(self, graph: Graph, buffers: Buffers) -> None:
+        self._source: Union[Tensor, Typed]
+        if graph.x is not None:
+            self._source = graph.x
+        elif graph.typed is not None:
+            self._source = graph.typed
+            self._types = np.ascontiguousarray(graph.typed.node_type.numpy())
+            self._rows = np.ascontiguousarray(graph.typed.rows.numpy())
+        else:
+            raise missing_array("x", "a batch")
+        self._buffers = buffers
+
+    def rows(self, nodes: Tensor) -> Inputs:
+        """The features of nodes, in memory that is used again.
+
+        Args:
+            nodes: Node ids. Shape [n], int64.
+        """
+        if isinstance(self._source, Tensor):
+            return gathered(self._source, nodes, self._buffers)
+        num_types = len(self._source.schema.node_types)
+        counts = np.zeros(num_types + 1, dtype=np.int64)
+        wanted, place = np.empty((2, nodes.numel()), dtype=np.int64)
+        _by_type(self._types, self._rows, nodes.numpy(), counts, wanted, place)
+        parts = torch.split(torch.from_numpy(wanted), np.diff(counts).tolist())
+        tables: List[Tensor] = []
+        for name, part in zip(self._source.schema.node_types, parts):
+            x = self._source.x.get(name)
+            tables.append(part[:, None] if x is None else gathered(x, part, self._buffers))
+        return TypedInputs(tuple(tables), torch.from_numpy(place))
+
+    @property
+    def everything(self) -> Inputs:
+        """The features of all nodes, in the type in which they are loaded."""
+        if isinstance(self._source, Tensor):
+            return self._source.to(loaded_dtype(self._source.dtype))
+        return whole_inputs(self._source)
+
+
+def whole_inputs(typed: Typed) -> TypedInputs:
+    """The features of all nodes of a typed graph, as one batch has them."""
+    tables: List[Tensor] = []
+    starts: List[int] = []
+    total = 0
+    for name, count in typed.num_nodes.items():
+        x = typed.x.get(name)
+        tables.append(torch.arange(count)[:, None] if x is None else x.to(loaded_dtype(x.dtype)))
+        starts.append(total)
+        total += count
+    return TypedInputs(tuple(tables), typed.rows + torch.tensor(starts)[typed.node_type.long()])
+
+
+def input_sizes(graph: Graph, nodes: Tensor) -> List[int]:
+    """How many of some nodes are of each type; empty where features are one matrix.
+
+    Args:
+        graph: The graph.
+        nodes: Node ids. Shape [n], int64.
+    """
+    if graph.x is not None or graph.typed is None:
+        return []
+    types = graph.typed.node_type[nodes].long()
+    counts: List[int] = torch.bincount(types, minlength=len(graph.typed.schema.node_types)).tolist()
+    return counts
+
+
+def with_types(block: Block, graph: Graph, edges: Tensor, nodes: Tensor) -> Block:
+    """A block with the types of its edges and sources, if the graph has any.
+
+    Args:
+        block: The block.
+        graph: The graph.
+        edges: Positions of the block's edges in it. Shape [E], int64.
+        nodes: Ids of the block's sources. Shape [num_src], int64.
+    """
+    if graph.typed is None:
+        return block
+    edge_type, src_type = graph.typed.edge_type[edges].long(), graph.typed.node_type[nodes].long()
+    return replace(block, edge_type=edge_type, src_type=src_type)
+
+
+@kernel
+def _by_type(types: Any, rows: Any, nodes: Any, counts: Any, wanted: Any, place: Any) -> None:
+    """Sort nodes by their types.
+
+    ``counts``: int64 zeros [types + 1], becomes where each type begins. ``wanted`` becomes the row of each sorted node
+    in the table of its type, ``place`` where each node is among the sorted ones.
+    """
+    for node in nodes:
+        counts[types[node] + 1] += 1
+    for each in range(1, len(counts)):
+        counts[each] += counts[each - 1]
+    at = counts[:-1].copy()
+    for position in range(len(nodes)):
+        kind = types[nodes[position]]
+        place[position] = at[kind]
+        wanted[at[kind]] = rows[nodes[position]]
+        at[kind] += 1

@@ -1,0 +1,178 @@
+"""A convolution for each relation, and how their outputs become one.
+
+Rules: relation r is computed over its own edges, for the destinations of its type alone, without edges too, as by
+PyTorch Geometric's ``HeteroConv`` and DGL's ``HeteroGraphConv``. A node whose type is the destination of no relation
+gets 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from gnnkit.data import Block
+from gnnkit.nn.conv_library import ConvLibrary
+from gnnkit.nn.convs import ConvSpec
+from gnnkit.nn.parameters import NativeParameter
+
+
+@runtime_checkable
+class TypedConv(Protocol):
+    """A convolution that makes something of a lowered block before it computes, in the loader's threads."""
+
+    def prepare(self, lowered: Any) -> None:
+        """Make what the block needs besides; it is kept with the block."""
+
+
+def native_parameters(spec: ConvSpec, backend: ConvLibrary) -> Dict[str, NativeParameter]:
+    """Where each canonical parameter of a convolution lies in the module that a model makes of it."""
+    if spec.relational == "none":
+        return dict(backend.parameter_map(spec))
+    own = backend.parameter_map(spec.of_relation)
+    found = {
+        f"relations.{i}.{name}": NativeParameter(f"relations.{i}.{native.name}", native.transpose, native.shape)
+        for i in range(spec.num_relations)
+        for name, native in own.items()
+    }
+    return {name: found.get(name, NativeParameter(name)) for name in spec.parameters}
+
+
+class Part(NamedTuple):
+    """What one relation needs of a block.
+
+    Attributes:
+        lowered: Its edges, lowered: from all sources to the destinations of its type.
+        nodes: Positions of these destinations among the block's. Shape [n], int64.
+    """
+
+    lowered: Any
+    nodes: Tensor
+
+
+class RelationalConv(nn.Module):
+    """The sum, the mean or an attention over relations of a convolution for each.
+
+    Attention is by node: softmax over the relations into its type of q . tanh(W z + b), for the relation's output z,
+    after Wang et al., 2019, "Heterogeneous graph attention network", whose scores are means over all nodes.
+
+    Args:
+        spec: The convolution of each relation, with schema and ``relational``.
+        backend: Makes the convolutions.
+    """
+
+    def __init__(self, spec: ConvSpec, backend: ConvLibrary) -> None:
+        super().__init__()
+        assert spec.schema is not None, "relations are of a schema"
+        self.spec = spec
+        self.backend = backend
+        self.ops = backend.ops()
+        self.relations = nn.ModuleList([backend.conv(spec.of_relation) for _ in spec.schema.relations])
+        types = [spec.schema.node_type(relation.dst) for relation in spec.schema.relations]
+        counts = torch.tensor([float(types.count(number)) for number in range(spec.num_types)])
+        self.types = types
+        self.num_into: Tensor
+        self.register_buffer("num_into", counts.clamp(min=1), persistent=False)
+        if spec.relational == "attention":
+            self.attention = _Attention(spec.out_width)
+
+    def prepare(self, lowered: Any) -> None:
+        """Make what the block needs besides."""
+        self._parts(lowered)
+
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+        """Features of the destinations, [num_dst, out_width]."""
+        parts = self._parts(lowered)
+        results = [
+            conv(part.lowered, h_src, h_dst.index_select(0, part.nodes)) for conv, part in zip(self.relations, parts)
+        ]
+        out = h_dst.new_zeros(len(h_dst), self.spec.out_width)
+        if not results:
+            return out
+        nodes = torch.cat([part.nodes for part in parts])
+        values = torch.cat(results).to(out.dtype)
+        if self.spec.relational == "attention":
+            values = values * self._shares(values, nodes, len(h_dst))[:, None]
+        out = out.index_add(0, nodes, values)
+        if self.spec.relational != "mean":
+            return out
+        types = self.ops.relations(lowered).src_type[: len(h_dst)]
+        return out / self.num_into.to(out.dtype).index_select(0, types)[:, None]
+
+    def _shares(self, values: Tensor, nodes: Tensor, num: int) -> Tensor:
+        """Attention of every node to the outputs of its relations: [n] numbers that add up to 1 for each node."""
+        scores = self.attention(values)
+        largest = scores.new_full((num,), -torch.inf).scatter_reduce(0, nodes, scores.detach(), "amax")
+        powers = (scores - largest.index_select(0, nodes)).exp()
+        sums = powers.new_zeros(num).index_add(0, nodes, powers)
+        shares: Tensor = powers / sums.index_select(0, nodes)
+        return shares
+
+    def _parts(self, lowered: Any) -> List[Part]:
+        relations = self.ops.relations(lowered)
+        parts: List[Part] = relations.once("parts", self.spec.num_relations, lambda _: self._make(relations.block))
+        return parts
+
+    def _make(self, block: Block) -> List[Part]:
+        src_type = torch.zeros(block.num_src, dtype=torch.int64) if block.src_type is None else block.src_type
+        edge_type = torch.zeros_like(block.indices) if block.edge_type is None else block.edge_type
+        of_type = [(src_type[: block.num_dst] == number).nonzero().flatten() for number in range(self.spec.num_types)]
+        parts = []
+        for number, kind in enumerate(self.types):
+            edges = (edge_type == number).nonzero().flatten()
+            counts = torch.bincount(block.dst[edges], minlength=block.num_dst)[of_type[kind]]
+            indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+            own = Block(indptr, block.indices[edges], block.num_src)
+            parts.append(Part(self.backend.lower(own), of_type[kind]))
+        return parts
+
+
+class _Attention(nn.Module):
+    """q . tanh(W z + b)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, width))
+        self.bias = nn.Parameter(torch.empty(width))
+        self.query = nn.Parameter(torch.empty(1, width))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Scores, [n, width] to [n]."""
+        scores: Tensor = torch.tanh(z @ self.weight.t() + self.bias) @ self.query[0]
+        return scores
+
+
+def dense_relational(spec: ConvSpec, p: Mapping[str, Tensor], block: Block, h: Tensor) -> Tensor:
+    """The formula of :class:`RelationalConv` on dense matrices; see :meth:`gnnkit.nn.Convolution.dense`.
+
+    Args:
+        spec: The convolution of each relation, with schema and ``relational``.
+        p: Canonical parameters, float64.
+        block: Its message flow, not padded.
+        h: Features of the sources. Shape [num_src, in_channels], float64.
+    """
+    assert spec.schema is not None and block.src_type is not None and block.edge_type is not None
+    one = spec.of_relation
+    rows: List[List[Tensor]] = [[] for _ in range(block.num_dst)]
+    for number, relation in enumerate(spec.schema.relations):
+        own = {name.split(".", 2)[2]: value for name, value in p.items() if name.startswith(f"relations.{number}.")}
+        for node in range(block.num_dst):
+            if int(block.src_type[node]) != spec.schema.node_type(relation.dst):
+                continue
+            edges = ((block.dst == node) & (block.edge_type == number)).nonzero().flatten()
+            # The node itself comes first among the sources of a block of its own.
+            star = Block(torch.tensor([0, len(edges)]), torch.arange(1, len(edges) + 1), len(edges) + 1)
+            sources = torch.cat([torch.tensor([node]), block.indices[edges]])
+            rows[node].append(one.convolution.dense(one, own, star, h[sources])[0])
+    out = []
+    for results in rows:
+        if not results:
+            out.append(h.new_zeros(spec.out_width))
+            continue
+        z = torch.stack(results)
+        if spec.relational == "attention":
+            scores = torch.tanh(z @ p["attention.weight"].T + p["attention.bias"]) @ p["attention.query"][0]
+            z = z * torch.softmax(scores, 0)[:, None]
+        out.append(z.mean(0) if spec.relational == "mean" else z.sum(0))
+    return torch.stack(out)

@@ -1,0 +1,267 @@
+"""A block by its relations: what relational convolutions compute along.
+
+Rules: a block without types is of one relation and one type. Relations and types that a block lacks change no shape of
+a parameter. There are two forms. *Sorted*: runs of edges, pairs of source and relation, and nodes by type, as they
+occur; their numbers are data, so shapes are free. *Dense*: every source stands once for each relation, every node is
+multiplied for each type; shapes are those of the block, which is what compiled devices need.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnnkit.data import Block
+from gnnkit.jit import kernel
+from gnnkit.nn.segments import segment_linear
+
+
+class Runs(NamedTuple):
+    """The edges of a block as runs with one destination and one relation, sorted by (relation, destination).
+
+    Attributes:
+        gather: The lowered block from sources to runs.
+        spread: The lowered block from runs to destinations.
+        ptr: Where the runs of each relation begin, and where the last one's end.
+    """
+
+    gather: Any
+    spread: Any
+    ptr: List[int]
+
+
+class Pairs(NamedTuple):
+    """The sources of a block, once for each relation that they have edges of.
+
+    Attributes:
+        lowered: The lowered block whose sources are the pairs; destinations and edges are the block's own.
+        sources: Source of each pair, sorted by relation. Shape [P], int64. None in the dense form: all sources for
+            each relation.
+        ptr: Where the pairs of each relation begin, and where the last one's end.
+        relations: Relation of each pair. Shape [P], int64.
+    """
+
+    lowered: Any
+    sources: Optional[Tensor]
+    ptr: List[int]
+    relations: Tensor
+
+
+class Relations:
+    """A typed block in the forms that relational convolutions need, each made once, when it is first asked for.
+
+    Args:
+        block: The message flow of one layer.
+        lower: The backend's ``lower``, for the blocks that are made of it.
+        dense: Whether forms have fixed shapes.
+
+    Example:
+        >>> block = Block(torch.tensor([0, 3]), torch.tensor([1, 2, 1]), 3, edge_type=torch.tensor([0, 0, 1]))
+        >>> runs = Relations(block, lambda block: block).runs(2)
+        >>> runs.ptr, runs.gather.indptr.tolist(), runs.spread.indices.tolist()
+        ([0, 1, 2], [0, 2, 3], [0, 1])
+    """
+
+    def __init__(self, block: Block, lower: Callable[[Block], Any], *, dense: bool = False) -> None:
+        self.block = block
+        self.dense = dense
+        self._lower = lower
+        self._made: Dict[Tuple[str, int], Any] = {}
+
+    @property
+    def edge_type(self) -> Tensor:
+        """Relation of every edge. Shape [E], int64."""
+        block = self.block
+        return torch.zeros_like(block.indices) if block.edge_type is None else block.edge_type
+
+    @property
+    def src_type(self) -> Tensor:
+        """Type of every source. Shape [num_src], int64."""
+        block = self.block
+        if block.src_type is None:
+            return torch.zeros(block.num_src, dtype=torch.int64, device=block.indices.device)
+        return block.src_type
+
+    def shares(self, num_relations: int) -> Tensor:
+        """One over the number of edges of the same destination and relation. Shape [E], float32."""
+        place = self.block.dst * num_relations + self.edge_type
+        counts = torch.zeros(self.block.num_dst * num_relations, device=place.device)
+        counts = counts.scatter_add(0, place, torch.ones_like(place, dtype=counts.dtype))
+        return counts.index_select(0, place).reciprocal()
+
+    def runs(self, num_relations: int) -> Runs:
+        """The runs of edges; for the sorted form.
+
+        Args:
+            num_relations: How many relations the schema has.
+        """
+        runs: Runs = self.once("runs", num_relations, self._make_runs)
+        return runs
+
+    def pairs(self, num_relations: int) -> Pairs:
+        """The pairs of source and relation.
+
+        Args:
+            num_relations: How many relations the schema has.
+        """
+        pairs: Pairs = self.once("pairs", num_relations, self._dense_pairs if self.dense else self._make_pairs)
+        return pairs
+
+    def of_pairs(self, h_src: Tensor, weight: Tensor) -> Tensor:
+        """The sources multiplied by the matrix of each relation that they have edges of.
+
+        Args:
+            h_src: Shape [num_src, in].
+            weight: The relations' matrices. Shape [R, out, in], or [R, G, out, in] for G blocks side by side.
+
+        Returns:
+            For each pair [P, G * out].
+        """
+        pairs = self.pairs(len(weight))
+        if pairs.sources is not None:
+            return segment_linear(h_src.index_select(0, pairs.sources), pairs.ptr, weight)
+        if weight.ndim == 3:
+            return torch.matmul(h_src, weight.transpose(1, 2)).flatten(0, 1)
+        by_block = h_src.reshape(len(h_src), weight.shape[1], weight.shape[3]).transpose(0, 1)
+        return torch.matmul(by_block, weight.transpose(2, 3)).transpose(1, 2).flatten(0, 1).flatten(1)
+
+    def by_type(self, h: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+        """Nodes multiplied by the matrix of their type.
+
+        Args:
+            h: Of the first nodes among the sources. Shape [n, in].
+            weight: Shape [T, out, in].
+            bias: Shape [T, out]. None: there is none.
+
+        Returns:
+            Shape [n, out].
+        """
+        types = self.src_type[: len(h)]
+        if len(weight) == 1:
+            out = h @ weight[0].t()
+            return out if bias is None else out + bias[0]
+        if self.dense:
+            parts = torch.matmul(h, weight.transpose(1, 2))
+            marks = torch.stack([types == number for number in range(len(weight))])
+            out = (parts * marks.to(parts.dtype)[:, :, None]).sum(0)
+        else:
+            order, inverse, ptr = self.once(f"types{len(h)}", len(weight), lambda num: _type_order(types, num))
+            out = segment_linear(h.index_select(0, order), ptr, weight).index_select(0, inverse)
+        return out if bias is None else out + bias.index_select(0, types)
+
+    def once(self, name: str, number: int, make: Callable[[int], Any]) -> Any:
+        """What was made under a name and a number, made now if it is asked for the first time.
+
+        Args:
+            name: What it is.
+            number: Of relations or types.
+            make: Makes it, from the number.
+        """
+        key = name, number
+        if key not in self._made:
+            self._made[key] = make(number)
+        return self._made[key]
+
+    def _make_runs(self, num_relations: int) -> Runs:
+        block, device = self.block, self.block.indices.device
+        num_edges = block.num_edges
+        indptr, indices, types = (each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type))
+        counts = np.zeros((2, num_relations + 1), dtype=np.int64)
+        num_runs = _count_runs(indptr, types, counts)
+        offsets, sources = np.empty(num_runs + 1, dtype=np.int64), np.empty(num_edges, dtype=np.int64)
+        ends, places = np.empty(block.num_dst + 1, dtype=np.int64), np.empty(num_runs, dtype=np.int64)
+        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places)
+        tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places)]
+        gather = Block(tensors[0], tensors[1], block.num_src)
+        spread = Block(tensors[2], tensors[3], num_runs)
+        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist())
+
+    def _make_pairs(self, num_relations: int) -> Pairs:
+        block, device = self.block, self.block.indices.device
+        order = torch.argsort(self.edge_type, stable=True).cpu().numpy()
+        indices, types = block.indices.cpu().numpy(), self.edge_type.cpu().numpy()
+        sources, pairs = np.empty((2, block.num_edges), dtype=np.int64)
+        ptr = np.zeros(num_relations + 1, dtype=np.int64)
+        num = _fill_pairs(indices, types, order, block.num_src, sources, pairs, ptr)
+        lowered = self._lower(_with_sources(block, torch.from_numpy(pairs).to(device), num))
+        relations = torch.from_numpy(np.repeat(np.arange(num_relations), np.diff(ptr))).to(device)
+        return Pairs(lowered, torch.from_numpy(sources[:num].copy()).to(device), ptr.tolist(), relations)
+
+    def _dense_pairs(self, num_relations: int) -> Pairs:
+        block, num = self.block, self.block.num_src
+        lowered = self._lower(_with_sources(block, self.edge_type * num + block.indices, num * num_relations))
+        relations = torch.arange(num_relations, device=block.indices.device)[:, None].expand(-1, num).flatten()
+        return Pairs(lowered, None, [num * number for number in range(num_relations + 1)], relations)
+
+
+def _with_sources(block: Block, indices: Tensor, num_src: int) -> Block:
+    """A block with other sources; weights and features of edges stay."""
+    other = Block(block.indptr, indices, num_src, edge_mask=block.edge_mask, dst_mask=block.dst_mask)
+    vars(other).update(dst=block.dst)  # Computing it would make shapes that depend on values.
+    return other
+
+
+def _type_order(types: Tensor, num_types: int) -> Tuple[Tensor, Tensor, List[int]]:
+    order = torch.argsort(types, stable=True)
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(len(order), device=order.device)
+    counts = torch.bincount(types, minlength=num_types).cumsum(0).tolist()
+    return order, inverse, [0, *counts]
+
+
+@kernel
+def _count_runs(indptr: Any, types: Any, counts: Any) -> int:
+    """Write where the runs, and the edges, of each relation begin: int64 zeros [2, R + 1]. Returns how many runs."""
+    for destination in range(len(indptr) - 1):
+        for edge in range(indptr[destination], indptr[destination + 1]):
+            counts[1, types[edge] + 1] += 1
+            if edge == indptr[destination] or types[edge] != types[edge - 1]:
+                counts[0, types[edge] + 1] += 1
+    for relation in range(1, counts.shape[1]):
+        counts[0, relation] += counts[0, relation - 1]
+        counts[1, relation] += counts[1, relation - 1]
+    return counts[0, -1]  # type: ignore[no-any-return]
+
+
+@kernel
+def _fill_runs(
+    indptr: Any, indices: Any, types: Any, at: Any, offsets: Any, sources: Any, ends: Any, places: Any
+) -> None:
+    """Write runs in order of (relation, destination), and each destination's own. ``at`` is what was counted."""
+    position = 0
+    ends[0] = 0
+    for destination in range(len(indptr) - 1):
+        for edge in range(indptr[destination], indptr[destination + 1]):
+            relation = types[edge]
+            if edge == indptr[destination] or relation != types[edge - 1]:
+                run = at[0, relation]
+                at[0, relation] += 1
+                offsets[run] = at[1, relation]
+                places[position] = run
+                position += 1
+            sources[at[1, relation]] = indices[edge]
+            at[1, relation] += 1
+        ends[destination + 1] = position
+    offsets[len(offsets) - 1] = len(sources)
+
+
+@kernel
+def _fill_pairs(indices: Any, types: Any, order: Any, num_src: int, sources: Any, pairs: Any, ptr: Any) -> int:
+    """Number the pairs of source and relation; ``order`` has the edges by relation. Returns how many they are."""
+    seen, number = np.full(num_src, -1, dtype=np.int64), np.empty(num_src, dtype=np.int64)
+    num = 0
+    for edge in order:
+        source, relation = indices[edge], types[edge]
+        if seen[source] != relation:
+            seen[source] = relation
+            number[source] = num
+            sources[num] = source
+            num += 1
+            ptr[relation + 1] += 1
+        pairs[edge] = number[source]
+    for relation in range(1, len(ptr)):
+        ptr[relation] += ptr[relation - 1]
+    return num

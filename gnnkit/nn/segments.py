@@ -1,0 +1,86 @@
+"""Products of slices of rows with a matrix each: one for every relation, or type, of a typed graph.
+
+Rules: slices follow each other. Results and gradients are written into one tensor each, so that a relation costs the
+calls of its products and no more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+
+def segment_linear(x: Tensor, ptr: Sequence[int], weight: Tensor) -> Tensor:
+    """Multiply every slice of rows by a matrix of its own.
+
+    Args:
+        x: Rows by slice. Shape [n, in], or [n, G * in] for G blocks side by side.
+        ptr: Where each slice begins, and where the last one ends. Length S + 1, from 0 to n.
+        weight: A matrix for each slice. Shape [S, out, in], or [S, G, out, in].
+
+    Returns:
+        Shape [n, out], or [n, G * out], in the type of ``weight``.
+
+    Example:
+        >>> weight = torch.stack([torch.eye(2), 3 * torch.eye(2)])
+        >>> segment_linear(torch.ones(3, 2), [0, 1, 3], weight).tolist()
+        [[1.0, 1.0], [3.0, 3.0], [3.0, 3.0]]
+    """
+    out: Tensor = _SegmentLinear.apply(x.to(weight.dtype), tuple(ptr), weight)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _SegmentLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ptr: Tuple[int, ...], weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.ptr = ptr
+        groups = _groups(weight)
+        out = x.new_empty(len(x), groups * weight.shape[-2])
+        _multiply(x, ptr, weight.transpose(-1, -2), out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Any, None, Any]:
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.empty_like(x)
+            _multiply(grad, ctx.ptr, weight, grad_x)
+        if ctx.needs_input_grad[2]:
+            grad_weight = torch.zeros_like(weight)
+            sizes = _sizes(ctx.ptr)
+            slices = zip(torch.split(grad, sizes), torch.split(x, sizes), grad_weight.unbind(), sizes)
+            for g, rows, out, size in slices:
+                if size and weight.ndim == 3:
+                    torch.mm(g.t(), rows, out=out)
+                elif size:
+                    torch.bmm(_by_group(g, weight).transpose(1, 2), _by_group(rows, weight), out=out)
+        return grad_x, None, grad_weight
+
+
+def _multiply(x: Tensor, ptr: Sequence[int], weight: Tensor, out: Tensor) -> None:
+    """Write the product of every slice; matrices are [in, out] here."""
+    sizes = _sizes(ptr)
+    for rows, matrix, into, size in zip(torch.split(x, sizes), weight.unbind(), torch.split(out, sizes), sizes):
+        if size and weight.ndim == 3:
+            torch.mm(rows, matrix, out=into)
+        elif size:
+            _by_group(into, weight).copy_(torch.bmm(_by_group(rows, weight), matrix))
+
+
+def _by_group(rows: Tensor, weight: Tensor) -> Tensor:
+    """[n, G * width] as [G, n, width]."""
+    groups = _groups(weight)
+    return rows.view(len(rows), groups, rows.shape[1] // groups).transpose(0, 1)
+
+
+def _groups(weight: Tensor) -> int:
+    return 1 if weight.ndim == 3 else int(weight.shape[1])
+
+
+def _sizes(ptr: Sequence[int]) -> List[int]:
+    return [end - start for start, end in zip(ptr, ptr[1:])]

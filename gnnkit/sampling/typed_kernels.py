@@ -1,0 +1,174 @@
+"""Numba kernels for graphs with relations: draws by run of a destination's edges of one relation, and their order.
+
+Rules: as in :mod:`gnnkit.sampling.kernels`. ``types`` (int16) is the relation of each edge, ascending within a
+destination. Edges leave in ascending order of their positions, so that those of one relation stay together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gnnkit.jit import fetch, kernel
+from gnnkit.sampling.kernels import AHEAD, draw_distinct, first_not_below, hidden_edges, put_others
+from gnnkit.sampling.random import derive, next_below
+
+Array = Any
+"""A NumPy array; the kernels' own docstrings give dtype and shape."""
+
+
+@kernel
+def count_runs(
+    indptr: Array, types: Array, dst: Array, fanouts: Array, replace: bool, hidden: Array, ends: Array, out: Array
+) -> None:
+    """Write the offsets of the edges that every destination will take. ``out``: int64 [len(dst) + 1].
+
+    ``fanouts``: int64 by relation, -1 for all. ``hidden`` and ``ends`` are those of ``count_edges``.
+    """
+    out[0] = 0
+    for row in range(len(dst)):
+        if row + AHEAD < len(dst):
+            fetch(indptr, dst[row + AHEAD], 0)
+        start, end = indptr[dst[row]], indptr[dst[row] + 1]
+        looks = ends[dst[row] & (len(ends) - 1)]
+        total = 0
+        while start < end:
+            relation = types[start]
+            stop = first_not_below(types, start, end, relation + 1)
+            num = stop - start
+            if looks:
+                first, last = hidden_edges(hidden, start, stop)
+                num -= last - first
+            fanout = fanouts[relation]
+            total += fanout if fanout >= 0 and num > 0 and (replace or num > fanout) else num
+            start = stop
+        out[row + 1] = out[row] + total
+
+
+@kernel
+def pick_runs(
+    indptr: Array,
+    types: Array,
+    dst: Array,
+    offsets: Array,
+    fanouts: Array,
+    key: np.uint64,
+    replace: bool,
+    hidden: Array,
+    ends: Array,
+    marks: Array,
+    out: Array,
+) -> None:
+    """Write the edges that every destination takes of each relation, as ascending positions.
+
+    ``offsets`` comes from ``count_runs``. The random numbers of a run are keyed by its node and relation. ``marks``:
+    uint8 zeros, [largest degree].
+    """
+    for row in range(len(dst)):
+        if row + AHEAD < len(dst):
+            fetch(indptr, dst[row + AHEAD], 0)
+        start, end = indptr[dst[row]], indptr[dst[row] + 1]
+        looks = ends[dst[row] & (len(ends) - 1)]
+        begin = offsets[row]
+        while start < end:
+            relation = types[start]
+            stop = first_not_below(types, start, end, relation + 1)
+            first, last = 0, 0
+            if looks:
+                first, last = hidden_edges(hidden, start, stop)
+            num = stop - start - (last - first)
+            fanout = fanouts[relation]
+            if fanout >= 0 and num > 0 and (replace or num > fanout):
+                chosen = out[begin : begin + fanout]
+                state = derive(derive(key, np.uint64(dst[row])), np.uint64(relation))
+                if replace:
+                    for step in range(fanout):
+                        chosen[step], state = next_below(state, num)
+                else:
+                    draw_distinct(state, num, marks, chosen)
+                chosen.sort()
+                put_candidates(chosen, start, hidden, first, last)
+                begin += fanout
+            else:
+                put_others(start, stop, hidden, first, last, out, begin)
+                begin += num
+            start = stop
+
+
+@kernel
+def put_candidates(chosen: Array, start: int, hidden: Array, first: int, last: int) -> None:
+    """Turn ascending numbers of candidates into positions, ``hidden[first:last]`` being no candidates."""
+    passed = first
+    for step in range(len(chosen)):
+        edge = start + chosen[step] + passed - first
+        while passed < last and edge >= hidden[passed]:
+            edge += 1
+            passed += 1
+        chosen[step] = edge
+
+
+@kernel
+def sort_picks(offsets: Array, edges: Array) -> None:
+    """Sort the edges of every destination by their positions."""
+    for row in range(len(offsets) - 1):
+        part = edges[offsets[row] : offsets[row + 1]]
+        is_sorted = True
+        for step in range(1, len(part)):
+            if part[step] < part[step - 1]:
+                is_sorted = False
+                break
+        if not is_sorted:
+            part.sort()
+
+
+@kernel
+def take_types(types: Array, positions: Array, out: Array) -> None:
+    """Write ``types[positions]`` as int64."""
+    for step in range(len(positions)):
+        if step + AHEAD < len(positions):
+            fetch(types, positions[step + AHEAD], 0)
+        out[step] = types[positions[step]]
+
+
+@kernel
+def count_between(indptr: Array, indices: Array, types: Array, pairs: Array, loops: bool) -> int:
+    """How many edges ``put_between`` will write."""
+    total = 0
+    for row in range(len(pairs)):
+        total += write_between(indptr, indices, types, pairs[row], loops, pairs[:0, 0], 0)
+    return total
+
+
+@kernel
+def put_between(indptr: Array, indices: Array, types: Array, pairs: Array, loops: bool, out: Array) -> None:
+    """Write the positions of all edges between pairs, in the order of the pairs.
+
+    ``pairs``: int64, source and destination [n, 2], or with a relation, -1 for all, [n, 3].
+    """
+    at = 0
+    for row in range(len(pairs)):
+        at += write_between(indptr, indices, types, pairs[row], loops, out, at)
+
+
+@kernel
+def write_between(indptr: Array, indices: Array, types: Array, pair: Array, loops: bool, out: Array, at: int) -> int:
+    """Write the edges of one pair, if ``out`` has room; returns how many they are. Sources ascend within a run."""
+    source, destination = pair[0], pair[1]
+    if source == destination and not loops:
+        return 0
+    wanted = pair[2] if len(pair) > 2 else -1
+    start, end = indptr[destination], indptr[destination + 1]
+    found = 0
+    while start < end:
+        relation = types[start]
+        stop = first_not_below(types, start, end, relation + 1)
+        if wanted < 0 or relation == wanted:
+            edge = first_not_below(indices, start, stop, source)
+            while edge < stop and indices[edge] == source:
+                if at + found < len(out):
+                    out[at + found] = edge
+                found += 1
+                edge += 1
+        start = stop
+    return found
