@@ -24,7 +24,7 @@ from gnnkit.data.link_checks import attach_links, check_leaks, check_links
 from gnnkit.data.link_splits import given_links, split_edges
 from gnnkit.data.links import Links, message_graph
 from gnnkit.data.lists import join_graphs, split_graphs
-from gnnkit.data.negatives import sample_non_edges
+from gnnkit.data.negatives import relation_pairs, sample_non_edges, with_negatives
 from gnnkit.data.notes import Notes, log_warnings, summarize, warn_one_way
 from gnnkit.data.remote import PREPARATIONS, Neighbors, Remote
 from gnnkit.data.splits import pick_masks, pick_split
@@ -42,6 +42,7 @@ from gnnkit.data.transforms import (
 from gnnkit.data.typed import Relation, Schema, Typed
 from gnnkit.data.typed_build import from_typed, parse_relation, to_typed
 from gnnkit.data.typed_reverses import add_reverses
+from gnnkit.data.typed_splits import links_of_relation, relation_of
 from gnnkit.data.typed_views import expect_typed, relation_edges, type_nodes
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "graph_items",
     "is_undirected",
     "join_graphs",
+    "links_of_relation",
     "log_warnings",
     "make_folds",
     "message_graph",
@@ -108,6 +110,8 @@ __all__ = [
     "random_graph_split",
     "random_split",
     "relation_edges",
+    "relation_of",
+    "relation_pairs",
     "remove_self_loops",
     "renumber_classes",
     "sample_non_edges",
@@ -121,4 +125,5 @@ __all__ = [
     "to_undirected",
     "type_nodes",
     "warn_one_way",
+    "with_negatives",
 ]

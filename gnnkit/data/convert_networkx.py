@@ -6,6 +6,7 @@ directions of every edge. A description applies as far as the attributes at hand
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -34,6 +35,7 @@ from gnnkit.data.lists import MANY, join_graphs
 from gnnkit.data.notes import Notes, log_warnings, warn_of_links, warn_one_way
 from gnnkit.data.records import Records
 from gnnkit.data.splits import take_masks
+from gnnkit.data.typed_networkx import RELATION, TYPE, is_described, typed_from_networkx, typed_to_networkx
 from gnnkit.data.words import MISSING_TEXT
 from gnnkit.errors import DataError
 
@@ -49,6 +51,8 @@ def to_networkx(graph: Graph) -> Any:
     members of ``graph_data``. Values are Python numbers and lists. Other names and dtypes are in
     ``result.graph["gnnkit"]``, so that :func:`from_networkx` gives the same graph back.
 
+    A typed graph becomes a ``MultiDiGraph`` with the attribute "type" of every node and "relation" of every edge.
+
     Args:
         graph: The graph; many graphs in one record become one graph, in which no edge joins them. For a list of graphs
             take the record apart first: ``[to_networkx(each) for each in split_graphs(record)]``.
@@ -60,6 +64,8 @@ def to_networkx(graph: Graph) -> Any:
         NotInstalledError: networkx is not installed.
         DataError: A member of ``node_data`` or ``edge_data`` has a name that is taken.
     """
+    if graph.typed is not None:
+        return typed_to_networkx(graph)
     warn_of_links(graph, "a networkx graph")
     nx = require("networkx")
     src, dst = graph.indices.tolist(), graph.dst.tolist()
@@ -106,6 +112,8 @@ def from_networkx(
     graph_split: str = "split",
     graph_name: str = "name",
     missing: Sequence[Any] = MISSING_TEXT,
+    node_type: Optional[str] = None,
+    relation: Optional[str] = None,
     **fields: Any,
 ) -> Graph:
     """Build a graph from any networkx graph, or one record from a list of them.
@@ -129,6 +137,10 @@ def from_networkx(
         graph_name: Attribute of the graphs of a list with their names, such as "smiles". Further attributes of numbers
             that every graph has become ``graph_data``.
         missing: Words that stand for no value in labels, splits and node ids. None and NaN always do.
+        node_type: Attribute with the type of every node, which makes the graph a typed one. Nodes of a type are
+            numbered in their order; attributes are looked at type by type and relation by relation.
+        relation: Attribute with the relation of every edge of a typed graph; an edge without it has its key, if that is
+            text. By itself "relation". An undirected edge becomes two, of relations that are declared reverses.
         **fields: What belongs to the whole graph: ``name``, ``metric``, ``class_names``, ``graph_ptr``, ``graph_y``,
             ``graph_splits``, ``graph_names``, ``node_categories``, ``edge_categories``.
 
@@ -151,6 +163,12 @@ def from_networkx(
     """
     require("networkx")
     is_list = isinstance(graph, (list, tuple))
+    is_typed = node_type is not None or relation is not None or any(map(is_described, graph if is_list else [graph]))
+    if is_typed:
+        of_nodes = {"x": x, "y": y, "split": split, "node_data": node_data, "missing": missing}
+        told = {**of_nodes, "weight": weight, "edge_attr": edge_attr, "edge_data": edge_data}
+        ends = (node_type or TYPE, relation or RELATION)
+        return log_warnings(_of_types(graph, *ends, told, fields))
     graphs: List[Any] = list(graph) if is_list else [graph]
     if is_list and (not graphs or all(DESCRIPTION in each.graph for each in graphs)):
         names = {"x": x, "y": y, "split": split, "weight": weight, "edge_attr": edge_attr}
@@ -204,6 +222,17 @@ def from_networkx(
     notes = _notes(graphs, all_records, note, has_labels)
     built = from_edge_index(ends, sum(map(len, nodes)), **{**arrays, **kept, **fields}, notes=notes)
     return log_warnings(built if described else warn_one_way(built))
+
+
+def _of_types(graph: Any, node_type: str, relation: str, chosen: Mapping[str, Any], fields: Mapping[str, Any]) -> Graph:
+    """A typed graph, or several in one record."""
+    if isinstance(graph, (list, tuple)):
+        return join_graphs([typed_from_networkx(each, node_type, relation, chosen) for each in graph], **fields)
+    one = typed_from_networkx(graph, node_type, relation, chosen)
+    unknown = next((name for name in fields if name not in ("name", "metric")), None)
+    if unknown is not None:
+        raise DataError(unknown, "it is no field of a typed graph as a whole.", fix="Give name and metric alone.")
+    return replace(one, **fields)
 
 
 def _number(

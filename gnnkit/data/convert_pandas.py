@@ -34,6 +34,8 @@ from gnnkit.data.labels import encode_classes
 from gnnkit.data.notes import Notes, log_warnings, warn_of_links, warn_one_way
 from gnnkit.data.splits import take_masks
 from gnnkit.data.table import Table, column_names
+from gnnkit.data.typed_checks import errors_of
+from gnnkit.data.typed_pandas import typed_from_pandas, typed_to_pandas
 from gnnkit.data.words import MISSING_TEXT, find_columns
 from gnnkit.errors import DataError
 
@@ -49,8 +51,10 @@ def to_pandas(graph: Graph) -> Tuple[Any, Any]:
         graph: The graph.
 
     Returns:
-        The nodes, with the columns "node" (0 to N - 1), "split" if there are splits, and one or more for every node
-        array; and the edges, with the columns "source", "target", and one or more for every edge array ("weight",
+        Of a typed graph, tables of nodes by type and tables of edges by relation (``src:name:dst``), in which ids count
+        within their types. Else the nodes, with the columns "node" (0 to N - 1), "split" if there are splits, and one
+        or more for every node array; and the edges, with the columns "source", "target", and one or more for every
+        edge array ("weight",
         "edge_attr_0", ...). Features have their names, or else "x_0", "x_1", ... bfloat16 is stored as float32.
         :func:`from_pandas` takes both back, in either order.
 
@@ -58,6 +62,8 @@ def to_pandas(graph: Graph) -> Tuple[Any, Any]:
         NotInstalledError: pandas is not installed.
         DataError: A member of ``node_data`` or ``edge_data`` has a name that is taken.
     """
+    if graph.typed is not None:
+        return typed_to_pandas(graph)
     warn_of_links(graph, "a pair of data frames")
     pd = require("pandas")
     arrays = node_arrays(graph)
@@ -97,6 +103,7 @@ def from_pandas(
     weight: Optional[str] = None,
     edge_attr: Optional[Sequence[str]] = None,
     missing: Sequence[Any] = MISSING_TEXT,
+    reverses: Optional[Mapping[Any, Any]] = None,
     **fields: Any,
 ) -> Graph:
     """Build a graph from a table of edges and, if there is one, a table of nodes.
@@ -112,8 +119,9 @@ def from_pandas(
 
     Args:
         edges: Data frame with one row per directed edge. The two tables may also come in the other order, which is
-            that of :func:`to_pandas`.
-        nodes: Data frame with one row per node; None takes the nodes that edges name.
+            that of :func:`to_pandas`. Of a typed graph, data frames by relation, ``src:name:dst`` or a triple.
+        nodes: Data frame with one row per node; None takes the nodes that edges name. Of a typed graph, data frames by
+            type; a type without one has the nodes that edges name.
         source: Column of ``edges`` with the source's id.
         target: Column of ``edges`` with the destination's id.
         node: Column of ``nodes`` with the id, by itself "node", "id" or "node_id"; without such a column, the frame's
@@ -127,6 +135,7 @@ def from_pandas(
         weight: Column of ``edges`` with the weight.
         edge_attr: Columns of ``edges`` with edge features. None takes "edge_attr_0", "edge_attr_1", ...
         missing: Words that stand for no value in labels, splits and ids. None and NaN always do.
+        reverses: Of a typed graph, by relation the one that has the same edges in the other direction.
         **fields: What belongs to the whole graph: ``name``, ``metric``, ``class_names``, ``graph_ptr``, ``graph_y``,
             ``graph_splits``, ``graph_data``, ``graph_names``, ``node_categories``, ``edge_categories``.
 
@@ -144,6 +153,10 @@ def from_pandas(
         [[1, 0], [0, 1]]
     """
     pd = require("pandas")
+    if isinstance(edges, Mapping) or isinstance(nodes, Mapping):
+        chosen = {"source": source, "target": target, "node": node, "x": x, "y": y, "split": split, "weight": weight}
+        chosen.update(edge_attr=edge_attr, missing=missing, **fields)
+        return log_warnings(typed_from_pandas(*_in_order(edges, nodes), reverses, chosen))
     named = {"source": source, "target": target, "weight": weight, "id": node, "label": y, "split": split}
     if nodes is not None and not _has_ends(edges, named) and _has_ends(nodes, named):
         edges, nodes = nodes, edges
@@ -156,7 +169,7 @@ def from_pandas(
     node_table = Table(_with_words(nodes, "nodes"), "nodes", described.get("node", {}), described.get(X_COLUMNS))
     columns.update(_roles(node_table, {"id": "node", "label": "y", "split": "split"}, named))
     node_table.frame, more, note = _number_rows(pd, node_table, columns.get("id"), missing, fields)
-    numbers = [_look_up(node_table.frame.index, end, role) for end, role in zip(ends, ("source", "target"))]
+    numbers = [look_up(node_table.frame.index, end, role) for end, role in zip(ends, ("source", "target"))]
 
     kept = {**graph_fields(described), **fields}
     labels, kept["class_names"] = _labels(node_table, columns.get("label"), kept.get("class_names", ()), missing)
@@ -179,6 +192,44 @@ def from_pandas(
     notes = _notes(node_table, edge_table, columns, names, note)
     built = from_edge_index(np.stack(numbers), len(node_table.frame), **arrays, **kept, notes=notes)
     return log_warnings(built if described else warn_one_way(built))
+
+
+def _in_order(edges: Any, nodes: Any) -> Tuple[Mapping[Any, Any], Optional[Mapping[str, Any]]]:
+    """Tables by relation and tables by type, which may have come in the other order."""
+    for what, tables in (("edges", edges), ("nodes", nodes)):
+        if not isinstance(tables, Mapping) and not (tables is None and what == "nodes"):
+            raise DataError(what, f"received {type(tables).__name__}, expected data frames by type or relation.")
+
+    def are_relations(tables: Any) -> bool:
+        return all(isinstance(key, tuple) or ":" in str(key) for key in tables)
+
+    return (nodes, edges) if nodes is not None and not are_relations(edges) and are_relations(nodes) else (edges, nodes)
+
+
+def ends_of(frame: Any, what: str, chosen: Mapping[str, Any]) -> Tuple[Any, Any]:
+    """The ids of the sources and of the destinations of a table of edges."""
+    table = Table(_with_words(frame, f"edges of {what!r}"), f"edges of {what!r}", {})
+    columns = _end_roles(table, chosen)
+    with errors_of(what):
+        first, second = (_end(table, role, columns, chosen["missing"]) for role in _ENDS)
+    return first, second
+
+
+def end_columns(frame: Any, what: str, chosen: Mapping[str, Any]) -> Tuple[str, str]:
+    """The columns of the sources and of the destinations."""
+    columns = _end_roles(Table(_with_words(frame, f"edges of {what!r}"), f"edges of {what!r}", {}), chosen)
+    return columns["source"], columns["target"]
+
+
+def _end_roles(table: Table, chosen: Mapping[str, Any]) -> Dict[str, str]:
+    return _roles(table, {end: end for end in _ENDS}, chosen)
+
+
+def node_index(frame: Any, what: str, chosen: Mapping[str, Any]) -> Any:
+    """The ids of a table of nodes in the order of their numbers."""
+    table = Table(_with_words(frame, f"nodes of {what!r}"), f"nodes of {what!r}", {})
+    column = _roles(table, {"id": "node"}, {"id": chosen["node"]}).get("id")
+    return _number_rows(require("pandas"), table, column, chosen["missing"], {})[0].index
 
 
 def _with_words(frame: Any, what: str) -> Any:
@@ -251,7 +302,12 @@ def _number_rows(
     return nodes.set_axis(index, axis=0), {} if own_ids is None else {NODE_ID: own_ids}, note
 
 
-def _look_up(index: Any, ids: Any, name: str) -> Any:
+def look_up(index: Any, ids: Any, name: str) -> Any:
+    """Where ids stand in an index.
+
+    Raises:
+        DataError: One is not there.
+    """
     numbers = index.get_indexer(ids)
     unknown = np.flatnonzero(numbers < 0)
     if unknown.size:

@@ -37,7 +37,7 @@ def check_links(graph: Graph) -> None:
     links = graph.links
     if links is None:
         return
-    check_num_nodes(graph.num_nodes)
+    _check_size(graph)
     _check_names(links)
     for split, pairs in links.pairs.items():
         field = f"links.pairs[{split!r}]"
@@ -47,6 +47,7 @@ def check_links(graph: Graph) -> None:
         if len(pairs) == 0:
             raise DataError(field, "the split is empty, expected at least one pair.", fix="Leave it out or fill it.")
         _check_ends(pairs, field, graph.num_nodes)
+    _check_relations(graph, links)
     _check_apart(graph, links)
     for split, y in links.y.items():
         check_pair_labels(y, f"links.y[{split!r}]", len(links.pairs[split]), len(links.class_names))
@@ -89,7 +90,9 @@ def check_leaks(graph: Graph) -> int:
     """Refuse a graph that shows a model what it is to predict.
 
     A pair of "valid" or "test" must not be among the edges that carry messages, nor its reverse where pairs are
-    undirected. No pair of "test" may be among ``links.test_edges``, and no pair may be in two splits.
+    undirected. Where pairs have relations, it must not be among the edges of its own, nor its reverse among those of
+    the relation that is declared the reverse. No pair of "test" may be among ``links.test_edges``, and no pair may be
+    in two splits.
 
     Args:
         graph: The graph, not prepared. One without links has nothing to leak.
@@ -109,7 +112,7 @@ def check_leaks(graph: Graph) -> int:
     links = graph.links
     if links is None:
         return 0
-    check_num_nodes(graph.num_nodes)
+    _check_size(graph)
     _check_apart(graph, links)
     judged = [split for split in SPLITS[1:] if split in links.pairs]
     found: List[str] = []
@@ -125,11 +128,17 @@ def check_leaks(graph: Graph) -> int:
 
 def _leaks(edges: Graph, links: Links, split: str, where: str) -> List[str]:
     """What to say of the pairs of a split that are edges; nothing if none is."""
-    pairs = links.pairs[split].numpy()
-    rows = _rows_of(edges, pairs)
-    if links.undirected:
-        back = _rows_of(edges, pairs[:, ::-1])
-        rows = np.where(rows < 0, back, rows)
+    pairs, relations = links.pairs[split].numpy(), links.relations.get(split)
+    if relations is None or edges.typed is None:
+        rows = _rows_of(edges, pairs)
+        if links.undirected:
+            rows = np.where(rows < 0, _rows_of(edges, pairs[:, ::-1]), rows)
+    else:
+        rows = _rows_of(edges, pairs, relations.numpy())
+        schema = edges.typed.schema
+        back = np.array([-1 if each.reverse is None else each.reverse for each in schema.relations])[relations.numpy()]
+        has_back = np.flatnonzero((back >= 0) & (rows < 0))
+        rows[has_back] = _rows_of(edges, pairs[has_back, ::-1], back[has_back])
     leaking = np.flatnonzero(rows >= 0)
     if not leaking.size:
         return []
@@ -138,19 +147,56 @@ def _leaks(edges: Graph, links: Links, split: str, where: str) -> List[str]:
     for pair in leaking[:_MOST_NAMED].tolist():
         row = int(rows[pair])
         (low, high), source = pairs[pair].tolist(), int(edges.indices[row])
-        edge = "" if source == low else f", as {high} -> {low}"
+        of = "" if edges.typed is None else f" of {edges.typed.schema.relations[int(edges.typed.edge_type[row])]}"
+        edge = "" if source == low and not of else f", as {source} -> {high if source == low else low}{of}"
         named.append(f"pair {pair} ({low}, {high}), edge row {row}{edge}")
     more = ", ..." if leaking.size > _MOST_NAMED else ""
     return [f"{leaking.size:,} of {len(pairs):,} pairs of {split!r} {verb} among {where}: {'; '.join(named)}{more}."]
 
 
-def _rows_of(edges: Graph, pairs: np.ndarray) -> np.ndarray:
-    """The row of the edge of each pair, -1 without."""
-    keys = pair_keys(pairs[:, 0], pairs[:, 1], edges.num_nodes, undirected=False)
+def _rows_of(edges: Graph, pairs: np.ndarray, relations: Optional[np.ndarray] = None) -> np.ndarray:
+    """The row of the edge of each pair, -1 without. In a typed graph pairs have relations."""
+    num_relations = 1 if edges.typed is None else len(edges.typed.schema.relations)
+    keys = pair_keys(pairs[:, 0], pairs[:, 1], edges.num_nodes, False, relations, num_relations)
     order = np.argsort(keys, kind="stable")
     rows = np.empty(len(keys), dtype=np.int64)
     rows[order] = edge_rows(edges, keys[order])
     return rows
+
+
+def _check_size(graph: Graph) -> None:
+    check_num_nodes(graph.num_nodes, 1 if graph.typed is None else max(1, len(graph.typed.schema.relations)))
+
+
+def _check_relations(graph: Graph, links: Links) -> None:
+    """Refuse relations that pairs do not have, or that lead elsewhere."""
+    if graph.typed is None:
+        if links.relations:
+            raise DataError("links.relations", "the graph has no types.", fix="Leave them out, or give a typed graph.")
+        return
+    schema = graph.typed.schema
+    sources, targets = (
+        torch.tensor([schema.node_types.index(name) for name in names], dtype=torch.int64)
+        for names in ([each.src for each in schema.relations], [each.dst for each in schema.relations])
+    )
+    for split, pairs in links.pairs.items():
+        field = f"links.relations[{split!r}]"
+        if split not in links.relations:
+            fix = "Give a position in Schema.relations for each pair."
+            raise DataError(field, "is missing; pairs of a typed graph have relations.", fix=fix)
+        relations = links.relations[split]
+        _check_integers(relations, field, "[n]")
+        if relations.shape != (len(pairs),):
+            raise DataError(field, f"shape is {list(relations.shape)}, expected [{len(pairs)}], one for each pair.")
+        check_ids(relations, field, "relation", len(schema.relations))
+        for end, what, expected in ((0, "source", sources), (1, "destination", targets)):
+            wrong = graph.typed.node_type[pairs[:, end]].long() != expected[relations]
+            if bool(wrong.any()):
+                row = int(wrong.nonzero()[0])
+                node, relation = int(pairs[row, end]), schema.relations[int(relations[row])]
+                kind = schema.node_types[int(graph.typed.node_type[node])]
+                problem = f"{what} {node} is of type {kind!r}, the relation is {relation}."
+                raise DataError(f"links.pairs[{split!r}]", problem, row=row)
 
 
 def _check_names(links: Links) -> None:
@@ -182,7 +228,11 @@ def _check_ends(pairs: Tensor, field: str, num_nodes: int) -> None:
 
 def _check_apart(graph: Graph, links: Links) -> None:
     """Refuse a pair in two splits."""
-    keys = {split: keys_of(pairs, graph.num_nodes, links.undirected) for split, pairs in links.pairs.items()}
+    schema = None if graph.typed is None else graph.typed.schema
+    keys = {
+        split: keys_of(pairs, graph.num_nodes, links.undirected, links.relations.get(split), schema)
+        for split, pairs in links.pairs.items()
+    }
     ordered = {split: np.sort(values) for split, values in keys.items()}
     for first, second in combinations([split for split in SPLITS if split in keys], 2):
         places = np.searchsorted(ordered[first], ordered[second])
@@ -193,7 +243,7 @@ def _check_apart(graph: Graph, links: Links) -> None:
             source, target = links.pairs[second][row].tolist()
             problem = f"({source}, {target}) is in {first!r} and in {second!r}; {shared.size:,} of "
             problem += f"{len(keys[second]):,} pairs are shared."
-            fix = "A pair belongs to one split; where pairs are undirected, so does its reverse."
+            fix = "A pair belongs to one split; so does its reverse, where pairs are undirected or a relation has one."
             raise LeakError(f"links.pairs[{second!r}]", problem, row=row, fix=fix)
 
 

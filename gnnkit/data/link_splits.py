@@ -7,6 +7,7 @@ pair and stays a message edge. The order in which edges were given changes nothi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from gnnkit.data.arrays import SPLIT_ALIASES, as_integers, as_tensor
 from gnnkit.data.fingerprint import is_undirected
-from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph, map_arrays
+from gnnkit.data.graph import IGNORED_LABEL, SPLITS, Graph
 from gnnkit.data.labels import which_missing
 from gnnkit.data.link_checks import check_links, check_pair_labels
 from gnnkit.data.link_keys import check_num_nodes, pair_keys
 from gnnkit.data.link_relations import pairs_of_relations
 from gnnkit.data.links import Links
-from gnnkit.data.negatives import sample_non_edges
+from gnnkit.data.negatives import sample_non_edges, with_negatives
+from gnnkit.data.typed_splits import keep_edges, split_relation, split_triples
 from gnnkit.errors import ConfigError, DataError
 
 _ENOUGH = "Change the shares, or give the splits yourself with gnnkit.data.given_links."
@@ -37,11 +39,15 @@ def split_edges(
     undirected: Optional[bool] = None,
     seed: int = 0,
     negatives: bool = True,
+    relation: Optional[str] = None,
 ) -> Graph:
     """Split the edges of a graph into pairs to learn and to judge.
 
     P is the number of different pairs. A pair that several edges join goes to one split with all of them; its time is
     the earliest of theirs.
+
+    Of a typed graph, the pairs of one relation are split, or the triples of all. Edges of the relation that is declared
+    the reverse go along.
 
     Args:
         graph: One graph with all its edges, and without links.
@@ -57,7 +63,9 @@ def split_edges(
             every edge has its reverse.
         seed: Seed of the random split and of the negatives, at least 0.
         negatives: Whether validation and test get as many pairs that are no edge of ``graph``, all different, uniformly
-            drawn (see :func:`gnnkit.data.sample_non_edges`). With ``y`` there are none.
+            drawn (see :func:`gnnkit.data.sample_non_edges`). With ``y`` there are none, and none of triples.
+        relation: Of a typed graph, the relation whose pairs are split. Its columns may be ``by`` and ``y``. None: the
+            pairs of all relations, which have no ``y``.
 
     Returns:
         The graph with ``links``, and with the edges of training pairs and self-loops as its own edges.
@@ -66,6 +74,7 @@ def split_edges(
         ConfigError: The shares or the seed are out of range.
         DataError: There are links already, no edges, too few to fill the splits, no such column, a missing time, a pair
             with different labels, or too few pairs that are no edges.
+        UnknownNameError: There is no such relation.
 
     Example:
         >>> from gnnkit.data import from_edge_index
@@ -74,9 +83,26 @@ def split_edges(
         Graph('graph', num_nodes=5, num_edges=4, num_features=0, train_pairs=2, valid_pairs=1, test_pairs=1)
     """
     _check_request(graph, valid, test, seed)
-    both = is_undirected(graph) if undirected is None else undirected
-    found = _find_pairs(graph, both)
     shares = {"train": 1 - valid - test, "valid": valid, "test": test}
+    if graph.typed is not None:
+        return _split_typed(graph, shares, by, y, undirected, seed, negatives, relation)
+    if relation is not None:
+        raise DataError("typed", f"the graph has no types, and relation {relation!r} is asked for.")
+    both = is_undirected(graph) if undirected is None else undirected
+    return _split(graph, shares, by, y, both, seed, negatives)
+
+
+def _split(
+    graph: Graph,
+    shares: Mapping[str, float],
+    by: Optional[str],
+    y: Optional[str],
+    both: bool,
+    seed: int,
+    negatives: bool,
+) -> Graph:
+    """:func:`split_edges` of a graph without types."""
+    found = _find_pairs(graph, both)
     part = _at_random(len(found.keys), shares, seed) if by is None else _by_time(graph, found, by, shares)
     labels = None if y is None else _labels_of(graph, found, y)
     is_message = np.ones(graph.num_edges, dtype=bool)
@@ -94,7 +120,41 @@ def split_edges(
     links = Links(pairs, both, y=split_labels)
     if negatives and y is None:
         links = replace(links, negatives=_negatives(found, pairs, seed))
-    return replace(_keep_edges(graph, torch.from_numpy(is_message), y), links=links)
+    columns = {name: rows for name, rows in graph.edge_data.items() if name != y}
+    return replace(keep_edges(replace(graph, edge_data=columns), torch.from_numpy(is_message)), links=links)
+
+
+def _split_typed(
+    graph: Graph,
+    shares: Mapping[str, float],
+    by: Optional[str],
+    y: Optional[str],
+    undirected: Optional[bool],
+    seed: int,
+    negatives: bool,
+    relation: Optional[str],
+) -> Graph:
+    """:func:`split_edges` of a typed graph."""
+    assert graph.typed is not None
+    schema = graph.typed.schema
+    if undirected is not None:
+        fix = "Leave undirected out, and declare relations as reverses of themselves."
+        raise ConfigError(f"undirected is {undirected}, and a typed graph says so itself. {fix}")
+    if relation is not None:
+        number = schema.relation(relation)
+        splits = partial(_split, shares=shares, by=by, y=y, seed=seed, negatives=False)
+        graph = split_relation(graph, number, lambda alone, both: splits(alone, both=both))
+        return with_negatives(graph, seed) if negatives and y is None else graph
+    if y is not None:
+        raise ConfigError(f"y is {y!r}, and triples have no labels. Name the relation whose pairs have them.")
+
+    def part(count: int, edges: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        if by is None:
+            return _at_random(count, shares, seed)
+        own = np.repeat(np.arange(count), np.diff(np.append(starts, len(edges))))
+        return _by_time(graph, _Pairs(np.arange(count), edges, starts, own, graph.num_nodes, False), by, shares)
+
+    return split_triples(graph, part)
 
 
 def given_links(
@@ -313,14 +373,3 @@ def _negatives(found: _Pairs, pairs: Mapping[str, Tensor], seed: int) -> Dict[st
     drawn = sample_non_edges(known, found.num_nodes, total, undirected=found.undirected, seed=seed)
     parts = torch.split(drawn, [len(pairs[name]) for name in judged])
     return dict(zip(judged, parts))
-
-
-def _keep_edges(graph: Graph, keep: Tensor, without: Optional[str]) -> Graph:
-    """The graph with some of its edges, and without a column of ``edge_data``."""
-    kept = map_arrays(
-        replace(graph, edge_data={name: rows for name, rows in graph.edge_data.items() if name != without}),
-        edges=lambda rows: rows[keep],
-    )
-    before = torch.zeros(graph.num_edges + 1, dtype=torch.int64)
-    torch.cumsum(keep, 0, out=before[1:])
-    return replace(kept, indptr=before[graph.indptr], indices=graph.indices[keep])

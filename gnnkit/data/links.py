@@ -38,8 +38,8 @@ class Links:
         test_edges: What carries messages for testing, where that is more than the graph's own edges: a graph with edges
             and their arrays alone. None: the graph's own.
         class_names: Names of the classes, in the order of labels. Empty if unknown.
-        relations: Relation of each pair, by split, where pairs are of several: positions in ``Schema.relations``. Each
-            [n], int64. Empty where all pairs are of one.
+        relations: In a typed graph, the relation of each pair, by split: positions in ``Schema.relations``. Each [n],
+            int64. Empty in other graphs.
 
     Example:
         >>> import torch

@@ -173,15 +173,18 @@ def normalize_features(graph: Graph) -> Graph:
         DataError: The graph has no features.
     """
     if graph.typed is not None and graph.x is None:
-        parts = {name: replace(type_nodes(graph, name), typed=None) for name in graph.typed.x}
-        x = {name: normalize_features(part).x for name, part in parts.items()}
+        x = {name: _sum_to_one(rows) for name, rows in graph.typed.x.items()}
         return replace(graph, typed=replace(graph.typed, x=x))
     if graph.x is None:
         raise DataError("x", "the graph has no features to normalise.", fix="Give x when building the graph.")
+    return replace(graph, x=_sum_to_one(graph.x))
+
+
+def _sum_to_one(x: Tensor) -> Tensor:
     # Half precision overflows at sums above 65504.
-    sums = graph.x.sum(dim=1, keepdim=True, dtype=torch.promote_types(graph.x.dtype, torch.float32))
+    sums = x.sum(dim=1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     sums[sums == 0] = 1
-    return replace(graph, x=(graph.x / sums).to(graph.x.dtype))
+    return (x / sums).to(x.dtype)
 
 
 def random_split(
@@ -206,8 +209,8 @@ def random_split(
     if graph.typed is not None:
         node_type = labelled_type(graph) if node_type is None else node_type
         with errors_of(node_type):
-            part = random_split(type_nodes(graph, node_type), train, valid, seed=seed)
-        return replace(graph, typed=replace(graph.typed, splits={**graph.typed.splits, node_type: part.splits}))
+            drawn = random_split(type_nodes(graph, node_type), train, valid, seed=seed).splits
+        return replace(graph, typed=replace(graph.typed, splits={**graph.typed.splits, node_type: drawn}))
     if node_type is not None:
         raise DataError("node_type", f"it is {node_type!r}, but the graph has no types.", fix="Leave it out.")
     if not (train > 0 and valid >= 0 and train + valid <= 1 + 1e-9):

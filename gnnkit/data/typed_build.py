@@ -42,7 +42,7 @@ def from_typed(
     edge_attr: Optional[_ByRelation] = None,
     edge_weight: Optional[_ByRelation] = None,
     edge_data: Optional[Mapping[Any, Mapping[str, Any]]] = None,
-    reverses: Optional[Mapping[RelationKey, RelationKey]] = None,
+    reverses: Optional[Mapping[Any, Any]] = None,
     node_types: Sequence[str] = (),
     class_names: Optional[Mapping[str, Sequence[str]]] = None,
     feature_names: Optional[Mapping[str, Sequence[str]]] = None,
@@ -309,7 +309,7 @@ def _node_types(given: Sequence[str], named: Sequence[Any]) -> Tuple[str, ...]:
     return tuple(types)
 
 
-def _with_reverses(schema: Schema, reverses: Mapping[RelationKey, RelationKey]) -> Schema:
+def _with_reverses(schema: Schema, reverses: Mapping[Any, Any]) -> Schema:
     relations = list(schema.relations)
     for key, value in reverses.items():
         first, second = (_place(schema, each) for each in (key, value))

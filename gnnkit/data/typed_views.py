@@ -113,16 +113,30 @@ def labelled_type(graph: Graph) -> str:
 
 
 def relation_arrays(graph: Graph, relation: str) -> Graph:
-    """The edge arrays of a relation, as a graph of one node with E_r loops, which has what ``Graph`` says of edges."""
+    """The edge arrays of a relation, as a graph of one node with a loop for each of its edges.
+
+    Args:
+        graph: A typed graph.
+        relation: The relation.
+
+    Returns:
+        A graph with ``edge_weight``, ``edge_attr`` and ``edge_data`` of the relation, in the order of its edges.
+
+    Raises:
+        DataError: The graph has no types.
+        UnknownNameError: There is no such relation.
+    """
     typed = expect_typed(graph)
     number = typed.schema.relation(relation)
     label = str(typed.schema.relations[number])
-    count = typed.num_edges[label]
+    count, weight = typed.num_edges[label], graph.edge_weight
     return Graph(
         indptr=torch.tensor([0, count]),
         indices=torch.zeros(count, dtype=torch.int64),
+        edge_weight=None if weight is None else weight[typed.edge_type == number],
         edge_attr=typed.edge_attr.get(label),
         edge_data=typed.edge_data.get(label, {}),
+        name=f"{graph.name}, relation {label!r}",
     )
 
 

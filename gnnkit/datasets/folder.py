@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from gnnkit.datasets.folder_nodes import (
 )
 from gnnkit.datasets.folder_pairs import PAIR_ROLES, PairTable, read_pairs
 from gnnkit.datasets.folder_splits import read_splits
+from gnnkit.datasets.folder_typed import TypedChoices, find_typed_files, is_typed, read_typed
 from gnnkit.datasets.tables import read_table
 from gnnkit.errors import ConfigError, DataError, DatasetError, UnknownNameError
 from gnnkit.options import make_options
@@ -36,6 +37,7 @@ _SAVED = "saved graph"
 _FIELDS = {"edge_index": "edges", "edge_weight": "edges", "x": "features", "y": "labels"}
 _OF_GRAPHS = ("graph", "graph_id", "fold", "name")
 _ROLES = ("id", "label", "split", "words", "source", "target", "weight", *_OF_GRAPHS)
+_OF_ONE_TYPE = ("undirected", "file_names", "array_order", "targets")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,19 @@ class Folder(Dataset):
     ``meta.json``
         The options below as a JSON object, so that nobody has to give them.
 
+    A typed graph is a folder of one of these forms:
+
+    ``edges/SOURCE__NAME__DESTINATION.csv`` (``.parquet``, ``.npy``), ``nodes/TYPE.csv`` (``.parquet``)
+        A table for each relation and one for each type of nodes, with columns as above. A type without a table has
+        nodes that are numbered from 0. Wide features are ``features/TYPE.npy``, labels may be ``labels/TYPE.npy``;
+        ``pairs/SOURCE__NAME__DESTINATION.csv`` has pairs of a relation to learn and judge.
+    ``*.nt``, ``*.nt.gz``
+        RDF as N-Triples: one type of nodes, a relation for each predicate.
+    ``train2id.txt``, ``entity2id.txt``, ``relation2id.txt``, perhaps ``valid2id.txt``, ``test2id.txt``
+        Triples "head tail relation" as numbers, after a line with their count, and the names of the numbers.
+    ``train.txt`` (``.tsv``), perhaps ``valid.txt``, ``test.txt``
+        Triples of names: head, relation and tail, with tabs between them.
+
     Other words are understood for columns, such as ``src`` and ``dst`` (``gnnkit.data.words.COLUMN_WORDS``). A missing
     value is an empty cell or one of ``gnnkit.data.words.MISSING_TEXT``, as a label also one of ``MISSING_LABELS``. Rows
     and ids: what has ids is joined by them, arrays go by row. What was understood, left out and warned of stands in
@@ -112,6 +127,13 @@ class Folder(Dataset):
             lets the labels decide.
         edge_features: Columns of the table of edges that are features of edges (``edge_attr``).
         targets: Columns of the table of graphs that are labels of graphs together: 0/1, or numbers to regress.
+        relations: Of a typed graph, [source type, name, destination type] by file of edges, without its ending, where
+            the name of the file does not say it.
+        reverses: By relation, the one that has the same edges in the other direction, such as {writes: written_by}.
+        num_nodes: Number of nodes by type, for types without a table.
+        add_reverses: Whether every relation without a reverse gets one. None: those of triples and RDF do.
+        literals: "drop": triples of RDF with a literal are left out; "nodes": a node for each different literal.
+        drop_known: Whether triples to judge that are in an earlier split are left out; else they are refused.
 
     Example:
         >>> import tempfile, pathlib, gnnkit
@@ -142,6 +164,12 @@ class Folder(Dataset):
     metric: Optional[str] = None
     edge_features: List[str] = field(default_factory=list)
     targets: List[str] = field(default_factory=list)
+    relations: Mapping[str, Any] = field(default_factory=dict)
+    reverses: Mapping[str, Any] = field(default_factory=dict)
+    num_nodes: Mapping[str, Any] = field(default_factory=dict)
+    add_reverses: Optional[bool] = None
+    literals: str = "drop"
+    drop_known: bool = False
 
     def __post_init__(self) -> None:
         for role in self.columns:
@@ -163,6 +191,9 @@ class Folder(Dataset):
             return {_SAVED: folder / "meta.json"}
         settings = folder / "meta.json"
         chosen = self._with_settings(settings) if settings.is_file() else self
+        typed = find_typed_files(folder, chosen.ignore)
+        if typed:
+            return typed
         return find_files(folder, chosen.file_names, chosen.ignore)
 
     def reads_in_place(self, files: Mapping[str, Path]) -> bool:
@@ -177,6 +208,10 @@ class Folder(Dataset):
             graph = to_undirected(graph) if self.undirected else graph
             return graph if self.metric is None else replace(graph, metric=self.metric)
         chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
+        if is_typed(files):
+            chosen._check_idle(_OF_ONE_TYPE, "a typed graph")
+            return read_typed(files, chosen.choices, chosen.typed_choices, chosen.metric)[0]
+        chosen._check_idle([item.name for item in fields(TypedChoices)], "a graph without types")
         graph, pairs = _read(files, chosen.choices, chosen.metric)
         if chosen.undirected:
             graph = to_undirected(graph)
@@ -190,6 +225,17 @@ class Folder(Dataset):
         """What is said about the nodes."""
         values = {item.name: getattr(self, item.name) for item in fields(Choices)}
         return Choices(**{**values, "number_classes": bool(self.number_classes)})
+
+    @property
+    def typed_choices(self) -> TypedChoices:
+        """What is said about types."""
+        return TypedChoices(**{item.name: getattr(self, item.name) for item in fields(TypedChoices)})
+
+    def _check_idle(self, names: Sequence[str], what: str) -> None:
+        """Refuse options that have no effect."""
+        for name in names:
+            if getattr(self, name) != getattr(Folder(), name):
+                raise ConfigError(f"Option {name!r} has no effect on {what}. Leave it out.")
 
     def _with_settings(self, file: Path) -> Folder:
         """These options, and for those not given the ones in a file."""
@@ -206,6 +252,10 @@ class Folder(Dataset):
 
     def node_names(self, files: Mapping[str, Path]) -> NodeNames:
         """The ids of the nodes, and the names of the features."""
+        if is_typed(files):
+            chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self
+            names = read_typed(files, chosen.choices, chosen.typed_choices, None)[1]
+            return NodeNames(None if names is None else list(names))
         if "nodes" not in files:
             return NodeNames()
         chosen = self._with_settings(files[SETTINGS]) if SETTINGS in files else self

@@ -24,6 +24,8 @@ def read_edges(
     num_nodes: Optional[int],
     choices: Choices,
     found: Found,
+    targets: Optional[NodeTable] = None,
+    num_targets: Optional[int] = None,
 ) -> Tuple[np.ndarray, Dict[str, Any]]:
     """Read the edges.
 
@@ -34,6 +36,8 @@ def read_edges(
         num_nodes: Number of nodes, if other files say it.
         choices: What the user said about columns.
         found: Gets columns that are left out, and warnings.
+        targets: The table of the nodes where edges end, if these are of another type. None: ``nodes``.
+        num_targets: Number of these nodes, if other files say it.
 
     Returns:
         Sources and destinations as rows of nodes, [2, E]; and further arguments of ``from_edge_index``.
@@ -47,14 +51,16 @@ def read_edges(
         array = read_array(file, ARRAY_WORDS["edges"])
         if array.ndim == 2 and array.shape[0] != 2 and array.shape[1] == 2:
             array = array.T
-        array = nodes.rows_of(array, file) if array.dtype.kind in "iu" else array
+        if array.dtype.kind in "iu" and targets is None:
+            array = nodes.rows_of(array, file)
         if graphs is not None:
             check_inside(array, graphs, num_nodes, lambda row: f"{file}, edge {row}")
         return array, {}
     table = read_table(file)
     roles = _roles(table, choices)
     if graphs is None:
-        edges = np.stack([rows_of(table, roles[end], nodes.ids, num_nodes) for end in _ENDS])
+        homes = [(nodes.ids, num_nodes), (nodes.ids, num_nodes) if targets is None else (targets.ids, num_targets)]
+        edges = np.stack([rows_of(table, roles[end], *home) for end, home in zip(_ENDS, homes)])
     else:
         edges = ends_in_graphs(table, roles, nodes, graphs, choices)
     fields: Dict[str, Any] = {"edge_data": {}}

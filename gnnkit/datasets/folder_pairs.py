@@ -60,7 +60,13 @@ class PairTable:
 
 
 def read_pairs(
-    files: Mapping[str, Path], nodes: NodeTable, num_nodes: Optional[int], choices: Choices, found: Found
+    files: Mapping[str, Path],
+    nodes: NodeTable,
+    num_nodes: Optional[int],
+    choices: Choices,
+    found: Found,
+    targets: Optional[NodeTable] = None,
+    num_targets: Optional[int] = None,
 ) -> Optional[PairTable]:
     """Read the table of pairs, if there is one.
 
@@ -70,6 +76,8 @@ def read_pairs(
         num_nodes: Number of nodes, if other files say it.
         choices: What the user said about columns and missing values.
         found: Gets columns that are left out, and warnings.
+        targets: The table of the nodes where pairs end, if these are of another type. None: ``nodes``.
+        num_targets: Number of these nodes, if other files say it.
 
     Raises:
         DatasetError: A column is missing, a cell names no node or no split, or no row has a split.
@@ -80,7 +88,8 @@ def read_pairs(
     given = {role: name for role, name in choices.columns.items() if role in PAIR_ROLES and name in table.columns}
     roles = column_roles(table, PAIR_ROLES, given)
     table.require(*(role for role in PAIR_ROLES[:3] if role not in roles))
-    ends = [rows_of(table, roles[end], nodes.ids, num_nodes) for end in ("source", "target")]
+    homes = [(nodes.ids, num_nodes), (nodes.ids, num_nodes) if targets is None else (targets.ids, num_targets)]
+    ends = [rows_of(table, roles[end], *home) for end, home in zip(("source", "target"), homes)]
     pairs = np.stack(ends, axis=1)
     rows = group_rows(table, roles["split"], np.arange(table.num_rows), choices)
     if not rows:

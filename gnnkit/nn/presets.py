@@ -12,6 +12,7 @@ from typing import Any, Iterable, Mapping, Sequence, Type, Union
 from gnnkit.errors import UnknownNameError
 from gnnkit.nn.effects import settled_settings
 from gnnkit.nn.message_passing import MessagePassing, layer_path
+from gnnkit.nn.no_messages import EMBEDDING, NO_MESSAGES
 from gnnkit.nn.spec import Kinds, ModelSpec, conv_kinds
 
 
@@ -54,16 +55,19 @@ PRESETS: Mapping[str, Preset] = {
     "pna": Preset({"hidden_channels": 32, "dropout": 0.5}, _SMALL_WEIGHTS),
     "transformer": Preset({"hidden_channels": 16, "heads": 4, "beta": True, "dropout": 0.5}, _SMALL_WEIGHTS),
     "graphconv": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
-    "rgcn": Preset({"hidden_channels": 16, "dropout": 0.5}, _SMALL_WEIGHTS),
+    # Schlichtkrull et al., 2018, for classes of entities.
+    "rgcn": Preset({"hidden_channels": 16, "dropout": 0.0}, _SMALL_WEIGHTS),
     "rgat": Preset({"hidden_channels": 8, "heads": 4, "dropout": 0.5}, _SMALL_WEIGHTS),
     "hgt": Preset({"hidden_channels": 64, "heads": 4, "dropout": 0.5}, {"lr": 0.005, "weight_decay": 1e-3}),
+    # No messages: what is sampled of neighbours is read by nobody.
+    EMBEDDING: Preset({"num_layers": 1}, {"fanouts": [1], "lr": 0.003}),
     # Gasteiger et al., 2019; each layer is one of ten steps.
     "appnp": Preset(
         {"hidden_channels": 64, "num_layers": 10, "input_dropout": 0.5, "mlp_dropout": 0.5},
         {"lr": 0.01, "weight_decay": 5e-3},
     ),
 }
-"""Models by name. Each is a convolution of the same name with these settings."""
+"""Models by name. Each is a convolution of the same name with these settings; "embedding" has none."""
 
 
 Named = Union[str, Type[MessagePassing]]
@@ -118,4 +122,5 @@ def model_kinds(name: Union[Named, Sequence[Named]], others: Iterable[str] = ())
 
 def preset_of(conv: Kinds) -> Preset:
     """The preset of a model; an empty one where it has none."""
-    return PRESETS.get(conv, Preset()) if isinstance(conv, str) else Preset()
+    name = EMBEDDING if conv == NO_MESSAGES else conv
+    return PRESETS.get(name, Preset()) if isinstance(name, str) else Preset()

@@ -15,6 +15,7 @@ from gnnkit.data import Graph, Schema, categories_as_columns, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
 from gnnkit.nn.message_passing import is_custom_layer
+from gnnkit.nn.no_messages import EMBEDDING, NO_MESSAGES
 from gnnkit.nn.pooling import POOLINGS
 from gnnkit.nn.together import check_together
 from gnnkit.nn.typed import RELATIONAL, TypedSpec, plain_typed, typed_spec
@@ -340,6 +341,8 @@ def conv_kinds(value: Any) -> Kinds:
         (('gat', 'gcn'), 'gcn')
     """
     kinds = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if kinds == [EMBEDDING]:
+        return NO_MESSAGES
     if not isinstance(kinds, (list, tuple)) or not kinds or not all(isinstance(kind, str) for kind in kinds):
         raise ConfigError(f"conv is {value!r}, expected a word, or one for each layer.")
     for kind in kinds:

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Graph, Links, message_graph
+from gnnkit.data import Graph, Links, message_graph, with_negatives
 from gnnkit.inference import TrainedRun
-from gnnkit.tasks.link_prediction import with_negatives
 
 _MOST_NEGATIVES = 1 << 20
 """Negatives that are scored for a page."""

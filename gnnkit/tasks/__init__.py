@@ -4,6 +4,7 @@ from gnnkit.tasks.base import Head, Judged, Loss, Readout, Task, check_learnable
 from gnnkit.tasks.edge_classification import EdgeClassification, EdgeClassificationOptions
 from gnnkit.tasks.edge_regression import EdgeRegression, EdgeRegressionOptions
 from gnnkit.tasks.embedding import EmbeddingTask
+from gnnkit.tasks.knowledge_graph import KnowledgeGraph, KnowledgeGraphOptions
 from gnnkit.tasks.link_prediction import LinkPrediction, LinkPredictionOptions
 from gnnkit.tasks.loss_module import LossModule
 from gnnkit.tasks.metrics import METRICS, Metric
@@ -12,6 +13,7 @@ from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
 from gnnkit.tasks.pair_heads import HEADS, PairHead
 from gnnkit.tasks.pairs import PairOptions, PairTask
 from gnnkit.tasks.registry import DEFAULT_TASK, Metrics, arranged, make_task, task_class, task_options, tasks
+from gnnkit.tasks.triple_heads import TRIPLE_HEADS, TripleHead
 from gnnkit.tasks.units import Units
 from gnnkit.tasks.unsupervised import Unsupervised, UnsupervisedOptions
 
@@ -19,6 +21,7 @@ __all__ = [
     "DEFAULT_TASK",
     "HEADS",
     "METRICS",
+    "TRIPLE_HEADS",
     "EdgeClassification",
     "EdgeClassificationOptions",
     "EdgeRegression",
@@ -26,6 +29,8 @@ __all__ = [
     "EmbeddingTask",
     "Head",
     "Judged",
+    "KnowledgeGraph",
+    "KnowledgeGraphOptions",
     "LinkPrediction",
     "LinkPredictionOptions",
     "Loss",
@@ -41,6 +46,7 @@ __all__ = [
     "PairTask",
     "Readout",
     "Task",
+    "TripleHead",
     "Units",
     "Unsupervised",
     "UnsupervisedOptions",

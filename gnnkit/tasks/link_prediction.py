@@ -6,14 +6,14 @@ that are judged are fixed with the data; those that are learnt from are drawn an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import SPLITS, Graph, Targets, sample_non_edges
+from gnnkit.data import Graph, Targets, with_negatives
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import LinkDraw
 from gnnkit.registry import API_VERSION
@@ -272,32 +272,6 @@ def _metrics(
     return chosen_pair_metrics(
         names, options.metrics, options.metric, default=default, evaluator=evaluator, ranked=ranked
     )
-
-
-def with_negatives(graph: Graph, seed: int) -> Graph:
-    """The graph with as many negatives as pairs for every split that is judged and has none.
-
-    They are drawn once, uniformly, from all pairs of nodes that no split and no edge joins.
-
-    Args:
-        graph: With links.
-        seed: Seed of what is drawn.
-
-    Raises:
-        DataError: There are too few such pairs.
-    """
-    links = links_of(graph)
-    has_some = {*links.negatives, *links.negative_destinations}
-    counts = {split: len(links.pairs[split]) for split in SPLITS[1:] if split in links.pairs and split not in has_some}
-    if not counts:
-        return graph
-    known = [graph.edge_index.T, *links.pairs.values(), *links.negatives.values()]
-    if links.test_edges is not None:
-        known.append(links.test_edges.edge_index.T)
-    total = sum(counts.values())
-    drawn = sample_non_edges(torch.cat(known), graph.num_nodes, total, undirected=links.undirected, seed=seed)
-    negatives = {**links.negatives, **dict(zip(counts, torch.split(drawn, list(counts.values()))))}
-    return replace(graph, links=replace(links, negatives=negatives))
 
 
 def told_apart(scores: Tensor, targets: Targets) -> Tuple[Tensor, Tensor]:

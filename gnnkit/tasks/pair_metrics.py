@@ -19,7 +19,7 @@ from torch import Tensor
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.tasks.metrics import Metric, ogb_evaluator
 
-NAMES = ("auc", "average_precision", "mrr", "hits@K")
+NAMES = ("auc", "average_precision", "mrr", "hits@K", "mean_rank")
 """Names of metrics of pairs; K is any number from 1."""
 
 
@@ -58,9 +58,9 @@ def pair_metric(name: str) -> PairMetric:
 
     Args:
         name: "auc" (area under the ROC curve) or "average_precision", both as scikit-learn defines them, of all scores
-            together. "mrr": mean of 1 / rank. "hits@K": share of pairs whose rank is K at most. Where scores are equal,
-            a rank is the mean of the best and the worst possible, as in the Open Graph Benchmark; as there, "hits@K"
-            of negatives that all pairs are told from takes the worst.
+            together. "mrr": mean of 1 / rank. "mean_rank": mean rank, less is better. "hits@K":
+            share of pairs whose rank is K at most. Where scores are equal, a rank is the mean of the best and the worst
+            possible, as in the Open Graph Benchmark; as there, "hits@K" of negatives that all pairs are told from takes the worst.
 
     Raises:
         UnknownNameError: There is no such metric.
@@ -101,7 +101,7 @@ def rank_metric(metric: Metric, ranks: Tensor) -> float:
     """
     if not isinstance(metric, PairMetric) or metric.of_ranks is None:
         raise ConfigError(
-            "A metric of scores cannot be computed from ranks among all nodes, expected mrr or hits@K. "
+            "A metric of scores cannot be computed from ranks among all nodes, expected mrr, hits@K or mean_rank. "
             "Judge by negatives: candidates='negatives'."
         )
     return metric.of_ranks(ranks[:, :2].double().mean(dim=1))
@@ -193,7 +193,7 @@ def _judges_pairs(name: str, ranked: bool) -> bool:
 
 def _needs_negatives(name: str) -> ConfigError:
     return ConfigError(
-        f"Metric {name!r} cannot be computed from ranks among all nodes, expected mrr or hits@K. "
+        f"Metric {name!r} cannot be computed from ranks among all nodes, expected mrr, hits@K or mean_rank. "
         "Judge by negatives: candidates='negatives'."
     )
 
@@ -247,5 +247,10 @@ _PLAIN: Mapping[str, PairMetric] = {
     "auc": PairMetric(_area),
     "average_precision": PairMetric(_average_precision),
     "mrr": PairMetric(_mrr, of_ranks=_reciprocal),
+    "mean_rank": PairMetric(
+        lambda positive, negative: float(_mean_ranks(positive, negative).mean()),
+        higher_is_better=False,
+        of_ranks=lambda ranks: float(ranks.mean()),
+    ),
 }
 """Metrics of pairs without a number in their name."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Iterator, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
-from gnnkit.data import SPLITS, Graph, Items, Links, Targets, split_edges
+from gnnkit.data import SPLITS, Graph, Items, Links, Targets, links_of_relation, relation_of, split_edges
 from gnnkit.data.targets import count_targets
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import Draw, LinkDraw
@@ -28,6 +28,8 @@ class PairOptions:
     """Options that tasks about pairs have in common.
 
     Attributes:
+        relation: Of typed data, the relation that pairs are of: ``src:name:dst``, or its name alone where only one has
+            it. Nothing: the only one.
         valid_share: Share of the pairs that validate, where the data bring no split.
         test_share: Share of the pairs that test, likewise.
         split_by: A column of ``Graph.edge_data`` with times: the latest pairs test, those before them validate.
@@ -40,6 +42,7 @@ class PairOptions:
         head_dropout: Dropout probability between them while training.
     """
 
+    relation: Optional[str] = None
     valid_share: float = 0.05
     test_share: float = 0.1
     split_by: Optional[str] = None
@@ -57,12 +60,7 @@ class PairOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if not 0 <= self.head_dropout < 1:
             raise ConfigError(f"head_dropout is {self.head_dropout}, expected a probability from 0 up to below 1.")
-        shares = self.valid_share, self.test_share
-        if min(shares) <= 0 or sum(shares) >= 1:
-            raise ConfigError(
-                f"valid_share is {shares[0]} and test_share {shares[1]}, expected shares above 0 that leave some pairs "
-                "to train on."
-            )
+        check_shares(self.valid_share, self.test_share)
 
     def make_head(self, width: int, num_scores: int, *, symmetric: bool) -> PairHead:
         """The head that these options name.
@@ -81,6 +79,58 @@ class PairOptions:
             dropout=self.head_dropout,
             symmetric=symmetric,
         )
+
+
+def check_shares(valid: float, test: float) -> None:
+    """Refuse shares of a split that leave a part empty.
+
+    Raises:
+        ConfigError: They do.
+    """
+    if min(valid, test) <= 0 or valid + test >= 1:
+        raise ConfigError(
+            f"valid_share is {valid} and test_share {test}, expected shares above 0 that leave some pairs to train on."
+        )
+
+
+def split_pairs(
+    graph: Graph, options: Any, seed: int, *, y: Optional[str] = None, relation: Optional[str] = None
+) -> Graph:
+    """The graph with pairs to train, validate and test on, split off its edges if it has none.
+
+    Args:
+        graph: As loaded.
+        options: Those of a task about pairs that say how.
+        seed: The run's.
+        y: As for :func:`gnnkit.data.split_edges`.
+        relation: Likewise.
+    """
+    if graph.links is not None:
+        return graph
+    return split_edges(
+        graph,
+        valid=options.valid_share,
+        test=options.test_share,
+        by=options.split_by,
+        y=y,
+        seed=seed if options.split_seed is None else options.split_seed,
+        negatives=False,
+        relation=relation,
+    )
+
+
+def _of_relation(graph: Graph, relation: int) -> Graph:
+    """The graph with the pairs of a relation alone."""
+    assert graph.typed is not None, "it has relations"
+    links, kind = links_of(graph), graph.typed.schema.relations[relation]
+    if all(bool((of == relation).all()) for of in links.relations.values()):
+        return graph
+    mine = links_of_relation(links, relation, kind.reverse == relation)
+    if not mine.pairs:
+        counts = torch.cat(list(links.relations.values())).unique().tolist()
+        held = ", ".join(str(graph.typed.schema.relations[each]) for each in counts)
+        raise DataError("links.pairs", f"there are none of relation {kind}.", fix=f"There are pairs of {held}.")
+    return replace(graph, links=mine)
 
 
 class PairTask(Task):
@@ -107,18 +157,12 @@ class PairTask(Task):
 
     @classmethod
     def arrange(cls, graph: Graph, options: Any, seed: int) -> Graph:
-        """See :class:`Task`: pairs to train, validate and test on."""
-        if graph.links is not None:
-            return graph
-        return split_edges(
-            graph,
-            valid=options.valid_share,
-            test=options.test_share,
-            by=options.split_by,
-            y=cls.label(graph, options),
-            seed=seed if options.split_seed is None else options.split_seed,
-            negatives=False,
-        )
+        """See :class:`Task`: pairs to train, validate and test on, of one relation of a typed graph."""
+        relation = relation_of(graph, options.relation, cls.name)
+        if relation is not None and graph.typed is not None and graph.links is not None:
+            return _of_relation(graph, relation)
+        name = None if relation is None or graph.typed is None else str(graph.typed.schema.relations[relation])
+        return split_pairs(graph, options, seed, y=cls.label(graph, options), relation=name)
 
     @classmethod
     def label(cls, graph: Graph, options: Any) -> Optional[str]:

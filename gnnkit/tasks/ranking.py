@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import numpy as np
 import torch
@@ -32,17 +32,26 @@ _ROWS = 1024
 """Sources whose scores are computed at a time."""
 
 
-def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: int = MEMORY) -> Tensor:
+def ranks(
+    score: Score,
+    h: Tensor,
+    pairs: Tensor,
+    known: KnownPairs,
+    *,
+    starts: Optional[Tensor] = None,
+    memory: int = MEMORY,
+) -> Tensor:
     """Rank each pair's destination among all nodes as destinations of its source.
 
-    The source itself and other destinations that it has a known pair with take no part: the "filtered" ranking of
-    Bordes et al., "Translating embeddings for modeling multi-relational data" (2013).
+    Other destinations that the source has a known pair with take no part: the "filtered" ranking of Bordes et al.,
+    "Translating embeddings for modeling multi-relational data" (2013). Neither does the source itself, if it is a node.
 
     Args:
         score: Scores pairs from embeddings, such as :meth:`gnnkit.tasks.PairHead.table`.
         h: Embeddings of all nodes. Shape [N, D], floating point, in host memory.
         pairs: Shape [n, 2], int64 ids.
         known: Pairs that take no part, except for the ranked one itself.
+        starts: What sources are, where they are no nodes: embeddings of queries. Shape [S, D]. None: rows of ``h``.
         memory: Bytes of scores that are there at a time.
 
     Returns:
@@ -61,12 +70,12 @@ def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: 
     found = torch.empty(len(pairs), 3, dtype=torch.float64)
 
     def rank(rows: slice) -> None:
-        starts, block = h[sources[rows]], pointer[rows.start : rows.stop + 1]
+        asked, block = (h if starts is None else starts)[sources[rows]], pointer[rows.start : rows.stop + 1]
         mine = order[block[0] : block[-1]]
-        ends, width = pairs[mine, 1].numpy(), _width(len(starts), h, memory)
-        own = _own_scores(score, starts, h, block - block[0], ends, width)
-        counting = _Counting(sources[rows].numpy(), block - block[0], ends, own, known)
-        for table, start, fresh in _tables(score, starts, h, width):
+        ends, width = pairs[mine, 1].numpy(), _width(len(asked), h, memory)
+        own = _own_scores(score, asked, h, block - block[0], ends, width)
+        counting = _Counting(sources[rows].numpy(), block - block[0], ends, own, known, starts is None)
+        for table, start, fresh in _tables(score, asked, h, width):
             counting.add(table, start, fresh)
         found[mine] = torch.from_numpy(counting.result())
 
@@ -75,9 +84,18 @@ def ranks(score: Score, h: Tensor, pairs: Tensor, known: KnownPairs, *, memory: 
 
 
 def top_k(
-    score: Score, h: Tensor, sources: Tensor, k: int, known: KnownPairs, *, memory: int = MEMORY
+    score: Score,
+    h: Tensor,
+    sources: Tensor,
+    k: int,
+    known: KnownPairs,
+    *,
+    starts: Optional[Tensor] = None,
+    memory: int = MEMORY,
 ) -> Tuple[Tensor, Tensor]:
-    """The destinations that score highest for each source, without itself and those that it has a known pair with.
+    """The destinations that score highest for each source, without those that it has a known pair with.
+
+    A source that is a node is none of its own.
 
     Args:
         score: As for :func:`ranks`.
@@ -85,7 +103,8 @@ def top_k(
         sources: Shape [n], int64 ids.
         k: How many are wanted.
         known: Pairs that take no part.
-        memory: As for :func:`ranks`.
+        starts: As for :func:`ranks`.
+        memory: Likewise.
 
     Returns:
         Ids [n, k], int64, the best first, of equals the smaller id; and their scores [n, k], of the embeddings' dtype.
@@ -103,8 +122,9 @@ def top_k(
     def pick(rows: slice) -> None:
         nodes = sources[rows].numpy()
         places = known.indptr[nodes]
-        for table, start, fresh in _tables(score, h[sources[rows]], h, _width(len(nodes), h, memory)):
-            _hide(table, nodes, places, known.indptr, known.indices, start, fresh)
+        asked = (h if starts is None else starts)[sources[rows]]
+        for table, start, fresh in _tables(score, asked, h, _width(len(nodes), h, memory)):
+            _hide(table, nodes, places, known.indptr, known.indices, start, fresh, starts is None)
             _pick(table, start, ids[rows].numpy(), best[rows].numpy())
 
     if k:
@@ -163,9 +183,13 @@ class _Counting:
         ends: Destinations of pairs. Shape [P], int64.
         own: Their scores. Shape [P].
         known: Pairs that take no part.
+        are_nodes: Whether sources are nodes, which then take no part as destinations of themselves.
     """
 
-    def __init__(self, sources: Array, pointer: Array, ends: Array, own: Array, known: KnownPairs) -> None:
+    def __init__(
+        self, sources: Array, pointer: Array, ends: Array, own: Array, known: KnownPairs, are_nodes: bool
+    ) -> None:
+        self.are_nodes = are_nodes
         self.sources, self.pointer, self.ends, self.own, self.known = sources, pointer, ends, own, known
         self.places = known.indptr[sources]
         self.better = np.zeros(len(ends), dtype=np.int64)
@@ -176,7 +200,8 @@ class _Counting:
 
     def add(self, table: Array, start: int, fresh: int) -> None:
         """Take in the scores with some nodes; see :func:`_tables`."""
-        _hide(table, self.sources, self.places, self.known.indptr, self.known.indices, start, fresh)
+        known = self.known.indptr, self.known.indices
+        _hide(table, self.sources, self.places, *known, start, fresh, self.are_nodes)
         _count(table, start, fresh, self.pointer, self.ends, self.own, self.better, self.equal, self.hidden)
         with np.errstate(over="ignore", invalid="ignore"):  # Scores may be NaN.
             part = _sums_of_exponentials(table, self.most)
@@ -208,17 +233,26 @@ def _sums_of_exponentials(table: Array, most: Array) -> Array:
 
 
 @kernel
-def _hide(table: Array, sources: Array, places: Array, indptr: Array, indices: Array, start: int, fresh: int) -> None:
+def _hide(
+    table: Array,
+    sources: Array,
+    places: Array,
+    indptr: Array,
+    indices: Array,
+    start: int,
+    fresh: int,
+    are_nodes: bool,
+) -> None:
     """Give minus infinity to what takes no part in ``table`` [B, M], scores of ``sources`` with nodes from ``start``.
 
-    That is known destinations, the sources themselves, and nodes before ``fresh``. ``places`` [B] are positions in
-    ``indices`` behind what has been hidden already.
+    That is known destinations, with ``are_nodes`` the sources themselves, and nodes before ``fresh``. ``places`` [B]
+    are positions in ``indices`` behind what has been hidden already.
     """
     end = start + table.shape[1]
     for row in range(len(sources)):
         source = sources[row]
         table[row, : fresh - start] = -np.inf
-        if start <= source < end:
+        if are_nodes and start <= source < end:
             table[row, source - start] = -np.inf
         i, last = places[row], indptr[source + 1]
         while i < last and indices[i] < end:

@@ -16,7 +16,8 @@ from gnnkit.data import Graph
 from gnnkit.datasets import load_dataset
 from gnnkit.devices import Device
 from gnnkit.errors import ConfigError
-from gnnkit.nn import GNN
+from gnnkit.nn import GNN, conv_kinds
+from gnnkit.nn.no_messages import NO_MESSAGES
 from gnnkit.parallel import join_world, made_once
 from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
@@ -136,7 +137,8 @@ def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "
     if settings["out_channels"] is None:
         settings["out_channels"] = make_task(config.task, graph, config.task_options).num_outputs(graph)
     if settings["embedding_channels"] is None and graph.x is None and not task_class(config.task).needs_features:
-        settings["embedding_channels"] = settings["hidden_channels"]
+        is_table = conv_kinds(settings["name"]) == NO_MESSAGES
+        settings["embedding_channels"] = settings["out_channels" if is_table else "hidden_channels"]
     if not settings.pop("edge_features"):
         settings["edge_channels"] = None
     return build_model(settings.pop("name"), graph, backend=backend, seed=config.seed, **settings)

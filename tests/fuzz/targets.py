@@ -37,6 +37,7 @@ from gnnkit.io.text import read_json
 from gnnkit.io.yaml_files import read_yaml
 from gnnkit.runs import load_model, read_learned, read_links, read_run, read_state, recorded_config
 from gnnkit.train import load_config
+from tests.fuzz.typed_targets import write_ids, write_names, write_rdf, write_saved_typed, write_typed
 from tests.graphs import communities
 
 
@@ -129,16 +130,21 @@ def _write_saved(folder: Path) -> None:
     save_graph(communities(24), folder)
 
 
+def _repair_entries(group: Any, folder: Path) -> None:
+    for entry in group.values() if isinstance(group, dict) else ():
+        if isinstance(entry, dict) and (folder / str(entry.get("file"))).is_file():
+            content = (folder / entry["file"]).read_bytes()
+            entry.update(bytes=len(content), crc32=zlib.crc32(content))
+        else:
+            _repair_entries(entry, folder)
+
+
 def repair_saved(folder: Path) -> None:
     """Make the sizes and checksums of a saved graph those of its files."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         meta.pop("sha256", None)
-        for group in meta.values():
-            for entry in group.values() if isinstance(group, dict) else ():
-                if isinstance(entry, dict) and (folder / str(entry.get("file"))).is_file():
-                    content = (folder / entry["file"]).read_bytes()
-                    entry.update(bytes=len(content), crc32=zlib.crc32(content))
+        _repair_entries(meta, folder)
         digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
         (folder / "meta.json").write_text(json.dumps({**meta, "sha256": digest}))
     except (ValueError, AttributeError, TypeError, RecursionError, OSError):
@@ -345,6 +351,11 @@ TARGETS: List[Target] = [
     Target("lists", _write_lists, _load_folder),
     Target("parquet", _write_parquet, _load_folder),
     Target("saved", _write_saved, load_graph, repair_saved),
+    Target("typed-tables", write_typed, _load_folder),
+    Target("triples", write_ids, _load_folder),
+    Target("names", write_names, _load_folder),
+    Target("rdf", write_rdf, partial(load_dataset, literals="nodes")),
+    Target("saved-typed", write_saved_typed, load_graph, repair_saved),
     Target("import", _write_import, _import),
     Target("tu", _write_tu, partial(_of, TuCollection, "TU-SMALL")),
     Target("gin", _write_gin, partial(_of, GinCollection, "GIN-SMALL")),

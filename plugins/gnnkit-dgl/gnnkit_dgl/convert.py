@@ -34,7 +34,8 @@ from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
 from gnnkit_dgl.extras import SHARED, Extras
-from gnnkit_dgl.lists import open_graphs
+from gnnkit_dgl.hetero import from_typed_dgl, is_typed, to_typed_dgl
+from gnnkit_dgl.lists import graphs_in, join_natives
 
 _NODE_FIELDS = {"feat": "x", "label": "y"}
 _EDGE_FIELDS = {"weight": "edge_weight", "feat": "edge_attr"}
@@ -66,14 +67,17 @@ def to_dgl(graph: Graph) -> Any:
 
     Args:
         graph: The graph; of many graphs in one record, DGL sees a batch. For a list of graphs take the record apart
-            first: ``[to_dgl(each) for each in split_graphs(record)]``.
+            first: ``[to_dgl(each) for each in split_graphs(record)]``. For typed graphs see
+            :func:`gnnkit_dgl.hetero.to_typed_dgl`.
 
     Returns:
-        A homogeneous ``DGLGraph`` whose edge ids are positions in ``graph.indices``.
+        A ``DGLGraph``, homogeneous unless the graph has types, whose edge ids are positions in ``graph.indices``.
 
     Raises:
         DataError: ``node_data`` or ``edge_data`` has a name that the table above gives to something else.
     """
+    if graph.typed is not None:
+        return to_typed_dgl(graph)
     dgl = import_dgl()
     # Edge ids are written out for the reason given in DglBackend.lower.
     edge_ids = torch.arange(graph.num_edges)
@@ -104,9 +108,10 @@ def from_dgl(
     """Turn a ``DGLGraph`` into a graph, or many into one record, whether :func:`to_dgl` made them or not.
 
     Args:
-        obj: A homogeneous ``DGLGraph``; a list of them; a pair of either and the graphs' labels, a tensor [G, ...] or a
-            mapping with one, as ``dgl.load_graphs`` returns; or a list, or a data set of DGL, whose items are pairs of
-            a graph and its label. The graphs of a list need the same arrays, of the same widths and dtypes.
+        obj: A ``DGLGraph``, which becomes a typed graph if it has several types; a list of them; a pair of either and
+            the graphs' labels, a tensor [G, ...] or a mapping with one, as ``dgl.load_graphs`` returns; or a list, or a
+            data set of DGL, whose items are pairs of a graph and its label. The graphs of a list need the same arrays,
+            of the same widths and dtypes.
         split: Which split to take, from 0, of masks with several columns. None leaves such masks in ``node_data``, from
             which :func:`gnnkit.data.pick_split` can take one.
         node_categories: Number of categories of each column of ``ndata["feat"]``, whose whole numbers are then codes.
@@ -117,8 +122,8 @@ def from_dgl(
         The graph, with edges sorted by (destination, source) and edge arrays in that order.
 
     Raises:
-        DataError: The object is something else, the graph has several types of nodes or edges, its arrays break a rule
-            of :class:`gnnkit.Graph`, or graphs of a list are not alike: the message names the first that differs.
+        DataError: The object is something else, its arrays break a rule of :class:`gnnkit.Graph`, or graphs of a list
+            are not alike: the message names the first that differs.
 
     Example:
         >>> from gnnkit_dgl import import_dgl
@@ -126,7 +131,10 @@ def from_dgl(
         >>> from_dgl(dgl.rand_graph(5, 7)).num_edges
         7
     """
-    native, noted, graph_y, is_list = open_graphs(obj)
+    graphs, labels, is_list = graphs_in(obj)
+    if any(is_typed(native) for native in graphs):
+        return from_typed_dgl(graphs if is_list else graphs[0], labels)
+    native, noted, graph_y = join_natives(graphs, labels, is_list)
     extras = noted or Extras()
     graph_y = extras.graph_y if graph_y is None else graph_y
     nodes = {name: value.cpu() for name, value in native.ndata.items()}

@@ -14,35 +14,56 @@ from gnnkit_dgl.extras import Extras, merge_extras
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
 
-def open_graphs(obj: Any) -> Tuple[Any, Optional[Extras], Any, bool]:
-    """One ``DGLGraph`` of everything that was given.
+def graphs_in(obj: Any) -> Tuple[List[Any], Any, bool]:
+    """The graphs in everything that was given.
 
     Args:
         obj: As :func:`gnnkit_dgl.convert.from_dgl` takes it.
 
     Returns:
-        The graph, or a batch; what :func:`gnnkit_dgl.convert.to_dgl` has noted of it, or None; the labels of the graphs
-        that came beside them, or None; and whether it was a list.
+        The graphs, or the one; the labels that came beside them, or None; and whether it was a list.
 
     Raises:
-        DataError: There is no graph, something is none, or graphs are not alike.
+        DataError: There is no graph, or something is none.
     """
     dgl = import_dgl()
     obj, labels = _apart(dgl, obj)
     is_list = not isinstance(obj, dgl.DGLGraph)
-    graphs: List[Any] = obj if is_list else [obj]
+    graphs: List[Any] = list(obj) if is_list else [obj]
     for native in graphs:
-        _check(dgl, native)
+        if not isinstance(native, dgl.DGLGraph):
+            raise DataError("graph", f"received {type(native).__name__}, expected a DGLGraph.")
+        if native.is_block:
+            kinds = f"node types {native.ntypes} and edge types {native.canonical_etypes}"
+            raise DataError("graph", f"received a block with {kinds}, expected a graph.")
     if not graphs:
         raise DataError("graph", "received an empty list, expected DGLGraphs.")
+    return graphs, labels, is_list
+
+
+def join_natives(graphs: List[Any], labels: Any, is_list: bool) -> Tuple[Any, Optional[Extras], Any]:
+    """One ``DGLGraph`` of homogeneous ones.
+
+    Args:
+        graphs: What :func:`graphs_in` gave.
+        labels: Likewise.
+        is_list: Likewise.
+
+    Returns:
+        The graph, or a batch; what :func:`gnnkit_dgl.convert.to_dgl` has noted of it, or None; and the labels.
+
+    Raises:
+        DataError: Graphs are not alike.
+    """
+    dgl = import_dgl()
     if not is_list:
-        return graphs[0], getattr(graphs[0], "gnnkit", None), labels, False
+        return graphs[0], getattr(graphs[0], "gnnkit", None), labels
     noted = [getattr(native, "gnnkit", None) for native in graphs]
     extras = merge_extras(noted, [native.batch_size for native in graphs])
     masks = [name for name in _MASKS if any(name in native.ndata for native in graphs)]
     graphs = [_completed(native, masks) for native in graphs]
     check_alike([_layout(native) for native in graphs])
-    return dgl.batch(graphs), extras, labels, True
+    return dgl.batch(graphs), extras, labels
 
 
 def _apart(dgl: Any, obj: Any) -> Tuple[Any, Any]:
@@ -101,15 +122,6 @@ def _completed(native: Any, masks: Sequence[str]) -> Any:
         for name in missing:
             native.ndata[name] = torch.zeros(native.num_nodes(), dtype=torch.bool, device=native.device)
     return native
-
-
-def _check(dgl: Any, native: Any) -> None:
-    if not isinstance(native, dgl.DGLGraph):
-        raise DataError("graph", f"received {type(native).__name__}, expected a DGLGraph.")
-    if native.is_block or not native.is_homogeneous:
-        kinds = f"node types {native.ntypes} and edge types {native.canonical_etypes}"
-        problem = f"it has {kinds}, expected one of each."
-        raise DataError("graph", problem, fix="Use dgl.to_homogeneous, or a part such as graph[edge_type].")
 
 
 def _layout(native: Any) -> Dict[str, Any]:

@@ -143,7 +143,7 @@ def test_graphs_with_labels_as_dgl_loads_them(backend: Backend, tmp_path: Any) -
     [
         ("graph.bin", "received str"),
         ([], "empty list"),
-        (dgl.heterograph({("a", "x", "b"): ([0], [0])}), "expected one of each"),
+        (dgl.create_block(([0], [0])), "received a block"),
         ((dgl.rand_graph(2, 1), {"one": torch.zeros(1), "two": torch.zeros(1)}), "several labels"),
         ((dgl.rand_graph(2, 1), torch.zeros(5)), "graph_y has 5 rows"),
     ],

@@ -34,7 +34,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 
 from gnnkit.data import (
     Graph,
@@ -64,7 +64,8 @@ def to_pyg(graph: Graph) -> Any:
     """Turn a graph into a ``Data``, sharing memory, or many graphs in one record into a ``Batch``.
 
     Args:
-        graph: The graph. A record of many graphs is copied.
+        graph: The graph. A record of many graphs is copied. A typed graph becomes a ``HeteroData``, see
+            :func:`gnnkit_pyg.hetero.to_hetero`.
 
     Returns:
         A ``torch_geometric.data.Data`` or ``Batch`` whose edges are in the order of ``graph.indices``. A list of the
@@ -79,6 +80,10 @@ def to_pyg(graph: Graph) -> Any:
         >>> to_pyg(pair).to_data_list()[1].y
         tensor([0])
     """
+    if graph.typed is not None:
+        from gnnkit_pyg.hetero import to_hetero
+
+        return to_hetero(graph)
     _check_names(graph)
     if graph.graph_ptr is not None and graph.num_graphs and graph.links is None:
         return Batch.from_data_list([_to_data(each, graph) for each in split_graphs(graph)])
@@ -171,6 +176,7 @@ def from_pyg(
     Args:
         obj: A ``Data``, a ``Batch``, or a list of ``Data``, which become many graphs in one record. The ``Data`` of a
             list need the same arrays, of the same widths and dtypes. ``split``, a text in each, says splits of graphs.
+            A ``HeteroData``, or several, become a typed graph, see :func:`gnnkit_pyg.hetero.from_hetero`.
         split: Which split to take, from 0, of masks with several columns. None leaves such masks in ``node_data``, from
             which :func:`gnnkit.data.pick_split` can take one.
         names: Attribute of text with the name of each graph. None takes "name", else "smiles".
@@ -190,6 +196,10 @@ def from_pyg(
         >>> from_pyg(Data(edge_index=torch.tensor([[0, 1], [1, 2]]), num_nodes=4)).num_nodes
         4
     """
+    if _is_hetero(obj):
+        from gnnkit_pyg.hetero import from_hetero
+
+        return from_hetero(obj)
     joined = join_data(obj) if isinstance(obj, (list, tuple)) else None
     if joined is None:
         check_data(obj)
@@ -233,6 +243,13 @@ def from_pyg(
     graph = attach_links(graph, extras.links, extras.num_nodes)
     graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
     return log_warnings(graph if noted is not None else warn_one_way(graph))
+
+
+def _is_hetero(obj: Any) -> bool:
+    """Whether this is a ``HeteroData``, a ``Batch`` of them, or a list that begins with one."""
+    if isinstance(obj, (list, tuple)):
+        return bool(obj) and isinstance(obj[0], HeteroData)
+    return isinstance(obj, HeteroData)
 
 
 def _extras(values: Dict[str, Any]) -> Optional[Extras]:

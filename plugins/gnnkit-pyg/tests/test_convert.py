@@ -180,7 +180,7 @@ def test_what_has_no_place_is_named_in_a_warning() -> None:
     [
         ("data.pt", "received str"),
         ([], "empty list"),
-        (HeteroData(), "received HeteroData.*to_homogeneous"),
+        (HeteroData(), "the HeteroData has no types"),
         (Data(x=torch.eye(2)), "edge_index.*none"),
         (Data(x=torch.eye(2), edge_index=torch.tensor([[0], [2]])), "destination 2 is out of range"),
         (Data(x=torch.eye(2), edge_index=torch.zeros(2, 0, dtype=torch.long), y=torch.zeros(5)), "y has 5 rows"),
