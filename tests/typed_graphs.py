@@ -21,7 +21,9 @@ def papers(num_papers: int = 40, num_authors: int = 25, seed: int = 0) -> Graph:
     order = torch.randperm(num_papers, generator=random)
     return from_typed(
         {
-            "paper:cites:paper": torch.cat([edges("paper", "paper", 3 * num_papers), torch.tensor([[0, 1], [0, 0]])], 1),
+            "paper:cites:paper": torch.cat(
+                [edges("paper", "paper", 3 * num_papers), torch.tensor([[0, 1], [0, 0]])], 1
+            ),
             "author:writes:paper": torch.cat([writes, writes[:, :2]], 1),
             "paper:written_by:author": torch.cat([writes, writes[:, :2]], 1).flip(0),
             "paper:at:venue": edges("paper", "venue", num_papers),
@@ -30,9 +32,7 @@ def papers(num_papers: int = 40, num_authors: int = 25, seed: int = 0) -> Graph:
         },
         num_nodes=counts,
         x={
-            "paper": torch.cat(
-                [functional.one_hot(y, 3).float(), torch.randn(num_papers, 2, generator=random)], dim=1
-            ),
+            "paper": torch.cat([functional.one_hot(y, 3).float(), torch.randn(num_papers, 2, generator=random)], dim=1),
             "venue": torch.randn(6, 4, generator=random),
         },
         y={"paper": y},

@@ -1,4 +1,4 @@
-"""Samples of typed graphs: relations stay together, fan-outs hold for each, and nothing depends on what else is drawn."""
+"""Samples of typed graphs: relations stay together, fan-outs hold for each, and a run is drawn by itself."""
 
 from __future__ import annotations
 
