@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, add_reverses, from_typed
 from gnnkit.testing import communities
 
 
@@ -25,3 +25,18 @@ def featureless(num_nodes: int = 240) -> Graph:
 
 
 __all__ = ["communities", "featureless", "multi_label"]
+
+
+def knowledge(num: int = 30) -> Graph:
+    """A knowledge graph of two types: people follow one another in a ring, are alike both ways, and live in places.
+
+    Every relation but "alike", which is its own reverse, has a declared reverse.
+    """
+    people, places = torch.arange(num), torch.arange(num) % 5
+    far = torch.stack([people, (people + 7) % num])
+    edges = {
+        ("person", "follows", "person"): torch.stack([people, (people + 1) % num]),
+        ("person", "alike", "person"): torch.cat([far, far.flip(0)], dim=1),
+        ("person", "lives", "place"): torch.stack([people, places]),
+    }
+    return add_reverses(from_typed(edges, num_nodes={"person": num, "place": 6}))

@@ -28,7 +28,11 @@ def data() -> None:
 @app.command("import", epilog=EXAMPLE)
 @reports_errors
 def import_data(
-    edges: List[Path] = typer.Argument(..., help="Lists of edges: *.csv, *.tsv, *.txt (also *.gz), *.npy, *.parquet."),
+    edges: List[Path] = typer.Argument(
+        ...,
+        help="Lists of edges: *.csv, *.tsv, *.txt (also *.gz), *.npy, *.parquet. Or a folder with one for each "
+        "relation of a typed graph: edges/SOURCE__NAME__DESTINATION.csv.",
+    ),
     output: Path = typer.Option(..., help="The folder to write, for 'gnnkit run --dataset FOLDER'."),
     num_nodes: Optional[int] = typer.Option(
         None, help="Number of nodes.  [default: that of features or labels, else the largest id plus 1]"
@@ -39,6 +43,7 @@ def import_data(
     valid: Optional[Path] = typer.Option(None, help="Likewise for validation."),
     test: Optional[Path] = typer.Option(None, help="Likewise for the test."),
     undirected: bool = typer.Option(False, "--undirected", help="Add the reverse of every edge that has none."),
+    add_reverses: bool = typer.Option(False, "--add-reverses", help="Typed: add a reverse to every relation."),
     dedup: bool = typer.Option(False, "--dedup", help="Keep one of every group of equal edges."),
     column: Optional[List[str]] = typer.Option(
         None, help="A column of another name: source=, target=, id= or label=NAME. Can be given several times."
@@ -60,28 +65,32 @@ def import_data(
     """
     from gnnkit.cli.progress import drawn
     from gnnkit.data import summarize
-    from gnnkit.datasets import import_graph
+    from gnnkit.datasets import import_folder, import_graph
 
     if not 0 < memory < math.inf:
         raise ConfigError(f"--memory is {memory}, expected a number of gigabytes, such as 2.")
     splits = {name: file for name, file in (("train", train), ("valid", valid), ("test", test)) if file is not None}
+    of_one_type: Dict[str, Any] = {"num-nodes": num_nodes, "features": features, "labels": labels, **splits}
+    of_one_type["undirected"] = undirected
+    is_typed = len(edges) == 1 and edges[0].is_dir()
+    shared: Dict[str, Any] = {
+        "dedup": dedup,
+        "memory": int(memory * 1e9),
+        "force": force,
+        "columns": _columns(column or []),
+        "number_classes": number_classes,
+        "missing": [_mark(text) for text in missing] if missing else None,
+    }
+    for name, value in of_one_type.items() if is_typed else (("add-reverses", add_reverses),):
+        if value:
+            where = "a folder, whose files say it by type" if is_typed else "edges of one kind"
+            raise ConfigError(f"--{name} has no effect on {where}. Leave it out.")
     with drawn() as report:
-        graph = import_graph(
-            edges,
-            output,
-            num_nodes=num_nodes,
-            features=features,
-            labels=labels,
-            splits=splits,
-            undirected=undirected,
-            dedup=dedup,
-            memory=int(memory * 1e9),
-            force=force,
-            columns=_columns(column or []),
-            number_classes=number_classes,
-            missing=[_mark(text) for text in missing] if missing else None,
-            report=report,
-        )
+        if is_typed:
+            graph = import_folder(edges[0], output, add_reverses=add_reverses, report=report, **shared)
+        else:
+            nodes: Dict[str, Any] = {"num_nodes": num_nodes, "features": features, "labels": labels, "splits": splits}
+            graph = import_graph(edges, output, undirected=undirected, report=report, **nodes, **shared)
     found: Dict[str, Any] = {
         "num_nodes": graph.num_nodes,
         "num_edges": graph.num_edges,
@@ -89,12 +98,15 @@ def import_data(
         "num_classes": graph.num_classes,
         **{name: ids.numel() for name, ids in graph.splits.items()},
     }
+    if graph.typed is not None:
+        found["types"] = {"nodes": dict(graph.typed.num_nodes), "edges": dict(graph.typed.num_edges)}
     summary = summarize(graph)
     if json:
         print_json({"output": str(output), **found, "data": summary})
     else:
         print_table("Imported", ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
-        print(f"  train on it:  gnnkit run --dataset {output} --model sage --fanouts 10,10")
+        model = "sage" if graph.typed is None else "rgcn"
+        print(f"  train on it:  gnnkit run --dataset {output} --model {model} --fanouts 10,10")
 
 
 @app.command("check", epilog=CHECK_EXAMPLE)

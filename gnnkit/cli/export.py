@@ -10,6 +10,7 @@ import typer
 
 from gnnkit.cli.inferring import Asked
 from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.errors import ConfigError
 from gnnkit.paths import user_path
 
 EXAMPLE = "Example: gnnkit export runs/20240101-120000-cora-gcn-pyg --format onnx --output model.onnx"
@@ -33,10 +34,16 @@ def export(
     """Export the best model of a run for graphs of any size, and compare it with the model."""
     from gnnkit.inference import export_program, open_run
     from gnnkit.inference.writing import check_output
+    from gnnkit.tasks import TripleHead
 
     check_output(user_path(output), force)
     opened = open_run(run, backend=backend, device="cpu", data_dir=data_dir, precision="float32")
     head = opened.pair_head if opened.learned.level == "edges" else None
+    if isinstance(head, TripleHead):
+        raise ConfigError(
+            "A model of a knowledge graph is no program of nodes or pairs. Write its embeddings with 'gnnkit embed'; "
+            "the parameters of relations are 'task.relation' in the run's checkpoint."
+        )
     done = export_program(opened.model, opened.graph, output, format, head=head, learned=opened.learned, force=force)
     rows = [
         ["format", done.format],

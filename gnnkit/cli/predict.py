@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
 
 import typer
 
@@ -31,6 +31,10 @@ def predict(
     top: Optional[int] = typer.Option(
         None, metavar="N", help="The N best destinations of each node that it has no edge to, of link prediction."
     ),
+    relation: Optional[str] = typer.Option(
+        None, help="Of a knowledge graph: the relation that --top asks about, or that all --pairs are of."
+    ),
+    heads: bool = typer.Option(False, "--heads", help="With --top and --relation, the best heads of nodes as tails."),
     classes_only: bool = typer.Option(False, "--classes-only", help="Leave out the probabilities of all classes."),
     asked: Asked,
     processes: Processes,
@@ -39,6 +43,7 @@ def predict(
     from gnnkit.inference.writing import PREDICTION_FILES
 
     _check_together(asked, pairs, top, classes_only)
+    _check_relation(pairs, top, relation, heads)
     of_nodes = {"--pairs": pairs is not None, "--top": top is not None}
     if launched(processes, asked, output, PREDICTION_FILES):
         return
@@ -46,9 +51,9 @@ def predict(
     if work.graphs is not None:
         _predict_graphs(work, output, classes_only, asked)
     elif top is not None:
-        _recommend(work, output, top, asked)
+        _recommend(work, output, top, asked, {"relation": relation, "heads": heads})
     else:
-        _predict(work, output, pairs, classes_only, asked)
+        _predict(work, output, pairs, classes_only, asked, relation)
 
 
 def _check_together(asked: Asked, pairs: Optional[Path], top: Optional[int], classes_only: bool) -> None:
@@ -67,15 +72,27 @@ def _check_together(asked: Asked, pairs: Optional[Path], top: Optional[int], cla
         raise ConfigError(f"--top is {top}, expected how many destinations to recommend: a whole number above 0.")
 
 
-def _predict(work: Work, output: Path, pairs: Optional[Path], classes_only: bool, asked: Asked) -> None:
+def _check_relation(pairs: Optional[Path], top: Optional[int], relation: Optional[str], heads: bool) -> None:
+    """Refuse a relation where nothing is asked about one."""
+    if relation is not None and pairs is None and top is None:
+        raise ConfigError("--relation is for --pairs and --top. Give one of them.")
+    if heads and (top is None or relation is None):
+        raise ConfigError("--heads is for --top with --relation: the best heads of that relation. Give both.")
+
+
+def _predict(
+    work: Work, output: Path, pairs: Optional[Path], classes_only: bool, asked: Asked, relation: Optional[str]
+) -> None:
     from gnnkit.inference import read_pairs, write_predictions
+    from gnnkit.inference.ids import read_relations
 
     predictions: Union[Predictions, PairPredictions]
     with work.computing() as how:
         if pairs is None:
             predictions = work.run.predict(work.nodes, **how)
         else:
-            predictions = work.run.predict_pairs(read_pairs(pairs, work.ids), **how)
+            relations = read_relations(pairs) if relation is None and work.run.is_about_triples else relation
+            predictions = work.run.predict_pairs(read_pairs(pairs, work.ids), relations=relations, **how)
     if not is_first():
         return
     write_predictions(predictions, output, ids=work.ids, top=classes_only, force=asked.force)
@@ -100,11 +117,11 @@ def _predict_graphs(work: Work, output: Path, classes_only: bool, asked: Asked) 
     show("Predictions", work, report, _counts(predictions), asked.json)
 
 
-def _recommend(work: Work, output: Path, top: int, asked: Asked) -> None:
+def _recommend(work: Work, output: Path, top: int, asked: Asked, about: Dict[str, Any]) -> None:
     from gnnkit.inference import write_recommendations
 
     with work.computing() as how:
-        found = work.run.recommend(work.nodes, top, **how)
+        found = work.run.recommend(work.nodes, top, **about, **how)
     if not is_first():
         return
     write_recommendations(found, output, ids=work.ids, force=asked.force)

@@ -59,6 +59,9 @@ def add_nodes(
     """
     if graph.graph_ptr is not None:
         raise DataError("graph_ptr", "the record holds several graphs.", fix="Add nodes to one graph.")
+    if graph.typed is not None:
+        problem = "nodes and edges of a typed graph have types, which are not told here."
+        raise DataError("typed", problem, fix="Build it anew: gnnkit.data.from_typed(**gnnkit.data.to_typed(graph)).")
     new_x = _features(graph, x)
     num_new = 0 if new_x is None else new_x.shape[0]
     num_nodes = graph.num_nodes + num_new

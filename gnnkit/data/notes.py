@@ -149,10 +149,10 @@ def summarize(graph: Graph) -> Dict[str, str]:
 
 
 def _of_types(graph: Graph, told: Dict[str, str]) -> Dict[str, str]:
-    """What is said by type, where the record says nothing of all nodes."""
+    """What is said by type: of labels and splits also where a task has spread those of one type over all nodes."""
     whole = {"features": graph.x is not None, "labels": graph.y is not None or graph.graph_y is not None}
     whole["splits"] = bool(graph.splits or graph.graph_splits)
-    return {topic: line for topic, line in told.items() if not whole.get(topic)}
+    return {topic: line for topic, line in told.items() if line != "none" or not whole.get(topic)}
 
 
 def warn_of_links(graph: Graph, what: str) -> None:

@@ -95,10 +95,8 @@ def from_typed(
     ends = {key: _as_edges(value, key) for key, value in _by_relation(edges, "edges").items()}
     by_type = {"x": x, "y": y, "splits": splits, "node_data": node_data}
     by_type.update(class_names=class_names, feature_names=feature_names)
-    types = _node_types(node_types, [num_nodes or {}, ends, *by_type.values()])
-    schema = Schema(types, tuple(Relation(*key) for key in ends))
-    check_schema(schema)
-    schema = _with_reverses(schema, reverses or {})
+    schema = schema_of(list(ends), [node_types, num_nodes or {}, ends, *by_type.values()], reverses or {})
+    types = schema.node_types
     labels = [str(relation) for relation in schema.relations]
     for field, values in (*by_type.items(), ("num_nodes", num_nodes)):
         check_known(values or {}, field, "node type", types)
@@ -135,6 +133,26 @@ def from_typed(
     )
     check_graph(graph)
     return graph
+
+
+def schema_of(relations: Sequence[Tuple[str, str, str]], named: Sequence[Any], reverses: Mapping[Any, Any]) -> Schema:
+    """The schema of relations and of types in the order in which they are named.
+
+    Args:
+        relations: Source type, name and destination type of each.
+        named: Collections of names of types, or of relations; a list that names a type twice is refused.
+        reverses: By relation, its reverse.
+
+    Raises:
+        DataError: A name or a reverse breaks a rule.
+
+    Example:
+        >>> schema_of([("a", "r", "b")], [["b"], [("a", "r", "b")]], {}).node_types
+        ('b', 'a')
+    """
+    schema = Schema(_node_types(named), tuple(Relation(*key) for key in relations))
+    check_schema(schema)
+    return _with_reverses(schema, reverses)
 
 
 def to_typed(graph: Graph) -> Dict[str, Any]:
@@ -300,12 +318,14 @@ def _as_edges(value: Any, key: Tuple[str, str, str]) -> Tensor:
     return edges
 
 
-def _node_types(given: Sequence[str], named: Sequence[Any]) -> Tuple[str, ...]:
-    """All types in their order: those given, then as they are named."""
-    types = list(given)
+def _node_types(named: Sequence[Any]) -> Tuple[str, ...]:
+    """All types as they are named first; a list is taken as it is."""
+    types: List[str] = []
     for names in named:
-        for key in names or {}:
-            types.extend(name for name in ((key[0], key[2]) if isinstance(key, tuple) else (key,)) if name not in types)
+        for key in names or ():
+            ends = (key[0], key[2]) if isinstance(key, tuple) else (key,)
+            is_given = isinstance(names, (list, tuple)) and not isinstance(key, tuple)
+            types.extend(name for name in ends if is_given or name not in types)
     return tuple(types)
 
 

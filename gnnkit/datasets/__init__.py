@@ -4,6 +4,7 @@ from gnnkit.datasets.base import Dataset, NodeNames, datasets
 from gnnkit.datasets.cache import load_graph, save_graph
 from gnnkit.datasets.files import DataFile, Finder
 from gnnkit.datasets.importing import import_graph
+from gnnkit.datasets.importing_typed import import_folder, import_typed_graph
 from gnnkit.datasets.load import load_dataset, load_node_names
 from gnnkit.datasets.smiles import from_smiles
 
@@ -14,7 +15,9 @@ __all__ = [
     "NodeNames",
     "datasets",
     "from_smiles",
+    "import_folder",
     "import_graph",
+    "import_typed_graph",
     "load_dataset",
     "load_graph",
     "load_node_names",

@@ -87,8 +87,9 @@ class Folder(Dataset):
 
     ``edges/SOURCE__NAME__DESTINATION.csv`` (``.parquet``, ``.npy``), ``nodes/TYPE.csv`` (``.parquet``)
         A table for each relation and one for each type of nodes, with columns as above. A type without a table has
-        nodes that are numbered from 0. Wide features are ``features/TYPE.npy``, labels may be ``labels/TYPE.npy``;
-        ``pairs/SOURCE__NAME__DESTINATION.csv`` has pairs of a relation to learn and judge.
+        nodes that are numbered from 0. Wide features are ``features/TYPE.npy``; labels and splits may be
+        ``labels/TYPE.npy`` and ``train/TYPE.npy``, ``valid/``, ``test/``; ``pairs/SOURCE__NAME__DESTINATION.csv`` has
+        pairs of a relation to learn and judge.
     ``*.nt``, ``*.nt.gz``
         RDF as N-Triples: one type of nodes, a relation for each predicate.
     ``train2id.txt``, ``entity2id.txt``, ``relation2id.txt``, perhaps ``valid2id.txt``, ``test2id.txt``

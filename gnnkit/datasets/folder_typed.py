@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from gnnkit.data import Graph, Notes, add_reverses, from_typed, given_links
+from gnnkit.data import SPLITS, Graph, Notes, add_reverses, from_typed, given_links
 from gnnkit.datasets.folder_edges import read_edges
 from gnnkit.datasets.folder_files import SETTINGS, TABLES
 from gnnkit.datasets.folder_labels import read_labels
@@ -31,6 +31,7 @@ _ROOMS: Mapping[str, Sequence[str]] = {
     "features": (".npy", ".npz", ".json"),
     "labels": (".npy", ".npz"),
     "pairs": TABLES,
+    **dict.fromkeys(SPLITS, (".npy", ".npz")),
 }
 """Folders in the folder, and endings of the files in them."""
 
@@ -151,7 +152,7 @@ class _Tables:
     def __init__(self, files: Mapping[str, Path], choices: Choices, told: TypedChoices) -> None:
         self.files, self.choices, self.told = files, choices, told
         self.found = Found()
-        self.relations = {name: _parts_of(name, files, told) for name in _stems(files, "edges")}
+        self.relations = {name: relation_of(name, files[f"edges/{name}"], told) for name in _stems(files, "edges")}
         self.nodes = {name: self._open(name) for name in _stems(files, "nodes")}
         self._check_columns()
 
@@ -247,7 +248,8 @@ class _Tables:
         """The graph with the pairs of the tables of pairs, by relation, as its links."""
         by_split: Dict[str, Dict[str, np.ndarray]] = {}
         for name in _stems(self.files, "pairs"):
-            file, relation = self.files[f"pairs/{name}"], _parts_of(name, self.files, self.told)
+            file = self.files[f"pairs/{name}"]
+            relation = relation_of(name, file, self.told)
             source, target = (self.nodes.get(each, NodeTable()) for each in (relation[0], relation[2]))
             choices = self._choices(read_table(file))
             counts = [None if graph.typed is None else graph.typed.num_nodes.get(each) for each in relation[::2]]
@@ -288,11 +290,19 @@ def _stems(files: Mapping[str, Path], room: str) -> List[str]:
     return [name[len(room) + 1 :] for name in files if name.startswith(f"{room}/")]
 
 
-def _parts_of(name: str, files: Mapping[str, Path], told: TypedChoices) -> Tuple[str, str, str]:
-    """Source type, name and destination type of a relation, from the name of its file."""
+def relation_of(name: str, file: Path, told: TypedChoices) -> Tuple[str, str, str]:
+    """Source type, name and destination type of a relation.
+
+    Args:
+        name: Name of its file, without the ending.
+        file: The file, for messages.
+        told: May say what the name does not.
+
+    Raises:
+        DatasetError: The name is none of a relation.
+    """
     parts = told.relations.get(name, name.split(_BETWEEN))
     if len(parts) != 3 or not all(parts):
-        file = files.get(f"edges/{name}", files.get(f"pairs/{name}"))
         raise DatasetError(
             f"{file} names no relation, expected SOURCE{_BETWEEN}NAME{_BETWEEN}DESTINATION, such as "
             f"author{_BETWEEN}writes{_BETWEEN}paper.csv. Rename it, or say which one it is in meta.json: "

@@ -1,18 +1,15 @@
 """From lists of edges to a graph on disk, in bounded memory.
 
-Rules: an edge is one number, its key (destination * N + source) * 2, plus 1 for a reverse that was not in the list, so
-sorting keys sorts edges. Keys are dealt out to files by range; a file that memory can hold is sorted there, a larger
-one is dealt out again. Nothing with the final name exists until all of it does.
+Rules: edges are sorted on disk, see :mod:`gnnkit.datasets.edge_sorting`. Nothing with the final name exists until all
+of it does.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -23,20 +20,17 @@ from gnnkit.data.check import check_finite
 from gnnkit.data.notes import warn_one_way
 from gnnkit.datasets.cache import array_entry, is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.edge_files import open_npy, other_columns, read_edges
+from gnnkit.datasets.edge_sorting import EdgeSource, Report, Sorter
 from gnnkit.datasets.folder_nodes import Choices
 from gnnkit.datasets.import_nodes import ImportedNodes
 from gnnkit.errors import ConfigError, DataError, DatasetError
-from gnnkit.io.files import npy_header, write_npy
+from gnnkit.io.files import npy_header
 from gnnkit.paths import PathLike, is_file, user_path
-
-Report = Callable[[str, float], None]
-"""Told what is being done and which share of it is: ``report("reading edges", 0.25)``."""
 
 MAX_NODES = (1 << 31) - 1
 """Largest number of nodes: keys of edges are below 2 N^2, and that must fit 63 bits."""
 
 _LEAST_MEMORY = 1 << 16
-_MOST_FILES = 64
 _BYTES_TO_LOOK = 32  # for an edge, while it is looked at whether hardly any has its reverse
 _ROLES = ("source", "target", "id", "label")
 
@@ -111,10 +105,10 @@ def import_graph(
         count = _count_nodes(files, num_nodes, nodes, memory, told)
         parts = nodes.checked(count, split_files)
         entries: Dict[str, Dict[str, Any]] = {"arrays": {}, "splits": {}}
-        sorter = _Sorter(temporary, count, undirected, dedup, memory, choices.columns)
-        entries["arrays"] = sorter.write(files, told)
+        sorter = Sorter(temporary, count, undirected, dedup, memory, choices.columns)
+        entries["arrays"] = sorter.write([EdgeSource(file) for file in files], told)
         if features is not None:
-            entries["arrays"]["x"] = _copy_features(Path(features), temporary / "x.npy", memory, told)
+            entries["arrays"]["x"] = copy_features(Path(features), temporary / "x.npy", memory, told)
         if parts.y is not None:
             entries["arrays"]["y"] = write_array(temporary / "y.npy", parts.y)
         for name, ids in parts.splits.items():
@@ -193,8 +187,8 @@ def _count_nodes(files: List[Path], given: Optional[int], nodes: ImportedNodes, 
     return count
 
 
-def _copy_features(source: Path, target: Path, memory: int, report: Report) -> Dict[str, Any]:
-    """Copy features piece by piece, looking for numbers that are none."""
+def copy_features(source: Path, target: Path, memory: int, report: Report) -> Dict[str, Any]:
+    """Copy features piece by piece, looking for numbers that are none; returns the entry of the copy."""
     table = open_npy(source)
     num, width, dtype = table.shape[0], table.shape[1], table.dtype.newbyteorder("=")
     rows = max(1, memory // 16 // max(1, width * dtype.itemsize))
@@ -210,126 +204,3 @@ def _copy_features(source: Path, target: Path, memory: int, report: Report) -> D
             stream.write(piece.data)
             report("copying features", min(1.0, (start + rows) / num))
     return array_entry(target)
-
-
-def _bucket_size(memory: int) -> int:
-    """Keys that are sorted at a time: that and taking them apart needs keys, pairs, destinations, sources, masks."""
-    return memory // 2 // (6 * 8)
-
-
-@dataclass
-class _Bucket:
-    """Keys in [low, high), unsorted, in a file."""
-
-    file: Path
-    low: int
-    high: int
-
-
-class _Sorter:
-    """Writes ``indptr.npy`` and ``indices.npy`` from lists of edges."""
-
-    def __init__(
-        self, folder: Path, num_nodes: int, undirected: bool, dedup: bool, memory: int, columns: Mapping[str, str]
-    ) -> None:
-        self._folder = folder
-        self._columns = columns
-        self._num_nodes = num_nodes
-        self._undirected = undirected
-        self._dedup = dedup
-        self._piece = memory // 16
-        self._bucket = _bucket_size(memory)
-        self._names = itertools.count()
-        self._last = -1  # The edge that came last in the run before.
-
-    def write(self, files: List[Path], report: Report) -> Dict[str, Any]:
-        """Sort, write, and return the entries of both arrays."""
-        size = sum(file.stat().st_size for file in files)
-        high = max(2, 2 * self._num_nodes * self._num_nodes)
-        buckets = self._deal(self._keys(files, report), 0, high, 2 * size // (8 * self._bucket) + 1)
-        indptr, indices = self._folder / "indptr.npy", self._folder / "indices.npy"
-        offsets = np.zeros(self._num_nodes + 1, dtype=np.int64)
-        with indices.open("wb") as stream:
-            stream.write(npy_header(np.int64, (0,)))
-            for run in itertools.chain.from_iterable(self._sorted(bucket) for bucket in buckets):
-                if run.size:
-                    self._append(run, stream, offsets)
-                    report("sorting edges", int(run[-1]) / high)
-            np.cumsum(offsets, out=offsets)
-            stream.seek(0)
-            stream.write(npy_header(np.int64, (int(offsets[-1]),)))
-        write_npy(indptr, offsets)
-        return {"indptr": array_entry(indptr), "indices": array_entry(indices)}
-
-    def _keys(self, files: List[Path], report: Report) -> Iterator[np.ndarray]:
-        for number, file in enumerate(files):
-            for (src, dst), share in read_edges(file, self._num_nodes, self._piece, self._columns):
-                yield (dst * self._num_nodes + src) * 2
-                if self._undirected:
-                    yield (src * self._num_nodes + dst) * 2 + 1
-                report("reading edges", (number + share) / len(files))
-
-    def _deal(self, pieces: Iterable[np.ndarray], low: int, high: int, parts: int) -> List[_Bucket]:
-        """Deal keys out to files by equal ranges, which never part an edge from its like."""
-        width = 2 * -(-(high - low) // (2 * min(max(parts, 1), _MOST_FILES)))
-        starts = range(low, high, width)
-        buckets = [_Bucket(self._folder / f"{next(self._names)}.keys", s, min(s + width, high)) for s in starts]
-        bounds = np.array(starts[1:], dtype=np.int64)
-        with ExitStack() as stack:
-            streams = [stack.enter_context(bucket.file.open("wb")) for bucket in buckets]
-            for keys in pieces:
-                keys.sort()
-                for stream, part in zip(streams, np.split(keys, np.searchsorted(keys, bounds))):
-                    stream.write(part.data)
-        return buckets
-
-    def _sorted(self, bucket: _Bucket) -> Iterator[np.ndarray]:
-        """The keys of a bucket in order, in runs that fit memory; its file is removed."""
-        num = bucket.file.stat().st_size // 8
-        if num <= self._bucket:
-            keys = np.fromfile(bucket.file, dtype=np.int64)
-            bucket.file.unlink()
-            keys.sort()
-            yield keys
-        elif bucket.high - bucket.low <= 2:
-            yield from self._repeated(bucket, num)
-        else:
-            inner = self._deal(self._pieces(bucket.file), bucket.low, bucket.high, 2 * num // self._bucket + 1)
-            bucket.file.unlink()
-            for part in inner:
-                yield from self._sorted(part)
-
-    def _repeated(self, bucket: _Bucket, num: int) -> Iterator[np.ndarray]:
-        """One edge, more often than memory can hold."""
-        reverse = sum(int((keys & 1).sum()) for keys in self._pieces(bucket.file))
-        bucket.file.unlink()
-        for key, count in ((bucket.low, num - reverse), (bucket.low + 1, reverse)):
-            for start in range(0, count, self._bucket):
-                yield np.full(min(self._bucket, count - start), key, dtype=np.int64)
-
-    def _pieces(self, file: Path) -> Iterator[np.ndarray]:
-        with file.open("rb") as stream:
-            while True:
-                keys = np.fromfile(stream, dtype=np.int64, count=self._bucket)
-                if not keys.size:
-                    return
-                yield keys
-
-    def _append(self, keys: np.ndarray, stream: IO[bytes], offsets: np.ndarray) -> None:
-        """Write the sources of a run of sorted keys, and count its edges by destination, one place further on."""
-        pairs = keys >> 1
-        if self._undirected or self._dedup:
-            is_first = np.empty(len(pairs), dtype=bool)
-            is_first[0] = pairs[0] != self._last
-            np.not_equal(pairs[1:], pairs[:-1], out=is_first[1:])
-            self._last = int(pairs[-1])
-            if not self._dedup:
-                is_first |= (keys & 1) == 0
-            pairs = pairs[is_first]
-        if pairs.size:
-            dst = pairs // self._num_nodes
-            pairs -= dst * self._num_nodes
-            stream.write(pairs.data)
-            first = int(dst[0])
-            counts = np.bincount(dst - first)
-            offsets[first + 1 : first + 1 + len(counts)] += counts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -146,6 +146,10 @@ def read_nodes(text: str, ids: NodeIds) -> np.ndarray:
     return _some(found, str(file))
 
 
+RELATION = "relation"
+"""The column of a file of pairs that says of which relation they are."""
+
+
 def read_pairs(file: PathLike, ids: NodeIds) -> np.ndarray:
     """Read pairs of nodes from a file.
 
@@ -173,6 +177,22 @@ def read_pairs(file: PathLike, ids: NodeIds) -> np.ndarray:
     for role in ("source", "target"):
         table.require(roles.get(role, role))
     return _some(np.stack([column_ids(table, roles[end], ids) for end in ("source", "target")], axis=1), str(path))
+
+
+def read_relations(file: PathLike) -> Optional[List[str]]:
+    """The column "relation" of a file of pairs, as :func:`read_pairs` reads it.
+
+    Args:
+        file: The file.
+
+    Returns:
+        A name for each pair; None if there is no such column.
+    """
+    path = user_path(file, "The file of pairs")
+    if path.suffix not in PAIR_FILES or path.suffix == ".npy" or not is_file(path):
+        return None
+    table = read_table(path)
+    return list(table.text(RELATION)) if RELATION in table.columns else None
 
 
 def table_roles(table: Table, roles: Sequence[str], taken: Sequence[str] = ()) -> Dict[str, str]:

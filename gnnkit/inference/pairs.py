@@ -20,7 +20,8 @@ from gnnkit.inference.predictions import Recommendations
 from gnnkit.runs import Learned
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.sampling.known_pairs import KnownPairs, known_pairs
-from gnnkit.tasks import PairHead, PairTask, make_task, task_class, task_options
+from gnnkit.tasks import KnowledgeGraph, PairHead, PairTask, TripleHead, make_task, task_class, task_options
+from gnnkit.tasks.knowledge_graph import num_relations
 from gnnkit.tasks.pairs import score_targets
 from gnnkit.tasks.ranking import top_k
 from gnnkit.train import RunConfig
@@ -57,7 +58,7 @@ def pairs_of(pairs: Union[Tensor, ArrayLike], num_nodes: int) -> Tensor:
 
 def read_pair_head(
     run: Path, config: RunConfig, learned: Learned, manifest: Mapping[str, Any], graph: Graph
-) -> PairHead:
+) -> Union[PairHead, TripleHead]:
     """The head of a run about pairs, with the weights of its best epoch.
 
     Args:
@@ -73,7 +74,9 @@ def read_pair_head(
     cls, width = task_class(config.task), int(manifest["model"]["out_channels"])
     if issubclass(cls, PairTask) and cls.head is PairTask.head:
         options, symmetric = task_options(cls, config.task_options), manifest["data"]["links"]["undirected"]
-        head: PairHead = options.make_head(width, learned.num_scores or 1, symmetric=symmetric)
+        head: Union[PairHead, TripleHead] = options.make_head(width, learned.num_scores or 1, symmetric=symmetric)
+    elif issubclass(cls, KnowledgeGraph):
+        head = task_options(cls, config.task_options).make_head(width, num_relations(graph))
     else:
         made = make_task(cls, graph, config.task_options).head(width)
         if not isinstance(made, PairHead):

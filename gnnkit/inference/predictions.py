@@ -134,6 +134,7 @@ class PairPredictions(_Outputs):
             it knows none.
         are_numbers: Whether outputs are numbers, which have no classes and no probabilities.
         are_scores: Whether outputs say how likely a pair has an edge.
+        relations: Of triples, the name of each one's relation. Empty for pairs.
 
     Example:
         >>> import torch
@@ -148,6 +149,7 @@ class PairPredictions(_Outputs):
     class_names: Tuple[str, ...] = ()
     are_numbers: bool = False
     are_scores: bool = False
+    relations: Tuple[str, ...] = ()
 
     @property
     def probabilities(self) -> Tensor:
@@ -172,7 +174,8 @@ class PairPredictions(_Outputs):
 
     def part(self, start: int, stop: int) -> PairPredictions:
         """The predictions from one position up to another, by reference."""
-        return replace(self, pairs=self.pairs[start:stop], outputs=self.outputs[start:stop])
+        relations = self.relations[start:stop]
+        return replace(self, pairs=self.pairs[start:stop], outputs=self.outputs[start:stop], relations=relations)
 
 
 @dataclass(frozen=True, eq=False)

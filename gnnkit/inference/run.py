@@ -28,13 +28,30 @@ from gnnkit.inference.evaluating import evaluation_settings
 from gnnkit.inference.graphs import Asked, Embeddings, Graphs, check_asked, embed_graphs, predict_graphs
 from gnnkit.inference.pairs import best_destinations, check_recommending, pairs_of, read_pair_head, score_pairs
 from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
+from gnnkit.inference.triples import (
+    Relations,
+    answers_of,
+    check_without_relations,
+    named_relations,
+    relations_of,
+    score_triples,
+)
 from gnnkit.nn import GNN, CustomModel
 from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs import Learned, RunRecord
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import EDGES
 from gnnkit.sampling.neighbor import check_node_ids
-from gnnkit.tasks import LossModule, NodeClassification, PairHead, Task, make_task, task_class
+from gnnkit.tasks import (
+    KnowledgeGraph,
+    LossModule,
+    NodeClassification,
+    PairHead,
+    Task,
+    TripleHead,
+    make_task,
+    task_class,
+)
 from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
 from gnnkit.train import RunConfig
 from gnnkit.train.judging import head_outputs
@@ -184,6 +201,7 @@ class TrainedRun:
         self,
         pairs: Union[Tensor, ArrayLike],
         *,
+        relations: Optional[Relations] = None,
         method: Optional[str] = None,
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
@@ -195,6 +213,7 @@ class TrainedRun:
 
         Args:
             pairs: Source and destination of each. Shape [n, 2], integer node ids.
+            relations: For a run about triples, the relation of each pair, by name or position; or one name for all.
             method: How embeddings of their nodes are computed, as for :meth:`predict`.
             fanouts: As for :meth:`predict`.
             batch_size: As for :meth:`predict`.
@@ -212,14 +231,22 @@ class TrainedRun:
         self._check_level("predict_pairs")
         given = pairs_of(pairs, self.graph.num_nodes)
         nodes, rows = torch.unique(given, return_inverse=True)
+        head = self.pair_head
+        kinds = relations_of(relations, len(given), self.graph) if isinstance(head, TripleHead) else None
         h = self._encoded(nodes, self._settings(method, fanouts, batch_size), report)
-        outputs = score_pairs(self.pair_head, h, rows)
+        if isinstance(head, TripleHead):
+            assert kinds is not None
+            outputs = score_triples(head, h, rows, kinds)
+        else:
+            check_without_relations(relations, self.config.task)
+            outputs = score_pairs(head, h, rows)
         check_values(outputs, given, "outputs")
         if self.learned.units is not None:
             outputs = self.learned.units.to_data(outputs)
             check_values(outputs, given, "predictions in the data's units")
         kind = self.learned.outputs
-        return PairPredictions(given, outputs, kind == LABELS, self.class_names, kind == NUMBERS, kind == SCORES)
+        said = PairPredictions(given, outputs, kind == LABELS, self.class_names, kind == NUMBERS, kind == SCORES)
+        return said if kinds is None else replace(said, relations=named_relations(kinds, self.graph))
 
     def recommend(
         self,
@@ -227,6 +254,8 @@ class TrainedRun:
         k: int = 10,
         *,
         known: str = "leave out",
+        relation: Optional[str] = None,
+        heads: bool = False,
         method: Optional[str] = None,
         fanouts: Optional[Sequence[int]] = None,
         batch_size: Optional[int] = None,
@@ -238,6 +267,8 @@ class TrainedRun:
             nodes: As for :meth:`predict`.
             k: How many for each.
             known: "leave out" those that the node has an edge to, or a pair of any split with; or "keep" them.
+            relation: For a run about triples, the relation that is asked about; the node itself may be an answer.
+            heads: Likewise, whether nodes are tails and their best heads are wanted.
             method: As for :meth:`predict_pairs`.
             fanouts: As for :meth:`predict`.
             batch_size: As for :meth:`predict`.
@@ -255,13 +286,27 @@ class TrainedRun:
         self._check_level("recommend", SCORES)
         sources = self._ids(nodes)
         check_recommending(k, known)
+        head = self.pair_head
+        if isinstance(head, TripleHead):
+            relations_of(relation, len(sources), self.graph)
+        else:
+            check_without_relations(relation or heads or None, self.config.task)
         everyone = torch.arange(self.graph.num_nodes)
         h = self._encoded(everyone, self._settings(method, fanouts, batch_size), report)
         check_values(h, everyone, "embeddings")
-        return best_destinations(self.pair_head, h, sources, k, self.graph if known == "leave out" else None)
+        if isinstance(head, TripleHead):
+            assert relation is not None
+            how = {"heads": heads, "keep_known": known == "keep"}
+            return answers_of(head, h, sources, relation, k, self.graph, **how)
+        return best_destinations(head, h, sources, k, self.graph if known == "leave out" else None)
+
+    @property
+    def is_about_triples(self) -> bool:
+        """Whether the run learned triples: pairs with a relation."""
+        return issubclass(task_class(self.config.task), KnowledgeGraph)
 
     @cached_property
-    def pair_head(self) -> PairHead:
+    def pair_head(self) -> Union[PairHead, TripleHead]:
         """What scores pairs from the embeddings of their nodes, with the run's weights, in host memory.
 
         Raises:

@@ -71,7 +71,8 @@ def write_predictions(
     In CSV, text that begins as a formula does (``=``, ``+``, ``-``, ``@``) and is no number gets an apostrophe before
     it, so that a spreadsheet shows it and does not compute it.
 
-    Columns: ``node``, its id, or of a pair ``source`` and ``target``; ``class``, the number of the most probable class;
+    Columns: ``node``, its id, or of a pair ``source`` and ``target``, with ``relation`` between them where there are
+    some; ``class``, the number of the most probable class;
     ``class_name``, if classes have names; ``probability`` of that class; and ``p_0``, ``p_1``, ... of every class. For
     multi-label data ``classes`` instead of ``class``: the names (else numbers) of all classes with a probability of 0.5
     or more, separated by ``"; "``. A ``.npy`` file is a structured array with the same names as fields, except that
@@ -103,7 +104,7 @@ def write_predictions(
 
     def piece(start: int, stop: int) -> Columns:
         part = predictions.part(start, stop)
-        columns = {**_who(part, ids), **about(part)}
+        columns = {**_who(part, ids, predictions), **about(part)}
         if isinstance(part, PairPredictions) and part.are_scores:
             return {**columns, "score": part.outputs[:, 0].numpy(), "probability": part.probabilities[:, 0].numpy()}
         if part.are_numbers:
@@ -239,13 +240,20 @@ def write_graph_embeddings(embeddings: GraphEmbeddings, file: PathLike, *, force
     _write(path, len(embeddings), width, piece, is_flat=False)
 
 
-def _who(part: Union[Predictions, PairPredictions], ids: Optional[NodeIds]) -> Columns:
-    """The columns that say what a row is about."""
+def _who(
+    part: Union[Predictions, PairPredictions], ids: Optional[NodeIds], whole: Union[Predictions, PairPredictions]
+) -> Columns:
+    """The columns that say what a row is about, of a part of some predictions."""
     if isinstance(part, GraphPredictions):
         return {"graph": part.graphs.numpy()}
     if isinstance(part, Predictions):
         return {"node": _labels(part.nodes, ids)}
-    return {name: _labels(part.pairs[:, end], ids) for end, name in enumerate(("source", "target"))}
+    source, target = (_labels(part.pairs[:, end], ids) for end in (0, 1))
+    if not part.relations:
+        return {"source": source, "target": target}
+    assert isinstance(whole, PairPredictions), "a part is of the kind of the whole"
+    dtype = _text_dtype(tuple(set(whole.relations)))
+    return {"source": source, "relation": np.array(part.relations, dtype=dtype), "target": target}
 
 
 def _about_graphs(whole: Union[Predictions, PairPredictions], is_array: bool) -> Callable[[Any], Columns]:

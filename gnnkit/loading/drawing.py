@@ -30,7 +30,8 @@ class Drawn(NamedTuple):
     Attributes:
         seeds: Node ids whose outputs are wanted. Shape [S], int64.
         targets: What is to be predicted; rows are positions among the seeds.
-        hidden: Pairs of source and destination between which no message may run. Shape [H, 2], int64. None: any may.
+        hidden: Pairs of source and destination between which no message may run. Shape [H, 2], int64; [H, 3] with the
+            relation that is meant. None: any may.
     """
 
     seeds: Ids
@@ -80,10 +81,25 @@ def paired(sampler: PairSampler) -> Draw:
     return draw
 
 
+class PairRelation(NamedTuple):
+    """The relation that pairs of a typed graph are of.
+
+    Attributes:
+        number: Its position in the schema.
+        reverse: That of its declared reverse; None if it has none.
+        types: Positions of the types of its sources and of its destinations.
+    """
+
+    number: int
+    reverse: Optional[int]
+    types: Tuple[int, int]
+
+
 class LinkDraw:
     """Targets that are given pairs, with negatives. Call it as any :data:`Draw`; items are numbers of pairs.
 
-    The pairs of a batch are hidden from it, and their reverses where pairs are undirected. Of an undirected pair either
+    The pairs of a batch are hidden from it, and their reverses where pairs are undirected or their relation has one. Of
+    an undirected pair either
     node is the source, by the seed and the epoch.
 
     Args:
@@ -96,6 +112,7 @@ class LinkDraw:
             alone in its batch has its own destination as negative, which teaches nothing.
         given: Destinations that are negatives of each pair. Shape [n, K], int64. None: none are given.
         y: What is true of each pair. First dimension n. None where pairs are told from negatives.
+        relation: In a typed graph, the relation of all pairs.
 
     Example:
         >>> draw = LinkDraw(torch.tensor([[5, 6], [6, 7]]), undirected=True, seed=0)
@@ -115,6 +132,7 @@ class LinkDraw:
         in_batch: int = 0,
         given: Optional[Tensor] = None,
         y: Optional[Tensor] = None,
+        relation: Optional[PairRelation] = None,
     ) -> None:
         self._pairs = np.ascontiguousarray(pairs.numpy())
         self._undirected = undirected
@@ -124,13 +142,13 @@ class LinkDraw:
         self._in_batch = in_batch
         self._given = None if given is None else given.numpy()
         self._y = y
+        self._relation = relation
 
     def __call__(self, items: Ids, part: slice, epoch: int, number: int) -> Drawn:
         """See :data:`Draw`."""
         pairs = self._pairs[items]
-        hidden = pairs
+        hidden = self._hidden(pairs)
         if self._undirected:
-            hidden = np.concatenate([pairs, pairs[:, ::-1]])
             swapped = flipped(items, seed=self._seed, epoch=epoch)
             pairs = np.where(swapped[:, None], pairs[:, ::-1], pairs)
         ids, wanted = items[part], pairs[part]
@@ -142,15 +160,27 @@ class LinkDraw:
             places = np.arange(len(items))[part, None] + apart
             nodes["negatives"] = pairs[places % len(items), 1]
         elif self._negatives is not None and self._both:
-            nodes["negative_sources"], nodes["negatives"] = self._negatives.pairs(ids, epoch=epoch)
+            types = None if self._relation is None else self._relation.types
+            nodes["negative_sources"], nodes["negatives"] = self._negatives.pairs(ids, epoch=epoch, types=types)
         elif self._negatives is not None:
-            nodes["negatives"] = self._negatives.destinations(wanted[:, 0], ids, epoch=epoch)
+            types = None if self._relation is None else np.full(len(ids), self._relation.types[1])
+            nodes["negatives"] = self._negatives.destinations(wanted[:, 0], ids, epoch=epoch, types=types)
         seeds, rows = distinct(np.concatenate([each.ravel() for each in nodes.values()]))
         split = np.split(rows, np.cumsum([each.size for each in nodes.values()])[:-1])
         by_name = {name: torch.from_numpy(row.reshape(nodes[name].shape)) for name, row in zip(nodes, split)}
         y = None if self._y is None else self._y[torch.from_numpy(ids)]
         num = len(ids) if y is None else count_targets(y)
         return Drawn(seeds, Targets(y, by_name, num=num), hidden)
+
+    def _hidden(self, pairs: Ids) -> Ids:
+        """The pairs that a batch must not see. Shape [H, 2], or with relations [H, 3]."""
+        if self._relation is None:
+            return np.concatenate([pairs, pairs[:, ::-1]]) if self._undirected else pairs
+        number, back, _ = self._relation
+        forth = np.concatenate([pairs, np.full((len(pairs), 1), number)], axis=1)
+        if back is None:
+            return forth
+        return np.concatenate([forth, np.concatenate([pairs[:, ::-1], np.full((len(pairs), 1), back)], axis=1)])
 
 
 @kernel

@@ -20,26 +20,25 @@ Fanouts = Union[Sequence[int], Mapping[str, Sequence[int]]]
 OTHERS = "*"
 """Stands for all relations that are not named."""
 
-_EXPECTED = "expected one integer per layer, the seeds' first, each at least {}, or -1 for all neighbours"
+_EXPECTED = "expected one integer per layer, the seeds' first, each from 0, or -1 for all neighbours"
 
 
 def check_fanouts(fanouts: Sequence[int]) -> Tuple[int, ...]:
-    """Check fan-outs: at least one, each an integer from 1, or -1 for all neighbours.
+    """Check fan-outs: at least one, each an integer from 0, or -1 for all neighbours.
 
     Raises:
         ConfigError: They are anything else.
     """
-    return _checked(fanouts, "", 1)
+    return _checked(fanouts, "")
 
 
-def _checked(fanouts: Sequence[int], of: str, least: int) -> Tuple[int, ...]:
-    expected = _EXPECTED.format(least)
+def _checked(fanouts: Sequence[int], of: str) -> Tuple[int, ...]:
     try:
         checked = tuple(operator.index(fanout) for fanout in fanouts)
     except TypeError:
-        raise ConfigError(f"Got fan-outs {fanouts!r}{of}; {expected}, for example [15, 10].") from None
-    if not checked or any(fanout < least and fanout != -1 for fanout in checked):
-        raise ConfigError(f"Got fan-outs {list(checked)}{of}; {expected}, for example [15, 10].")
+        raise ConfigError(f"Got fan-outs {fanouts!r}{of}; {_EXPECTED}, for example [15, 10].") from None
+    if not checked or any(fanout < 0 and fanout != -1 for fanout in checked):
+        raise ConfigError(f"Got fan-outs {list(checked)}{of}; {_EXPECTED}, for example [15, 10].")
     return checked
 
 
@@ -70,7 +69,7 @@ def relation_fanouts(fanouts: Mapping[str, Sequence[int]], schema: Optional[Sche
         )
     given: Dict[int, Tuple[int, ...]] = {}
     for name, values in fanouts.items():
-        checked = _checked(values, f" for relation {name!r}", 0)
+        checked = _checked(values, f" for relation {name!r}")
         for relation in range(len(schema.relations)) if name == OTHERS else [schema.relation(name)]:
             if name != OTHERS or relation not in given:
                 given[relation] = checked

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnkit.data import SPLITS, Graph
+from gnnkit.data import SPLITS, Graph, Links, relation_pairs
 from gnnkit.jit import kernel
 from gnnkit.sampling.kernels import first_not_below
 
@@ -48,9 +48,34 @@ class KnownPairs:
         _contains(self.indptr, self.indices, *ends, out)
         return out
 
+    def among(self, wanted: NDArray[np.int64]) -> KnownPairs:
+        """The same with destinations by their position among some nodes, without those that are not among them.
+
+        A node that is among them is known to itself, because positions no longer say that it is the source.
+
+        Args:
+            wanted: Node ids, ascending. Shape [M], int64.
+
+        Example:
+            >>> known = KnownPairs(np.array([0, 2, 2]), np.array([0, 1])).among(np.array([1]))
+            >>> known.indptr.tolist(), known.indices.tolist()
+            ([0, 1, 2], [0, 0])
+        """
+        num = len(self.indptr) - 1
+        sources = np.concatenate([np.repeat(np.arange(num), np.diff(self.indptr)), wanted])
+        destinations = np.concatenate([self.indices, wanted])
+        places = np.minimum(np.searchsorted(wanted, destinations), max(len(wanted) - 1, 0))
+        kept = wanted[places] == destinations
+        keys = np.unique(sources[kept] * max(len(wanted), 1) + places[kept])
+        sources, places = np.divmod(keys, max(len(wanted), 1))
+        return KnownPairs(np.searchsorted(sources, np.arange(num + 1)).astype(np.int64, copy=False), places)
+
 
 def known_pairs(graph: Graph, splits: Sequence[str] = SPLITS) -> KnownPairs:
     """The edges of a graph and the pairs of its links.
+
+    Where these are of one relation of a typed graph, the edges of this relation, and of its declared reverse turned
+    round.
 
     Args:
         graph: With or without links. Pairs of undirected links are known in both directions; an edge is in those that
@@ -64,10 +89,10 @@ def known_pairs(graph: Graph, splits: Sequence[str] = SPLITS) -> KnownPairs:
         [True, False]
     """
     links, num_nodes = graph.links, graph.num_nodes
-    keys = [graph.indices.numpy() * num_nodes + graph.dst.numpy()]
+    keys = _edge_keys(graph, links)
     if links is not None:
         if links.test_edges is not None and "test" in splits:
-            keys.append(links.test_edges.indices.numpy() * num_nodes + links.test_edges.dst.numpy())
+            keys += _edge_keys(links.test_edges, links)
         for split in splits:
             if split in links.pairs:
                 source, destination = links.pairs[split].numpy().T
@@ -79,6 +104,14 @@ def known_pairs(graph: Graph, splits: Sequence[str] = SPLITS) -> KnownPairs:
     found = found[np.diff(found, prepend=-1) > 0]
     indptr = np.searchsorted(found, np.arange(num_nodes + 1, dtype=np.int64) * num_nodes)
     return KnownPairs(indptr.astype(np.int64, copy=False), found % max(num_nodes, 1))
+
+
+def _edge_keys(graph: Graph, links: Optional[Links]) -> List[NDArray[np.int64]]:
+    """Edges as numbers, source * N + destination, in any order."""
+    if graph.typed is None or links is None:
+        return [graph.indices.numpy() * graph.num_nodes + graph.dst.numpy()]
+    relation = int(next(iter(links.relations.values()))[0])
+    return [(edges[:, 0] * graph.num_nodes + edges[:, 1]).numpy() for edges in relation_pairs(graph, relation)]
 
 
 @kernel

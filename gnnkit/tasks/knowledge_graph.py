@@ -115,6 +115,24 @@ class KnowledgeGraphOptions:
             if is_idle and getattr(self, name) != default:
                 raise ConfigError(f"Option {name!r} of task 'knowledge_graph' has no effect: {why}.")
 
+    def make_head(self, width: int, num_relations: int) -> TripleHead:
+        """The head that these options name.
+
+        Args:
+            width: How wide embeddings are.
+            num_relations: How many relations there are.
+        """
+        return TRIPLE_HEADS[self.head](
+            width,
+            num_relations,
+            reciprocal=self.reciprocal,
+            margin=self.margin,
+            norm=self.norm,
+            dropout=self.head_dropout,
+            is_softmax=self.is_shared and self.loss == "softmax",
+            regularization=self.regularization,
+        )
+
     @property
     def is_drawn(self) -> bool:
         """Whether each question has negatives of its own."""
@@ -234,16 +252,7 @@ class KnowledgeGraph(Task):
     def head(self, width: int) -> Head:
         """What scores triples."""
         options: KnowledgeGraphOptions = self.options
-        return TRIPLE_HEADS[options.head](
-            width,
-            self.num_relations,
-            reciprocal=options.reciprocal,
-            margin=options.margin,
-            norm=options.norm,
-            dropout=options.head_dropout,
-            is_softmax=options.is_shared and options.loss == "softmax",
-            regularization=options.regularization,
-        )
+        return options.make_head(width, self.num_relations)
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Mean over questions of the loss that the options name.
@@ -302,6 +311,15 @@ def _typed_of(graph: Graph) -> Typed:
             fix="Give typed data, or take --task link_prediction for pairs.",
         )
     return graph.typed
+
+
+def num_relations(graph: Graph) -> int:
+    """How many relations a typed graph has.
+
+    Raises:
+        DataError: It has no types.
+    """
+    return len(_typed_of(graph).schema.relations)
 
 
 def _links_of(graph: Graph) -> Links:

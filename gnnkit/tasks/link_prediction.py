@@ -25,7 +25,7 @@ from gnnkit.tasks.metrics import Metric
 from gnnkit.tasks.pair_heads import PairHead
 from gnnkit.tasks.pair_losses import PAIR_LOSSES, mean_over_pairs, negative_weights
 from gnnkit.tasks.pair_metrics import chosen_pair_metrics, rank_metric
-from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered
+from gnnkit.tasks.pairs import PairOptions, PairTask, check_splits, links_of, numbered, pair_relation
 from gnnkit.tasks.ranking import ranks
 
 DRAWN = ("uniform", "degree")
@@ -119,6 +119,7 @@ class LinkPrediction(PairTask):
         undirected: Whether (u, v) and (v, u) are the same pair.
         metrics: How pairs are judged, by name. None: the usual ones.
         known: All pairs that are known, for ``candidates="all"``.
+        ranked: The nodes that pairs are ranked among, where these are of one type. Ascending, int64. None: all.
     """
 
     name: ClassVar[str] = "link_prediction"
@@ -134,9 +135,11 @@ class LinkPrediction(PairTask):
         undirected: bool = False,
         metrics: Optional[Mapping[str, Metric]] = None,
         known: Optional[KnownPairs] = None,
+        ranked: Optional[Tensor] = None,
     ) -> None:
         super().__init__(options, undirected=undirected)
         self._known = known
+        self._ranked = ranked
         self.metrics = _metrics(self.options) if metrics is None else metrics
 
     @classmethod
@@ -168,6 +171,7 @@ class LinkPrediction(PairTask):
             undirected=links.undirected,
             metrics=_metrics(options, graph.metric, graph.evaluator),
             known=known_pairs(graph) if options.candidates == "all" else None,
+            ranked=_ranked(graph),
         )
 
     def draw(self, graph: Graph, seed: int) -> LinkDraw:
@@ -177,7 +181,9 @@ class LinkPrediction(PairTask):
         if options.negatives in DRAWN:
             filtered = options.filtered is not False
             known = known_pairs(graph, splits=("train",)) if filtered else None
-            sampler = NegativeSampler(graph, options.num_candidates, by=options.negatives, known=known, seed=seed)
+            types = None if graph.typed is None else graph.typed.node_type
+            num, by = options.num_candidates, options.negatives
+            sampler = NegativeSampler(graph, num, by=by, known=known, seed=seed, types=types)
         return LinkDraw(
             links.pairs["train"],
             undirected=links.undirected,
@@ -186,6 +192,7 @@ class LinkPrediction(PairTask):
             both=options.corrupt == "both",
             in_batch=options.num_candidates if options.negatives == "in_batch" else 0,
             given=links.negative_destinations["train"] if options.negatives == "given" else None,
+            relation=pair_relation(graph),
         )
 
     def facts(self, graph: Graph, seed: int) -> Dict[str, Any]:
@@ -244,7 +251,10 @@ class LinkPrediction(PairTask):
         pairs = torch.stack([targets.rows["src"], targets.rows["dst"]], dim=1)
         if self.undirected:
             pairs = torch.cat([pairs, pairs.flip(1)])
-        return ranks(head.table, h, pairs, self._known)
+        if self._ranked is None:
+            return ranks(head.table, h, pairs, self._known)
+        local = torch.stack([pairs[:, 0], torch.searchsorted(self._ranked, pairs[:, 1].contiguous())], dim=1)
+        return ranks(head.table, h[self._ranked], local, self._known.among(self._ranked.numpy()), starts=h)
 
     def judge(self, scores: Tensor, targets: Targets) -> Dict[str, float]:
         """See :class:`Task`."""
@@ -261,6 +271,14 @@ class LinkPrediction(PairTask):
         if negative.ndim == 1:  # Each pair gets one of those that all are told from.
             negative = negative[torch.arange(len(positive)) % len(negative), None]
         return self._losses(positive[:, None], negative).mean()
+
+
+def _ranked(graph: Graph) -> Optional[Tensor]:
+    """The nodes that pairs are ranked among: of the type of destinations."""
+    relation = pair_relation(graph)
+    if relation is None or graph.typed is None:
+        return None
+    return graph.typed.nodes(graph.typed.schema.node_types[relation.types[1]])
 
 
 def _metrics(

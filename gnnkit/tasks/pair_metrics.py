@@ -60,7 +60,8 @@ def pair_metric(name: str) -> PairMetric:
         name: "auc" (area under the ROC curve) or "average_precision", both as scikit-learn defines them, of all scores
             together. "mrr": mean of 1 / rank. "mean_rank": mean rank, less is better. "hits@K":
             share of pairs whose rank is K at most. Where scores are equal, a rank is the mean of the best and the worst
-            possible, as in the Open Graph Benchmark; as there, "hits@K" of negatives that all pairs are told from takes the worst.
+            possible, as in the Open Graph Benchmark; as there, "hits@K" of negatives that all pairs are told from takes
+            the worst.
 
     Raises:
         UnknownNameError: There is no such metric.

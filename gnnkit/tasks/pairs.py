@@ -12,6 +12,7 @@ from gnnkit.data import SPLITS, Graph, Items, Links, Targets, links_of_relation,
 from gnnkit.data.targets import count_targets
 from gnnkit.errors import ConfigError, DataError, UnknownNameError
 from gnnkit.loading import Draw, LinkDraw
+from gnnkit.loading.drawing import PairRelation
 from gnnkit.tasks.base import Head, Judged, Task
 from gnnkit.tasks.pair_heads import HEADS, PairHead, pair_head
 
@@ -119,6 +120,11 @@ def split_pairs(
     )
 
 
+def with_columns(graph: Graph, by_relation: Mapping[str, Mapping[str, Tensor]], relation: str) -> Graph:
+    """The graph with the columns of a relation beside those of all edges, to be looked up by name."""
+    return replace(graph, edge_data={**graph.edge_data, **by_relation.get(relation, {})})
+
+
 def _of_relation(graph: Graph, relation: int) -> Graph:
     """The graph with the pairs of a relation alone."""
     assert graph.typed is not None, "it has relations"
@@ -162,7 +168,8 @@ class PairTask(Task):
         if relation is not None and graph.typed is not None and graph.links is not None:
             return _of_relation(graph, relation)
         name = None if relation is None or graph.typed is None else str(graph.typed.schema.relations[relation])
-        return split_pairs(graph, options, seed, y=cls.label(graph, options), relation=name)
+        columns = graph if name is None or graph.typed is None else with_columns(graph, graph.typed.edge_data, name)
+        return split_pairs(graph, options, seed, y=cls.label(columns, options), relation=name)
 
     @classmethod
     def label(cls, graph: Graph, options: Any) -> Optional[str]:
@@ -176,7 +183,8 @@ class PairTask(Task):
     def draw(self, graph: Graph, seed: int) -> Optional[Draw]:
         """The pairs of a batch with what is true of them; the batch does not see them."""
         links = links_of(graph)
-        return LinkDraw(links.pairs["train"], undirected=links.undirected, seed=seed, y=links.y.get("train"))
+        how: Any = {"undirected": links.undirected, "seed": seed, "relation": pair_relation(graph)}
+        return LinkDraw(links.pairs["train"], y=links.y.get("train"), **how)
 
     def head(self, width: int) -> Head:
         """What scores pairs."""
@@ -239,6 +247,16 @@ def links_of(graph: Graph) -> Links:
         fix = "Split the edges: gnnkit.data.split_edges(graph)."
         raise DataError("links", "the graph has no pairs to learn from and to judge.", fix=fix)
     return graph.links
+
+
+def pair_relation(graph: Graph) -> Optional[PairRelation]:
+    """The relation that the pairs of a graph are of; None where it has no types."""
+    if graph.typed is None:
+        return None
+    schema = graph.typed.schema
+    number = int(next(iter(links_of(graph).relations.values()))[0])
+    kind = schema.relations[number]
+    return PairRelation(number, kind.reverse, (schema.node_types.index(kind.src), schema.node_types.index(kind.dst)))
 
 
 def check_splits(graph: Graph) -> Links:

@@ -7,7 +7,7 @@ computed again.
 from __future__ import annotations
 
 import math
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def log_shares(
         answers: Embeddings of the answers. Shape [T, D].
         candidates: Embeddings. Shape [K, D].
         answer_ids: What says whether a candidate is the answer. Shape [T], int64.
-        candidate_ids: Likewise. Shape [K], int64.
+        candidate_ids: Likewise, without repeats. Shape [K], int64.
 
     Returns:
         Shape [T, 1].
@@ -44,12 +44,6 @@ def log_shares(
     return shares[:, None]
 
 
-def _scores(queries: Tensor, candidates: Tensor, answer_ids: Tensor, candidate_ids: Tensor) -> Tensor:
-    """Of all candidates; minus infinity for the answer. Shape [B, K]."""
-    scores = queries @ candidates.T
-    return scores.masked_fill_(answer_ids[:, None] == candidate_ids[None], -math.inf)
-
-
 class _LogShares(torch.autograd.Function):
     """:func:`log_shares`, [T]."""
 
@@ -58,29 +52,53 @@ class _LogShares(torch.autograd.Function):
         ctx: Any, queries: Tensor, answers: Tensor, candidates: Tensor, answer_ids: Tensor, candidate_ids: Tensor
     ) -> Tensor:
         with torch.autocast(queries.device.type, enabled=False):
-            own = (queries * answers).sum(dim=1)
-            totals = torch.empty_like(own)
-            size = max(1, _SCORES // max(len(candidates), 1))
-            scores = queries.new_empty(0)
-            for start in range(0, len(queries), size):
-                part = slice(start, start + size)
-                scores = _scores(queries[part], candidates, answer_ids[part], candidate_ids)
-                totals[part] = torch.logaddexp(own[part], scores.logsumexp(dim=1))
-            kept = scores if len(queries) <= size else queries.new_empty(0)
-            ctx.save_for_backward(queries, answers, candidates, answer_ids, candidate_ids, own, totals, kept)
+            own, hits = (queries * answers).sum(dim=1), _hits(answer_ids, candidate_ids)
+            most, totals = torch.empty_like(own), torch.empty_like(own)
+            powers = queries.new_empty(0)
+            for part in _parts(len(queries), len(candidates)):
+                scores = _scores(queries[part], candidates, hits[part])
+                most[part] = scores.amax(dim=1).clamp(min=torch.finfo(own.dtype).min)
+                powers = scores.sub_(most[part, None]).exp_()
+                totals[part] = torch.logaddexp(own[part], most[part] + powers.sum(dim=1).log())
+            kept = powers if len(powers) == len(queries) else queries.new_empty(0)
+            ctx.save_for_backward(queries, answers, candidates, hits, own, most, totals, kept)
             return own - totals
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tuple[Any, ...]:
-        queries, answers, candidates, answer_ids, candidate_ids, own, totals, kept = ctx.saved_tensors
+        queries, answers, candidates, hits, own, most, totals, kept = ctx.saved_tensors
         given = gradients[0]
         of_own = (given * (1 - (own - totals).exp()))[:, None]
         of_queries, of_candidates = of_own * answers, torch.zeros_like(candidates)
-        size = max(1, _SCORES // max(len(candidates), 1))
-        for start in range(0, len(queries), size):
-            part = slice(start, start + size)
-            scores = kept if len(kept) else _scores(queries[part], candidates, answer_ids[part], candidate_ids)
-            shares = (scores - totals[part, None]).exp_().mul_(-given[part, None])
-            of_queries[part] += shares @ candidates
+        for part in _parts(len(queries), len(candidates)):
+            if len(kept):
+                shares = kept * (-given * (most - totals).exp())[:, None]
+            else:
+                scores = _scores(queries[part], candidates, hits[part])
+                shares = scores.sub_(totals[part, None]).exp_().mul_(-given[part, None])
+            of_queries[part].addmm_(shares, candidates)
             of_candidates.addmm_(shares.T, queries[part])
         return of_queries, of_own * queries, of_candidates, None, None
+
+
+def _parts(num: int, num_candidates: int) -> List[slice]:
+    """Questions whose scores are there at a time."""
+    size = max(1, _SCORES // max(num_candidates, 1))
+    return [slice(start, start + size) for start in range(0, num, size)]
+
+
+def _scores(queries: Tensor, candidates: Tensor, hits: Tensor) -> Tensor:
+    """Of all candidates; minus infinity for the answer. Shape [B, K]."""
+    scores = queries @ candidates.T
+    rows = (hits >= 0).nonzero()[:, 0]
+    scores[rows, hits[rows]] = -math.inf
+    return scores
+
+
+def _hits(answer_ids: Tensor, candidate_ids: Tensor) -> Tensor:
+    """Where each answer stands among the candidates, -1 where it does not. Shape [T], int64."""
+    if not len(candidate_ids):
+        return torch.full_like(answer_ids, -1)
+    ordered, order = candidate_ids.sort()
+    places = torch.searchsorted(ordered, answer_ids).clamp(max=len(ordered) - 1)
+    return torch.where(ordered[places] == answer_ids, order[places], -1)

@@ -157,7 +157,8 @@ class TripleHead(Head, ABC):
         queries = functional.dropout(self.transform(nodes, weights), self.dropout, self.training)
         if "negatives" not in rows:
             return self.match(queries, answers)[:, None]
-        found = self._told_apart(h, queries, answers, rows)
+        # A padded batch is for a device that compiles, which takes plain operations.
+        found = self._told_apart(h, queries, answers, rows, in_parts=targets.mask is None)
         if not self.regularization:
             return found
         cubes = sum(self.moduli(each).pow(3).sum(dim=1) for each in (nodes, answers, weights))
@@ -170,10 +171,12 @@ class TripleHead(Head, ABC):
         real, imaginary = values.chunk(2, dim=-1)
         return (real * real + imaginary * imaginary).clamp(min=1e-12).sqrt()
 
-    def _told_apart(self, h: Tensor, queries: Tensor, answers: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
+    def _told_apart(
+        self, h: Tensor, queries: Tensor, answers: Tensor, rows: Mapping[str, Tensor], *, in_parts: bool
+    ) -> Tensor:
         """What :meth:`forward` gives where there are negatives, without the penalty."""
         negatives = rows["negatives"]
-        if negatives.ndim == 1 and self.is_softmax and self.is_product:
+        if negatives.ndim == 1 and self.is_softmax and self.is_product and in_parts:
             return log_shares(queries, answers, _rows(h, negatives), rows["dst"], negatives)
         own = self.match(queries, answers)[:, None]
         if negatives.ndim == 2:

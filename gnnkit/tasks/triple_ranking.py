@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gnnkit.data import Typed
 from gnnkit.sampling.known_answers import KnownAnswers, Questions
+from gnnkit.sampling.known_pairs import KnownPairs
 from gnnkit.tasks.ranking import ranks, top_k
 from gnnkit.tasks.triple_heads import TripleHead
 
@@ -75,7 +77,7 @@ def _once(nodes: Tensor, relations: Tensor, num_relations: int) -> Tuple[Tensor,
 
 @torch.no_grad()
 def best_answers(
-    head: TripleHead, h: Tensor, nodes: Tensor, relation: int, k: int, known: KnownAnswers, typed: Typed
+    head: TripleHead, h: Tensor, nodes: Tensor, relation: int, k: int, known: Optional[KnownAnswers], typed: Typed
 ) -> Tuple[Tensor, Tensor]:
     """The nodes of the answer's type that score highest as answers to questions with one relation.
 
@@ -85,7 +87,7 @@ def best_answers(
         nodes: Who is asked about. Shape [n], int64.
         relation: Which relation, plus the number of all where heads are asked for.
         k: How many are wanted.
-        known: Answers that are left out.
+        known: Answers that are left out. None: none are.
         typed: The types of the graph.
 
     Returns:
@@ -94,7 +96,10 @@ def best_answers(
     relations = torch.full_like(nodes, relation)
     kind = int(answer_types(relations[:1], typed))
     wanted = (typed.node_type == kind).nonzero()[:, 0]
-    others = known.among(known.rows(nodes.numpy(), relations.numpy()), wanted.numpy())
+    nothing = np.zeros(len(nodes) + 1, dtype=np.int64)
+    others = KnownPairs(nothing, nothing[:0])
+    if known is not None:
+        others = known.among(known.rows(nodes.numpy(), relations.numpy()), wanted.numpy())
     ids, scores = top_k(
         head.table, h[wanted], torch.arange(len(nodes)), k, others, starts=head.query(h[nodes], relations)
     )

@@ -96,6 +96,56 @@ _CONVERT = "convert-weights run/checkpoints/best.safetensors --from gnnkit --to 
 
 _COMPARE = "compare --dataset mine --device cpu --backends reference,reference --epochs 1"
 
+_WRITES, _BACK, _REVERSED = "t/edges/a__writes__p.csv", "t/edges/p__by__a.csv", '{"reverses": {"writes": "by"}}'
+
+_TYPED: Sequence[Mistake] = (
+    *(
+        Mistake(f"typed: {name}", "data check ./t", says, {_WRITES: "source,target\n0,1\n", **files})
+        for name, says, files in (
+            (
+                "a file that names no relation",
+                ("x.csv names no relation", "SOURCE__NAME__DESTINATION"),
+                {"t/edges/x.csv": "u,v\n"},
+            ),
+            ("two types of one name", ("two types of one name",), {"t/nodes/p.csv": "id\n", "t/nodes/p.parquet": ""}),
+            ("an id that is none", ("'target', line 2", "no node '1'"), {"t/nodes/p.csv": "id\nx\n"}),
+            ("an id beyond", ("no node '1', expected", "from 0 to 0"), {"t/meta.json": '{"num_nodes": {"p": 1}}'}),
+            ("an unknown reverse", ("Unknown relation 'by'", "a:writes:p"), {"t/meta.json": _REVERSED}),
+            (
+                "a reverse that is none",
+                ("'p:by:a' is declared the reverse of 'a:writes:p'", "edge 0 -> 1"),
+                {"t/meta.json": _REVERSED, _BACK: "source,target\n0,0\n"},
+            ),
+            ("an option without effect", ("'undirected' has no effect",), {"t/meta.json": '{"undirected": true}'}),
+            (
+                "a feature that is no number",
+                ("p.csv, column 'size', line 3", "'big'"),
+                {"t/nodes/p.csv": "size,weight\n1,2\nbig,3\n2,4\n"},
+            ),
+            (
+                "a pair in two splits",
+                ("is in 'train' and in 'test'",),
+                {"t/pairs/a__writes__p.csv": "u,v,split\n0,0,train\n0,0,test\n"},
+            ),
+        )
+    ),
+    Mistake("RDF that is none", "data check ./t", ("a.nt, line 1", "is no triple"), {"t/a.nt": "<a> <b> c .\n"}),
+    Mistake("triples cut short", "data check ./t", ("train.txt, line 2", "tabs"), {"t/train.txt": "a\tr\tb\na\tr"}),
+    Mistake(
+        "an unknown relation to import", "data import ./t --output g", ("names no relation",), {"t/x.csv": "0,1\n"}
+    ),
+    Mistake(
+        "ids out of a type's range",
+        "data import ./t --output g",
+        ("edge 0: target 1 is out of range, expected 0 to 0",),
+        {"t/a__writes__p.csv": "0,1\n", "t/meta.json": '{"num_nodes": {"p": 1, "a": 1}}'},
+    ),
+    Mistake("one file with reverses", "data import mine/edges.csv --output g --add-reverses", ("add-reverses",)),
+    Mistake("a folder with features", "data import folder --output g --features x.npy", ("--features has no effect",)),
+    Mistake("literals", "data check aifb dataset.options.literals=keep", ("'keep', expected nodes or drop",)),
+)
+"""About typed graphs."""
+
 MISTAKES = [
     # Paths: a file where a folder is meant, a folder where a file is meant, long names, links to nothing.
     Mistake("a run folder that is a file", f"{_RUN} --run-dir file", _NO_FOLDER),
@@ -159,7 +209,7 @@ MISTAKES = [
     ),
     Mistake("importing a long name", "data import LONG.csv --output g", _SHORTER),
     Mistake("importing a link to nothing", "data import link --output g", ("There is no file link",)),
-    Mistake("importing a folder", "data import folder --output g", ("There is no file folder",)),
+    Mistake("importing an empty folder", "data import folder --output g", ("no file of edges in", "SOURCE__NAME__")),
     Mistake("features of a long name", "data import mine/edges.csv --output g --features LONG.npy", ("LONG", "short")),
     Mistake("predicting with a long name", "predict LONG --output p.csv", _SHORTER),
     Mistake("predicting with data", "predict mine --output p.csv", ("Give a folder that gnnkit run made",)),
@@ -313,4 +363,5 @@ MISTAKES = [
         other(nodes=NODES[:-6] + "\n"),
     ),
     Mistake("a folder without edges", "run --dataset ./folder", ("Add one",)),
+    *_TYPED,
 ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gnnkit.data import (
     Relation,
     Schema,
+    add_nodes,
     add_reverses,
     add_self_loops,
     check_graph,
@@ -228,6 +229,11 @@ def test_edges_in_another_order_are_refused():
 def test_what_a_typed_graph_has_no_place_for_is_refused(function):
     with pytest.raises(DataError, match="cannot be done to a typed graph"):
         function(from_typed(WRITES))
+
+
+def test_nodes_without_a_type_are_refused():
+    with pytest.raises(DataError, match="have types, which are not told here"):
+        add_nodes(from_typed(WRITES), edge_index=[[0], [1]])
 
 
 def test_self_loops_are_removed_with_their_arrays():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.data import check_graph, fingerprint, from_edge_index, to_undirected
-from gnnkit.datasets import import_graph, importing, load_dataset, load_graph
+from gnnkit.datasets import edge_sorting, import_graph, load_dataset, load_graph
 from gnnkit.errors import ConfigError, DatasetError
 
 
@@ -52,8 +52,8 @@ def test_any_list_is_what_from_edge_index_makes(tmp_path_factory, case, undirect
     files = [write_edges(folder / "a.txt", edges[:, ::2]), write_edges(folder / "b.csv", edges[:, 1::2], ",")]
     with pytest.MonkeyPatch.context() as patch:
         # So few keys in memory at once that buckets are dealt out again and again.
-        patch.setattr(importing, "_MOST_FILES", 3)
-        patch.setattr(importing, "_bucket_size", lambda memory: bucket)
+        patch.setattr(edge_sorting, "_MOST_FILES", 3)
+        patch.setattr(edge_sorting, "_bucket_size", lambda memory: bucket)
         graph = import_graph(files, folder / "g", num_nodes=num, undirected=undirected, dedup=dedup)
     check_graph(graph)
     assert_same_edges(graph, expected_graph(edges, num, undirected, dedup))
@@ -65,8 +65,8 @@ def test_little_memory_gives_many_buckets(tmp_path, monkeypatch):
     hub = rng.random(30_000) < 0.3
     edges = np.where(hub, 5, rng.integers(0, 3000, (2, 30_000)))
     buckets = []
-    deal = importing._Sorter._deal
-    monkeypatch.setattr(importing._Sorter, "_deal", lambda *args: _noted(buckets, deal(*args)))
+    deal = edge_sorting.Sorter._deal
+    monkeypatch.setattr(edge_sorting.Sorter, "_deal", lambda *args: _noted(buckets, deal(*args)))
     graph = import_graph(write_edges(tmp_path / "e.csv", edges, ","), tmp_path / "g", undirected=True, memory=1 << 16)
     assert len(buckets) > 50
     assert_same_edges(graph, expected_graph(edges, 3000, True, False))
