@@ -59,8 +59,8 @@ PRESETS: Mapping[str, Preset] = {
     "rgcn": Preset({"hidden_channels": 16, "dropout": 0.0}, _SMALL_WEIGHTS),
     "rgat": Preset({"hidden_channels": 8, "heads": 4, "dropout": 0.5}, _SMALL_WEIGHTS),
     "hgt": Preset({"hidden_channels": 64, "heads": 4, "dropout": 0.5}, {"lr": 0.005, "weight_decay": 1e-3}),
-    # No messages: what is sampled of neighbours is read by nobody.
-    EMBEDDING: Preset({"num_layers": 1}, {"fanouts": [1], "lr": 0.003}),
+    # No messages: nothing of neighbours is read.
+    EMBEDDING: Preset({"num_layers": 1}, {"fanouts": [0], "lr": 0.003}),
     # Gasteiger et al., 2019; each layer is one of ten steps.
     "appnp": Preset(
         {"hidden_channels": 64, "num_layers": 10, "input_dropout": 0.5, "mlp_dropout": 0.5},
