@@ -237,6 +237,9 @@ class LayerwiseInference(Inference):
         return result
 
     def _loader(self, graph: Graph, nodes: Tensor) -> NeighborLoader:
+        pad = self._pad
+        if pad is not None and graph.x is not None:  # What a layer hands on is one matrix, also on a typed graph.
+            pad = replace(pad, num_inputs=())
         return evaluation_loader(
             self._device,
             graph,
@@ -244,7 +247,7 @@ class LayerwiseInference(Inference):
             self._sampler,
             batch_size=self._batch_size,
             transfer=self._transfer,
-            pad=self._pad,
+            pad=pad,
             edge_features=self._model.spec.reads_edges,
         )
 

@@ -42,6 +42,7 @@ from gnnkit.nn.inputs import (
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
+from gnnkit.nn.relational import dense_relational, make_conv, native_parameters
 from gnnkit.nn.relations import Pairs, Relations, Runs
 from gnnkit.nn.segments import segment_linear
 from gnnkit.nn.shapes import check_layers
@@ -100,6 +101,7 @@ __all__ = [
     "convolution",
     "copied",
     "delta_of",
+    "dense_relational",
     "edge_width",
     "forked_generator",
     "freeze_alike",
@@ -111,10 +113,12 @@ __all__ = [
     "is_library_layer",
     "kinds_with",
     "layer_path",
+    "make_conv",
     "make_mlp",
     "mlp_width",
     "model_kinds",
     "model_spec",
+    "native_parameters",
     "node_ids_as_features",
     "option_defaults",
     "place_options",

@@ -27,7 +27,7 @@ from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, compare_shapes, initial_value, name_seed
 from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
-from gnnkit.nn.relational import RelationalConv, TypedConv, native_parameters
+from gnnkit.nn.relational import TypedConv, make_conv, native_parameters
 from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import TypedInput
 
@@ -102,10 +102,8 @@ class GNN(nn.Module):
         self.head = nn.Linear(inner[-1], spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
-        if conv.relational != "none":
-            return RelationalConv(conv, self.backend)
         if ":" not in conv.kind:
-            return self.backend.conv(conv)
+            return make_conv(conv, self.backend)
         if not is_custom_layer(conv.kind):
             return self.backend.library_layer(conv)
         return make_layer(custom_layer(conv.kind), self.backend.ops(), conv.in_channels, conv.out_channels)

@@ -55,7 +55,8 @@ PRESETS: Mapping[str, Preset] = {
     "pna": Preset({"hidden_channels": 32, "dropout": 0.5}, _SMALL_WEIGHTS),
     "transformer": Preset({"hidden_channels": 16, "heads": 4, "beta": True, "dropout": 0.5}, _SMALL_WEIGHTS),
     "graphconv": Preset({"hidden_channels": 64, "dropout": 0.5}, _SMALL_WEIGHTS),
-    "rgcn": Preset({"hidden_channels": 16, "dropout": 0.5}, _SMALL_WEIGHTS),
+    # Schlichtkrull et al., 2018, for classes of entities.
+    "rgcn": Preset({"hidden_channels": 16, "dropout": 0.0}, _SMALL_WEIGHTS),
     "rgat": Preset({"hidden_channels": 8, "heads": 4, "dropout": 0.5}, _SMALL_WEIGHTS),
     "hgt": Preset({"hidden_channels": 64, "heads": 4, "dropout": 0.5}, {"lr": 0.005, "weight_decay": 1e-3}),
     # No messages: nothing of neighbours is read.

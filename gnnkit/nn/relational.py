@@ -26,6 +26,11 @@ class TypedConv(Protocol):
         """Make what the block needs besides; it is kept with the block."""
 
 
+def make_conv(spec: ConvSpec, backend: ConvLibrary) -> nn.Module:
+    """The convolution of a backend, or one of it for each relation."""
+    return backend.conv(spec) if spec.relational == "none" else RelationalConv(spec, backend)
+
+
 def native_parameters(spec: ConvSpec, backend: ConvLibrary) -> Dict[str, NativeParameter]:
     """Where each canonical parameter of a convolution lies in the module that a model makes of it."""
     if spec.relational == "none":

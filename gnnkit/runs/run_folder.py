@@ -38,6 +38,8 @@ from gnnkit.strict_json import to_json
 MANIFEST = "manifest.json"
 METRICS = "metrics.jsonl"
 CONFIG = "config.yaml"
+_MAPPINGS = ("options", "fanouts")
+"""What the names of settings end with that may be mappings."""
 
 
 class RunFolder(Callback):
@@ -245,7 +247,7 @@ def recorded_config(path: PathLike, device: Optional[str] = None) -> Dict[str, A
         values = config.get(section) or {}
         if not isinstance(values, dict):
             raise ConfigError(f"{file} is damaged: {section} is {str(values)[:40]!r}, expected a section.")
-        odd = [key for key, value in values.items() if isinstance(value, dict) and not str(key).endswith("options")]
+        odd = [key for key, value in values.items() if isinstance(value, dict) and not str(key).endswith(_MAPPINGS)]
         if odd:
             raise ConfigError(f"{file} is damaged: {section}.{odd[0]} is a section, expected a value.")
     if device is not None and device != config.get("device"):

@@ -22,6 +22,7 @@ from gnnkit.testing.plugin import check_excludes
 from gnnkit.testing.primitives import check_primitives
 from gnnkit.testing.suite import check
 from gnnkit.testing.training import MODELS, fit, model_for
+from gnnkit.testing.typed_checks import TypedChecks
 from gnnkit.testing.use_checks import UseChecks
 
 
@@ -148,7 +149,7 @@ class _OtherChecks(BackendBase):
         return next(name for name in MODELS if not self.lacks("the convolution", name))
 
 
-class BackendSuite(_OtherChecks, GraphChecks, ModelChecks, UseChecks, ConvChecks, _DeclarationChecks):
+class BackendSuite(_OtherChecks, GraphChecks, ModelChecks, UseChecks, TypedChecks, ConvChecks, _DeclarationChecks):
     """Checks of a backend. Subclass it in a plugin's tests and give its name; pytest does the rest.
 
     Where a name is not enough, override ``make_backend`` or ``make_device``.

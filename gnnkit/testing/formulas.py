@@ -10,7 +10,7 @@ from typing import Dict, Mapping
 from torch import Tensor
 
 from gnnkit.data import Block
-from gnnkit.nn import ConvSpec
+from gnnkit.nn import ConvSpec, dense_relational
 from gnnkit.testing.graphs import draw
 
 CONV_SPECS: Mapping[str, ConvSpec] = {
@@ -35,6 +35,10 @@ CONV_SPECS: Mapping[str, ConvSpec] = {
     "transformer, averaged": ConvSpec("transformer", 6, 4, {"out_heads": 2, "beta": True}, is_output=True),
     "graphconv": ConvSpec("graphconv", 6, 4),
     "graphconv, widening": ConvSpec("graphconv", 3, 8),
+    "rgcn": ConvSpec("rgcn", 6, 4),
+    "rgcn, bases": ConvSpec("rgcn", 6, 4, {"num_bases": 2}),
+    "rgat": ConvSpec("rgat", 6, 4, {"heads": 3}),
+    "hgt": ConvSpec("hgt", 6, 4, {"heads": 2}),
     "appnp, first": ConvSpec("appnp", 6, 4),
     "appnp, between": ConvSpec("appnp", 8, 4, {"alpha": 0.3}, is_input=False),
     "appnp, last": ConvSpec("appnp", 8, 4, is_input=False, is_output=True),
@@ -47,7 +51,7 @@ def random_parameters(spec: ConvSpec, seed: int = 3) -> Dict[str, Tensor]:
     shapes = {name: parameter.shape for name, parameter in spec.parameters.items()}
     values = {name: draw(*shape, seed=seed + 100 * i) for i, (name, shape) in enumerate(shapes.items())}
     # Scores that are products of two linear maps would be so large that only one neighbour of a node counts.
-    return {name: value / 8 if name.startswith("lin_query") else value for name, value in values.items()}
+    return {name: value / 8 if name.startswith(("lin_query", "query_")) else value for name, value in values.items()}
 
 
 def dense_conv(spec: ConvSpec, p: Mapping[str, Tensor], block: Block, h: Tensor) -> Tensor:
@@ -62,4 +66,7 @@ def dense_conv(spec: ConvSpec, p: Mapping[str, Tensor], block: Block, h: Tensor)
     Returns:
         Shape [num_dst, out_width], float64; gradients flow to ``p`` and ``h``.
     """
-    return spec.convolution.dense(spec, {name: value.double() for name, value in p.items()}, block, h.double())
+    values = {name: value.double() for name, value in p.items()}
+    if spec.relational != "none":
+        return dense_relational(spec, values, block, h.double())
+    return spec.convolution.dense(spec, values, block, h.double())

@@ -17,7 +17,7 @@ from gnnkit.backends import Backend
 from gnnkit.data import Batch, Block, Targets
 from gnnkit.devices import Device, StepOptions
 from gnnkit.loading import PadSpec, pad_batch
-from gnnkit.nn import ConvSpec
+from gnnkit.nn import ConvSpec, make_conv, native_parameters
 from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import dense_conv
 from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, draw
@@ -30,7 +30,7 @@ def load_parameters(backend: Backend, conv: nn.Module, spec: ConvSpec, values: M
     """Give a backend's layer canonical values."""
     native = dict(conv.named_parameters())
     with torch.no_grad():
-        for name, place in backend.parameter_map(spec).items():
+        for name, place in native_parameters(spec, backend).items():
             native[place.name].copy_(place.to_native(values[name]))
 
 
@@ -47,7 +47,7 @@ class ConvModule(nn.Module):
     def __init__(self, backend: Backend, spec: ConvSpec, values: Mapping[str, Tensor], num_src: int) -> None:
         super().__init__()
         self.backend = backend
-        self.conv = backend.conv(spec)
+        self.conv = make_conv(spec, backend)
         self.shift = nn.Parameter(torch.zeros(num_src, spec.in_channels))
         load_parameters(backend, self.conv, spec, values)
 
@@ -127,7 +127,7 @@ class Lab:
         step.pull()
         native = dict(module.conv.named_parameters())
         found = {"features": -module.shift.detach().cpu()[: block.num_src]}
-        for name, place in self.backend.parameter_map(spec).items():
+        for name, place in native_parameters(spec, self.backend).items():
             after = place.to_canonical(native[place.name].detach().cpu(), spec.parameters[name].shape)
             found[name] = values[name].to(after.dtype) - after
         return found

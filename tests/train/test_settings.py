@@ -124,6 +124,9 @@ MODEL_ALWAYS = {
     "pooling",
     "virtual_node",
     "head_layers",
+    "relational",
+    # What the data decide.
+    "typed",
 }
 
 

@@ -114,7 +114,9 @@ class RGCNConv(ReferenceConv):
             means = self.ops.aggregate(runs.gather, h_src, "mean")
             return own + self.ops.aggregate(runs.spread, segment_linear(means, runs.ptr, self.weights), "sum")
         shares = relations.shares(self.spec.num_relations).to(h_src.dtype)
-        if self.spec.options.num_bases is not None:
+        num_bases = self.spec.options.num_bases
+        # Both are right; what is held at a time is [E, bases, out] here and [sources, relations, out] below.
+        if num_bases is not None and num_bases * relations.block.num_edges < self.spec.num_relations * len(h_src):
             by_base = torch.matmul(h_src, self.bases.transpose(1, 2)).transpose(0, 1)
             factors = self.coefficients.index_select(0, relations.edge_type) * shares[:, None]
             return own + self.ops.aggregate(lowered, by_base, "sum", factors).sum(1)
