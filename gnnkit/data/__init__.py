@@ -40,8 +40,9 @@ from gnnkit.data.transforms import (
     to_undirected,
 )
 from gnnkit.data.typed import Relation, Schema, Typed
-from gnnkit.data.typed_build import from_typed, parse_relation, to_typed
+from gnnkit.data.typed_build import from_typed, to_typed
 from gnnkit.data.typed_reverses import add_reverses
+from gnnkit.data.typed_schema import parse_relation
 from gnnkit.data.typed_splits import links_of_relation, relation_of
 from gnnkit.data.typed_views import expect_typed, relation_edges, type_nodes
 

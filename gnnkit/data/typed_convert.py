@@ -16,7 +16,8 @@ from gnnkit.data.check import check_graph
 from gnnkit.data.graph import Graph
 from gnnkit.data.link_checks import attach_links
 from gnnkit.data.links import Links
-from gnnkit.data.typed_build import from_typed, parse_relation, to_typed
+from gnnkit.data.typed_build import from_typed, to_typed
+from gnnkit.data.typed_schema import parse_relation
 from gnnkit.data.typed_views import expect_typed
 from gnnkit.errors import DataError
 

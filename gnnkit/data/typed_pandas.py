@@ -11,8 +11,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from gnnkit.data.convert import DESCRIPTION, describe, number_nodes, require
 from gnnkit.data.graph import Graph
 from gnnkit.data.notes import Notes, warn_of_links
-from gnnkit.data.typed_build import from_typed, parse_relation
+from gnnkit.data.typed_build import from_typed
 from gnnkit.data.typed_convert import extras_of, plain_extras, put_together, take_apart
+from gnnkit.data.typed_schema import parse_relation
 from gnnkit.data.typed_views import expect_typed, relation_arrays, type_nodes
 from gnnkit.errors import DataError
 

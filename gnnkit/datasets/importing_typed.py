@@ -14,7 +14,7 @@ import torch
 
 from gnnkit.data import SPLITS, Graph, Notes, Relation, Schema, Typed, log_warnings, parse_relation
 from gnnkit.data.build import check_count
-from gnnkit.data.typed_build import schema_of
+from gnnkit.data.typed_schema import schema_of
 from gnnkit.datasets.cache import is_graph, load_graph, new_folder, write_array, write_meta
 from gnnkit.datasets.cache_typed import typed_entries
 from gnnkit.datasets.edge_files import read_edges

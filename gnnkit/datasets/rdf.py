@@ -10,8 +10,7 @@ from typing import ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from gnnkit.data import IGNORED_LABEL, Graph, Notes, to_typed
-from gnnkit.data.typed_build import from_typed
+from gnnkit.data import IGNORED_LABEL, Graph, Notes, from_typed, to_typed
 from gnnkit.datasets.base import Dataset, NodeNames, check_option
 from gnnkit.datasets.files import DataFile
 from gnnkit.datasets.ntriples import is_literal, read_ntriples

@@ -257,6 +257,8 @@ def _floor(job: Job, sizes: List[BatchSizes]) -> Tuple[Optional[Floor], Optional
     place, spec = job.device.capabilities.torch_device, job.model.spec
     if not job.device.product_ways(job.config.precision):
         return None, f"device {job.device.name!r} does not say how it multiplies"
+    if job.loader.graph.typed is not None:
+        return None, "features of several types have no one width"
     typical = _mean_sizes(sizes)
     products = step_products(spec, typical)
     if products is None:

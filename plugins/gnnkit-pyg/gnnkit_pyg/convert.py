@@ -33,8 +33,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data import Batch, Data
 
 from gnnkit.data import (
     Graph,
@@ -51,7 +50,8 @@ from gnnkit.data.convert import fitting_categories, read_splits
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
 from gnnkit_pyg.extras import Extras, merge_extras
-from gnnkit_pyg.lists import check_data, fitting_kinds, join_data
+from gnnkit_pyg.hetero import from_hetero, is_hetero, to_hetero
+from gnnkit_pyg.lists import check_data, fitting_kinds, graph_ptr_of, join_data
 
 _MASKS = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
 _FIELDS = ("x", "edge_weight", "edge_attr")
@@ -81,8 +81,6 @@ def to_pyg(graph: Graph) -> Any:
         tensor([0])
     """
     if graph.typed is not None:
-        from gnnkit_pyg.hetero import to_hetero
-
         return to_hetero(graph)
     _check_names(graph)
     if graph.graph_ptr is not None and graph.num_graphs and graph.links is None:
@@ -196,9 +194,7 @@ def from_pyg(
         >>> from_pyg(Data(edge_index=torch.tensor([[0, 1], [1, 2]]), num_nodes=4)).num_nodes
         4
     """
-    if _is_hetero(obj):
-        from gnnkit_pyg.hetero import from_hetero
-
+    if is_hetero(obj):
         return from_hetero(obj)
     joined = join_data(obj) if isinstance(obj, (list, tuple)) else None
     if joined is None:
@@ -217,7 +213,7 @@ def from_pyg(
     edge_attr = fields.get("edge_attr")
     if edge_attr is not None and edge_attr.ndim == 1:
         fields["edge_attr"] = edge_attr[:, None]
-    fields["graph_ptr"] = graph_ptr = _graph_ptr(values)
+    fields["graph_ptr"] = graph_ptr = graph_ptr_of(values)
     num_graphs = 1 if graph_ptr is None else graph_ptr.numel() - 1
     of_graphs = None if joined is None else joined.y_of_graphs
     fields.update(_labels(values, num_nodes, num_graphs, graph_ptr is None, noted, of_graphs))
@@ -243,13 +239,6 @@ def from_pyg(
     graph = attach_links(graph, extras.links, extras.num_nodes)
     graph = warn_of_splits(graph) if split is None else pick_split(graph, split)
     return log_warnings(graph if noted is not None else warn_one_way(graph))
-
-
-def _is_hetero(obj: Any) -> bool:
-    """Whether this is a ``HeteroData``, a ``Batch`` of them, or a list that begins with one."""
-    if isinstance(obj, (list, tuple)):
-        return bool(obj) and isinstance(obj[0], HeteroData)
-    return isinstance(obj, HeteroData)
 
 
 def _extras(values: Dict[str, Any]) -> Optional[Extras]:
@@ -308,21 +297,6 @@ def _count_nodes(values: Dict[str, Any], data: Any) -> int:
         problem = f"it has {y.shape[0]} rows, but the edges name {guess} nodes and nothing says that there are more."
         raise DataError("y", problem, fix=f"If it labels nodes, set data.num_nodes = {y.shape[0]}.")
     return int(data.num_nodes)
-
-
-def _graph_ptr(values: Dict[str, Any]) -> Optional[Tensor]:
-    batch: Optional[Tensor] = values.pop("batch", None)
-    ptr: Optional[Tensor] = values.pop("ptr", None)
-    if ptr is not None or batch is None:
-        return ptr
-    batch = batch.long()  # Differences of unsigned numbers are never below 0.
-    falling = batch.diff() < 0
-    if bool(falling.any()):
-        row = int(falling.nonzero()[0]) + 1
-        problem = "the nodes of a graph do not lie side by side."
-        raise DataError("batch", problem, row=row, fix="Sort the nodes by graph.")
-    sizes: Tensor = torch.bincount(batch)
-    return functional.pad(sizes.cumsum(0), (1, 0))
 
 
 def _labels(

@@ -89,6 +89,13 @@ def from_hetero(obj: Any) -> Graph:
     return log_warnings(_from_one(obj))
 
 
+def is_hetero(obj: Any) -> bool:
+    """Whether this is a ``HeteroData``, a ``Batch`` of them, or a list that begins with one."""
+    if isinstance(obj, (list, tuple)):
+        return bool(obj) and isinstance(obj[0], HeteroData)
+    return isinstance(obj, HeteroData)
+
+
 def _apart(batch: Any) -> List[Any]:
     """The graphs of a batch, also where a type has no arrays, for which PyTorch Geometric notes nothing."""
     batch = copy.copy(batch)

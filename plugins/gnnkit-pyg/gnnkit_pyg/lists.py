@@ -12,6 +12,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch_geometric.data import Batch, Data
 
 from gnnkit.data.lists import check_alike
@@ -104,6 +105,26 @@ def fitting_kinds(
         num_graphs: Number of graphs.
     """
     return {name: _kinds([_rows(value)], [num_nodes], [num_edges], [num_graphs]) for name, value in values.items()}
+
+
+def graph_ptr_of(values: Dict[str, Any]) -> Optional[Tensor]:
+    """Take out where the nodes of each graph begin, [G + 1]; None if nothing says that there are several.
+
+    Raises:
+        DataError: The nodes of a graph lie apart.
+    """
+    batch: Optional[Tensor] = values.pop("batch", None)
+    ptr: Optional[Tensor] = values.pop("ptr", None)
+    if ptr is not None or batch is None:
+        return ptr
+    batch = batch.long()  # Differences of unsigned numbers are never below 0.
+    falling = batch.diff() < 0
+    if bool(falling.any()):
+        row = int(falling.nonzero()[0]) + 1
+        problem = "the nodes of a graph do not lie side by side."
+        raise DataError("batch", problem, row=row, fix="Sort the nodes by graph.")
+    sizes: Tensor = torch.bincount(batch)
+    return functional.pad(sizes.cumsum(0), (1, 0))
 
 
 def _kinds(rows: List[Optional[int]], nodes: List[int], edges: List[int], graphs: List[int]) -> FrozenSet[str]:
