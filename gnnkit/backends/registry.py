@@ -140,8 +140,8 @@ def _num_outputs(graph: Graph) -> int:
         graph = replace(graph, y=y, class_names=graph.typed.class_names.get(name, ()))
     if graph.y is None and graph.typed is not None and len(graph.typed.y) > 1:
         raise ConfigError(
-            f"Nodes of several types have labels: {', '.join(graph.typed.y)}. Give out_channels when building the model, "
-            "and say which type to learn: task_options.node_type=TYPE."
+            f"Nodes of several types have labels: {', '.join(graph.typed.y)}. Give out_channels when building the "
+            "model, and say which type to learn: task_options.node_type=TYPE."
         )
     if graph.y is None:
         raise missing_array("y", "training")

@@ -27,7 +27,7 @@ from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import NativeParameter, compare_shapes, initial_value, name_seed
 from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
-from gnnkit.nn.relational import TypedConv, make_conv, native_parameters
+from gnnkit.nn.relational import make_conv, native_parameters
 from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import TypedInput
 
@@ -310,8 +310,9 @@ class GNN(nn.Module):
         if lowered is None:
             lowered = self.backend.lower(block)
             for conv in self.convs:
-                if isinstance(conv, TypedConv):
-                    conv.prepare(lowered)
+                prepare = getattr(type(conv), "prepare", None)  # Asking a module itself takes longer.
+                if prepare is not None:
+                    prepare(conv, lowered)
             block.lowered[self.backend.name] = lowered
         return lowered
 

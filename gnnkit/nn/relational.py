@@ -7,7 +7,7 @@ gets 0.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Dict, List, Mapping, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,6 @@ from gnnkit.data import Block
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.convs import ConvSpec
 from gnnkit.nn.parameters import NativeParameter
-
-
-@runtime_checkable
-class TypedConv(Protocol):
-    """A convolution that makes something of a lowered block before it computes, in the loader's threads."""
-
-    def prepare(self, lowered: Any) -> None:
-        """Make what the block needs besides; it is kept with the block."""
 
 
 def make_conv(spec: ConvSpec, backend: ConvLibrary) -> nn.Module:
@@ -83,7 +75,7 @@ class RelationalConv(nn.Module):
             self.attention = _Attention(spec.out_width)
 
     def prepare(self, lowered: Any) -> None:
-        """Make what the block needs besides."""
+        """Make what the block needs besides, in the loader's threads; it is kept with the block."""
         self._parts(lowered)
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
