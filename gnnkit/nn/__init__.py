@@ -39,6 +39,7 @@ from gnnkit.nn.inputs import (
     edge_width,
     node_ids_as_features,
 )
+from gnnkit.nn.kinds import Kinds, can_read_edges, conv_kinds, conv_name, is_library_layer, place_options
 from gnnkit.nn.message_passing import REDUCTIONS, SCORES, MessageOps, MessagePassing, check_choice, layer_path
 from gnnkit.nn.parameters import NativeParameter, initial_value
 from gnnkit.nn.presets import PRESETS, Preset, model_kinds, model_spec, preset_of
@@ -46,15 +47,7 @@ from gnnkit.nn.relational import dense_relational, make_conv, native_parameters
 from gnnkit.nn.relations import Pairs, Relations, Runs
 from gnnkit.nn.segments import segment_linear
 from gnnkit.nn.shapes import check_layers
-from gnnkit.nn.spec import (
-    Kinds,
-    ModelSpec,
-    can_read_edges,
-    conv_kinds,
-    conv_name,
-    is_library_layer,
-    place_options,
-)
+from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import RELATIONAL, TypedInput, TypedSpec
 
 __all__ = [

@@ -18,6 +18,7 @@ from torch.nn.utils import skip_init
 
 from gnnkit.data import Block, Inputs
 from gnnkit.errors import ConfigError
+from gnnkit.nn.canonical import CanonicalModule, Entry
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
 from gnnkit.nn.convs import ConvSpec, ParameterSpec
 from gnnkit.nn.dropout import dropout
@@ -25,14 +26,14 @@ from gnnkit.nn.encoder import make_encoder
 from gnnkit.nn.generator import forked_generator
 from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
-from gnnkit.nn.parameters import NativeParameter, compare_shapes, initial_value, name_seed
+from gnnkit.nn.parameters import initial_value, name_seed
 from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
 from gnnkit.nn.relational import make_conv, native_parameters
 from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import TypedInput
 
 
-class GNN(nn.Module):
+class GNN(CanonicalModule):
     """A stack of convolutions with normalisation, activation, dropout, residual connections and a head.
 
     Layer ``i`` computes, for the destinations of its block::
@@ -335,44 +336,7 @@ class GNN(nn.Module):
             values.update({f"convs.{i}.{name}": value for name, value in state.items()})
         return values
 
-    def canonical_state(self) -> Dict[str, Tensor]:
-        """All parameters and buffers under canonical names and layouts, in host memory, independent of the model."""
-        state = self.state_dict()
-        result: Dict[str, Tensor] = {}
-        for name, key, native, shape in self._entries(state):
-            value = state[key].detach().cpu()
-            value = value if native is None else native.to_canonical(value, shape)
-            result[name] = value.clone(memory_format=torch.contiguous_format)
-        return result
-
-    def load_canonical(self, values: Mapping[str, Tensor]) -> None:
-        """Load what :meth:`canonical_state` gave, on whichever backend it was made.
-
-        Raises:
-            CheckpointError: Names or shapes differ; the message lists them, and nothing has been loaded.
-        """
-        state = self.state_dict()
-        entries = list(self._entries(state))
-        expected = {name: tuple(shape) for name, _, _, shape in entries}
-        compare_shapes(expected, {name: tuple(value.shape) for name, value in values.items()})
-        with torch.no_grad():
-            for name, key, native, _ in entries:
-                value = values[name] if native is None else native.to_native(values[name])
-                state[key].copy_(value)
-
-    def parameters_by_name(self) -> Dict[str, nn.Parameter]:
-        """Trainable parameters by canonical name; their layout is the library's."""
-        by_key = dict(self.named_parameters())
-        return {name: by_key[key] for name, key, _, _ in self._entries(self.state_dict()) if key in by_key}
-
-    def native_names(self) -> List[str]:
-        """Names in :meth:`state_dict` of all that :meth:`canonical_state` gives."""
-        return [key for _, key, _, _ in self._entries(self.state_dict())]
-
-    def _entries(
-        self, state: Mapping[str, Tensor]
-    ) -> Iterator[Tuple[str, str, NativeParameter | None, Tuple[int, ...]]]:
-        """Canonical name, key in the state dict, native layout (None outside convolutions), canonical shape."""
+    def _entries(self, state: Mapping[str, Tensor]) -> Iterator[Entry]:
         named = self._named
         for i in range(self.num_layers):
             if i not in named:

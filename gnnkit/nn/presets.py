@@ -11,9 +11,10 @@ from typing import Any, Iterable, Mapping, Sequence, Type, Union
 
 from gnnkit.errors import UnknownNameError
 from gnnkit.nn.effects import settled_settings
+from gnnkit.nn.kinds import Kinds, conv_kinds
 from gnnkit.nn.message_passing import MessagePassing, layer_path
 from gnnkit.nn.no_messages import EMBEDDING, NO_MESSAGES
-from gnnkit.nn.spec import Kinds, ModelSpec, conv_kinds
+from gnnkit.nn.spec import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,18 @@ models is a field of its own; what belongs to one kind of convolution is one of 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
 from gnnkit.data import Graph, Schema, categories_as_columns, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
-from gnnkit.nn.message_passing import is_custom_layer
-from gnnkit.nn.no_messages import EMBEDDING, NO_MESSAGES
+from gnnkit.nn.kinds import Kinds, conv_kinds, conv_name, is_library_layer, place_options
 from gnnkit.nn.pooling import POOLINGS
 from gnnkit.nn.together import check_together
 from gnnkit.nn.typed import RELATIONAL, TypedSpec, plain_typed, typed_spec
 from gnnkit.options import check_types, plain_value
-
-Kinds = Union[str, Tuple[str, ...]]
-"""One kind of convolution, or one for each layer."""
 
 
 @dataclass(frozen=True)
@@ -324,69 +320,6 @@ class ModelSpec:
         if not isinstance(kinds, str):
             placed.setdefault("num_layers", len(kinds))
         return cls(**placed)
-
-
-def conv_kinds(value: Any) -> Kinds:
-    """One kind of convolution or one for each layer, as users and files give them.
-
-    Args:
-        value: ``"gcn"``, ``"gat,gcn"``, or a sequence of kinds.
-
-    Raises:
-        ConfigError: It is something else.
-        UnknownNameError: No such convolution.
-
-    Example:
-        >>> conv_kinds("gat, gcn"), conv_kinds("gcn")
-        (('gat', 'gcn'), 'gcn')
-    """
-    kinds = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if kinds == [EMBEDDING]:
-        return NO_MESSAGES
-    if not isinstance(kinds, (list, tuple)) or not kinds or not all(isinstance(kind, str) for kind in kinds):
-        raise ConfigError(f"conv is {value!r}, expected a word, or one for each layer.")
-    for kind in kinds:
-        convolution(kind)
-    return kinds[0] if isinstance(value, str) and len(kinds) == 1 else tuple(kinds)
-
-
-def can_read_edges(kinds: Kinds) -> bool:
-    """Whether one of these convolutions reads edge features where the data have them."""
-    return any(convolution(kind).reads_edges for kind in ([kinds] if isinstance(kinds, str) else kinds))
-
-
-def conv_name(kinds: Kinds) -> str:
-    """Kinds as text.
-
-    Example:
-        >>> conv_name(("gat", "gcn"))
-        'gat,gcn'
-    """
-    return kinds if isinstance(kinds, str) else ",".join(kinds)
-
-
-def place_options(values: Mapping[str, Any], kinds: Kinds) -> Dict[str, Any]:
-    """Settings of a model in which options of convolutions stand under ``conv_options``.
-
-    Args:
-        values: Settings by name, options of any standard convolution among them.
-        kinds: The model's convolutions. Options that none of them has are left out.
-
-    Example:
-        >>> place_options({"heads": 8, "aggregation": "mean", "norm": "batch"}, "gat")
-        {'norm': 'batch', 'conv_options': {'heads': 8}}
-    """
-    own = {name for kind in ([kinds] if isinstance(kinds, str) else kinds) for name in option_defaults(kind)}
-    placed = {name: value for name, value in values.items() if name not in ALL_OPTIONS}
-    options = {name: value for name, value in values.items() if name in own}
-    if options:
-        placed["conv_options"] = {**options, **placed.get("conv_options", {})}
-    return placed
-
-
-def is_library_layer(kind: str) -> bool:
-    """Whether a kind names a layer of a library, which no other backend has."""
-    return ":" in kind and not is_custom_layer(kind)
 
 
 _OF_TYPES = ("typed", "relational")

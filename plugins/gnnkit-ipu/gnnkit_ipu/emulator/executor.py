@@ -73,8 +73,7 @@ class PoplarExecutor:
         self._optimizer = optimizer
         self._hyper = device_optim.hyper_parameters(optimizer) if optimizer is not None else []
         self._modes = modes_of(model)
-        self._seconds = 0.0
-        self._host_version = 0
+        self._seconds, self._host_version = 0.0, 0
         self._forget()
         if training:
             wrap(model, self)
