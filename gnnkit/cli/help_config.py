@@ -32,7 +32,8 @@ def settings_by_section() -> Dict[str, List[Option]]:
     from gnnkit.devices import devices
     from gnnkit.nn import CONVS, ModelSpec
     from gnnkit.tasks import tasks
-    from gnnkit.train.config import DatasetConfig, ModelConfig, RunConfig
+    from gnnkit.train.config import DatasetConfig, RunConfig
+    from gnnkit.train.model_config import ModelConfig
     from gnnkit.train.settings import TrainConfig
 
     meanings = {option.name: option.meaning for option in describe_options(ModelSpec, leave_out=())}

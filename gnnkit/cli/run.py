@@ -250,7 +250,7 @@ def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]
     from gnnkit.runs import read_weights, recorded_config
     from gnnkit.runs.checkpoint import BEST, checkpoint_file
     from gnnkit.runs.state import state_file
-    from gnnkit.train.config import model_settings
+    from gnnkit.train.model_config import model_settings
 
     file = (
         state_file(run) if resume else checkpoint_file(run, BEST)

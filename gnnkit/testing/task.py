@@ -30,7 +30,7 @@ from gnnkit.testing.task_base import (
 )
 from gnnkit.testing.task_loss import DrawChecks, LossChecks
 from gnnkit.testing.training import compare_losses, losses
-from gnnkit.train.config import ModelConfig
+from gnnkit.train.model_config import ModelConfig
 from gnnkit.train.settings import TrainConfig
 
 

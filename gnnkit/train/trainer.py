@@ -7,7 +7,7 @@ torch's global generator.
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
@@ -17,28 +17,29 @@ from torch import Tensor, nn
 
 from gnnkit.backends import Backend, backends
 from gnnkit.classes import class_path
-from gnnkit.data import Graph, describe_data, summarize
+from gnnkit.data import Graph, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
-from gnnkit.nn import CustomModel, frozen_parameters, restored_generator
+from gnnkit.nn import restored_generator
 from gnnkit.options import plain_value, whole_number
 from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import RunResult
-from gnnkit.runs.learned import learned_from
 from gnnkit.runs.run_folder import RunFolder, is_unfinished
 from gnnkit.runs.state import TrainState, read_state
 from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, task_class, tasks
 from gnnkit.tasks import task_options as check_options
 from gnnkit.tasks.registry import check_custom
 from gnnkit.train.callbacks import ProgressBar
-from gnnkit.train.config import model_settings, train_config
+from gnnkit.train.config import train_config
+from gnnkit.train.facts import describe_job
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
+from gnnkit.train.model_config import model_settings
 from gnnkit.train.optimizers import MakeOptimizer, short_name
-from gnnkit.train.processes import LAUNCHERS, is_earlier_attempt, last_state
+from gnnkit.train.processes import is_earlier_attempt, last_state
 from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
@@ -203,7 +204,7 @@ class Trainer:
         callbacks = [*self.callbacks, ProgressBar(self.progress)] if job.world.is_first else []
         if self.run_dir is not None or earlier is not None:
             job.facts = job.world.from_first(
-                lambda: {**_facts(job, graph), "data_summary": summarize(graph)}, "the data to be described"
+                lambda: {**describe_job(job, graph), "data_summary": summarize(graph)}, "the data to be described"
             )
             every = job.config.save_every
             job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
@@ -273,30 +274,3 @@ def _maker(setting: str, given: Any, settings: Mapping[str, Any], decided: Seque
 def _name(given: Any) -> str:
     """What the configuration calls an optimiser or a schedule."""
     return given if isinstance(given, str) else short_name(class_path(given))
-
-
-def _facts(job: Job, graph: Graph) -> Dict[str, Any]:
-    """What a manifest says about this training."""
-    frozen = frozen_parameters(job.model)
-    # Preparation turns categories of edges into columns; what is learned of is the data as they came.
-    named = replace(job.graph, edge_categories=graph.edge_categories if job.model.spec.reads_edges else ())
-    return {
-        "backend": {"name": job.backend.name, **job.backend.versions()},
-        "device": {"name": job.device.name, **job.device.describe()},
-        "data": describe_data(job.graph),
-        "learned": learned_from(named, job.task).to_dict(),
-        "model": job.model.spec.to_dict(),
-        "portable": job.model.spec.is_portable,
-        "task": job.task.name,
-        "metric": {"name": job.task.metric, "higher_is_better": job.task.higher_is_better},
-        "optimizer": job.optimizer,
-        "average": job.config.average,
-        "seed": job.seed,
-        **job.task.facts(job.labelled, job.seed),
-        **({"sparse_embeddings": True} if job.config.sparse_embeddings else {}),
-        **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),
-        **({"frozen": frozen} if frozen else {}),
-        **({} if graph.remote is None else {"sampling": graph.remote.neighbors.sampling}),
-        **({"processes": job.world.size} if job.world.size > 1 else {}),
-        **({LAUNCHERS: sorted(job.world.launchers)} if job.world.launchers else {}),
-    }
