@@ -237,8 +237,8 @@ class TestMistakes:
         run = opened(trained("gcn"))
         with pytest.raises(ConfigError, match="batch size is 0"):
             run.predict(batch_size=0)
-        with pytest.raises(ConfigError, match="at least 1, or -1"):
-            run.predict(method="sampled", fanouts=[5, 0])
+        with pytest.raises(ConfigError, match="from 0, or -1"):
+            run.predict(method="sampled", fanouts=[5, -2])
         with pytest.raises(ConfigError, match="layerwise, full, sampled"):
             run.predict(method="whole")
         with pytest.raises(ConfigError, match="layers 1 to 2"):
