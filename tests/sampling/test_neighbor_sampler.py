@@ -302,7 +302,7 @@ def test_graph_without_edges():
     assert [(block.num_edges, block.num_src) for block in sampled.blocks] == [(0, 2), (0, 2)]
 
 
-@pytest.mark.parametrize("fanouts", [[], [-2], [-2], [2, 1.5], ["3"], 5, None])
+@pytest.mark.parametrize("fanouts", [[], [-2], [2, 1.5], ["3"], 5, None])
 def test_bad_fanouts(fanouts):
     with pytest.raises(ConfigError, match="fan-outs"):
         NeighborSampler(star(2), fanouts)
