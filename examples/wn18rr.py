@@ -31,8 +31,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> Dict[str, float]:
     parser.add_argument("--data-dir", help="where the files of WN18RR are")
     parser.add_argument("--backend", default="reference")
     parser.add_argument("--head", default="distmult", help="distmult, complex, transe or rotate")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--width", type=int, default=256)
     told = parser.parse_args(arguments)
     graph = family() if told.synthetic else gnnkit.load_dataset("wn18rr", data_dir=told.data_dir)
     model = gnnkit.build_model(

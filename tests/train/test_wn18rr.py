@@ -53,6 +53,6 @@ def test_ranks_are_those_of_plain_python(data_dir: Path, tmp_path: Path) -> None
 
 @pytest.mark.long
 def test_distmult_reaches_the_published_quality(data_dir: Path, tmp_path: Path) -> None:
-    settings = {"width": 128, "epochs": 15, "schedule": "cosine", "eval_every": 5}
+    settings = {"width": 256, "epochs": 20, "schedule": "cosine", "eval_every": 5}
     _, result = fit(data_dir, cache_dir=tmp_path / "cache", **settings)
     assert result.test["mrr"] >= ENOUGH
