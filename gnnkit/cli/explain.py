@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
-import numpy as np
 import typer
 
 from gnnkit.cli.output import print_json, print_table, reports_errors
@@ -38,6 +37,8 @@ def explain(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Say which edges and features matter for what the best model of a run says of nodes."""
+    import numpy as np
+
     from gnnkit.errors import ConfigError
     from gnnkit.inference import NodeIds, open_run, read_nodes
     from gnnkit.report.explanations import draw_explanation

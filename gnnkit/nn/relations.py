@@ -85,12 +85,14 @@ class Relations:
             return torch.zeros(block.num_src, dtype=torch.int64, device=block.indices.device)
         return block.src_type
 
-    def shares(self, num_relations: int) -> Tensor:
-        """One over the number of edges of the same destination and relation. Shape [E], float32."""
+    def shares(self, num_relations: int, dtype: torch.dtype) -> Tensor:
+        """One over the number of edges of the same destination and relation. Shape [E], of the given type."""
         place = self.block.dst * num_relations + self.edge_type
         counts = torch.zeros(self.block.num_dst * num_relations, device=place.device)
         counts = counts.scatter_add(0, place, torch.ones_like(place, dtype=counts.dtype))
-        return counts.index_select(0, place).reciprocal()
+        # Counts are whole numbers, which half precision cannot hold.
+        exact = torch.promote_types(dtype, torch.float32)
+        return counts.index_select(0, place).to(exact).reciprocal().to(dtype)
 
     def runs(self, num_relations: int) -> Runs:
         """The runs of edges; for the sorted form.

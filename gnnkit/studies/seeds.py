@@ -43,7 +43,7 @@ def run_seeds(
         >>> config = load_config(overrides=["dataset.name=karate", "train.epochs=5", "device=cpu"])
         >>> result = run_seeds(config, 3)
         >>> [member.labels["seed"] for member in result.members], sorted(result.over("test"))
-        ([0, 1, 2], ['accuracy'])
+        ([0, 1, 2], ['accuracy', 'macro_f1'])
     """
     if num_seeds < 1:
         raise ConfigError(f"The number of seeds is {num_seeds}, expected at least 1.")

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Optional, Type, Union
 
 from torch import Tensor
 
-from gnnkit.data import Graph
+from gnnkit.data import Graph, expect_graph
 from gnnkit.errors import ConfigError
 from gnnkit.options import make_options
 from gnnkit.registry import Registry
@@ -62,9 +62,10 @@ def arranged(task: Union[str, Type[Task]], graph: Graph, options: Mapping[str, A
 
     Raises:
         GnnkitError: As :func:`make_task`.
+        DataError: It is no graph.
     """
     cls = task_class(task)
-    return cls.arrange(graph, task_options(cls, options), seed)
+    return cls.arrange(expect_graph(graph), task_options(cls, options), seed)
 
 
 def make_task(

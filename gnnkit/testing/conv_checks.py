@@ -18,6 +18,8 @@ from gnnkit.testing.lab import TOLERANCE, compare_gradients, dense_gradients, fe
 from gnnkit.testing.suite import check
 
 _CONV = ["the convolution"]
+_MANY = 16
+"""Numbers whose rounding averages out."""
 _ATTENTION = [name for name, spec in CONV_SPECS.items() if spec.has_heads]
 
 
@@ -226,7 +228,8 @@ class ConvChecks(BackendBase):
     def test_bfloat16(self, case: str) -> None:
         """bfloat16 stays close.
 
-        Where bfloat16 is declared, outputs and gradients are within 5% of the formula's in norm, and outputs are not
+        Where bfloat16 is declared, outputs and gradients are within 5% of the formula's in norm (10% where they are fewer
+        than 16 numbers), and outputs are not
         those of float32: matrix products are computed in bfloat16.
         """
         spec, values = CONV_SPECS[case], random_parameters(CONV_SPECS[case])
@@ -254,4 +257,5 @@ def _compare_norm(what: str, received: Tensor, expected: Tensor) -> None:
     assert bool(received.isfinite().all()), f"{what} are not finite everywhere."
     size = float(expected.norm())
     share = float((received.double() - expected).norm()) / max(size, 1e-12)
-    assert size < 1e-9 or share < 0.05, f"{what} are off by {share:.1%} of their norm, expected less than 5%."
+    most = 0.05 if expected.numel() >= _MANY else 0.1  # The rounding of a few numbers does not average out.
+    assert size < 1e-9 or share < most, f"{what} are off by {share:.1%} of their norm, expected less than {most:.0%}."

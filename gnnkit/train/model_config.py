@@ -99,6 +99,7 @@ def model_settings(spec: ModelSpec, *, keep_outputs: bool = False) -> Dict[str, 
     values = spec.to_dict()
     width = values.pop("in_channels")
     del values["node_categories"]
+    values.setdefault("relational", "none")
     values.pop("typed", None)
     values["embedding_channels"] = None if values.pop("num_embeddings") is None else width
     could_read = any(conv.reads_edges for conv in spec.convolutions)

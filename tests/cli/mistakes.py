@@ -253,8 +253,10 @@ MISTAKES = [
         for path, says in (("file", _NO_FOLDER), ("file/x", _NO_FOLDER), ("new/LONG", _SHORTER))
     ),
     # Values.
-    Mistake("an environment variable in a number", "run train.epochs=${oc.env:HOME}", ("'${oc.env:HOME}'", "Integer")),
-    Mistake("half an interpolation", "run train.lr=${", ("'${'", "Float")),
+    Mistake(
+        "an environment variable in a number", "run train.epochs=${oc.env:HOME}", ("'${oc.env:HOME}'", "whole number")
+    ),
+    Mistake("half an interpolation", "run train.lr=${", ("'${'", "a number")),
     Mistake("an interpolation for a name", "run --dataset ${dataset.name}x", ("'${dataset.name}x'",)),
     Mistake("an interpolation in a file", "run c.yaml", ("'${x}'",), {"c.yaml": "model: {name: '${x}'}\n"}),
     Mistake("fan-outs of the model", "run model.fanouts=10,10", ("'train.fanouts'",)),

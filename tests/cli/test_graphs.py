@@ -102,7 +102,7 @@ WRONG = {
     "run --smiles-column x": "--smiles-column is for molecules",
     "run --smiles C --split test": "Leave out --split",
     "run --smiles no.csv": "There is no file no.csv",
-    "folds": "the folder of folds",
+    "folds": "the summary of several runs",
     "nodes --graphs 1": "--graphs is for runs about whole graphs",
     "nodes --split test": "--split is for runs about whole graphs",
     "nodes --smiles C": "--smiles is for runs about whole graphs",

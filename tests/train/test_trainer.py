@@ -260,7 +260,7 @@ def test_bad_graphs_are_refused_before_anything_is_written(name: str, tmp_path) 
     ("settings", "error", "message"),
     [
         ({"fanouts": [5, 5, 5]}, ConfigError, "3 fan-outs for a model of 2 layers"),
-        ({"fanouts": [5, 0]}, ConfigError, "fan-outs"),
+        ({"fanouts": [5, -2]}, ConfigError, "fan-outs"),
         ({"epochs": 0}, ConfigError, "epochs is 0"),
         ({"lr": -1.0}, ConfigError, "lr is -1"),
         ({"precision": "float8"}, ConfigError, "bfloat16"),
@@ -315,7 +315,8 @@ class Sees(gnnkit.train.Callback):
     def on_start(self, *rest):
         print("sklearn.metrics" in sys.modules)
 graph = gnnkit.load_dataset("karate")
-gnnkit.Trainer(epochs=1, callbacks=[Sees()], progress=False).fit(gnnkit.build_model("gcn", graph), graph)
+trainer = gnnkit.Trainer(task="link_prediction", epochs=1, callbacks=[Sees()], progress=False)
+trainer.fit(gnnkit.build_model("gcn", graph, out_channels=8), graph)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

@@ -113,7 +113,7 @@ class RGCNConv(ReferenceConv):
             runs = relations.runs(self.spec.num_relations)
             means = self.ops.aggregate(runs.gather, h_src, "mean")
             return own + self.ops.aggregate(runs.spread, segment_linear(means, runs.ptr, self.weights), "sum")
-        shares = relations.shares(self.spec.num_relations).to(h_src.dtype)
+        shares = relations.shares(self.spec.num_relations, h_src.dtype)
         num_bases = self.spec.options.num_bases
         # Both are right; what is held at a time is [E, bases, out] here and [sources, relations, out] below.
         if num_bases is not None and num_bases * relations.block.num_edges < self.spec.num_relations * len(h_src):
