@@ -228,9 +228,8 @@ class ConvChecks(BackendBase):
     def test_bfloat16(self, case: str) -> None:
         """bfloat16 stays close.
 
-        Where bfloat16 is declared, outputs and gradients are within 5% of the formula's in norm (10% where they are fewer
-        than 16 numbers), and outputs are not
-        those of float32: matrix products are computed in bfloat16.
+        Where bfloat16 is declared, outputs and gradients are within 5% of the formula's in norm, 10% where they are
+        fewer than 16 numbers, and outputs are not those of float32: matrix products are computed in bfloat16.
         """
         spec, values = CONV_SPECS[case], random_parameters(CONV_SPECS[case])
         block = HARD_BLOCKS["unequal sides"]
