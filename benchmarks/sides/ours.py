@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Union
 import torch
 from torch import Tensor
 
-from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, model_settings
+from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, fanouts_of, model_settings
 from gnnkit import GNN, Trainer, build_model
 from gnnkit.loading import GraphLoader, Loader, NeighborLoader
 from gnnkit.runs import EpochRecord
@@ -37,7 +37,7 @@ class TrainerSide(Side):
         backend = settings.pop("backend")
         model = build_model(work.conv, self.graph, backend=backend, seed=work.seed, **model_settings(work))
         if work.fanouts:
-            settings = {"fanouts": list(work.fanouts), **settings}
+            settings = {"fanouts": fanouts_of(work), **settings}
         if not work.is_full:
             settings = {"batch_size": work.batch_size, **settings}
         trainer = Trainer(
@@ -108,7 +108,7 @@ def make_loader(side: Side, **settings: Any) -> Union[NeighborLoader, GraphLoade
         return GraphLoader(
             graph, graphs, num_layers=work.layers, batch_size=work.batch_size, seed=work.seed, **settings
         )
-    sampler = NeighborSampler(graph, list(work.fanouts), seed=work.seed)
+    sampler = NeighborSampler(graph, fanouts_of(work), seed=work.seed)
     items = graph.splits["train"]
     if work.is_links:
         assert graph.links is not None
@@ -139,7 +139,7 @@ class LoadingSide(TurnSide):
         """One epoch."""
         self._epoch += 1
         for batch in self._loader.epoch(self._epoch):
-            assert isinstance(batch.x, torch.Tensor)
+            assert batch.blocks
         return None
 
     def count(self) -> Answer:
