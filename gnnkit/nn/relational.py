@@ -2,7 +2,7 @@
 
 Rules: relation r is computed over its own edges, for the destinations of its type alone, without edges too, as by
 PyTorch Geometric's ``HeteroConv`` and DGL's ``HeteroGraphConv``. A node whose type is the destination of no relation
-gets 0.
+gets 0. Where the convolutions are affine, those of all relations are computed together, by the same formula.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gnnkit.data import Block
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.convs import ConvSpec
 from gnnkit.nn.parameters import NativeParameter
+from gnnkit.nn.segments import segment_linear
 
 
 def make_conv(spec: ConvSpec, backend: ConvLibrary) -> nn.Module:
@@ -71,15 +72,25 @@ class RelationalConv(nn.Module):
         self.types = types
         self.num_into: Tensor
         self.register_buffer("num_into", counts.clamp(min=1), persistent=False)
+        self.into: Tensor
+        self.register_buffer("into", torch.tensor(types, dtype=torch.int64), persistent=False)
+        self._places = dict(backend.parameter_map(spec.of_relation))
         if spec.relational == "attention":
             self.attention = _Attention(spec.out_width)
+        is_affine = bool(types) and spec.convolution.is_affine(spec.options)
+        self.is_together = is_affine and spec.relational != "attention"
 
     def prepare(self, lowered: Any) -> None:
         """Make what the block needs besides, in the loader's threads; it is kept with the block."""
-        self._parts(lowered)
+        if not self.is_together:
+            self._parts(lowered)
+            return
+        self.ops.relations(lowered).runs_and_own(self.spec.num_relations, self.spec.num_types)
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
+        if self.is_together:
+            return self._together(lowered, h_src)
         parts = self._parts(lowered)
         results = [
             conv(part.lowered, h_src, h_dst.index_select(0, part.nodes)) for conv, part in zip(self.relations, parts)
@@ -92,10 +103,37 @@ class RelationalConv(nn.Module):
         if self.spec.relational == "attention":
             values = values * self._shares(values, nodes, len(h_dst))[:, None]
         out = out.index_add(0, nodes, values)
+        return self._averaged(lowered, out)
+
+    def _together(self, lowered: Any, h_src: Tensor) -> Tensor:
+        """The same of a convolution that is affine: one product for each relation, and one for each type's own."""
+        relations = self.ops.relations(lowered)
+        runs = relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
+        reduce = "mean" if self.spec.convolution.reduces_first(self.spec.options) == "mean" else "sum"
+        reduced = self.ops.aggregate(runs.gather, h_src, reduce)
+        weights = torch.cat([self._stacked("lin_neigh.weight"), self._of_types("lin_self.weight")])
+        out = self.ops.aggregate(runs.spread, segment_linear(reduced, runs.ptr, weights), "sum")
+        if "bias" in self._places:
+            types = relations.src_type[: len(out)]
+            out = out + self._of_types("bias").to(out.dtype).index_select(0, types)
+        return self._averaged(lowered, out)
+
+    def _averaged(self, lowered: Any, out: Tensor) -> Tensor:
         if self.spec.relational != "mean":
             return out
-        types = self.ops.relations(lowered).src_type[: len(h_dst)]
+        types = self.ops.relations(lowered).src_type[: len(out)]
         return out / self.num_into.to(out.dtype).index_select(0, types)[:, None]
+
+    def _stacked(self, name: str) -> Tensor:
+        """A canonical parameter of each relation. Shape [R, ...]."""
+        place = self._places[name]
+        values = torch.stack([conv.get_parameter(place.name) for conv in self.relations])
+        return values.transpose(1, 2) if place.transpose else values
+
+    def _of_types(self, name: str) -> Tensor:
+        """The sum of a parameter over the relations into each type. Shape [T, ...]."""
+        values = self._stacked(name)
+        return values.new_zeros(self.spec.num_types, *values.shape[1:]).index_add(0, self.into, values)
 
     def _shares(self, values: Tensor, nodes: Tensor, num: int) -> Tensor:
         """Attention of every node to the outputs of its relations: [n] numbers that add up to 1 for each node."""

@@ -101,6 +101,34 @@ class Relations:
         runs: Runs = self.once("runs", num_relations, self._make_runs)
         return runs
 
+    def runs_and_own(self, num_relations: int, num_types: int) -> Runs:
+        """The runs, and after them each destination as a run of itself, sorted by type; for the sorted form.
+
+        Args:
+            num_relations: How many relations the schema has.
+            num_types: How many node types.
+
+        Returns:
+            Runs of ``num_relations + num_types`` relations.
+        """
+
+        def make(number: int) -> Runs:
+            block, types = self.block, self.src_type[: self.block.num_dst]
+            indptr = block.indptr + torch.arange(block.num_dst + 1, device=block.indptr.device)
+            kinds, sources = (torch.empty(int(indptr[-1]), dtype=torch.int64) for _ in range(2))
+            _with_own(
+                *(each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type, types)),
+                num_relations,
+                sources.numpy(),
+                kinds.numpy(),
+            )
+            device = block.indices.device
+            whole = Block(indptr, sources.to(device), block.num_src, edge_type=kinds.to(device))
+            return Relations(whole, self._lower).runs(num_relations + number)
+
+        runs: Runs = self.once("runs_and_own", num_types, make)
+        return runs
+
     def pairs(self, num_relations: int) -> Pairs:
         """The pairs of source and relation.
 
@@ -210,6 +238,20 @@ def _type_order(types: Tensor, num_types: int) -> Tuple[Tensor, Tensor, List[int
     inverse[order] = torch.arange(len(order), device=order.device)
     counts = torch.bincount(types, minlength=num_types).cumsum(0).tolist()
     return order, inverse, [0, *counts]
+
+
+@kernel
+def _with_own(
+    indptr: Any, indices: Any, types: Any, node_types: Any, num_relations: int, sources: Any, kinds: Any
+) -> None:
+    """Write the edges with one more for each destination, from itself, of a relation of its type after all others."""
+    for destination in range(len(indptr) - 1):
+        for edge in range(indptr[destination], indptr[destination + 1]):
+            sources[edge + destination] = indices[edge]
+            kinds[edge + destination] = types[edge]
+        at = indptr[destination + 1] + destination
+        sources[at] = destination
+        kinds[at] = num_relations + node_types[destination]
 
 
 @kernel
