@@ -8,13 +8,13 @@ multiplied for each type; shapes are those of the block, which is what compiled 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Block
+from gnnkit.data import Block, TypedInputs
 from gnnkit.jit import kernel
 from gnnkit.nn.segments import segment_linear
 
@@ -26,11 +26,13 @@ class Runs(NamedTuple):
         gather: The lowered block from sources to runs.
         spread: The lowered block from runs to destinations.
         ptr: Where the runs of each relation begin, and where the last one's end.
+        block: What ``gather`` was lowered from.
     """
 
     gather: Any
     spread: Any
     ptr: List[int]
+    block: Block
 
 
 class Pairs(NamedTuple):
@@ -116,18 +118,36 @@ class Relations:
             block, types = self.block, self.src_type[: self.block.num_dst]
             indptr = block.indptr + torch.arange(block.num_dst + 1, device=block.indptr.device)
             kinds, sources = (torch.empty(int(indptr[-1]), dtype=torch.int64) for _ in range(2))
-            _with_own(
-                *(each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type, types)),
-                num_relations,
-                sources.numpy(),
-                kinds.numpy(),
-            )
+            arrays = [each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type, types)]
+            indptrs, indices, edge_types, node_types = arrays
+            _with_own(indptrs, indices, edge_types, node_types, num_relations, sources.numpy(), kinds.numpy())
             device = block.indices.device
             whole = Block(indptr, sources.to(device), block.num_src, edge_type=kinds.to(device))
             return Relations(whole, self._lower).runs(num_relations + number)
 
         runs: Runs = self.once("runs_and_own", num_types, make)
         return runs
+
+    def by_table(self, runs: Runs, types: Sequence[int], x: TypedInputs) -> List[Any]:
+        """The lowered block of each relation's runs from the table of its source type; None where it has no runs.
+
+        Args:
+            runs: Of this block.
+            types: Source type of each of their relations.
+            x: The sources. Asked again for the same ``x.rows``, the blocks are those made before.
+        """
+        made = self._made.get(("tables", len(types)))
+        if made is None or made[0] is not x.rows:
+            starts = [sum(x.sizes[:number]) for number in range(len(x.sizes))]
+            indptr, rows = runs.block.indptr, x.rows.index_select(0, runs.block.indices)
+            found: List[Any] = []
+            for kind, first, last in zip(types, runs.ptr, runs.ptr[1:]):
+                own = indptr[first : last + 1]
+                block = Block(own - own[0], rows[int(own[0]) : int(own[-1])] - starts[kind], x.sizes[kind])
+                found.append(self._lower(block) if last > first else None)
+            made = self._made[("tables", len(types))] = (x.rows, found)
+        lowered: List[Any] = made[1]
+        return lowered
 
     def pairs(self, num_relations: int) -> Pairs:
         """The pairs of source and relation.
@@ -205,7 +225,7 @@ class Relations:
         tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places)]
         gather = Block(tensors[0], tensors[1], block.num_src)
         spread = Block(tensors[2], tensors[3], num_runs)
-        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist())
+        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist(), gather)
 
     def _make_pairs(self, num_relations: int) -> Pairs:
         block, device = self.block, self.block.indices.device
