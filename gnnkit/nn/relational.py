@@ -18,7 +18,7 @@ from gnnkit.data import Block, Inputs, TypedInputs
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.convs import ConvSpec
 from gnnkit.nn.parameters import NativeParameter
-from gnnkit.nn.relations import Relations
+from gnnkit.nn.relations import Relations, sum_runs
 from gnnkit.nn.segments import segment_linear
 
 
@@ -116,7 +116,7 @@ class RelationalConv(nn.Module):
         reduce = "mean" if self.spec.convolution.reduces_first(self.spec.options) == "mean" else "sum"
         reduced = self.ops.aggregate(runs.gather, h_src, reduce)
         weights = torch.cat([self._stacked("lin_neigh.weight"), self._of_types("lin_self.weight")])
-        out = self.ops.aggregate(runs.spread, segment_linear(reduced, runs.ptr, weights), "sum")
+        out = sum_runs(self.ops, runs, segment_linear(reduced, runs.ptr, weights))
         return self._finished(relations, out)
 
     def _finished(self, relations: Relations, out: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class RelationalConv(nn.Module):
             table, layer = x.tables[kind], projections[kind]
             means = table[:0] if part is None else self.ops.aggregate(part, table, "mean")
             products.append(functional.linear(means, weight @ layer.weight, weight @ layer.bias))
-        out = self.ops.aggregate(runs.spread, torch.cat(products), "sum")
+        out = sum_runs(self.ops, runs, torch.cat(products))
         return self._finished(relations, out)
 
     def _averaged(self, relations: Relations, out: Tensor) -> Tensor:

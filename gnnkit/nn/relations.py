@@ -8,7 +8,7 @@ multiplied for each type; shapes are those of the block, which is what compiled 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 from gnnkit.data import Block, TypedInputs
 from gnnkit.jit import kernel
 from gnnkit.nn.segments import segment_linear
+
+if TYPE_CHECKING:
+    from gnnkit.nn.message_passing import MessageOps
 
 
 class Runs(NamedTuple):
@@ -27,12 +30,14 @@ class Runs(NamedTuple):
         spread: The lowered block from runs to destinations.
         ptr: Where the runs of each relation begin, and where the last one's end.
         block: What ``gather`` was lowered from.
+        dst: Destination of each run. Shape [runs], int64.
     """
 
     gather: Any
     spread: Any
     ptr: List[int]
     block: Block
+    dst: Tensor
 
 
 class Pairs(NamedTuple):
@@ -50,6 +55,34 @@ class Pairs(NamedTuple):
     sources: Optional[Tensor]
     ptr: List[int]
     relations: Tensor
+
+
+def sum_runs(ops: MessageOps, runs: Runs, values: Tensor) -> Tensor:
+    """Add up what each destination has of its runs.
+
+    Args:
+        ops: The primitives of the backend that lowered the runs.
+        runs: The runs.
+        values: Of each run. Shape [runs, F].
+
+    Returns:
+        Shape [num_dst, F].
+    """
+    out: Tensor = _SumRuns.apply(values, ops, runs)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _SumRuns(torch.autograd.Function):
+    """A run has one destination, so the gradient of the sum is a choice of rows, which needs no transposed block."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ops: MessageOps, runs: Runs) -> Tensor:
+        ctx.dst, ctx.dtype = runs.dst, values.dtype
+        return ops.aggregate(runs.spread, values, "sum")
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
+        return grad.to(ctx.dtype).index_select(0, ctx.dst), None, None
 
 
 class Relations:
@@ -221,11 +254,12 @@ class Relations:
         num_runs = _count_runs(indptr, types, counts)
         offsets, sources = np.empty(num_runs + 1, dtype=np.int64), np.empty(num_edges, dtype=np.int64)
         ends, places = np.empty(block.num_dst + 1, dtype=np.int64), np.empty(num_runs, dtype=np.int64)
-        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places)
-        tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places)]
+        owners = np.empty(num_runs, dtype=np.int64)
+        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places, owners)
+        tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places, owners)]
         gather = Block(tensors[0], tensors[1], block.num_src)
         spread = Block(tensors[2], tensors[3], num_runs)
-        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist(), gather)
+        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist(), gather, tensors[4])
 
     def _make_pairs(self, num_relations: int) -> Pairs:
         block, device = self.block, self.block.indices.device
@@ -290,9 +324,12 @@ def _count_runs(indptr: Any, types: Any, counts: Any) -> int:
 
 @kernel
 def _fill_runs(
-    indptr: Any, indices: Any, types: Any, at: Any, offsets: Any, sources: Any, ends: Any, places: Any
+    indptr: Any, indices: Any, types: Any, at: Any, offsets: Any, sources: Any, ends: Any, places: Any, owners: Any
 ) -> None:
-    """Write runs in order of (relation, destination), and each destination's own. ``at`` is what was counted."""
+    """Write runs in order of (relation, destination), and each destination's own. ``at`` is what was counted.
+
+    ``owners`` becomes the destination of each run.
+    """
     position = 0
     ends[0] = 0
     for destination in range(len(indptr) - 1):
@@ -303,6 +340,7 @@ def _fill_runs(
                 at[0, relation] += 1
                 offsets[run] = at[1, relation]
                 places[position] = run
+                owners[run] = destination
                 position += 1
             sources[at[1, relation]] = indices[edge]
             at[1, relation] += 1
