@@ -60,7 +60,20 @@ def _sage() -> Contest:
         for backend in _BACKENDS
         for key, peer in peers.items()
     ]
-    return Contest(what, replace(_SAMPLED, relational="sum"), {**peers, **_ours()}, rows)
+    alone = "PyG's HeteroConv, steps alone on batches made before, freed memory kept by both"
+    steps = {
+        f"steps-{backend}": SideSpec(
+            "gnnkit-steps", f"gnnkit `{backend}`, steps alone", {"backend": backend}, keep_memory=True
+        )
+        for backend in _BACKENDS
+    }
+    keeping = replace(peers["heteroconv"], label=f"{peers['heteroconv'].label}, freed memory kept", keep_memory=True)
+    rows += [
+        Row(f"sage-typed-{backend}-steps", f"{what}, `{backend}`", alone, f"steps-{backend}", "keeping", at_least=2.0)
+        for backend in _BACKENDS
+    ]
+    sides = {**peers, "keeping": keeping, **_ours(), **steps}
+    return Contest(what, replace(_SAMPLED, relational="sum"), sides, rows)
 
 
 def _loading() -> Contest:

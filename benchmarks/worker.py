@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator
 
 SIDES = {
     "gnnkit": "benchmarks.sides.ours:TrainerSide",
+    "gnnkit-steps": "benchmarks.sides.ours:StepsSide",
     "gnnkit-loading": "benchmarks.sides.ours:LoadingSide",
     "dgl": "benchmarks.sides.dgl_peer:TutorialSide",
     "dgl-loading": "benchmarks.sides.dgl_peer:LoadingSide",
