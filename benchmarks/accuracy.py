@@ -10,9 +10,10 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import Callable, Dict, List, Union
 
+from benchmarks.contests import Contest, Row, ours
 from benchmarks.graphs import prepare
 from benchmarks.process import NotMeasuredError, Participant
-from benchmarks.rows import ARXIV, DGL, FUSED, SAGE, Contest, Row, ours, quick
+from benchmarks.rows import ARXIV, DGL, FUSED, SAGE, quick
 from benchmarks.work import SideSpec, Work
 
 EPOCHS = 5

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gnnkit import Graph
 
 _CHUNK_NODES = 1 << 17
+_TYPED = ("typed", "aifb")
 
 
 def home() -> Path:
@@ -31,8 +32,8 @@ class GraphSpec:
     """A graph.
 
     Attributes:
-        kind: "synthetic" (gnnkit's data set, undirected), "chunked" (written here, directed, memory-mapped), or
-            the name of a real data set, of one graph or of many.
+        kind: "synthetic" (gnnkit's data set, undirected), "chunked" (written here, directed, memory-mapped), "typed"
+            (made here, with types), or the name of a real data set, of one graph or of many.
         nodes: Number of nodes.
         edges: Number of stored (directed) edges.
         features: Width of the features.
@@ -48,6 +49,11 @@ class GraphSpec:
     classes: int = 0
     dtype: str = "float32"
     noise: float = 4.0
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether nodes and edges have types."""
+        return self.kind in _TYPED
 
     @property
     def key(self) -> str:
@@ -66,6 +72,8 @@ def prepare(spec: GraphSpec) -> Path:
     try:
         if spec.kind == "chunked":
             write_chunked(spec, unfinished)
+        elif spec.is_typed:
+            _write_typed(spec, unfinished)
         else:
             _write_dataset(spec, unfinished)
         unfinished.replace(folder)
@@ -79,8 +87,11 @@ def open_graph(spec: GraphSpec) -> Graph:
     import torch
 
     from gnnkit import Graph
+    from gnnkit.datasets import load_graph
 
     folder = home() / spec.key
+    if spec.is_typed:
+        return load_graph(folder)
     meta = json.loads((folder / "meta.json").read_text())
     mode: Any = "c" if spec.kind == "chunked" else None
 
@@ -93,6 +104,14 @@ def open_graph(spec: GraphSpec) -> Graph:
     arrays: Dict[str, Any] = {name: read(name) for name in names}
     arrays["graph_splits" if several else "splits"] = splits
     return Graph(**arrays, name=meta["name"], class_names=tuple(meta["class_names"]))
+
+
+def _write_typed(spec: GraphSpec, folder: Path) -> None:
+    from benchmarks.typed_graphs import typed_graph
+    from gnnkit import load_dataset
+    from gnnkit.datasets import save_graph
+
+    save_graph(typed_graph(spec) if spec.kind == "typed" else load_dataset(spec.kind), folder)
 
 
 def _write_dataset(spec: GraphSpec, folder: Path) -> None:

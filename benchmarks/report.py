@@ -16,9 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
+from benchmarks.contests import Row
 from benchmarks.paired import Ratio, SideResult
 from benchmarks.process import NotMeasuredError
-from benchmarks.rows import Row
 
 RESULTS = Path(__file__).parent.parent / "build" / "bench.json"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"

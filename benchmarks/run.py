@@ -11,11 +11,12 @@ import sys
 from typing import Any, Dict, List, Mapping, Sequence
 
 from benchmarks import accuracy, report, startup
+from benchmarks.contests import Contest, Row, is_like
 from benchmarks.graphs import prepare
 from benchmarks.paired import Outcome, SideResult, ratio, run_contest
 from benchmarks.process import NotMeasuredError
 from benchmarks.report import Record
-from benchmarks.rows import Contest, Row, contests, cuda_contests, is_like, quick
+from benchmarks.rows import contests, cuda_contests, quick
 
 
 def main(arguments: Sequence[str] = ()) -> List[Record]:
@@ -176,7 +177,7 @@ def _startup_row(name: str) -> Record:
 
 def _all() -> Dict[str, List[Record]]:
     """Every row there is by table, as if nothing had been measured."""
-    tables: Dict[str, List[Record]] = {"cpu": [], "links": [], "graphs": [], "cuda": []}
+    tables: Dict[str, List[Record]] = {"cpu": [], "links": [], "graphs": [], "typed": [], "cuda": []}
     for contest in [*contests(), *cuda_contests()]:
         tables[contest.work.table] += [report.empty(row) for row in contest.rows]
     tables["cpu"] += [_accuracy_row(row) for row in accuracy.CONTEST.rows] + [_startup_row(name) for name in _STARTUP]

@@ -18,9 +18,10 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 
 from benchmarks import report
+from benchmarks.contests import Contest, ours
 from benchmarks.graphs import prepare
 from benchmarks.process import Participant
-from benchmarks.rows import MEDIUM, SAGE, Contest, ours, quick
+from benchmarks.rows import MEDIUM, SAGE, quick
 from benchmarks.work import Work
 
 PICTURE = Path(__file__).parent.parent / "docs" / "img" / "scaling.png"

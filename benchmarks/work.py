@@ -18,11 +18,11 @@ class Work:
 
     Attributes:
         graph: Which graph.
-        conv: "sage" (mean), "gcn" or "gin".
+        conv: "sage" (mean), "gcn", "gin" or "rgcn".
         hidden: Width of the hidden layers.
         layers: Number of layers.
         dropout: Dropout between layers; before the first one too for "gcn", as in the paper.
-        fanouts: Neighbours per layer, seeds first; empty for the full graph.
+        fanouts: Neighbours per layer, seeds first, of each relation where there are several; empty for the full graph.
         batch_size: Nodes, pairs or graphs to learn per batch.
         batches: Batches in a turn, or epochs in a turn on the full graph. 0: all training nodes or pairs.
         lr: Learning rate of Adam.
@@ -34,6 +34,8 @@ class Work:
             nothing is trained: pairs are ranked among all nodes, ``batch_size`` at a time. In the last, items are whole
             graphs, whose nodes are added up after the last layer.
         out: Width of the outputs. 0: the number of classes.
+        relational: How the outputs of one convolution for each relation become one; "none" for a single one.
+        num_bases: Of "rgcn". 0: a matrix for each relation.
     """
 
     graph: GraphSpec
@@ -50,6 +52,8 @@ class Work:
     device: str = "cpu"
     task: str = "node_classification"
     out: int = 0
+    relational: str = "none"
+    num_bases: int = 0
 
     @property
     def is_links(self) -> bool:
@@ -71,6 +75,8 @@ class Work:
         """The section of docs/benchmarks.md that shows it."""
         if self.is_graphs:
             return "graphs"
+        if self.graph.is_typed:
+            return "typed"
         return "links" if self.is_links else self.device
 
     @classmethod

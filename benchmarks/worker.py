@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator
 
 SIDES = {
     "gnnkit": "benchmarks.sides.ours:TrainerSide",
+    "gnnkit-steps": "benchmarks.sides.ours:StepsSide",
     "gnnkit-loading": "benchmarks.sides.ours:LoadingSide",
     "dgl": "benchmarks.sides.dgl_peer:TutorialSide",
     "dgl-loading": "benchmarks.sides.dgl_peer:LoadingSide",
@@ -24,6 +25,11 @@ SIDES = {
     "pyg-full": "benchmarks.sides.pyg_peer:FullSide",
     "pyg-graphs": "benchmarks.sides.pyg_graphs:GraphSide",
     "dgl-graphs": "benchmarks.sides.dgl_graphs:GraphSide",
+    "pyg-hetero": "benchmarks.sides.pyg_typed:HeteroSide",
+    "pyg-rgcn": "benchmarks.sides.pyg_typed:RgcnSide",
+    "dgl-hetero": "benchmarks.sides.dgl_typed:HeteroSide",
+    "dgl-rgcn": "benchmarks.sides.dgl_typed:RelGraphConvSide",
+    "dgl-typed-loading": "benchmarks.sides.dgl_typed:LoadingSide",
     "gnnkit-ranking": "benchmarks.sides.ranking:RankingSide",
     "product": "benchmarks.sides.ranking:ProductSide",
     "floor": "benchmarks.sides.floor:FloorSide",

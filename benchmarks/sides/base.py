@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from benchmarks.memory import peak_memory
 from benchmarks.work import Work
 from gnnkit import Graph, build_model
 from gnnkit.data import split_edges
+from gnnkit.tasks.node_types import with_labels_of_type
 
 Answer = Dict[str, Any]
 
@@ -145,7 +146,8 @@ class TurnSide(Side):
 def with_seeds(graph: Graph, work: Work) -> Graph:
     """The graph with what a turn learns as training nodes, pairs or graphs, the same for all sides.
 
-    Where pairs are learnt, the edges of all training pairs carry messages, not only those of the turn.
+    Of a typed graph nodes of one type are learnt. Where pairs are learnt, the edges of all training pairs carry
+    messages, not only those of the turn.
     """
     if work.is_links:
         graph = split_edges(graph, seed=work.seed)
@@ -156,6 +158,7 @@ def with_seeds(graph: Graph, work: Work) -> Graph:
         return replace(
             graph, graph_splits={**graph.graph_splits, "train": _some(graph.graph_splits["train"], work, "graphs")}
         )
+    graph = with_labels_of_type(graph, None, work.seed)
     if not work.fanouts:
         return graph
     return replace(graph, splits={**graph.splits, "train": _some(graph.splits["train"], work, "nodes")})
@@ -186,7 +189,16 @@ def model_settings(work: Work) -> Dict[str, Any]:
     values["out_channels"] = work.out or None
     if work.is_graphs:
         values.update(pooling="sum", norm="batch", out_channels=NUM_CLASSES)
+    if work.num_bases:
+        values["num_bases"] = work.num_bases
+    if work.relational != "none":
+        values["relational"] = work.relational
     return {**values, "input_dropout": work.dropout if work.conv == "gcn" else 0.0}
+
+
+def fanouts_of(work: Work) -> Union[List[int], Dict[str, List[int]]]:
+    """The fan-outs in gnnkit's words: of each relation where there are several."""
+    return {"*": list(work.fanouts)} if work.graph.is_typed else list(work.fanouts)
 
 
 def initial_weights(work: Work, graph: Graph) -> Dict[str, Tensor]:

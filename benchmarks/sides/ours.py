@@ -7,8 +7,9 @@ from typing import Any, Dict, List, Optional, Union
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, model_settings
+from benchmarks.sides.base import COUNTED, Answer, Channel, Clock, Side, TurnSide, fanouts_of, model_settings
 from gnnkit import GNN, Trainer, build_model
 from gnnkit.loading import GraphLoader, Loader, NeighborLoader
 from gnnkit.runs import EpochRecord
@@ -37,7 +38,7 @@ class TrainerSide(Side):
         backend = settings.pop("backend")
         model = build_model(work.conv, self.graph, backend=backend, seed=work.seed, **model_settings(work))
         if work.fanouts:
-            settings = {"fanouts": list(work.fanouts), **settings}
+            settings = {"fanouts": fanouts_of(work), **settings}
         if not work.is_full:
             settings = {"batch_size": work.batch_size, **settings}
         trainer = Trainer(
@@ -108,7 +109,7 @@ def make_loader(side: Side, **settings: Any) -> Union[NeighborLoader, GraphLoade
         return GraphLoader(
             graph, graphs, num_layers=work.layers, batch_size=work.batch_size, seed=work.seed, **settings
         )
-    sampler = NeighborSampler(graph, list(work.fanouts), seed=work.seed)
+    sampler = NeighborSampler(graph, fanouts_of(work), seed=work.seed)
     items = graph.splits["train"]
     if work.is_links:
         assert graph.links is not None
@@ -122,6 +123,39 @@ def count_batches(loader: Loader) -> Answer:
     sizes = [size for epoch in range(-(-COUNTED // len(loader))) for size in loader.sizes(epoch)]
     nodes = statistics.mean(size.num_nodes[0] for size in sizes)
     return {"nodes": nodes, "edges": statistics.mean(sum(size.num_edges) for size in sizes)}
+
+
+class StepsSide(TurnSide):
+    """Steps of a model with Adam on batches that were made before, nothing else.
+
+    ``settings``: "backend".
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        work = self.work
+        self._loader = make_loader(self)
+        self._made = list(self._loader.epoch(1))
+        backend = self.settings["backend"]
+        self.model = build_model(work.conv, self.graph, backend=backend, seed=work.seed, **model_settings(work))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=work.lr, weight_decay=work.weight_decay)
+
+    def turn(self) -> Optional[float]:
+        """A step on each batch."""
+        losses = []
+        self.model.train()
+        for batch in self._made:
+            assert batch.targets is not None and batch.targets.y is not None
+            loss = functional.cross_entropy(self.model(batch.blocks, batch.x), batch.targets.y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return float(torch.stack(losses).mean())
+
+    def count(self) -> Answer:
+        """Sizes of the batches of an epoch."""
+        return count_batches(self._loader)
 
 
 class LoadingSide(TurnSide):
@@ -139,7 +173,7 @@ class LoadingSide(TurnSide):
         """One epoch."""
         self._epoch += 1
         for batch in self._loader.epoch(self._epoch):
-            assert isinstance(batch.x, torch.Tensor)
+            assert batch.blocks
         return None
 
     def count(self) -> Answer:

@@ -21,6 +21,7 @@ class TypedInputs:
         tables: For each node type the features of its nodes, [n_t, F_t], floating point; or, for a type whose nodes
             have learnt embeddings, the row of each node among those of its type, [n_t, 1], int64.
         rows: For each node of the batch, its row in the tables put one under the other. Shape [n], int64.
+        is_permutation: Whether ``rows`` has each row of the tables exactly once, which spares work.
 
     Example:
         >>> inputs = TypedInputs((torch.ones(2, 3), torch.tensor([[7]])), torch.tensor([2, 0, 1]))
@@ -30,6 +31,7 @@ class TypedInputs:
 
     tables: Tuple[Tensor, ...]
     rows: Tensor
+    is_permutation: bool = False
 
     @property
     def num_nodes(self) -> int:
@@ -53,7 +55,7 @@ class TypedInputs:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> TypedInputs:
         """Apply ``function`` to every tensor."""
-        return TypedInputs(tuple(function(table) for table in self.tables), function(self.rows))
+        return replace(self, tables=tuple(function(table) for table in self.tables), rows=function(self.rows))
 
     def double(self) -> TypedInputs:
         """The same with features in float64."""
@@ -61,7 +63,7 @@ class TypedInputs:
 
     def __getitem__(self, nodes: slice) -> TypedInputs:
         """The inputs of a range of the batch's nodes; tables stay whole."""
-        return replace(self, rows=self.rows[nodes])
+        return replace(self, rows=self.rows[nodes], is_permutation=False)
 
     def padded(self, sizes: Sequence[int], num_nodes: int) -> TypedInputs:
         """Bring every table, and the nodes, to a fixed number of rows.

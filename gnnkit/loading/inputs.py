@@ -59,7 +59,7 @@ class InputTable:
         for name, part in zip(self._source.schema.node_types, parts):
             x = self._source.x.get(name)
             tables.append(part[:, None] if x is None else gathered(x, part, self._buffers))
-        return TypedInputs(tuple(tables), torch.from_numpy(place))
+        return TypedInputs(tuple(tables), torch.from_numpy(place), is_permutation=True)
 
     @property
     def everything(self) -> Inputs:
@@ -79,7 +79,8 @@ def whole_inputs(typed: Typed) -> TypedInputs:
         tables.append(torch.arange(count)[:, None] if x is None else x.to(loaded_dtype(x.dtype)))
         starts.append(total)
         total += count
-    return TypedInputs(tuple(tables), typed.rows + torch.tensor(starts)[typed.node_type.long()])
+    rows = typed.rows + torch.tensor(starts)[typed.node_type.long()]
+    return TypedInputs(tuple(tables), rows, is_permutation=True)
 
 
 def input_sizes(graph: Graph, nodes: Tensor) -> List[int]:

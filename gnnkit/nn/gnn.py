@@ -9,14 +9,14 @@ them.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from gnnkit.data import Block, Inputs
+from gnnkit.data import Block, Inputs, TypedInputs
 from gnnkit.errors import ConfigError
 from gnnkit.nn.canonical import CanonicalModule, Entry
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
@@ -28,7 +28,7 @@ from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
 from gnnkit.nn.norm import MaskedBatchNorm
 from gnnkit.nn.parameters import initial_value, name_seed
 from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
-from gnnkit.nn.relational import make_conv, native_parameters
+from gnnkit.nn.relational import RelationalConv, make_conv, native_parameters
 from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import TypedInput
 
@@ -160,11 +160,11 @@ class GNN(CanonicalModule):
         if (self.spec.pooling != "none") != (graphs is not None):
             raise ConfigError(self._graphs_problem())
         layers: List[Tensor] = []
-        h = self._inputs(x)
+        h = self._entering(0, x, blocks[0])
         state = None if graphs is None or not self.spec.virtual_node else self.virtual_node.initial(graphs.num_dst)
         for i, block in enumerate(blocks):
             if state is not None:
-                assert graphs is not None
+                assert graphs is not None and isinstance(h, Tensor)
                 lowered = self.lower(graphs)
                 h = h + self.virtual_node.to_nodes(lowered, state)
                 if i < self.num_layers - 1:
@@ -198,10 +198,16 @@ class GNN(CanonicalModule):
         Raises:
             ConfigError: The model reads edge features, and the block has none; or features come where it reads ids.
         """
-        return self._convolved(i, block, self._entering(i, h))
+        return self._convolved(i, block, self._entering(i, h, block))
 
-    def _entering(self, i: int, h: Inputs) -> Tensor:
+    def _entering(self, i: int, h: Inputs, block: Block) -> Inputs:
+        """What a layer reads: a matrix, or the features of each type where it projects them by itself."""
         if i == 0:
+            conv = self.convs[0]
+            spec = self.spec
+            is_plain = not spec.residual and not spec.virtual_node and not (self.training and spec.input_dropout)
+            if isinstance(conv, RelationalConv) and is_plain and conv.projects_later(self.lower(block), h):
+                return h
             return self._inputs(h)
         assert isinstance(h, Tensor), "layers hand matrices on"
         return h
@@ -219,7 +225,7 @@ class GNN(CanonicalModule):
             return encoded
         return x
 
-    def _convolved(self, i: int, block: Block, h: Tensor, *, is_square: bool = False) -> Tensor:
+    def _convolved(self, i: int, block: Block, h: Inputs, *, is_square: bool = False) -> Tensor:
         """One layer, of features of the block's sources.
 
         Args:
@@ -234,14 +240,17 @@ class GNN(CanonicalModule):
                 f"The model reads {self.spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
                 "graph that has them; by hand, full_block(graph, edge_features=True)."
             )
-        h_dst = h if is_square else h[: block.num_dst]
-        between = 0.0 if self.spec.is_propagation else self.spec.dropout
-        p = self.spec.input_dropout if i == 0 else between
-        dropped = dropout(h, p, self.training, block.dropout_keys)
-        dropped_dst = dropped if is_square else dropped[: block.num_dst]
-        out: Tensor = self.convs[i](self.lower(block), dropped, dropped_dst)
-        if self.spec.residual:
-            out = out + self.residuals[i](h_dst)
+        out: Tensor
+        if isinstance(h, TypedInputs):
+            out = cast(RelationalConv, self.convs[i]).on_tables(self.lower(block), h, list(self.input.layers))
+        else:
+            between = 0.0 if self.spec.is_propagation else self.spec.dropout
+            p = self.spec.input_dropout if i == 0 else between
+            dropped = dropout(h, p, self.training, block.dropout_keys)
+            dropped_dst = dropped if is_square else dropped[: block.num_dst]
+            out = self.convs[i](self.lower(block), dropped, dropped_dst)
+            if self.spec.residual:
+                out = out + self.residuals[i](h if is_square else h[: block.num_dst])
         if i < self.num_activated:
             out = self._normalized(self.norms[i], out, block.dst_mask)
         if block.dst_mask is not None:

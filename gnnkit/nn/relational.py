@@ -2,20 +2,24 @@
 
 Rules: relation r is computed over its own edges, for the destinations of its type alone, without edges too, as by
 PyTorch Geometric's ``HeteroConv`` and DGL's ``HeteroGraphConv``. A node whose type is the destination of no relation
-gets 0.
+gets 0. Where the convolutions are affine and shapes are free, those of all relations are computed together, by the same
+formula.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from gnnkit.data import Block
+from gnnkit.data import Block, Inputs, TypedInputs
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.convs import ConvSpec
 from gnnkit.nn.parameters import NativeParameter
+from gnnkit.nn.relations import Relations, sum_runs
+from gnnkit.nn.segments import segment_linear
 
 
 def make_conv(spec: ConvSpec, backend: ConvLibrary) -> nn.Module:
@@ -71,15 +75,26 @@ class RelationalConv(nn.Module):
         self.types = types
         self.num_into: Tensor
         self.register_buffer("num_into", counts.clamp(min=1), persistent=False)
+        self.into: Tensor
+        self.register_buffer("into", torch.tensor(types, dtype=torch.int64), persistent=False)
+        self._places = dict(backend.parameter_map(spec.of_relation))
         if spec.relational == "attention":
             self.attention = _Attention(spec.out_width)
+        is_affine = bool(types) and spec.convolution.is_affine(spec.options)
+        self.is_together = is_affine and spec.relational != "attention"
 
     def prepare(self, lowered: Any) -> None:
         """Make what the block needs besides, in the loader's threads; it is kept with the block."""
-        self._parts(lowered)
+        relations = self.ops.relations(lowered)
+        if self.is_together and not relations.dense:
+            relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
+        else:
+            self._parts(lowered)
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
+        if self.is_together and not self.ops.relations(lowered).dense:
+            return self._together(lowered, h_src)
         parts = self._parts(lowered)
         results = [
             conv(part.lowered, h_src, h_dst.index_select(0, part.nodes)) for conv, part in zip(self.relations, parts)
@@ -92,10 +107,77 @@ class RelationalConv(nn.Module):
         if self.spec.relational == "attention":
             values = values * self._shares(values, nodes, len(h_dst))[:, None]
         out = out.index_add(0, nodes, values)
+        return self._averaged(self.ops.relations(lowered), out)
+
+    def _together(self, lowered: Any, h_src: Tensor) -> Tensor:
+        """The same of a convolution that is affine: one product for each relation, and one for each type's own."""
+        relations = self.ops.relations(lowered)
+        runs = relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
+        reduce = "mean" if self.spec.convolution.reduces_first(self.spec.options) == "mean" else "sum"
+        reduced = self.ops.aggregate(runs.gather, h_src, reduce)
+        weights = torch.cat([self._stacked("lin_neigh.weight"), self._of_types("lin_self.weight")])
+        out = sum_runs(self.ops, runs, segment_linear(reduced, runs.ptr, weights))
+        return self._finished(relations, out)
+
+    def _finished(self, relations: Relations, out: Tensor) -> Tensor:
+        if "bias" in self._places:
+            types = relations.src_type[: len(out)]
+            out = out + self._of_types("bias").to(out.dtype).index_select(0, types)
+        return self._averaged(relations, out)
+
+    def projects_later(self, lowered: Any, x: Inputs) -> bool:
+        """Whether :meth:`on_tables` can take the features of a batch, and has less to do than :meth:`forward`.
+
+        Means of features as they are need no gradient, and there are fewer of them to be multiplied than sources.
+        """
+        if not self.is_together or not isinstance(x, TypedInputs) or self.ops.relations(lowered).dense:
+            return False
+        widths = [table.shape[1] if table.is_floating_point() else None for table in x.tables]
+        is_mean = self.spec.convolution.reduces_first(self.spec.options) == "mean"
+        return is_mean and all(width is not None and width <= 2 * self.spec.in_channels for width in widths)
+
+    def on_tables(self, lowered: Any, x: TypedInputs, projections: Sequence[nn.Module]) -> Tensor:
+        """What :meth:`forward` gives for projected features, by means of features that are projected afterwards.
+
+        Args:
+            lowered: The lowered block.
+            x: Features of its sources by type.
+            projections: The linear layer of each type.
+
+        Returns:
+            Shape [num_dst, out_width].
+        """
+        assert self.spec.schema is not None
+        relations = self.ops.relations(lowered)
+        runs = relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
+        schema = self.spec.schema
+        kinds = [*(schema.node_type(each.src) for each in schema.relations), *range(self.spec.num_types)]
+        weights = torch.cat([self._stacked("lin_neigh.weight"), self._of_types("lin_self.weight")])
+        products = []
+        for part, kind, weight in zip(relations.by_table(runs, kinds, x), kinds, weights):
+            # Also without runs, so that every parameter has a gradient, as it has where features are projected first.
+            table, layer = x.tables[kind], projections[kind]
+            means = table[:0] if part is None else self.ops.aggregate(part, table, "mean")
+            products.append(functional.linear(means, weight @ layer.weight, weight @ layer.bias))
+        out = sum_runs(self.ops, runs, torch.cat(products))
+        return self._finished(relations, out)
+
+    def _averaged(self, relations: Relations, out: Tensor) -> Tensor:
         if self.spec.relational != "mean":
             return out
-        types = self.ops.relations(lowered).src_type[: len(h_dst)]
+        types = relations.src_type[: len(out)]
         return out / self.num_into.to(out.dtype).index_select(0, types)[:, None]
+
+    def _stacked(self, name: str) -> Tensor:
+        """A canonical parameter of each relation. Shape [R, ...]."""
+        place = self._places[name]
+        values = torch.stack([conv.get_parameter(place.name) for conv in self.relations])
+        return values.transpose(1, 2) if place.transpose else values
+
+    def _of_types(self, name: str) -> Tensor:
+        """The sum of a parameter over the relations into each type. Shape [T, ...]."""
+        values = self._stacked(name)
+        return values.new_zeros(self.spec.num_types, *values.shape[1:]).index_add(0, self.into, values)
 
     def _shares(self, values: Tensor, nodes: Tensor, num: int) -> Tensor:
         """Attention of every node to the outputs of its relations: [n] numbers that add up to 1 for each node."""

@@ -8,15 +8,18 @@ multiplied for each type; shapes are those of the block, which is what compiled 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data import Block
+from gnnkit.data import Block, TypedInputs
 from gnnkit.jit import kernel
 from gnnkit.nn.segments import segment_linear
+
+if TYPE_CHECKING:
+    from gnnkit.nn.message_passing import MessageOps
 
 
 class Runs(NamedTuple):
@@ -26,11 +29,15 @@ class Runs(NamedTuple):
         gather: The lowered block from sources to runs.
         spread: The lowered block from runs to destinations.
         ptr: Where the runs of each relation begin, and where the last one's end.
+        block: What ``gather`` was lowered from.
+        dst: Destination of each run. Shape [runs], int64.
     """
 
     gather: Any
     spread: Any
     ptr: List[int]
+    block: Block
+    dst: Tensor
 
 
 class Pairs(NamedTuple):
@@ -48,6 +55,34 @@ class Pairs(NamedTuple):
     sources: Optional[Tensor]
     ptr: List[int]
     relations: Tensor
+
+
+def sum_runs(ops: MessageOps, runs: Runs, values: Tensor) -> Tensor:
+    """Add up what each destination has of its runs.
+
+    Args:
+        ops: The primitives of the backend that lowered the runs.
+        runs: The runs.
+        values: Of each run. Shape [runs, F].
+
+    Returns:
+        Shape [num_dst, F].
+    """
+    out: Tensor = _SumRuns.apply(values, ops, runs)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _SumRuns(torch.autograd.Function):
+    """A run has one destination, so the gradient of the sum is a choice of rows, which needs no transposed block."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ops: MessageOps, runs: Runs) -> Tensor:
+        ctx.dst, ctx.dtype = runs.dst, values.dtype
+        return ops.aggregate(runs.spread, values, "sum")
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
+        return grad.to(ctx.dtype).index_select(0, ctx.dst), None, None
 
 
 class Relations:
@@ -102,6 +137,52 @@ class Relations:
         """
         runs: Runs = self.once("runs", num_relations, self._make_runs)
         return runs
+
+    def runs_and_own(self, num_relations: int, num_types: int) -> Runs:
+        """The runs, and after them each destination as a run of itself, sorted by type; for the sorted form.
+
+        Args:
+            num_relations: How many relations the schema has.
+            num_types: How many node types.
+
+        Returns:
+            Runs of ``num_relations + num_types`` relations.
+        """
+
+        def make(number: int) -> Runs:
+            block, types = self.block, self.src_type[: self.block.num_dst]
+            indptr = block.indptr + torch.arange(block.num_dst + 1, device=block.indptr.device)
+            kinds, sources = (torch.empty(int(indptr[-1]), dtype=torch.int64) for _ in range(2))
+            arrays = [each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type, types)]
+            indptrs, indices, edge_types, node_types = arrays
+            _with_own(indptrs, indices, edge_types, node_types, num_relations, sources.numpy(), kinds.numpy())
+            device = block.indices.device
+            whole = Block(indptr, sources.to(device), block.num_src, edge_type=kinds.to(device))
+            return Relations(whole, self._lower).runs(num_relations + number)
+
+        runs: Runs = self.once("runs_and_own", num_types, make)
+        return runs
+
+    def by_table(self, runs: Runs, types: Sequence[int], x: TypedInputs) -> List[Any]:
+        """The lowered block of each relation's runs from the table of its source type; None where it has no runs.
+
+        Args:
+            runs: Of this block.
+            types: Source type of each of their relations.
+            x: The sources. Asked again for the same ``x.rows``, the blocks are those made before.
+        """
+        made = self._made.get(("tables", len(types)))
+        if made is None or made[0] is not x.rows:
+            starts = [sum(x.sizes[:number]) for number in range(len(x.sizes))]
+            indptr, rows = runs.block.indptr, x.rows.index_select(0, runs.block.indices)
+            found: List[Any] = []
+            for kind, first, last in zip(types, runs.ptr, runs.ptr[1:]):
+                own = indptr[first : last + 1]
+                block = Block(own - own[0], rows[int(own[0]) : int(own[-1])] - starts[kind], x.sizes[kind])
+                found.append(self._lower(block) if last > first else None)
+            made = self._made[("tables", len(types))] = (x.rows, found)
+        lowered: List[Any] = made[1]
+        return lowered
 
     def pairs(self, num_relations: int) -> Pairs:
         """The pairs of source and relation.
@@ -175,11 +256,12 @@ class Relations:
         num_runs = _count_runs(indptr, types, counts)
         offsets, sources = np.empty(num_runs + 1, dtype=np.int64), np.empty(num_edges, dtype=np.int64)
         ends, places = np.empty(block.num_dst + 1, dtype=np.int64), np.empty(num_runs, dtype=np.int64)
-        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places)
-        tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places)]
+        owners = np.empty(num_runs, dtype=np.int64)
+        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places, owners)
+        tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places, owners)]
         gather = Block(tensors[0], tensors[1], block.num_src)
         spread = Block(tensors[2], tensors[3], num_runs)
-        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist())
+        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist(), gather, tensors[4])
 
     def _make_pairs(self, num_relations: int) -> Pairs:
         block, device = self.block, self.block.indices.device
@@ -215,6 +297,20 @@ def _type_order(types: Tensor, num_types: int) -> Tuple[Tensor, Tensor, List[int
 
 
 @kernel
+def _with_own(
+    indptr: Any, indices: Any, types: Any, node_types: Any, num_relations: int, sources: Any, kinds: Any
+) -> None:
+    """Write the edges with one more for each destination, from itself, of a relation of its type after all others."""
+    for destination in range(len(indptr) - 1):
+        for edge in range(indptr[destination], indptr[destination + 1]):
+            sources[edge + destination] = indices[edge]
+            kinds[edge + destination] = types[edge]
+        at = indptr[destination + 1] + destination
+        sources[at] = destination
+        kinds[at] = num_relations + node_types[destination]
+
+
+@kernel
 def _count_runs(indptr: Any, types: Any, counts: Any) -> int:
     """Write where the runs, and the edges, of each relation begin: int64 zeros [2, R + 1]. Returns how many runs."""
     for destination in range(len(indptr) - 1):
@@ -230,9 +326,12 @@ def _count_runs(indptr: Any, types: Any, counts: Any) -> int:
 
 @kernel
 def _fill_runs(
-    indptr: Any, indices: Any, types: Any, at: Any, offsets: Any, sources: Any, ends: Any, places: Any
+    indptr: Any, indices: Any, types: Any, at: Any, offsets: Any, sources: Any, ends: Any, places: Any, owners: Any
 ) -> None:
-    """Write runs in order of (relation, destination), and each destination's own. ``at`` is what was counted."""
+    """Write runs in order of (relation, destination), and each destination's own. ``at`` is what was counted.
+
+    ``owners`` becomes the destination of each run.
+    """
     position = 0
     ends[0] = 0
     for destination in range(len(indptr) - 1):
@@ -243,6 +342,7 @@ def _fill_runs(
                 at[0, relation] += 1
                 offsets[run] = at[1, relation]
                 places[position] = run
+                owners[run] = destination
                 position += 1
             sources[at[1, relation]] = indices[edge]
             at[1, relation] += 1

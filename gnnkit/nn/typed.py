@@ -141,6 +141,9 @@ class TypedInput(nn.Module):
             layer(table.squeeze(1)) if isinstance(layer, nn.Embedding) else layer(table)
             for layer, table in zip(self.layers, x.tables)
         ]
+        if x.is_permutation:
+            reordered: Tensor = _Reordered.apply(torch.cat(parts), x.rows)  # type: ignore[no-untyped-call]
+            return reordered
         return torch.cat(parts).index_select(0, x.rows)
 
     def canonical_name(self, key: str) -> str:
@@ -156,6 +159,22 @@ class TypedInput(nn.Module):
                 self.canonical_name(key),
                 ParameterSpec(tuple(value.shape), "zeros" if key.endswith("bias") else "glorot"),
             )
+
+
+class _Reordered(torch.autograd.Function):
+    """All rows in another order. Its gradient is the same with the inverse order, where that of a choice adds up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return x.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(len(order), device=order.device)
+        return grad.index_select(0, inverse), None
 
 
 def typed_spec(value: Any) -> Optional[TypedSpec]:

@@ -14,6 +14,8 @@ from gnnkit.jit import fetch, kernel
 from gnnkit.sampling.kernels import AHEAD, draw_distinct, first_not_below, hidden_edges, put_others
 from gnnkit.sampling.random import derive, next_below
 
+NEAR = AHEAD // 2
+"""Destinations between the one whose relations are asked for and the one that is read."""
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
 
@@ -30,6 +32,8 @@ def count_runs(
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
             fetch(indptr, dst[row + AHEAD], 0)
+        if row + NEAR < len(dst):
+            fetch(types, indptr[dst[row + NEAR]], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         looks = ends[dst[row] & (len(ends) - 1)]
         total = 0
@@ -68,6 +72,8 @@ def pick_runs(
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
             fetch(indptr, dst[row + AHEAD], 0)
+        if row + NEAR < len(dst):
+            fetch(types, indptr[dst[row + NEAR]], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         looks = ends[dst[row] & (len(ends) - 1)]
         begin = offsets[row]
@@ -87,13 +93,27 @@ def pick_runs(
                         chosen[step], state = next_below(state, num)
                 else:
                     draw_distinct(state, num, marks, chosen)
-                chosen.sort()
+                sort_few(chosen)
                 put_candidates(chosen, start, hidden, first, last)
                 begin += fanout
             else:
                 put_others(start, stop, hidden, first, last, out, begin)
                 begin += num
             start = stop
+
+
+@kernel
+def sort_few(values: Array) -> None:
+    """Sort in place, by insertion: the quickest for as many as a fan-out has."""
+    if len(values) > 64:
+        values.sort()
+        return
+    for step in range(1, len(values)):
+        value, place = values[step], step
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value
 
 
 @kernel

@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from benchmarks import accuracy, report, run
+from benchmarks.contests import Row, ours
 from benchmarks.graphs import GraphSpec, open_graph, prepare
 from benchmarks.paired import SideResult, difference, ratio
 from benchmarks.process import NotMeasuredError
-from benchmarks.rows import ARXIV, Row, contests, cuda_contests, ours, quick
+from benchmarks.rows import ARXIV, contests, cuda_contests, quick
 from benchmarks.sides.base import covered, initial_weights, model_settings, sage_accuracy, with_seeds
 from benchmarks.sides.floor import FloorSide
 from benchmarks.sides.ours import count_batches, make_loader
@@ -129,7 +130,7 @@ def test_page_shows_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "| 2.00 times faster | yes | 2000-01-01 |" in text
     section = text.partition("<!-- benchmarks: cpu -->")[2].partition("<!-- end of benchmarks -->")[0]
     assert section.count("not measured yet") == len(rows) - 1
-    assert text.count("<!-- end of benchmarks -->") == 5
+    assert text.count("<!-- end of benchmarks -->") == 6
 
 
 def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

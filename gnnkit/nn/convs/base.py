@@ -207,6 +207,14 @@ class Convolution(ABC):
         """
         return None
 
+    def is_affine(self, options: Any) -> bool:
+        """Whether the output is W_self h_v plus W_neigh times the sum or mean of neighbours plus b, if there is one.
+
+        Its parameters are ``lin_self.weight``, ``lin_neigh.weight`` and ``bias`` then, and :meth:`reduces_first` says
+        which of the two it is. Convolutions of several relations are computed together where this is so.
+        """
+        return False
+
     def behind_parameters(self, options: Any) -> FrozenSet[str]:
         """Names of the matrices whose input depends on other parameters, so that it has a gradient in every layer."""
         return frozenset()

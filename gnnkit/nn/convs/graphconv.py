@@ -23,6 +23,10 @@ class GraphConvolution(Convolution):
         """See :class:`Convolution`."""
         return "weighted_sum"
 
+    def is_affine(self, options: Any) -> bool:
+        """See :class:`Convolution`."""
+        return True
+
     def parameters(self, spec: ConvSpec) -> Dict[str, ParameterSpec]:
         """See :class:`Convolution`."""
         return {

@@ -13,6 +13,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.nn.convs.base import Convolution, ConvSpec, ParameterSpec, ReferenceConv, check_at_least_one
 from gnnkit.nn.convs.dense import adjacency, mean, relation_block
 from gnnkit.nn.message_passing import MessageOps
+from gnnkit.nn.relations import sum_runs
 from gnnkit.nn.segments import segment_linear
 from gnnkit.options import check_types
 
@@ -112,7 +113,7 @@ class RGCNConv(ReferenceConv):
         if not relations.dense:
             runs = relations.runs(self.spec.num_relations)
             means = self.ops.aggregate(runs.gather, h_src, "mean")
-            return own + self.ops.aggregate(runs.spread, segment_linear(means, runs.ptr, self.weights), "sum")
+            return own + sum_runs(self.ops, runs, segment_linear(means, runs.ptr, self.weights))
         shares = relations.shares(self.spec.num_relations, h_src.dtype)
         num_bases = self.spec.options.num_bases
         # Both are right; what is held at a time is [E, bases, out] here and [sources, relations, out] below.

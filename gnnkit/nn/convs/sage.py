@@ -49,6 +49,10 @@ class SAGE(Convolution):
         """See :class:`Convolution`."""
         return "mean" if options.aggregation == "mean" else None
 
+    def is_affine(self, options: SAGEOptions) -> bool:
+        """See :class:`Convolution`."""
+        return options.aggregation == "mean" and not options.normalize
+
     def behind_parameters(self, options: SAGEOptions) -> FrozenSet[str]:
         """See :class:`Convolution`."""
         return frozenset({"lin_neigh.weight"} if options.aggregation == "max" else ())
