@@ -86,14 +86,14 @@ class RelationalConv(nn.Module):
     def prepare(self, lowered: Any) -> None:
         """Make what the block needs besides, in the loader's threads; it is kept with the block."""
         relations = self.ops.relations(lowered)
-        if self.is_together and not relations.dense:
+        if self._goes_together(relations):
             relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
         else:
             self._parts(lowered)
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        if self.is_together and not self.ops.relations(lowered).dense:
+        if self._goes_together(self.ops.relations(lowered)):
             return self._together(lowered, h_src)
         parts = self._parts(lowered)
         results = [
@@ -108,6 +108,11 @@ class RelationalConv(nn.Module):
             values = values * self._shares(values, nodes, len(h_dst))[:, None]
         out = out.index_add(0, nodes, values)
         return self._averaged(self.ops.relations(lowered), out)
+
+    def _goes_together(self, relations: Relations) -> bool:
+        """Whether runs will do: they add up what they are, so edges may have no weights that are read."""
+        has_weights = relations.block.edge_weight is not None and self.spec.convolution.reads_weights
+        return self.is_together and not relations.dense and not has_weights
 
     def _together(self, lowered: Any, h_src: Tensor) -> Tensor:
         """The same of a convolution that is affine: one product for each relation, and one for each type's own."""
@@ -130,7 +135,7 @@ class RelationalConv(nn.Module):
 
         Means of features as they are need no gradient, and there are fewer of them to be multiplied than sources.
         """
-        if not self.is_together or not isinstance(x, TypedInputs) or self.ops.relations(lowered).dense:
+        if not isinstance(x, TypedInputs) or not self._goes_together(self.ops.relations(lowered)):
             return False
         widths = [table.shape[1] if table.is_floating_point() else None for table in x.tables]
         is_mean = self.spec.convolution.reduces_first(self.spec.options) == "mean"
@@ -202,7 +207,8 @@ class RelationalConv(nn.Module):
             edges = (edge_type == number).nonzero().flatten()
             counts = torch.bincount(block.dst[edges], minlength=block.num_dst)[of_type[kind]]
             indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-            own = Block(indptr, block.indices[edges], block.num_src)
+            weight = None if block.edge_weight is None else block.edge_weight[edges]
+            own = Block(indptr, block.indices[edges], block.num_src, weight)
             parts.append(Part(self.backend.lower(own), of_type[kind]))
         return parts
 
@@ -241,7 +247,8 @@ def dense_relational(spec: ConvSpec, p: Mapping[str, Tensor], block: Block, h: T
                 continue
             edges = ((block.dst == node) & (block.edge_type == number)).nonzero().flatten()
             # The node itself comes first among the sources of a block of its own.
-            star = Block(torch.tensor([0, len(edges)]), torch.arange(1, len(edges) + 1), len(edges) + 1)
+            weight = None if block.edge_weight is None else block.edge_weight[edges]
+            star = Block(torch.tensor([0, len(edges)]), torch.arange(1, len(edges) + 1), len(edges) + 1, weight)
             sources = torch.cat([torch.tensor([node]), block.indices[edges]])
             rows[node].append(one.convolution.dense(one, own, star, h[sources])[0])
     out = []

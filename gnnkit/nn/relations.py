@@ -126,7 +126,7 @@ class Relations:
         counts = torch.zeros(self.block.num_dst * num_relations, device=place.device)
         counts = counts.scatter_add(0, place, torch.ones_like(place, dtype=counts.dtype))
         # Counts are whole numbers, which half precision cannot hold.
-        exact = torch.promote_types(dtype, torch.float32)
+        exact = torch.float64 if dtype == torch.float64 else torch.float32
         return counts.index_select(0, place).to(exact).reciprocal().to(dtype)
 
     def runs(self, num_relations: int) -> Runs:

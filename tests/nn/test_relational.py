@@ -35,11 +35,16 @@ def with_features() -> Graph:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("relational", ["sum", "mean"])
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("kind", "options"), [("sage", {}), ("sage", {"bias": False}), ("graphconv", {})])
-def test_together_is_the_formula(backend: str, relational: str, kind: str, options: dict[str, bool]) -> None:
+def test_together_is_the_formula(
+    backend: str, relational: str, kind: str, options: dict[str, bool], weighted: bool
+) -> None:
     graph = papers()
     assert graph.typed is not None
     block = full_block(graph)
+    if weighted:
+        block = replace(block, edge_weight=torch.rand(block.num_edges, dtype=torch.float64) + 0.5)
     spec = ConvSpec(kind, 5, 4, options, schema=graph.typed.schema, relational=relational)
     library = load_backend(backend)
     conv = RelationalConv(spec, library).double()

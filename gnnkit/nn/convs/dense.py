@@ -36,7 +36,8 @@ def relation_block(block: Block, relation: int) -> Block:
     kept = types == relation
     counts = torch.bincount(block.dst[kept], minlength=block.num_dst)
     indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return Block(indptr, block.indices[kept], block.num_src)
+    weight = None if block.edge_weight is None else block.edge_weight[kept]
+    return Block(indptr, block.indices[kept], block.num_src, weight)
 
 
 def source_types(block: Block) -> Tensor:
