@@ -68,12 +68,12 @@ def _shown(found: Sequence[ListedRun]) -> List[str]:
 
 
 def _cell(name: str, value: Any) -> str:
-    from gnnkit.runs.listing import age
+    from gnnkit.runs.listing import local_time
 
     if value is None:
         return ""
     if name == "started":
-        return age(str(value))
+        return local_time(str(value))
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,6 +6,7 @@ every kind, and the numbers are the backend's. A mask has a value for each edge 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping, Optional, Tuple
 
 import torch
@@ -111,10 +112,7 @@ class MaskedModel:
         self.block, self.nodes = neighbourhood(graph, node, model.num_layers)
         if model.spec.reads_edges:
             assert graph.edge_attr is not None and self.block.edge_ids is not None, "the model's features were checked"
-            edge_attr = graph.edge_attr[self.block.edge_ids]
-            self.block = Block(
-                self.block.indptr, self.block.indices, self.block.num_src, self.block.edge_weight, edge_attr
-            )
+            self.block = replace(self.block, edge_attr=graph.edge_attr[self.block.edge_ids])
         if model.spec.num_embeddings is not None:
             self.x = self.nodes[:, None]
         else:

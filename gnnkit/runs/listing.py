@@ -212,11 +212,11 @@ def _compared(value: Any, operation: str, wanted: str) -> bool:
     return bool(_ORDERS[operation](value, number))
 
 
-def age(started: str) -> str:
+def local_time(started: str) -> str:
     """When a run began, as a table shows it: local date and time.
 
     Example:
-        >>> age("no date")
+        >>> local_time("no date")
         'no date'
     """
     try:

@@ -78,7 +78,7 @@ def run_sweep(
         if failed == _MOST_FAILED:
             raise ConfigError(f"The first {failed} trials all failed, the last one with: {trial.problem}")
         _write_best(sweep, study, home)
-    return result_of(sweep, study, home)
+    return _result(sweep, study, home)
 
 
 def _keep(sweep: Sweep, home: Path) -> None:
@@ -96,9 +96,9 @@ def _keep(sweep: Sweep, home: Path) -> None:
 
 def _open_study(sweep: Sweep, home: Path) -> optuna.Study:
     """The study in the folder of a sweep, made if it is not there."""
-    library = import_optuna()
+    library = _import_optuna()
     library.logging.set_verbosity(library.logging.WARNING)
-    sampler, pruner = make_sampler(sweep), _make_pruner(sweep)
+    sampler, pruner = _make_sampler(sweep), _make_pruner(sweep)
     study: optuna.Study = library.create_study(
         storage=_storage(home),
         study_name=STUDY,
@@ -125,7 +125,7 @@ def _storage(home: Path) -> optuna.storages.JournalStorage:
     return JournalStorage(JournalFileBackend(str(home / JOURNAL)))
 
 
-def import_optuna() -> Any:
+def _import_optuna() -> Any:
     """The package optuna.
 
     Raises:
@@ -162,7 +162,7 @@ def _ended(sweep: Sweep, study: optuna.Study, home: Path, processes: int) -> Ite
 
 def _numbers(sweep: Sweep, study: optuna.Study) -> Iterator[int]:
     """Numbers of the trials to run, each asked for when its turn comes: first those that had begun."""
-    optuna = import_optuna()
+    optuna = _import_optuna()
     begun = [trial.number for trial in study.trials if trial.state == optuna.trial.TrialState.RUNNING]
     yield from begun
     waiting = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.WAITING]
@@ -172,9 +172,9 @@ def _numbers(sweep: Sweep, study: optuna.Study) -> Iterator[int]:
 
 def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
     """Train one point and tell the study, from any process."""
-    optuna = import_optuna()
+    optuna = _import_optuna()
     study = optuna.load_study(
-        study_name=STUDY, storage=_storage(home), sampler=make_sampler(sweep), pruner=_make_pruner(sweep)
+        study_name=STUDY, storage=_storage(home), sampler=_make_sampler(sweep), pruner=_make_pruner(sweep)
     )
     trial = optuna.trial.Trial(study, study.trials[number]._trial_id)
     values = {name: axis.suggest(trial, name) for name, axis in sweep.space.items()}
@@ -193,7 +193,7 @@ def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
 
 def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial) -> float:
     """The validation metric of a point: of its best epoch, or the mean over seeds and folds."""
-    optuna = import_optuna()
+    optuna = _import_optuna()
     options = sweep.options
     if options.seeds == 1 and options.folds is None:
         trainer, model, graph = assemble(config)
@@ -255,7 +255,7 @@ def _trial(sweep: Sweep, frozen: optuna.trial.FrozenTrial) -> Trial:
 
 
 def _best(study: optuna.Study) -> Optional[optuna.trial.FrozenTrial]:
-    optuna = import_optuna()
+    optuna = _import_optuna()
     complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     return study.best_trial if complete else None
 
@@ -266,7 +266,7 @@ def _write_best(sweep: Sweep, study: optuna.Study, home: Path) -> None:
         write_yaml(home / BEST, laid_over(sweep.base, nested(_trial(sweep, best).values)))
 
 
-def result_of(sweep: Sweep, study: optuna.Study, home: Path) -> SweepResult:
+def _result(sweep: Sweep, study: optuna.Study, home: Path) -> SweepResult:
     """What a sweep has found so far."""
     best = _best(study)
     ended = [_trial(sweep, trial) for trial in study.trials if trial.state.is_finished()]
@@ -274,7 +274,7 @@ def result_of(sweep: Sweep, study: optuna.Study, home: Path) -> SweepResult:
     return SweepResult(ended, None if best is None else _trial(sweep, best), home, higher)
 
 
-def make_sampler(sweep: Sweep) -> Any:
+def _make_sampler(sweep: Sweep) -> Any:
     """The sampler that a sweep names, whose random numbers are of the trial and not of the process.
 
     Raises:
@@ -283,14 +283,14 @@ def make_sampler(sweep: Sweep) -> Any:
     """
     from gnnkit.studies.seeded import SeededSampler
 
-    optuna = import_optuna()
+    optuna = _import_optuna()
     name = "random" if sweep.options.sampler == "grid" else sweep.options.sampler
     made = _named(optuna.samplers, name, "sampler", "grid")
     return SeededSampler(made, dict(sweep.options.sampler_options), sweep.options.seed)
 
 
 def _make_pruner(sweep: Sweep) -> Any:
-    optuna = import_optuna()
+    optuna = _import_optuna()
     name = sweep.options.pruner
     made = _named(optuna.pruners, "nop" if name == "none" else name, "pruner", "none")
     try:
