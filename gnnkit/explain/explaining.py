@@ -15,7 +15,7 @@ from torch.nn import functional
 from gnnkit.data import Graph, check_graph
 from gnnkit.errors import ConfigError
 from gnnkit.explain.explanation import Explanation
-from gnnkit.explain.masked import MaskedModel
+from gnnkit.explain.masked import MaskedModel, on_masked_primitives
 from gnnkit.nn import GNN, check_edge_features, check_node_inputs
 from gnnkit.nn.parameters import name_seed
 from gnnkit.sampling.neighbor import check_node_ids
@@ -81,7 +81,9 @@ def explain_nodes(
     check_edge_features(model.spec, graph)
     ids = check_node_ids(list(nodes), graph.num_nodes, "nodes")
     prepared = model.spec.prepare(graph)
-    return [_explained(model, prepared, int(node), METHODS[method], output, is_class, num_edges, seed) for node in ids]
+    copy, ops = on_masked_primitives(model)
+    masked = (MaskedModel(copy, ops, prepared, int(node)) for node in ids)
+    return [_explained(each, METHODS[method], output, is_class, num_edges, seed) for each in masked]
 
 
 def _check_model(model: GNN, output: Optional[int]) -> None:
@@ -94,16 +96,14 @@ def _check_model(model: GNN, output: Optional[int]) -> None:
 
 
 def _explained(
-    model: GNN,
-    prepared: Graph,
-    node: int,
+    masked: MaskedModel,
     method: Method,
     output: Optional[int],
     is_class: bool,
     num_edges: int,
     seed: int,
 ) -> Explanation:
-    masked = MaskedModel(model, prepared, node)
+    node = int(masked.nodes[0])
     with torch.no_grad():
         out = masked.outputs()
     chosen = output if output is not None else int(out.argmax()) if is_class else 0

@@ -88,12 +88,28 @@ class _MaskedLibrary:
         )
 
 
+def on_masked_primitives(model: GNN) -> Tuple[GNN, MaskedOps]:
+    """A copy of a model in its reference form, and the primitives that it runs on, which take the mask.
+
+    Args:
+        model: The model. It is left as it is.
+
+    Raises:
+        CapabilityError: A layer of the library, or a backend without primitives.
+    """
+    library = _MaskedLibrary(model.backend)  # type: ignore[arg-type]
+    copy = GNN(model.spec, library, model.seed).eval()  # type: ignore[arg-type]
+    copy.load_canonical(model.canonical_state())
+    return copy.requires_grad_(False), library.masked
+
+
 class MaskedModel:
     """A trained model on the neighbourhood of one node, with masks.
 
     Args:
-        model: The model. It is left as it is.
-        graph: Prepared for it.
+        model: From :func:`on_masked_primitives`.
+        ops: Likewise.
+        graph: Prepared for the model.
         node: The node.
 
     Attributes:
@@ -103,12 +119,9 @@ class MaskedModel:
         is_free: Which edges a mask may change: all but self-loops. Shape [E], bool.
     """
 
-    def __init__(self, model: GNN, graph: Graph, node: int) -> None:
-        library = _MaskedLibrary(model.backend)  # type: ignore[arg-type]
-        self._ops = library.masked
-        self._model = GNN(model.spec, library, model.seed).eval()  # type: ignore[arg-type]
-        self._model.load_canonical(model.canonical_state())
-        self._model.requires_grad_(False)
+    def __init__(self, model: GNN, ops: MaskedOps, graph: Graph, node: int) -> None:
+        self._model = model
+        self._ops = ops
         self.block, self.nodes = neighbourhood(graph, node, model.num_layers)
         if model.spec.reads_edges:
             assert graph.edge_attr is not None and self.block.edge_ids is not None, "the model's features were checked"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import gnnkit
 from gnnkit.errors import ConfigError, DataError
 from gnnkit.explain import METHODS, explain_nodes
-from gnnkit.explain.masked import MaskedModel, neighbourhood
+from gnnkit.explain.masked import MaskedModel, neighbourhood, on_masked_primitives
 from tests.commands import answer, gnnkit_here
 from tests.graphs import communities
 
@@ -33,7 +33,7 @@ def test_what_is_explained_is_what_the_model_computes(kind: str, backend) -> Non
         block = gnnkit.data.full_block(prepared, edge_features=model.spec.reads_edges)
         whole = model([block] * 3, prepared.x)
         for node in (0, 7):
-            masked = MaskedModel(model, prepared, node)
+            masked = MaskedModel(*on_masked_primitives(model), prepared, node)
             assert torch.allclose(masked.outputs(), whole[node], atol=1e-5)
             assert torch.allclose(masked.outputs(torch.ones(masked.block.num_edges)), whole[node], atol=1e-5)
 
@@ -72,7 +72,7 @@ def test_integrated_gradients_add_up(kind: str, backend) -> None:
     graph = communities()
     model = model_of(graph, kind, backend)
     (found,) = explain_nodes(model, graph, [3], "integrated_gradients", is_class=False, output=1)
-    masked = MaskedModel(model, model.spec.prepare(graph), 3)
+    masked = MaskedModel(*on_masked_primitives(model), model.spec.prepare(graph), 3)
     with torch.no_grad():
         nothing = masked.outputs(torch.zeros(masked.block.num_edges), torch.zeros_like(masked.x))[1]
     total = float(found.edge_scores.sum() + found.feature_scores.sum())
