@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
@@ -145,7 +146,7 @@ def _span(text: str) -> Dict[str, Any]:
 
 def _launch(config: RunConfig, processes: Processes) -> None:
     """Run the command in several processes, with a run folder that is the same after a restart."""
-    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs.run_folder import run_dir_or_new
 
     if config.run_dir is not None:
         with served(config, processes):
@@ -154,34 +155,27 @@ def _launch(config: RunConfig, processes: Processes) -> None:
     if processes.has_machines and processes.max_restarts:
         raise ConfigError("--max-restarts on several machines needs --run-dir, a folder that all of them see.")
     words = (Path(config.dataset.name).name, config.model.name, config.backend)
-    made = new_run_dir(Path("runs"), *(str(word).replace(",", "-") for word in words))
-    try:
-        with served(config, processes):
-            launch(processes, "--run-dir", str(made))
-    finally:
-        drop_run_dir(made)
+    named = (str(word).replace(",", "-") for word in words)
+    with run_dir_or_new(None, Path("runs"), *named) as made, served(config, processes):
+        launch(processes, "--run-dir", str(made))
 
 
 def judge(config: RunConfig) -> HeuristicResult:
     """Judge the heuristic that a configuration names, and keep the result in a run folder."""
-    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.train.assembling import load_data
     from gnnkit.train.heuristics import judge_heuristic
 
     graph = load_data(config)
-    made = None if config.run_dir is not None else new_run_dir(Path("runs"), graph.name, config.model.name)
-    try:
+    with run_dir_or_new(config.run_dir, Path("runs"), graph.name, config.model.name) as folder:
         return judge_heuristic(
             config.model.name,
             graph,
             task_options=config.task_options,
             seed=config.seed,
-            run_dir=made or config.run_dir,
+            run_dir=folder,
             facts={"dataset": asdict(config.dataset)},
         )
-    finally:
-        if made is not None:
-            drop_run_dir(made)
 
 
 def train(
@@ -205,7 +199,7 @@ def train(
         The trained model and what happened; its folder is ``result.run_dir``.
     """
     from gnnkit.runs import read_learned
-    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.runs.state import state_file
     from gnnkit.train.assembling import assemble
 
@@ -214,16 +208,11 @@ def train(
     trainer, net, graph = assemble(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
-    made = None
-    if trainer.run_dir is None and keep:
-        words = [config.name] if config.name else [graph.name, net.spec.name.replace(",", "-"), net.backend.name]
-        trainer.run_dir = made = new_run_dir(Path("runs"), *words)
-    try:
-        trainer.callbacks = _callbacks(config, graph, trainer.run_dir)
+    words = [config.name] if config.name else [graph.name, net.spec.name.replace(",", "-"), net.backend.name]
+    with run_dir_or_new(trainer.run_dir, Path("runs"), *words) if keep else nullcontext(trainer.run_dir) as folder:
+        trainer.run_dir = folder
+        trainer.callbacks = _callbacks(config, graph, folder)
         return trainer.fit(net, graph, resume=resume)
-    finally:
-        if made is not None:
-            drop_run_dir(made)  # Where training has begun it is not empty, and stays.
 
 
 def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List[Callback]:

@@ -37,7 +37,7 @@ def sweep(
 ) -> None:
     """Look for the best settings of a training."""
     from gnnkit.errors import ConfigError
-    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.studies import SWEEP, read_sweep, run_sweep
 
     path = user_path(file, "The sweep")
@@ -45,17 +45,13 @@ def sweep(
     if goes_on and (settings or run_dir is not None):
         raise ConfigError(f"{path} is a folder, and a sweep goes on with the settings that it has. Leave others out.")
     asked = read_sweep(path / SWEEP if goes_on else path, settings or [])
-    made = None if goes_on or run_dir is not None else new_run_dir(Path("sweeps"), path.stem)
-    home = made or (path if run_dir is None else user_path(run_dir, "--run-dir"))
-    print(f"{asked.num_trials} trials into {home}", flush=True)
-    try:
-        result = run_sweep(asked, home, processes=processes, report=_report)
-    except KeyboardInterrupt:
-        print(f"  go on with:  gnnkit sweep {home}", flush=True)
-        raise
-    finally:
-        if made is not None:
-            drop_run_dir(made)  # Where a sweep has begun it is not empty, and stays.
+    with run_dir_or_new(path if goes_on else run_dir, Path("sweeps"), path.stem) as home:
+        print(f"{asked.num_trials} trials into {home}", flush=True)
+        try:
+            result = run_sweep(asked, home, processes=processes, report=_report)
+        except KeyboardInterrupt:
+            print(f"  go on with:  gnnkit sweep {home}", flush=True)
+            raise
     _show(result)
     if json:
         print_json(result.summary())

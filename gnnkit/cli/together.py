@@ -26,24 +26,20 @@ def run_together(
         fold: The folds to run, as they were typed; None for all.
         json: Whether to print a line of JSON at the end.
     """
-    from gnnkit.runs.run_folder import drop_run_dir, new_run_dir
+    from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.studies import run_folds, run_seeds
 
     wanted = None if fold is None else whole_numbers(fold, "--fold")
-    made = None
-    if config.run_dir is None:
-        words = [f"{number}-{name}" for name, number in (("seeds", seeds), ("folds", folds)) if number is not None]
-        made = new_run_dir(Path("runs"), Path(config.dataset.name).name, str(config.model.name), *words)
-        config = replace(config, run_dir=str(made))
-    try:
-        result: Together
+    repeats = 1 if seeds is None else seeds
+    words = [f"{number}-{name}" for name, number in (("seeds", seeds), ("folds", folds)) if number is not None]
+    words = [Path(config.dataset.name).name, str(config.model.name), *words]
+    result: Together
+    with run_dir_or_new(config.run_dir, Path("runs"), *words) as folder:
+        config = replace(config, run_dir=str(folder))
         if folds is None:
-            result = run_seeds(config, 1 if seeds is None else seeds, report=_report)
+            result = run_seeds(config, repeats, report=_report)
         else:
-            result = run_folds(config, folds, folds=wanted, repeats=1 if seeds is None else seeds, report=_report)
-    finally:
-        if made is not None:
-            drop_run_dir(made)  # Where a run has begun it is not empty, and stays.
+            result = run_folds(config, folds, folds=wanted, repeats=repeats, report=_report)
     _show(result)
     if json:
         print_json(result.summary())

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import platform
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import torch
 from torch import Tensor
@@ -301,6 +301,36 @@ def new_run_dir(root: Path, *words: str) -> Path:
                 return candidate
             except FileExistsError:
                 number += 1
+
+
+@contextmanager
+def run_dir_or_new(given: Optional[PathLike], root: Path, *words: str) -> Iterator[Path]:
+    """The folder that a run is given, or a new one, which is removed again if nothing was put into it.
+
+    Args:
+        given: The folder. None: a new one.
+        root: As for :func:`new_run_dir`.
+        words: Likewise.
+
+    Raises:
+        FileError: A new one cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as home:
+        ...     with run_dir_or_new(None, Path(home) / "runs", "cora") as folder:
+        ...         was_there = folder.is_dir()
+        ...     was_there, folder.exists()
+        (True, False)
+    """
+    if given is not None:
+        yield user_path(given, "The run folder")
+        return
+    made = new_run_dir(root, *words)
+    try:
+        yield made
+    finally:
+        drop_run_dir(made)  # Where a run has begun it is not empty, and stays.
 
 
 def drop_run_dir(path: Path) -> None:
