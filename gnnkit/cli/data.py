@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Union
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import print_json, print_summary, print_table, reports_errors
 from gnnkit.errors import ConfigError
 
 CHECK_EXAMPLE = "Example: gnnkit data check path/to/folder dataset.options.undirected=true"
@@ -104,7 +104,7 @@ def import_data(
     if json:
         print_json({"output": str(output), **found, "data": summary})
     else:
-        print_table("Imported", ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
+        print_summary("Imported", summary)
         model = "sage" if graph.typed is None else "rgcn"
         print(f"  train on it:  gnnkit run --dataset {output} --model {model} --fanouts 10,10")
 
@@ -133,7 +133,7 @@ def check_data(
         counts = {"num_nodes": graph.num_nodes, "num_edges": graph.num_edges}
         print_json({"dataset": dataset, **counts, "num_pairs_checked": num_pairs, "num_leaks": 0, "data": summary})
         return
-    print_table(graph.name, ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
+    print_summary(graph.name, summary)
     looked_up = f"none of {num_pairs:,} pairs of valid and test is among {graph.num_edges:,} edges."
     print("  no leaks:", looked_up if graph.links is not None else "there are no pairs to judge.")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 import typer
 
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import print_json, print_summary, print_table, reports_errors
 
 if TYPE_CHECKING:
     from gnnkit.data.statistics import DataStatistics
@@ -38,7 +38,7 @@ def info(
     if json:
         print_json({**_values(found), "components": components, "bytes": num_bytes(graph), "data": summary})
         return
-    print_table(graph.name, ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
+    print_summary(graph.name, summary)
     degrees = f"mean {found.mean_degree:.2f}, median {found.median_degree:,}, largest {found.max_degree:,}"
     rows = [
         ["in-degrees", degrees],

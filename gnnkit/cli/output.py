@@ -222,5 +222,15 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[List[str]], *
     console.print(table)
 
 
+def print_summary(title: str, summary: Mapping[str, str]) -> None:
+    """A table of what data are. Warnings are left out: they were printed when the data were read.
+
+    Args:
+        title: What the data are called.
+        summary: From :func:`gnnkit.data.summarize`.
+    """
+    print_table(title, ["", ""], [[topic, words] for topic, words in summary.items() if topic != "warnings"])
+
+
 _WIDEST = 4096
 """Columns of a table whose rows are not to be broken."""

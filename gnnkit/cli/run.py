@@ -14,7 +14,7 @@ import typer
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.launched import is_first
-from gnnkit.cli.output import print_json, print_table, reports_errors
+from gnnkit.cli.output import print_json, print_summary, print_table, reports_errors
 from gnnkit.cli.processes import Processes, launch, takes_processes
 from gnnkit.cli.serving import needs_servers, parts_base, served
 from gnnkit.cli.together import run_together
@@ -223,9 +223,7 @@ def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List
         """Shows what was loaded once everything has been checked."""
 
         def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
-            lines = summarize(graph)
-            lines.pop("warnings", None)  # They were printed when the data were read.
-            print_table("Data", ["", ""], [[topic, words] for topic, words in lines.items()])
+            print_summary("Data", summarize(graph))
 
     shown: List[Callback] = [ShownData()]
     return [*shown, TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else shown

@@ -8,6 +8,7 @@ from gnnkit.nn import conv_name
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.page import Panel, Table
 from gnnkit.report.words import NONE, moment, setting
+from gnnkit.runs.listing import flat_settings
 from gnnkit.tasks import NodeClassification
 
 
@@ -15,7 +16,7 @@ def configuration(runs: Sequence[RunFacts]) -> Panel:
     """All settings of runs; of several, first those in which they differ."""
     panel = Panel()
     columns = ["", *(run.label for run in runs)]
-    every = [_flat(run.config) for run in runs]
+    every = [{key: setting(value) for key, value in flat_settings(run.config)} for run in runs]
     keys = list(dict.fromkeys(key for settings in every for key in settings))
     rows = [[key, *(settings.get(key, NONE) for settings in every)] for key in keys]
     if len(runs) == 1:
@@ -102,14 +103,3 @@ def _environment(run: RunFacts) -> Dict[str, str]:
     values.update(manifest["backend"])
     values.update(manifest["device"])
     return {name: setting(value) for name, value in values.items() if name != "name"}
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Dict[str, str]:
-    """Nested settings by dotted name."""
-    flat: Dict[str, str] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = setting(value)
-    return flat

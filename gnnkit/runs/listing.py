@@ -107,7 +107,7 @@ def _values(run: Path) -> Dict[str, Any]:
         "error": manifest.get("error"),
     }
     results = {key: value for key, value in result.items() if key not in known and isinstance(value, (int, float, str))}
-    settings = {key: value for key, value in _flat(config) if key not in ("name", "tags", "notes")}
+    settings = {key: value for key, value in flat_settings(config) if key not in ("name", "tags", "notes")}
     merged = {**settings, **results, **known}
     return {key: value for key, value in merged.items() if value is not None}
 
@@ -117,10 +117,16 @@ def _short(conv: Any) -> str:
     return conv if isinstance(conv, str) else ",".join(map(str, conv or ["?"]))
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[Tuple[str, Any]]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[Tuple[str, Any]]:
+    """Nested settings by dotted name; a section without any stays one.
+
+    Example:
+        >>> dict(flat_settings({"seed": 1, "train": {"lr": 0.1}, "task_options": {}}))
+        {'seed': 1, 'train.lr': 0.1, 'task_options': {}}
+    """
     for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and value:
+            yield from flat_settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
