@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Callable, ClassVar, Dict, FrozenSet, Mapping, Optional, Tuple, Type
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from gnnkit.data import Block, Graph, Schema
 from gnnkit.errors import ConfigError
@@ -257,6 +258,12 @@ class ReferenceConv(MessagePassing):
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(ops)
         self.spec = spec
+
+    def make_parameters(self) -> None:
+        """Make the canonical parameters that no submodule has, without values."""
+        for name, parameter in self.spec.parameters.items():
+            if "." not in name and name not in self._parameters:
+                self.register_parameter(name, nn.Parameter(torch.empty(parameter.shape)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.data import Block
@@ -138,8 +138,7 @@ class HGTConv(ReferenceConv):
 
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(spec, ops)
-        for name, parameter in spec.parameters.items():
-            self.register_parameter(name, nn.Parameter(torch.empty(parameter.shape)))
+        self.make_parameters()
         self.depth = inner_width(spec) // spec.options.heads
 
     def prepare(self, lowered: Any) -> None:

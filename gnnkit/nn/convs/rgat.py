@@ -93,9 +93,7 @@ class RGATConv(AttentionConv):
     def __init__(self, spec: ConvSpec, ops: MessageOps) -> None:
         super().__init__(spec, ops)
         self.lin_self = nn.Linear(spec.in_channels, spec.out_width, bias=False)
-        for name, parameter in spec.parameters.items():
-            if "." not in name and name != "bias":
-                self.register_parameter(name, nn.Parameter(torch.empty(parameter.shape)))
+        self.make_parameters()
 
     def prepare(self, lowered: Any) -> None:
         """Make what the block needs besides."""
