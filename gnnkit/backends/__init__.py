@@ -5,11 +5,13 @@ from gnnkit.backends.layer_state import LayerState, attention_spec, read_gin
 from gnnkit.backends.native import LibraryLayer, NativeConv, aggregates
 from gnnkit.backends.registry import as_backend, backends, build_model, load_backend, move_model
 from gnnkit.backends.store import GraphStore, PartSize, Served
+from gnnkit.backends.sums import BlockSums, composing, product_dtype, sum_dtype
 from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 
 __all__ = [
     "Backend",
     "BackendCapabilities",
+    "BlockSums",
     "EdgesBySource",
     "GraphStore",
     "LayerState",
@@ -22,8 +24,11 @@ __all__ = [
     "attention_spec",
     "backends",
     "build_model",
+    "composing",
     "edges_by_source",
     "load_backend",
     "move_model",
+    "product_dtype",
     "read_gin",
+    "sum_dtype",
 ]

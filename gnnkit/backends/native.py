@@ -23,6 +23,8 @@ class NativeConv(nn.Module):
 
     Attributes:
         names: Dotted name of each parameter in this module, by canonical name.
+        finds_own: Whether ``h_dst`` may be None, which stands for the first of the sources. A layer that takes them
+            from there by itself saves the gradient of a slice, which is as large as the sources and mostly zeros.
         spec: The convolution.
 
     Example:
@@ -36,6 +38,7 @@ class NativeConv(nn.Module):
     """
 
     names: ClassVar[Mapping[str, str]]
+    finds_own: ClassVar[bool] = False
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__()

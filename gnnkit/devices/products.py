@@ -12,6 +12,7 @@ multiplies depends on the machine and the sizes, never on a measurement.
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from gnnkit.backends import composing
 
 _WORTH = 2e7
 """Operations from which a product is handed on; below, the call costs more than it saves."""
@@ -152,6 +155,21 @@ class OneDnnProducts(TorchFunctionMode):
         >>> torch.allclose(out, layer(x), atol=1e-6)
         True
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entered = ExitStack()
+
+    def __enter__(self) -> OneDnnProducts:
+        """See :class:`torch.overrides.TorchFunctionMode`."""
+        self._entered.enter_context(composing())
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        """See :class:`torch.overrides.TorchFunctionMode`."""
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self._entered.close()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[Any], args: Tuple[Any, ...] = (), kwargs: Any = None

@@ -247,8 +247,12 @@ class GNN(CanonicalModule):
             between = 0.0 if self.spec.is_propagation else self.spec.dropout
             p = self.spec.input_dropout if i == 0 else between
             dropped = dropout(h, p, self.training, block.dropout_keys)
-            dropped_dst = dropped if is_square else dropped[: block.num_dst]
-            out = self.convs[i](self.lower(block), dropped, dropped_dst)
+            conv = self.convs[i]
+            if getattr(type(conv), "finds_own", False):
+                dropped_dst = None
+            else:
+                dropped_dst = dropped if is_square else dropped[: block.num_dst]
+            out = conv(self.lower(block), dropped, dropped_dst)
             if self.spec.residual:
                 out = out + self.residuals[i](h if is_square else h[: block.num_dst])
         if i < self.num_activated:
@@ -323,7 +327,8 @@ class GNN(CanonicalModule):
                 prepare = getattr(type(conv), "prepare", None)  # Asking a module itself takes longer.
                 if prepare is not None:
                     prepare(conv, lowered)
-            block.lowered[self.backend.name] = lowered
+            if lowered is not block:  # What holds itself keeps its memory for long.
+                block.lowered[self.backend.name] = lowered
         return lowered
 
     def reset_parameters(self, seed: int) -> None:

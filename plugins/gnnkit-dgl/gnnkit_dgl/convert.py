@@ -43,7 +43,7 @@ _MASKS = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
 
 
 def to_block(block: Block) -> Any:
-    """Turn a block into a ``DGLBlock`` that shares its memory; ``is_reduced`` is the block's.
+    """Turn a block into a ``DGLBlock`` that shares its memory.
 
     This is what ``dgl.create_block`` comes down to, in a fifth of the time: without its search through all ids for one
     that is too large, since a sampler made them, and without its graph of types, which one type does not need. DGL must
@@ -57,9 +57,7 @@ def to_block(block: Block) -> Any:
     edge_ids = torch.arange(block.num_edges, device=block.indices.device)
     csc = (block.indptr, block.indices, edge_ids)
     index = create_unitgraph_from_csr(2, block.num_src, block.num_dst, *csc, ["coo", "csr", "csc"], transpose=True)
-    lowered = DGLBlock(index, (["_N"], ["_N"]), ["_E"])
-    lowered.is_reduced = block.is_reduced
-    return lowered
+    return DGLBlock(index, (["_N"], ["_N"]), ["_E"])
 
 
 def to_dgl(graph: Graph) -> Any:

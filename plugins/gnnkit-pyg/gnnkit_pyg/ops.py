@@ -51,6 +51,6 @@ class PygOps(MessageOps):
     def aggregate(self, lowered: PygBlock, h_src: Tensor, reduce: str, edge_weight: Optional[Tensor] = None) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`. Unweighted and on the CPU, no message is ever stored."""
         check_choice("reduce", reduce, REDUCTIONS)
-        if edge_weight is None and h_src.ndim == 2 and lowered.use_csr:
-            return lowered.reduce(h_src, reduce)
+        if edge_weight is None and h_src.ndim == 2 and lowered.sums is not None:
+            return lowered.sums.reduce(h_src, reduce)
         return super().aggregate(lowered, h_src, reduce, edge_weight)

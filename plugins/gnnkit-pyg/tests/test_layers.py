@@ -93,10 +93,11 @@ def test_lowering_is_lazy_shares_memory_and_is_silent() -> None:
         warnings.simplefilter("error")
         block = HARD_BLOCKS["multi-edges"]
         lowered = PygBackend().lower(block)
-        matrix = lowered.csr(torch.float32, weighted=True)
-        assert matrix is lowered.csr(torch.float32, weighted=True)
-        assert lowered.csr(torch.float32, weighted=False).values().eq(1).all()
-    assert lowered.use_csr and matrix.shape == (2, 3) and matrix.col_indices().data_ptr() == block.indices.data_ptr()
+        assert lowered.sums is not None
+        matrix = lowered.sums.matrix(torch.float32, weighted=True)
+        assert matrix is lowered.sums.matrix(torch.float32, weighted=True)
+        assert lowered.sums.matrix(torch.float32, weighted=False).values().eq(1).all()
+    assert matrix.shape == (2, 3) and matrix.col_indices().data_ptr() == block.indices.data_ptr()
     assert lowered.edge_index.tolist() == [block.indices.tolist(), block.dst.tolist()]
 
 

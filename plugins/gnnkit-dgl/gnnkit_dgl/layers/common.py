@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from gnnkit_dgl.compat import import_dgl
 
 
@@ -16,8 +13,3 @@ def native(name: str) -> Any:
     import dgl.nn
 
     return getattr(dgl.nn, name)
-
-
-def product_dtype(h: Tensor, weight: Tensor) -> torch.dtype:
-    """The dtype that torch gives to ``h @ weight`` here and now, autocast included."""
-    return (h[:0] @ weight).dtype

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Dict, Mapping
 
 from torch import Tensor
 
-from gnnkit.backends import NativeConv, aggregates
+from gnnkit.backends import NativeConv, aggregates, product_dtype, sum_dtype
 from gnnkit.nn import ConvSpec, NativeParameter
-from gnnkit_dgl.layers.common import native, product_dtype
+from gnnkit_dgl.layers.common import native
 
 
 class GCN(NativeConv):
@@ -27,13 +27,18 @@ class GCN(NativeConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        matrix, bias = self.conv.weight, self.conv.bias
         if lowered.is_reduced:
-            updated: Tensor = aggregates(h_src, h_dst) @ self.conv.weight + self.conv.bias
+            updated: Tensor = aggregates(h_src, h_dst) @ matrix + bias
             return updated
+        if lowered.sums is not None:
+            projected = h_src @ matrix
+            total: Tensor = lowered.sums.reduce(projected.to(sum_dtype(h_src, matrix.t())), weighted=True) + bias
+            return total
         weight = lowered.edata.get("weight")
         if weight is not None:
             # GraphConv multiplies by its matrix before it aggregates if that makes the messages narrower.
             is_product = self.spec.in_channels > self.spec.out_channels
-            weight = weight.to(product_dtype(h_src, self.conv.weight) if is_product else h_src.dtype)
+            weight = weight.to(product_dtype(h_src, matrix.t()) if is_product else h_src.dtype)
         out: Tensor = self.conv(lowered, (h_src, h_dst), edge_weight=weight)
         return out

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Mapping
+from typing import Any, ClassVar, Mapping, Optional
 
 from torch import Tensor
 
-from gnnkit.backends import NativeConv, aggregates
+from gnnkit.backends import NativeConv, aggregates, product_dtype, sum_dtype
 from gnnkit.nn import ConvSpec, make_mlp
-from gnnkit_dgl.layers.common import native, product_dtype
+from gnnkit_dgl.layers.common import native
 from gnnkit_dgl.ops import DglOps
 
 
@@ -21,18 +21,22 @@ class GIN(NativeConv):
         for parameter in ("weight", "bias")
     }
 
+    finds_own: ClassVar[bool] = True
+
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
         self.conv = native("GINConv")(make_mlp(spec), "sum", init_eps=spec.options.eps)
         self._ops = DglOps()
 
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        factor, weight = 1 + self.spec.options.eps, self.conv.apply_func[0].weight
+        if lowered.sums is not None and h_dst is None:
+            total = lowered.sums.reduce(h_src.to(sum_dtype(h_src, weight)), own=factor)
+            return self.conv.apply_func(total)  # type: ignore[no-any-return]
+        own = h_src[: lowered.num_dst_nodes()] if h_dst is None else h_dst
         if lowered.is_reduced:
-            total = aggregates(h_src, h_dst)
+            total = aggregates(h_src, own)
         else:
-            dtype = product_dtype(h_src, self.conv.apply_func[0].weight.t())
-            total = self._ops.aggregate(lowered, h_src.to(dtype), "sum")
-        own = h_dst if self.spec.options.eps == 0 else (1 + self.conv.eps) * h_dst
-        updated: Tensor = self.conv.apply_func(total + own)
-        return updated
+            total = self._ops.aggregate(lowered, h_src.to(product_dtype(h_src, weight)), "sum")
+        return self.conv.apply_func(total + (own if factor == 1 else factor * own))  # type: ignore[no-any-return]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, Dict, Mapping
+from typing import Any, ClassVar, Dict, Mapping, Optional
 
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.backends import NativeConv, aggregates
+from gnnkit.backends import NativeConv, aggregates, product_dtype
 from gnnkit.nn import ConvSpec, NativeParameter
-from gnnkit_dgl.layers.common import native, product_dtype
+from gnnkit_dgl.layers.common import native
 
 
 class SAGE(NativeConv):
@@ -20,6 +20,8 @@ class SAGE(NativeConv):
         "lin_self.weight": "conv.fc_self.weight",
         "lin_neigh.weight": "conv.fc_neigh.weight",
     }
+
+    finds_own: ClassVar[bool] = True
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
@@ -43,18 +45,21 @@ class SAGE(NativeConv):
             names["lin_pool.bias"] = NativeParameter("conv.fc_pool.bias")
         return names
 
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
+        conv = self.conv
+        if lowered.sums is not None and self.spec.options.aggregation == "mean":
+            matrices = (conv.fc_self.weight, conv.fc_neigh.weight, conv.fc_self.bias)
+            return self.normalized(lowered.sums.affine(h_src, h_dst, *matrices, "mean"))
+        own = h_src[: lowered.num_dst_nodes()] if h_dst is None else h_dst
         if lowered.is_reduced:
-            updated: Tensor = self.conv.fc_self(h_dst) + self.conv.fc_neigh(aggregates(h_src, h_dst))
-            return self.normalized(updated)
+            return self.normalized(conv.fc_self(own) + conv.fc_neigh(aggregates(h_src, own)))
         if lowered.num_edges() == 0:
             # DGL's gradient of a maximum over no edges at all falls to source 0.
-            own: Tensor = self.conv.fc_self(h_dst)
-            return self.normalized(own)
+            return self.normalized(conv.fc_self(own))
         # Messages in bfloat16 where the products are: DGL adds them up in float32, twice as fast as float32 messages.
-        h_src = h_src.to(product_dtype(h_src, self.conv.fc_neigh.weight.t()))
-        out: Tensor = self.conv(lowered, (h_src, h_dst))
+        h_src = h_src.to(product_dtype(h_src, conv.fc_neigh.weight))
+        out: Tensor = conv(lowered, (h_src, own))
         return out
 
     def normalized(self, out: Tensor) -> Tensor:

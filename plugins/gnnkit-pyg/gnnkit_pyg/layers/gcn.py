@@ -7,10 +7,9 @@ from typing import ClassVar, Mapping
 from torch import Tensor
 from torch_geometric import nn as pyg
 
-from gnnkit.backends import NativeConv, aggregates
+from gnnkit.backends import NativeConv, aggregates, sum_dtype
 from gnnkit.nn import ConvSpec
 from gnnkit_pyg.block import PygBlock
-from gnnkit_pyg.layers.common import sum_dtype
 
 
 class GCN(NativeConv):
@@ -28,9 +27,9 @@ class GCN(NativeConv):
         if lowered.is_reduced:
             updated: Tensor = conv.lin(aggregates(h_src, h_dst)) + conv.bias
             return updated
-        if lowered.use_csr:
+        if lowered.sums is not None:
             dtype = sum_dtype(h_src, weight)
-            total: Tensor = lowered.reduce(conv.lin(h_src).to(dtype), weighted=True) + conv.bias
+            total: Tensor = lowered.sums.reduce(conv.lin(h_src).to(dtype), weighted=True) + conv.bias
             return total
         # A list of edges is taken for a square graph; destinations come first in it, and the others receive nothing.
         out: Tensor = conv(h_src, lowered.edge_index, lowered.weights(weight.dtype))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Mapping
+from typing import ClassVar, Mapping, Optional
 
 from torch import Tensor
 from torch_geometric import nn as pyg
@@ -10,7 +10,6 @@ from torch_geometric import nn as pyg
 from gnnkit.backends import NativeConv, aggregates
 from gnnkit.nn import ConvSpec
 from gnnkit_pyg.block import PygBlock
-from gnnkit_pyg.layers.common import sum_dtype
 
 
 class GraphConvolution(NativeConv):
@@ -22,19 +21,21 @@ class GraphConvolution(NativeConv):
         "bias": "conv.lin_rel.bias",
     }
 
+    finds_own: ClassVar[bool] = True
+
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
         self.conv = pyg.GraphConv(spec.in_channels, spec.out_channels, aggr="add")
 
-    def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        conv, weight = self.conv, self.conv.lin_rel.weight
+        rel, root = self.conv.lin_rel, self.conv.lin_root
+        if lowered.sums is not None:
+            return lowered.sums.affine(h_src, h_dst, root.weight, rel.weight, rel.bias, "sum", weighted=True)
+        own = h_src[: lowered.num_dst] if h_dst is None else h_dst
         if lowered.is_reduced:
-            total = aggregates(h_src, h_dst)
-        elif lowered.use_csr:
-            total = lowered.reduce(h_src.to(sum_dtype(h_src, weight)), weighted=True)
-        else:
-            out: Tensor = conv((h_src.to(weight.dtype), h_dst), lowered.edge_index, lowered.weights(weight.dtype))
-            return out
-        updated: Tensor = conv.lin_rel(total) + conv.lin_root(h_dst)
-        return updated
+            updated: Tensor = rel(aggregates(h_src, own)) + root(own)
+            return updated
+        dtype = rel.weight.dtype
+        out: Tensor = self.conv((h_src.to(dtype), own), lowered.edge_index, lowered.weights(dtype))
+        return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Dict, Mapping
+from typing import ClassVar, Dict, Mapping, Optional
 
 from torch import Tensor
 from torch.nn import functional
@@ -11,7 +11,7 @@ from torch_geometric import nn as pyg
 from gnnkit.backends import NativeConv, aggregates
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_pyg.block import PygBlock
-from gnnkit_pyg.layers.common import sum_dtype, unweighted
+from gnnkit_pyg.layers.common import unweighted
 
 
 class SAGE(NativeConv):
@@ -21,6 +21,8 @@ class SAGE(NativeConv):
         "lin_self.weight": "conv.lin_r.weight",
         "lin_neigh.weight": "conv.lin_l.weight",
     }
+
+    finds_own: ClassVar[bool] = True
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
@@ -44,16 +46,16 @@ class SAGE(NativeConv):
             places["lin_pool.bias"] = NativeParameter("conv.lin.bias")
         return places
 
-    def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
         conv, options = self.conv, self.spec.options
-        if lowered.is_reduced:
-            mean = aggregates(h_src, h_dst)
-        elif lowered.use_csr and options.aggregation == "mean":
-            mean = lowered.reduce(h_src.to(sum_dtype(h_src, conv.lin_l.weight)), "mean")
+        own = h_src[: lowered.num_dst] if h_dst is None else h_dst
+        if lowered.sums is not None and options.aggregation == "mean":
+            updated = lowered.sums.affine(h_src, h_dst, conv.lin_r.weight, conv.lin_l.weight, conv.lin_l.bias, "mean")
+        elif lowered.is_reduced:
+            updated = conv.lin_l(aggregates(h_src, own)) + conv.lin_r(own)
         else:
             h_src, graph = unweighted(lowered, h_src, conv.lin_l.weight)
-            out: Tensor = conv((h_src, h_dst), graph)
+            out: Tensor = conv((h_src, own), graph)
             return out
-        updated: Tensor = conv.lin_l(mean) + conv.lin_r(h_dst)
         return functional.normalize(updated, dim=-1) if options.normalize else updated
