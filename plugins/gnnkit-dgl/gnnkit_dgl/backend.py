@@ -1,15 +1,12 @@
 """The backend: DGL's own layers and graphs behind gnnkit's interface.
 
-Rules: a lowered block is a DGL block that shares the block's memory, with the edge weights, if there are any, in
-``edata["weight"]`` and edge features in ``edata["attr"]``; on the CPU it has the block's sums besides, which take
-half as long as DGL's. DGL is imported when it is first used, never when this module is.
+Rules: DGL is imported when it is first used, never when this module is.
 """
 
 from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple, Type
 
@@ -17,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from gnnkit.availability import BROKEN, NOT_INSTALLED, READY, Availability
-from gnnkit.backends import Backend, BackendCapabilities, BlockSums, GraphStore
+from gnnkit.backends import Backend, BackendCapabilities, GraphStore
 from gnnkit.data import Block, Graph
 from gnnkit.errors import BrokenPluginError, CapabilityError, NotInstalledError
-from gnnkit.nn import CONVS, PER_RELATION, ConvSpec, MessageOps, NativeParameter, Relations
+from gnnkit.nn import CONVS, PER_RELATION, ConvSpec, MessageOps, NativeParameter
 from gnnkit_dgl import compat
+from gnnkit_dgl.block import DglBlock
 
 _CPU_ONLY = (
     "This DGL computes on the CPU only: the wheel on PyPI is built without CUDA. DGL on CUDA needs DGL's own CUDA "
@@ -87,27 +85,15 @@ class DglBackend(Backend):
         except Exception as error:  # A probe never raises, and asking a half-broken DGL for its functions may.
             return Availability(BROKEN, f"{type(error).__name__}: {error}", "pip install --force-reinstall gnnkit-dgl")
 
-    def lower(self, block: Block) -> Any:
-        """Turn a block into a ``DGLBlock`` that shares its memory.
+    def lower(self, block: Block) -> DglBlock:
+        """The block for DGL's layers, which shares its memory.
 
         Raises:
             CapabilityError: The block is on a CUDA device and this DGL was built without CUDA.
         """
         if block.indptr.device.type not in self.capabilities.devices:
             raise CapabilityError(f"The block is on {block.indptr.device}. {self.capabilities.note}".rstrip())
-        from gnnkit_dgl.convert import to_block
-
-        lowered = to_block(block)
-        own = copy(block)
-        vars(own).pop("lowered", None)  # What holds each other keeps its memory for long.
-        lowered.is_reduced = block.is_reduced
-        lowered.sums = BlockSums(own) if block.indptr.device.type == "cpu" else None
-        lowered.relations = Relations(own, self.lower)
-        if block.edge_weight is not None:
-            lowered.edata["weight"] = block.edge_weight
-        if block.edge_attr is not None:
-            lowered.edata["attr"] = block.edge_attr
-        return lowered
+        return DglBlock(block)
 
     def conv(self, spec: ConvSpec) -> nn.Module:
         """See :class:`gnnkit.backends.Backend`."""

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import Block, Graph, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
+from gnnkit.data import Graph, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
 from gnnkit.data.convert import fitting_categories
 from gnnkit.data.splits import warn_of_splits
 from gnnkit.errors import DataError
@@ -40,24 +40,6 @@ from gnnkit_dgl.lists import graphs_in, join_natives
 _NODE_FIELDS = {"feat": "x", "label": "y"}
 _EDGE_FIELDS = {"weight": "edge_weight", "feat": "edge_attr"}
 _MASKS = {"train_mask": "train", "val_mask": "valid", "test_mask": "test"}
-
-
-def to_block(block: Block) -> Any:
-    """Turn a block into a ``DGLBlock`` that shares its memory.
-
-    This is what ``dgl.create_block`` comes down to, in a fifth of the time: without its search through all ids for one
-    that is too large, since a sampler made them, and without its graph of types, which one type does not need. DGL must
-    be imported, as it is by a backend that has been made.
-    """
-    from dgl.heterograph import DGLBlock
-    from dgl.heterograph_index import create_unitgraph_from_csr
-
-    # Edge ids are written out because one of DGL's CPU kernels, the sum of edge features, fails where they are left to
-    # be understood. The formats that are missing DGL builds by itself when an operation asks for them.
-    edge_ids = torch.arange(block.num_edges, device=block.indices.device)
-    csc = (block.indptr, block.indices, edge_ids)
-    index = create_unitgraph_from_csr(2, block.num_src, block.num_dst, *csc, ["coo", "csr", "csc"], transpose=True)
-    return DGLBlock(index, (["_N"], ["_N"]), ["_E"])
 
 
 def to_dgl(graph: Graph) -> Any:

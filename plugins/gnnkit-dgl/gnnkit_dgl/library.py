@@ -6,12 +6,11 @@ in-neighbours have an argument against it, ``allow_zero_in_degree``, which users
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from gnnkit.backends import LibraryLayer
 from gnnkit.nn import ConvSpec
+from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.compat import import_dgl
 
 
@@ -24,12 +23,13 @@ class DglLayer(LibraryLayer):
 
         super().__init__(spec, dgl.nn, home="dgl.nn.pytorch.conv.")
 
-    def compute(self, lowered: Any, h: Tensor) -> Tensor:
+    def compute(self, lowered: DglBlock, h: Tensor) -> Tensor:
         """See :class:`gnnkit.backends.LibraryLayer`."""
         import dgl
 
-        square = dgl.graph(lowered.edges(order="eid"), num_nodes=lowered.num_src_nodes())
-        is_weighted = self.takes_weights and "weight" in lowered.edata
-        weights = {"edge_weight": lowered.edata["weight"]} if is_weighted else {}
+        block = lowered.block
+        square = dgl.graph((block.indices, block.dst), num_nodes=block.num_src)
+        is_weighted = self.takes_weights and block.edge_weight is not None
+        weights = {"edge_weight": block.edge_weight} if is_weighted else {}
         out: Tensor = self.layer(square, h, **weights)
         return out

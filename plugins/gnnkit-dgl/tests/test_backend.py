@@ -115,16 +115,16 @@ def test_probing_here(backend: Backend) -> None:
 
 
 def test_lowering_copies_nothing_and_keeps_the_weights(backend: Backend, block: Block) -> None:
-    lowered = backend.lower(block)
-    assert (lowered.num_src_nodes(), lowered.num_dst_nodes()) == (block.num_src, block.num_dst)
-    assert lowered.formats()["created"] == ["csc"]
-    indptr, indices, _ = lowered.adj_tensors("csc")
+    native = backend.lower(block).native
+    assert (native.num_src_nodes(), native.num_dst_nodes()) == (block.num_src, block.num_dst)
+    assert native.formats()["created"] == ["csc"]
+    indptr, indices, _ = native.adj_tensors("csc")
     assert torch.equal(indptr, block.indptr) and torch.equal(indices, block.indices)
     if block.num_edges:
         assert (indptr.data_ptr(), indices.data_ptr()) == (block.indptr.data_ptr(), block.indices.data_ptr())
-    assert ("weight" in lowered.edata) == (block.edge_weight is not None)
+    assert ("weight" in native.edata) == (block.edge_weight is not None)
     if block.edge_weight is not None:
-        assert torch.equal(lowered.edata["weight"], block.edge_weight)
+        assert torch.equal(native.edata["weight"], block.edge_weight)
 
 
 def test_a_device_without_kernels_is_refused(backend: Backend) -> None:

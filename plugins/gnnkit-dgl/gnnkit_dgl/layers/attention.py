@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gnnkit.backends import NativeConv
 from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.common import native
 
 
@@ -46,6 +47,10 @@ class Attention(NativeConv):
                 setattr(self.conv, name, linear)
         # DGL's own bias is one per head, added before heads are averaged.
         self.bias = nn.Parameter(torch.zeros(spec.out_width))
+
+    def prepare(self, lowered: DglBlock) -> None:
+        """Have DGL's block made in the loader's thread."""
+        assert lowered.native is not None
 
     @classmethod
     def parameter_map(cls, spec: ConvSpec) -> Dict[str, NativeParameter]:

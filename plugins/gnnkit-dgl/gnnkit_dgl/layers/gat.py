@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Mapping
+from typing import ClassVar, Mapping
 
 from torch import Tensor
 
+from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.attention import Attention
 
 
@@ -21,9 +22,9 @@ class GAT(Attention):
         "bias": "bias",
     }
 
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: DglBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
         # Given one tensor, GATConv takes the block's destinations from the front of the transformed sources instead of
         # transforming them again, which on a whole graph halves the work.
         is_front = h_dst.data_ptr() == h_src.data_ptr() and h_dst.stride() == h_src.stride()
-        return self.join_heads(self.conv(lowered, h_src if is_front else (h_src, h_dst)))
+        return self.join_heads(self.conv(lowered.native, h_src if is_front else (h_src, h_dst)))

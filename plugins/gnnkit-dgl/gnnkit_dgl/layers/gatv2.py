@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Mapping
+from typing import ClassVar, Mapping
 
 from torch import Tensor
 
+from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.attention import Attention
 
 
@@ -23,6 +24,6 @@ class GATv2(Attention):
         "bias": "bias",
     }
 
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: DglBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        return self.join_heads(self.conv(lowered, (h_src, h_dst)))
+        return self.join_heads(self.conv(lowered.native, (h_src, h_dst)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Mapping
+from typing import ClassVar, Mapping
 
 from torch import Tensor, nn
 
 from gnnkit.backends import NativeConv
 from gnnkit.nn import ConvSpec, make_mlp
+from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.common import native
 
 
@@ -30,13 +31,13 @@ class GINE(NativeConv):
         self.lin_edge = nn.Linear(spec.edge_channels, spec.in_channels)
         self.conv = native("GINEConv")(make_mlp(spec), init_eps=spec.options.eps)
 
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
+    def forward(self, lowered: DglBlock, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        if lowered.num_edges() == 0:
+        if lowered.block.num_edges == 0:
             # DGL warns of messages over no edges, whose sum is 0.
             own: Tensor = self.conv.apply_func((1 + self.conv.eps) * h_dst)
             return own
-        edges = self.lin_edge(lowered.edata["attr"])
+        edges = self.lin_edge(lowered.native.edata["attr"])
         # DGL takes one dtype at a time, and under autocast the product has another than the features.
-        out: Tensor = self.conv(lowered, (h_src.to(edges.dtype), h_dst), edges)
+        out: Tensor = self.conv(lowered.native, (h_src.to(edges.dtype), h_dst), edges)
         return out

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, Dict, Mapping, Optional
+from typing import ClassVar, Dict, Mapping, Optional
 
 from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.backends import NativeConv, aggregates, product_dtype
 from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.common import native
 
 
@@ -45,21 +46,21 @@ class SAGE(NativeConv):
             names["lin_pool.bias"] = NativeParameter("conv.fc_pool.bias")
         return names
 
-    def forward(self, lowered: Any, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
+    def forward(self, lowered: DglBlock, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
         conv = self.conv
         if lowered.sums is not None and self.spec.options.aggregation == "mean":
             matrices = (conv.fc_self.weight, conv.fc_neigh.weight, conv.fc_self.bias)
             return self.normalized(lowered.sums.affine(h_src, h_dst, *matrices, "mean"))
-        own = h_src[: lowered.num_dst_nodes()] if h_dst is None else h_dst
+        own = h_src[: lowered.block.num_dst] if h_dst is None else h_dst
         if lowered.is_reduced:
             return self.normalized(conv.fc_self(own) + conv.fc_neigh(aggregates(h_src, own)))
-        if lowered.num_edges() == 0:
+        if lowered.block.num_edges == 0:
             # DGL's gradient of a maximum over no edges at all falls to source 0.
             return self.normalized(conv.fc_self(own))
         # Messages in bfloat16 where the products are: DGL adds them up in float32, twice as fast as float32 messages.
         h_src = h_src.to(product_dtype(h_src, conv.fc_neigh.weight))
-        out: Tensor = conv(lowered, (h_src, own))
+        out: Tensor = conv(lowered.native, (h_src, own))
         return out
 
     def normalized(self, out: Tensor) -> Tensor:
