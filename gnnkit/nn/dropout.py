@@ -1,25 +1,54 @@
-"""Dropout whose masks belong to nodes, so that all processes which have a node leave out the same of it.
+"""Dropout whose masks are functions of a key for each row and of the column.
 
-Rules: a mask is a function of the rows' keys and the column, computed with whole numbers, so it is the same on every
-device, for any order of the rows and beside any others. Without keys dropout is torch's.
+Rules: masks are computed with whole numbers, so they are the same on every device, for any order of the rows and beside
+any others. Keys of nodes make all processes that have a node leave out the same of it. Without them a device that runs
+eagerly on the processor draws a key for each row, because torch's own masks take longer there than all else that a
+layer does. Everywhere else dropout without keys is torch's.
 """
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Optional
+from typing import Any, Iterator, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gnnkit.jit import kernel
 from gnnkit.sampling import row_keys
 
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 """Shifts and factors that scramble 64 bits, as in :mod:`gnnkit.sampling.random`."""
-_PIECE = 1 << 16
-"""Values that are worked on at a time on a processor, so that they stay in its cache."""
+_SHIFTS = tuple(np.uint64(shift) for shift, _ in _ROUNDS)
+_FACTORS = tuple(np.uint64(factor) for _, factor in _ROUNDS)
+
+
+class _Local(threading.local):
+    is_on_host = False
+
+
+_LOCAL = _Local()
+
+
+@contextmanager
+def masks_on_host() -> Iterator[None]:
+    """While it is entered, dropout without keys draws masks by our kernel. For devices that run eagerly on the CPU.
+
+    Example:
+        >>> with masks_on_host():
+        ...     out = dropout(torch.ones(2000, 8), 0.5, True)
+        >>> sorted(set(out.flatten().tolist())), bool(900 < out.mean(1).sum() < 3100)
+        ([0.0, 2.0], True)
+    """
+    before, _LOCAL.is_on_host = _LOCAL.is_on_host, True
+    try:
+        yield
+    finally:
+        _LOCAL.is_on_host = before
 
 
 def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) -> Tensor:
@@ -29,7 +58,7 @@ def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) 
         h: Shape [n, width], floating point.
         p: From 0 to 1.
         training: Whether the model trains.
-        keys: From :func:`gnnkit.sampling.row_keys`. Shape [n], int64. None: torch's generator draws.
+        keys: From :func:`gnnkit.sampling.row_keys`. Shape [n], int64. None: they are drawn, or torch draws the mask.
 
     Returns:
         Shape [n, width].
@@ -40,25 +69,75 @@ def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) 
         >>> bool((out[0] == out[2]).all()), bool((out[0] == out[1]).all())
         (True, False)
     """
-    if keys is None or not training or p in (0.0, 1.0):
+    if not training or p in (0.0, 1.0):
         return functional.dropout(h, p, training)
+    takes_kernel = h.device.type == "cpu" and h.ndim == 2 and h.dtype in (torch.float32, torch.float64)
+    if keys is None:
+        if not (takes_kernel and _LOCAL.is_on_host and not _is_traced()):
+            return functional.dropout(h, p, training)
+        keys = _drawn_keys(len(h))
+    if takes_kernel:
+        out: Tensor = _Dropout.apply(h, keys, p)  # type: ignore[no-untyped-call]
+        return out
     return h * _kept(keys, h.shape[1], p, h.dtype)
+
+
+def _is_traced() -> bool:
+    """Whether somebody writes down what is called, who would take a mask for a constant."""
+    compiler = getattr(torch, "compiler", None)
+    return bool(torch._C._get_tracing_state()) or bool(getattr(compiler, "is_compiling", lambda: False)())
+
+
+def _drawn_keys(num: int) -> Tensor:
+    """A key for each row, by torch's generator."""
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    return torch.from_numpy(row_keys(np.arange(num), seed))
+
+
+class _Dropout(torch.autograd.Function):
+    """The mask is never stored: the gradient's is computed again."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, keys: Tensor, p: float) -> Tensor:
+        ctx.save_for_backward(keys)
+        ctx.p = p
+        h = h.detach().contiguous()
+        out = torch.empty_like(h)
+        rows, columns = (each.numpy().view(np.uint64) for each in (keys, _columns(h.shape[1])))
+        scale = h.new_tensor(1 / (1 - p)).numpy()[()]
+        _drop(h.numpy(), rows, columns, _least(p), scale, out.numpy())
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
+        (keys,) = ctx.saved_tensors
+        out: Tensor = _Dropout.apply(grad, keys, ctx.p)  # type: ignore[no-untyped-call]
+        return out, None, None
+
+
+@kernel
+def _drop(h: Any, keys: Any, columns: Any, least: int, scale: Any, out: Any) -> None:
+    for row in range(h.shape[0]):
+        for column in range(h.shape[1]):
+            mixed = keys[row] ^ columns[column]
+            mixed = (mixed ^ (mixed >> _SHIFTS[0])) * _FACTORS[0]
+            mixed = (mixed ^ (mixed >> _SHIFTS[1])) * _FACTORS[1]
+            out[row, column] = h[row, column] * scale if np.int64(mixed) >= least else 0
 
 
 @torch.no_grad()
 def _kept(keys: Tensor, width: int, p: float, dtype: torch.dtype) -> Tensor:
     """What values are multiplied by: 0 or 1 / (1 - p). Shape [n, width]."""
-    out = torch.empty(len(keys), width, dtype=dtype, device=keys.device)
-    least = int(p * 2.0**64) - 2**63
-    columns = _columns(width).to(keys.device)
-    rows = max(1, _PIECE // width) if keys.device.type == "cpu" else max(1, len(keys))
-    for start in range(0, len(keys), rows):
-        mixed = keys[start : start + rows, None] ^ columns
-        for shift, factor in _ROUNDS:
-            mixed ^= (mixed >> shift) & (2 ** (64 - shift) - 1)  # A shift of a signed number brings in its sign.
-            mixed *= factor - 2**64
-        torch.ge(mixed, least, out=out[start : start + rows])
-    return out.mul_(1 / (1 - p))
+    mixed = keys[:, None] ^ _columns(width).to(keys.device)
+    for shift, factor in _ROUNDS:
+        mixed ^= (mixed >> shift) & (2 ** (64 - shift) - 1)  # A shift of a signed number brings in its sign.
+        mixed *= factor - 2**64
+    return (mixed >= _least(p)).to(dtype).mul_(1 / (1 - p))
+
+
+def _least(p: float) -> int:
+    """The least signed number of 64 bits that is kept."""
+    return int(p * 2.0**64) - 2**63
 
 
 @lru_cache(maxsize=64)

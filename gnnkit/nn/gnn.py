@@ -286,9 +286,9 @@ class GNN(CanonicalModule):
             return h
         mask = None if graphs is None else graphs.dst_mask
         for linear, norm in zip(self.head_hidden, self.head_norms):
-            inner = linear(functional.dropout(h, self.spec.dropout, self.training))
+            inner = linear(dropout(h, self.spec.dropout, self.training))
             h = self._normalized(norm, inner, mask)
-        out: Tensor = self.head(functional.dropout(h, self.spec.dropout, self.training))
+        out: Tensor = self.head(dropout(h, self.spec.dropout, self.training))
         return out
 
     def joined(self, layers: Sequence[Tensor], graphs: Optional[Block] = None) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from gnnkit.data import Targets
 from gnnkit.errors import ConfigError
+from gnnkit.nn.dropout import dropout
 from gnnkit.tasks.base import Head
 
 _TABLE_NUMBERS = 1 << 24
@@ -181,7 +182,7 @@ class MlpHead(PairHead):
     def _perceptron(self, h: Tensor) -> Tensor:
         for i, layer in enumerate(self.layers):
             if i:
-                h = functional.dropout(functional.relu(h), self.dropout, self.training)
+                h = dropout(functional.relu(h), self.dropout, self.training)
             h = layer(h)
         return h
 

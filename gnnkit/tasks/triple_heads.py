@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from gnnkit.data import Targets
 from gnnkit.errors import ConfigError
+from gnnkit.nn.dropout import dropout
 from gnnkit.tasks.base import Head
 from gnnkit.tasks.shared_softmax import log_shares
 
@@ -122,7 +123,7 @@ class TripleHead(Head, ABC):
         Returns:
             Shape [T, D].
         """
-        return functional.dropout(self.transform(h, self.weights(relations)), self.dropout, self.training)
+        return dropout(self.transform(h, self.weights(relations)), self.dropout, self.training)
 
     def table(self, queries: Tensor, candidates: Tensor) -> Tensor:
         """The score of every candidate for every query.
@@ -155,7 +156,7 @@ class TripleHead(Head, ABC):
         rows = targets.rows
         nodes, answers = _rows(h, rows["src"]), _rows(h, rows["dst"])
         weights = self.weights(targets.y.clamp(min=0))  # Padding has -100.
-        queries = functional.dropout(self.transform(nodes, weights), self.dropout, self.training)
+        queries = dropout(self.transform(nodes, weights), self.dropout, self.training)
         if "negatives" not in rows:
             return self.match(queries, answers)[:, None]
         # A padded batch is for a device that compiles, which takes plain operations.

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnkit.nn.dropout import dropout
+from gnnkit.nn.dropout import dropout, masks_on_host
 from gnnkit.sampling import row_keys
 
 
@@ -47,8 +47,40 @@ def test_without_keys_and_in_evaluation_it_is_torchs() -> None:
     assert torch.equal(mine, torch.nn.functional.dropout(h, 0.5, True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_masks_without_keys_are_the_generators_on_the_host(dtype: torch.dtype) -> None:
+    h = torch.ones(20_000, 40, dtype=dtype)
+    with masks_on_host():
+        torch.manual_seed(3)
+        first, second = dropout(h, 0.3, True), dropout(h, 0.3, True)
+        torch.manual_seed(3)
+        again = dropout(h, 0.3, True)
+        odd = dropout(torch.ones(3, 7, 2, dtype=dtype), 0.5, True)
+    assert torch.equal(first, again) and not torch.equal(first, second)
+    assert first.dtype == dtype and sorted(set(first.flatten().tolist())) == pytest.approx([0, 1 / 0.7])
+    for out in (first, second):
+        kept = (out > 0).double()
+        assert float((kept.mean(0) - 0.7).abs().max()) < 5 * (0.21 / len(h)) ** 0.5
+        assert float((kept.mean(1) - 0.7).abs().max()) < 6 * (0.21 / h.shape[1]) ** 0.5
+    assert set(odd.flatten().tolist()) <= {0.0, 2.0}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 30), st.integers(1, 40), st.floats(0.01, 0.99), st.integers(0, 99))
+def test_the_kernel_keeps_what_other_devices_keep(num: int, width: int, p: float, seed: int) -> None:
+    """Half precision goes the way of every other device, in torch's own operations."""
+    mine = dropout(torch.ones(num, width), p, True, keys(np.arange(num), seed))
+    others = dropout(torch.ones(num, width, dtype=torch.bfloat16), p, True, keys(np.arange(num), seed))
+    assert torch.equal(mine != 0, others != 0)
+
+
 def test_gradients_are_those_of_what_is_kept() -> None:
     h = torch.randn(6, 4, requires_grad=True)
     out = dropout(h, 0.5, True, keys(np.arange(6)))
     out.sum().backward()
     assert torch.equal(h.grad, (out != 0) * 2.0)
+
+
+def test_gradients_of_gradients() -> None:
+    h, rows = torch.randn(6, 4, dtype=torch.float64, requires_grad=True), keys(np.arange(6))
+    assert torch.autograd.gradgradcheck(lambda x: dropout(x, 0.5, True, rows) ** 2, [h])

@@ -11,7 +11,6 @@ from typing import Any, Dict, FrozenSet, Mapping, Optional
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
@@ -25,6 +24,7 @@ from gnnkit.nn.convs.base import (
 )
 from gnnkit.nn.convs.dense import adjacency
 from gnnkit.nn.convs.mlp import dense_mlp, make_mlp, mlp_parameters, with_mlp_channels
+from gnnkit.nn.dropout import dropout
 from gnnkit.nn.message_passing import MessageOps
 from gnnkit.options import check_types
 
@@ -109,7 +109,7 @@ class APPNPConv(ReferenceConv):
         """Features of the destinations, [num_dst, out_width]."""
         if self.spec.is_input:
             first, activation, last = self.mlp
-            inner = functional.dropout(activation(first(h_src)), self.spec.options.mlp_dropout, self.training)
+            inner = dropout(activation(first(h_src)), self.spec.options.mlp_dropout, self.training)
             h = start = last(inner)
         else:
             h, start = h_src.chunk(2, dim=-1)
