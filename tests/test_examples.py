@@ -48,8 +48,8 @@ def test_torchsparse_is_conformant(installed: None, tmp_path: Path) -> None:
 
 
 def test_torchsparse_trains_on_cora(installed: None, data_dir: Path, tmp_path: Path) -> None:
-    arguments = ("--backend", "torchsparse", "--dataset", "cora", "--data-dir", str(data_dir), "--epochs", "30")
-    assert gnnkit_json("run", *arguments, cwd=tmp_path)["test_accuracy"] > 0.75
+    arguments = ("--backend", "torchsparse", "--dataset", "cora", "--data-dir", str(data_dir), "--epochs", "60")
+    assert gnnkit_json("run", *arguments, cwd=tmp_path)["test_accuracy"] > 0.78
 
 
 def skip_where_torch_does_not_compile() -> None:

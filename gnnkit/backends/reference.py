@@ -6,6 +6,7 @@ what the others are compared with, so clarity comes before speed.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import ClassVar, Dict, Optional
 
 import torch
@@ -74,8 +75,10 @@ class ReferenceBackend(Backend):
     )
 
     def lower(self, block: Block) -> Block:
-        """The block itself."""
-        return block
+        """A copy, which does not know of itself: what holds itself keeps its memory for long."""
+        lowered = copy(block)
+        vars(lowered).pop("lowered", None)
+        return lowered
 
     def conv(self, spec: ConvSpec) -> nn.Module:
         """See :class:`Backend`."""

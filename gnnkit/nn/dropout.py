@@ -71,15 +71,16 @@ def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) 
     """
     if not training or p in (0.0, 1.0):
         return functional.dropout(h, p, training)
-    takes_kernel = h.device.type == "cpu" and h.ndim == 2 and h.dtype in (torch.float32, torch.float64)
+    is_on_host = h.device.type == "cpu" and h.ndim == 2
     if keys is None:
-        if not (takes_kernel and _LOCAL.is_on_host and not _is_traced()):
+        if not (is_on_host and _LOCAL.is_on_host and not _is_traced()):
             return functional.dropout(h, p, training)
         keys = _drawn_keys(len(h))
-    if takes_kernel:
-        out: Tensor = _Dropout.apply(h, keys, p)  # type: ignore[no-untyped-call]
-        return out
-    return h * _kept(keys, h.shape[1], p, h.dtype)
+    if not is_on_host:
+        return h * _kept(keys, h.shape[1], p, h.dtype)
+    wide = h if h.dtype == torch.float64 else h.float()  # NumPy knows no bfloat16.
+    out: Tensor = _Dropout.apply(wide, keys, p)  # type: ignore[no-untyped-call]
+    return out.to(h.dtype)
 
 
 def _is_traced() -> bool:

@@ -327,8 +327,7 @@ class GNN(CanonicalModule):
                 prepare = getattr(type(conv), "prepare", None)  # Asking a module itself takes longer.
                 if prepare is not None:
                     prepare(conv, lowered)
-            if lowered is not block:  # What holds itself keeps its memory for long.
-                block.lowered[self.backend.name] = lowered
+            block.lowered[self.backend.name] = lowered
         return lowered
 
     def reset_parameters(self, seed: int) -> None:

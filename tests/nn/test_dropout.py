@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnnkit.nn.dropout import dropout, masks_on_host
+from gnnkit.nn.dropout import _kept, dropout, masks_on_host
 from gnnkit.sampling import row_keys
 
 
@@ -47,7 +47,7 @@ def test_without_keys_and_in_evaluation_it_is_torchs() -> None:
     assert torch.equal(mine, torch.nn.functional.dropout(h, 0.5, True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_masks_without_keys_are_the_generators_on_the_host(dtype: torch.dtype) -> None:
     h = torch.ones(20_000, 40, dtype=dtype)
     with masks_on_host():
@@ -57,7 +57,7 @@ def test_masks_without_keys_are_the_generators_on_the_host(dtype: torch.dtype) -
         again = dropout(h, 0.3, True)
         odd = dropout(torch.ones(3, 7, 2, dtype=dtype), 0.5, True)
     assert torch.equal(first, again) and not torch.equal(first, second)
-    assert first.dtype == dtype and sorted(set(first.flatten().tolist())) == pytest.approx([0, 1 / 0.7])
+    assert first.dtype == dtype and sorted(set(first.flatten().tolist())) == pytest.approx([0, 1 / 0.7], rel=1e-2)
     for out in (first, second):
         kept = (out > 0).double()
         assert float((kept.mean(0) - 0.7).abs().max()) < 5 * (0.21 / len(h)) ** 0.5
@@ -68,10 +68,11 @@ def test_masks_without_keys_are_the_generators_on_the_host(dtype: torch.dtype) -
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 30), st.integers(1, 40), st.floats(0.01, 0.99), st.integers(0, 99))
 def test_the_kernel_keeps_what_other_devices_keep(num: int, width: int, p: float, seed: int) -> None:
-    """Half precision goes the way of every other device, in torch's own operations."""
-    mine = dropout(torch.ones(num, width), p, True, keys(np.arange(num), seed))
-    others = dropout(torch.ones(num, width, dtype=torch.bfloat16), p, True, keys(np.arange(num), seed))
-    assert torch.equal(mine != 0, others != 0)
+    rows = keys(np.arange(num), seed)
+    mine, half = (dropout(torch.ones(num, width, dtype=dtype), p, True, rows) for dtype in (torch.float32, torch.half))
+    # Other devices compute masks with torch's own operations, which run here as well.
+    others = _kept(rows, width, p, torch.float32)
+    assert torch.equal(mine, others) and torch.equal(half, others.half())
 
 
 def test_gradients_are_those_of_what_is_kept() -> None:
