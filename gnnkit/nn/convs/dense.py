@@ -25,6 +25,11 @@ def mean(a: Tensor, h: Tensor) -> Tensor:
     return a @ h / a.sum(1, keepdim=True).clamp(min=1)
 
 
+def apply_each(matrices: Tensor, h: Tensor) -> Tensor:
+    """A matrix of its own times each row. [n, out, in] and [n, in] to [n, out]."""
+    return torch.einsum("noi,ni->no", matrices, h)
+
+
 def incidence(block: Block) -> Tensor:
     """Dense [num_dst, E] float64 matrix that says which edges run into a destination."""
     return (torch.arange(block.num_dst)[:, None] == block.dst[None]).double()

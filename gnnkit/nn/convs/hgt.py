@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch.nn import functional
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.nn.convs.base import Convolution, ConvSpec, ParameterSpec, ReferenceConv, check_at_least_one
-from gnnkit.nn.convs.dense import incidence, softmax_matrix, source_types
+from gnnkit.nn.convs.dense import apply_each, incidence, softmax_matrix, source_types
 from gnnkit.nn.message_passing import MessageOps
 from gnnkit.options import check_types
 
@@ -77,23 +77,16 @@ class HGT(Convolution):
         own = types[: block.num_dst]
 
         def of_type(name: str, x: Tensor, kinds: Tensor) -> Tensor:
-            rows = [p[f"{name}_weight"][kind] @ row + p[f"{name}_bias"][kind] for row, kind in zip(x, kinds.tolist())]
-            return torch.stack(rows) if rows else x.new_zeros(0, p[f"{name}_bias"].shape[1])
+            return apply_each(p[f"{name}_weight"][kinds], x) + p[f"{name}_bias"][kinds]
 
         key, value = (of_type(name, h, types).reshape(len(h), heads, -1) for name in ("key", "value"))
         query = of_type("query", h[: block.num_dst], own).reshape(block.num_dst, heads, -1)
         into, sums = incidence(block), []
         for k in range(heads):
-            scores: List[Tensor] = []
-            values: List[Tensor] = []
-            for u, v, r in zip(block.indices.tolist(), block.dst.tolist(), relations.tolist()):
-                score = (p["att"][r, k] @ key[u, k]) @ query[v, k]
-                scores.append(score * p["prior"][r, k] / math.sqrt(key.shape[2]))
-                values.append(p["message"][r, k] @ value[u, k])
-            if not scores:
-                sums.append(h.new_zeros(block.num_dst, key.shape[2]))
-                continue
-            sums.append(softmax_matrix(into, torch.stack(scores)) @ torch.stack(values))
+            keys = apply_each(p["att"][relations, k], key[block.indices, k])
+            scores = (keys * query[block.dst, k]).sum(1) * p["prior"][relations, k] / math.sqrt(key.shape[2])
+            values = apply_each(p["message"][relations, k], value[block.indices, k])
+            sums.append(softmax_matrix(into, scores) @ values)
         out = of_type("out", functional.gelu(torch.cat(sums, 1)), own)
         if "skip" not in p:
             return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional
 from gnnkit.data import Block
 from gnnkit.nn.convs.attention import AttentionConv, AttentionOptions, HeadConvolution
 from gnnkit.nn.convs.base import ConvSpec, ParameterSpec, ReferenceConv, check_at_least_one
-from gnnkit.nn.convs.dense import incidence, join_heads, softmax_matrix
+from gnnkit.nn.convs.dense import apply_each, incidence, join_heads, softmax_matrix
 from gnnkit.nn.message_passing import MessageOps
 
 
@@ -60,20 +60,13 @@ class RGAT(HeadConvolution):
         types = torch.zeros_like(block.indices) if block.edge_type is None else block.edge_type
         weight = p["weight"] if spec.options.num_bases is None else torch.tensordot(p["coefficients"], p["bases"], 1)
         into, heads = incidence(block), []
+        src, dst = h[block.indices], h[block.dst]
         for k in range(spec.heads):
-            rows: List[Tensor] = []
-            values: List[Tensor] = []
-            for edge in range(block.num_edges):
-                relation = int(types[edge])
-                w = weight[relation, k * spec.out_channels : (k + 1) * spec.out_channels]
-                src, dst = w @ h[block.indices[edge]], w @ h[block.dst[edge]]
-                rows.append(src @ p["att_src"][relation, k] + dst @ p["att_dst"][relation, k])
-                values.append(src)
-            if not rows:
-                heads.append(h.new_zeros(block.num_dst, spec.out_channels))
-                continue
-            scores = functional.leaky_relu(torch.stack(rows), spec.options.negative_slope)
-            heads.append(softmax_matrix(into, scores) @ torch.stack(values))
+            w = weight[types, k * spec.out_channels : (k + 1) * spec.out_channels]
+            values = apply_each(w, src)
+            rows = (values * p["att_src"][types, k] + apply_each(w, dst) * p["att_dst"][types, k]).sum(1)
+            scores = functional.leaky_relu(rows, spec.options.negative_slope)
+            heads.append(softmax_matrix(into, scores) @ values)
         return join_heads(heads, spec.concat) + h[: block.num_dst] @ p["lin_self.weight"].T + p["bias"]
 
     def reference(self, spec: ConvSpec, ops: MessageOps) -> ReferenceConv:
