@@ -280,6 +280,14 @@ class Device(ABC):
         report(f"Device {self.name!r} does not promise to repeat its numbers bit by bit.")
         return nullcontext()
 
+    def training(self, precision: str) -> ContextManager[Any]:
+        """A context for the time of a training; global settings are put back at its end.
+
+        Args:
+            precision: "float32", "bfloat16" or "float64".
+        """
+        return nullcontext()
+
     def synchronize(self) -> None:
         """Wait until all work handed to the device is done."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, ContextManager, Dict, Mapping, Optional, Sequence, Type
@@ -15,6 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from gnnkit.availability import READY, Availability
 from gnnkit.devices.base import UPDATES, DeviceCapabilities, StepOptions, Way
+from gnnkit.devices.denormals import flushing_denormals
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
@@ -79,6 +81,10 @@ class CpuDevice(EagerDevice):
         if takes_onednn and options.precision == "float32":
             return OneDnnProducts()
         return super().forward_mode(options)
+
+    def training(self, precision: str) -> ContextManager[Any]:
+        """See :class:`Device`."""
+        return nullcontext() if precision == "float64" else flushing_denormals()
 
     def product_ways(self, precision: str) -> Sequence[Way]:
         """See :class:`Device`; torch can multiply in two ways here (:mod:`gnnkit.devices.products`)."""

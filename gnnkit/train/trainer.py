@@ -220,7 +220,7 @@ class Trainer:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again))
         job.callbacks = callbacks
         try:
-            with restored_generator(), repeating_bits(job):
+            with restored_generator(), repeating_bits(job), job.device.training(job.config.precision):
                 result = train(job, earlier, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
