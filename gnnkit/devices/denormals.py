@@ -1,6 +1,6 @@
 """Denormal numbers as zeros, for the time of a training on the processor.
 
-Numbers below 1e-38, as the gradients of an untrained model often are, take processors a hundred times as long as others.
+Numbers below 1e-38, as the gradients of an untrained model often are, cost a hundred times as much as others.
 
 Rules: either all threads that compute treat them as zeros or none does, so that a result does not depend on which
 thread had a row. Threads of OpenMP take the mode of the thread that starts them, so those at hand are ended and start
