@@ -154,7 +154,7 @@ def measure(trainer: Trainer, model: GNN, graph: Graph, *, num_batches: int = 20
     with TRAINING:
         job = prepare_job(trainer, model, graph)
         try:
-            with restored_generator(), repeating_bits(job):
+            with restored_generator(), repeating_bits(job), job.device.training(job.config.precision):
                 return _measure(job, num_batches)
         finally:
             job.device.close()

@@ -29,6 +29,7 @@ _FACTORS = tuple(np.uint64(factor) for _, factor in _ROUNDS)
 
 class _Local(threading.local):
     is_on_host = False
+    is_torchs = False
 
 
 _LOCAL = _Local()
@@ -49,6 +50,16 @@ def masks_on_host() -> Iterator[None]:
         yield
     finally:
         _LOCAL.is_on_host = before
+
+
+@contextmanager
+def masks_of_torch() -> Iterator[None]:
+    """While it is entered, dropout without keys is torch's everywhere: for runs that began with such masks."""
+    before, _LOCAL.is_torchs = _LOCAL.is_torchs, True
+    try:
+        yield
+    finally:
+        _LOCAL.is_torchs = before
 
 
 def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) -> Tensor:
@@ -73,7 +84,7 @@ def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) 
         return functional.dropout(h, p, training)
     is_on_host = h.device.type == "cpu" and h.ndim == 2
     if keys is None:
-        if not (is_on_host and _LOCAL.is_on_host and not _is_traced()):
+        if not (is_on_host and _LOCAL.is_on_host) or _LOCAL.is_torchs or _is_traced():
             return functional.dropout(h, p, training)
         keys = _drawn_keys(len(h))
     if not is_on_host:

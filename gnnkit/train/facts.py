@@ -11,6 +11,9 @@ from gnnkit.runs.learned import learned_from
 from gnnkit.train.job import Job
 from gnnkit.train.processes import LAUNCHERS
 
+MASKS = "dropout_masks"
+"""Who draws masks of dropout on the host. Runs of gnnkit 0.1.0 do not say, and have torch's."""
+
 
 def describe_job(job: Job, graph: Graph) -> Dict[str, Any]:
     """What a manifest says about this training."""
@@ -29,6 +32,7 @@ def describe_job(job: Job, graph: Graph) -> Dict[str, Any]:
         "optimizer": job.optimizer,
         "average": job.config.average,
         "seed": job.seed,
+        MASKS: "kernel",
         **job.task.facts(job.labelled, job.seed),
         **({"sparse_embeddings": True} if job.config.sparse_embeddings else {}),
         **({"custom_model": True} if isinstance(job.model, CustomModel) else {}),

@@ -7,6 +7,7 @@ torch's global generator.
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from gnnkit.data import Graph, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import restored_generator
+from gnnkit.nn.dropout import masks_of_torch
 from gnnkit.options import plain_value, whole_number
 from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
@@ -33,7 +35,7 @@ from gnnkit.tasks import task_options as check_options
 from gnnkit.tasks.registry import check_custom
 from gnnkit.train.callbacks import ProgressBar
 from gnnkit.train.config import train_config
-from gnnkit.train.facts import describe_job
+from gnnkit.train.facts import MASKS, describe_job
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.keeper import StateKeeper, check_resumable
 from gnnkit.train.loop import repeating_bits, train
@@ -214,13 +216,17 @@ class Trainer:
             job.keeper.put(earlier)
             origin = earlier.facts.get("resumed_from") if again or resume is None else earlier.origin(resume)
             job.facts.update({} if origin is None else {"resumed_from": origin})
+            if MASKS not in earlier.facts:
+                del job.facts[MASKS]
         if self.run_dir is not None and job.world.is_first:
             judged = job.graph.links if job.task.level == "edges" else None
             weights = job.module.canonical_state
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again))
         job.callbacks = callbacks
         try:
-            with restored_generator(), repeating_bits(job), job.device.training(job.config.precision):
+            begun_so = earlier is not None and MASKS not in earlier.facts
+            masks = masks_of_torch() if begun_so else nullcontext()
+            with restored_generator(), repeating_bits(job), job.device.training(job.config.precision), masks:
                 result = train(job, earlier, self.run_dir)
             for callback in callbacks:
                 callback.on_end(result)
