@@ -139,9 +139,9 @@ class BlockSums:
         Returns:
             Shape [num_dst, out], in the type that torch gives to such products here and now.
         """
-        dtype = product_dtype(h_src, own_weight)
-        if _LOCAL.composing or sum_dtype(h_src, own_weight) != dtype:
-            total = self.reduce(h_src.to(sum_dtype(h_src, own_weight)), how, weighted=weighted)
+        dtype, of_sums = product_dtype(h_src, own_weight), sum_dtype(h_src, own_weight)
+        if _LOCAL.composing or of_sums != dtype:
+            total = self.reduce(h_src.to(of_sums), how, weighted=weighted)
             own = h_src[: self.block.num_dst] if h_dst is None else h_dst
             return functional.linear(total, neighbor_weight, bias) + functional.linear(own, own_weight)
         parts = (h_src, h_dst, own_weight, neighbor_weight, bias)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import resource
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, ContextManager, Dict, Mapping, Optional, Sequence, Type
+from typing import Any, ClassVar, ContextManager, Dict, Iterator, Mapping, Optional, Sequence, Type
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
+from gnnkit.nn.dropout import masks_on_host
 
 PRODUCTS = ("auto", "torch", "onednn")
 
@@ -82,9 +83,11 @@ class CpuDevice(EagerDevice):
             return OneDnnProducts()
         return super().forward_mode(options)
 
-    def training(self, precision: str) -> ContextManager[Any]:
-        """See :class:`Device`."""
-        return nullcontext() if precision == "float64" else flushing_denormals()
+    @contextmanager
+    def training(self, precision: str) -> Iterator[None]:
+        """See :class:`Device`. Denormal numbers are zeros, but not in float64; a kernel draws masks of dropout."""
+        with nullcontext() if precision == "float64" else flushing_denormals(), masks_on_host():
+            yield
 
     def product_ways(self, precision: str) -> Sequence[Way]:
         """See :class:`Device`; torch can multiply in two ways here (:mod:`gnnkit.devices.products`)."""

@@ -18,7 +18,6 @@ from gnnkit.devices.optimizer_state import load_optimizer_state, optimizer_state
 from gnnkit.devices.processes import sparse_tables, sum_gradients, whole_batch
 from gnnkit.devices.sparse import clip_gradients
 from gnnkit.errors import CapabilityError
-from gnnkit.nn.dropout import masks_on_host
 
 EAGER_OFFERS = frozenset({"free_shapes"})
 """What a device offers that can run any torch operation."""
@@ -129,7 +128,7 @@ class EagerStep:
         if training and self.options.accumulate > 1 and not self.num_waiting:
             self._buffers = [buffer.clone() for buffer in self.module.buffers()]
         self.module.train(training)
-        with torch.set_grad_enabled(training), self.forward_mode, masks_on_host():
+        with torch.set_grad_enabled(training), self.forward_mode:
             loss, outputs = self.module(batch)
         return loss, outputs
 

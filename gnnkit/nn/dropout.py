@@ -29,15 +29,17 @@ _FACTORS = tuple(np.uint64(factor) for _, factor in _ROUNDS)
 
 class _Local(threading.local):
     is_on_host = False
-    is_torchs = False
 
 
 _LOCAL = _Local()
 
 
 @contextmanager
-def masks_on_host() -> Iterator[None]:
+def masks_on_host(is_on: bool = True) -> Iterator[None]:
     """While it is entered, dropout without keys draws masks by our kernel. For devices that run eagerly on the CPU.
+
+    Args:
+        is_on: False leaves masks to torch again, for runs that began with such.
 
     Example:
         >>> with masks_on_host():
@@ -45,21 +47,11 @@ def masks_on_host() -> Iterator[None]:
         >>> sorted(set(out.flatten().tolist())), bool(900 < out.mean(1).sum() < 3100)
         ([0.0, 2.0], True)
     """
-    before, _LOCAL.is_on_host = _LOCAL.is_on_host, True
+    before, _LOCAL.is_on_host = _LOCAL.is_on_host, is_on
     try:
         yield
     finally:
         _LOCAL.is_on_host = before
-
-
-@contextmanager
-def masks_of_torch() -> Iterator[None]:
-    """While it is entered, dropout without keys is torch's everywhere: for runs that began with such masks."""
-    before, _LOCAL.is_torchs = _LOCAL.is_torchs, True
-    try:
-        yield
-    finally:
-        _LOCAL.is_torchs = before
 
 
 def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) -> Tensor:
@@ -84,7 +76,7 @@ def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) 
         return functional.dropout(h, p, training)
     is_on_host = h.device.type == "cpu" and h.ndim == 2
     if keys is None:
-        if not (is_on_host and _LOCAL.is_on_host) or _LOCAL.is_torchs or _is_traced():
+        if not (is_on_host and _LOCAL.is_on_host) or _is_traced():
             return functional.dropout(h, p, training)
         keys = _drawn_keys(len(h))
     if not is_on_host:

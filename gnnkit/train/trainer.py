@@ -22,7 +22,7 @@ from gnnkit.data import Graph, summarize
 from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import restored_generator
-from gnnkit.nn.dropout import masks_of_torch
+from gnnkit.nn.dropout import masks_on_host
 from gnnkit.options import plain_value, whole_number
 from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
@@ -224,8 +224,7 @@ class Trainer:
             callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again))
         job.callbacks = callbacks
         try:
-            begun_so = earlier is not None and MASKS not in earlier.facts
-            masks = masks_of_torch() if begun_so else nullcontext()
+            masks = masks_on_host(False) if earlier is not None and MASKS not in earlier.facts else nullcontext()
             with restored_generator(), repeating_bits(job), job.device.training(job.config.precision), masks:
                 result = train(job, earlier, self.run_dir)
             for callback in callbacks:
