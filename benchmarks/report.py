@@ -1,12 +1,7 @@
-"""What was measured, as JSON and as tables in docs/benchmarks.md.
-
-Rules: results are kept in build/bench.json by the name of their row, each with its date, so that rows can be measured
-one at a time; the tables are made from that file and show every row there is, measured or not.
-"""
+"""What was measured, in words and as tables in docs/benchmarks.md."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -19,8 +14,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 from benchmarks.contests import Row
 from benchmarks.paired import Ratio, SideResult
 from benchmarks.process import NotMeasuredError
+from gnnkit.devices.processor import processor_name
 
-RESULTS = Path(__file__).parent.parent / "build" / "bench.json"
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _PACKAGES = ("gnnkit", "torch", "torch-geometric", "pyg-lib", "torch-sparse", "dgl", "numba", "numpy")
 
@@ -124,8 +119,6 @@ def side_row(side: SideResult, is_full: bool, date: str) -> Dict[str, str]:
 
 def machine() -> Dict[str, Any]:
     """Processor, cores, memory, GPU and versions."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    model = re.search(r"model name\s*: (.*)", info)
     versions = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -135,26 +128,12 @@ def machine() -> Dict[str, Any]:
     import torch
 
     return {
-        "processor": model[1] if model else platform.processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "versions": versions,
     }
-
-
-def load() -> Dict[str, Any]:
-    """All results so far: "machines" by table, "records" by name of row, "contests" by title."""
-    if RESULTS.is_file():
-        results: Dict[str, Any] = json.loads(RESULTS.read_text())
-        return results
-    return {"machines": {}, "records": {}, "contests": {}}
-
-
-def save(results: Mapping[str, Any]) -> None:
-    """Write all results."""
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def write_section(name: str, body: str) -> None:
@@ -168,32 +147,32 @@ def write_section(name: str, body: str) -> None:
     PAGE.write_text(text, encoding="utf-8")
 
 
-def section(results: Mapping[str, Any], records: Sequence[Record], name: str) -> str:
-    """One table with the machine above it and what every side did below."""
-    shown = [Record(**results["records"][r.name]) if r.name in results["records"] else r for r in records]
-    contests = [c for c in results["contests"].values() if c["table"] == name]
-    if not contests and not any(record.date for record in shown):
-        return "Nothing has been measured for this version yet."
-    parts = [_machine_text(results["machines"][name]), _table(shown)]
-    for contest in contests:
-        sides = list(contest["sides"].values())
-        header = [key for key in sides[0] if any(side[key] for side in sides)]
-        lines = [[side[key] for key in header] for side in sides]
-        header[1] += f" {contest['unit']}"
-        parts.append(f"**{contest['title']}**\n\n{_markdown(header, lines)}")
-    return "\n\n".join(parts)
-
-
-def _machine_text(found: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+def machine_title(found: Mapping[str, Any]) -> str:
+    """A machine in few words."""
     gpu = "" if found["gpu"] == "none" else f", {found['gpu']}"
-    return f"{found['processor']}, {found['cores']} cores, {found['memory']}{gpu}. {versions}."
+    return f"{found['processor']}, {found['cores']} cores{gpu}"
 
 
-def _table(records: Sequence[Record]) -> str:
+def machine_text(found: Mapping[str, Any]) -> str:
+    """A machine's memory and versions."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return f"{found['memory']}. {versions}."
+
+
+def table(records: Sequence[Record]) -> str:
+    """Rows in Markdown."""
     words = {True: "yes", False: "**no**", None: ""}
     lines = [[r.work, r.against, r.asked, r.measured, words[r.met], r.date] for r in records]
     return _markdown(["work", "against", "asked", "measured", "met", "date"], lines)
+
+
+def contest_text(contest: Mapping[str, Any]) -> str:
+    """What the sides of a contest did, in Markdown."""
+    sides = list(contest["sides"].values())
+    header = [key for key in sides[0] if any(side[key] for side in sides)]
+    lines = [[side[key] for key in header] for side in sides]
+    header[1] += f" {contest['unit']}"
+    return f"**{contest['title']}**\n\n{_markdown(header, lines)}"
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ import datetime
 import sys
 from typing import Any, Dict, List, Mapping, Sequence
 
-from benchmarks import accuracy, report, startup
+from benchmarks import accuracy, report, results, startup
 from benchmarks.contests import Contest, Row, is_like
 from benchmarks.graphs import prepare
 from benchmarks.paired import Outcome, SideResult, ratio, run_contest
@@ -29,23 +29,23 @@ def main(arguments: Sequence[str] = ()) -> List[Record]:
         The records of all rows that were tried.
     """
     options = _options(arguments)
-    results = report.load()
     machine = report.machine()
+    kept = results.load(machine["processor"])
     tables = {row.name: table for table, rows in _all().items() for row in rows}
     records: List[Record] = []
 
     def keep(new: Sequence[Record], contest: Dict[str, Any]) -> None:
         for record in new:
             records.append(record)
-            results["records"][record.name] = vars(record)
-            results["machines"][tables[record.name]] = machine
+            kept["records"][record.name] = vars(record)
+            kept["machines"][tables[record.name]] = machine
             print(f"{record.name}: {record.measured}; asked: {record.asked or 'nothing'}", flush=True)
         if contest["sides"]:
-            earlier = results["contests"].get(contest["title"], {"sides": {}})
+            earlier = kept["contests"].get(contest["title"], {"sides": {}})
             contest["sides"] = {**earlier["sides"], **contest["sides"]}
-            results["contests"][contest["title"]] = contest
+            kept["contests"][contest["title"]] = contest
         if not options.quick:
-            report.save(results)
+            results.save(machine["processor"], kept)
 
     for contest in cuda_contests() if options.device == "cuda" else contests():
         selected = contest.only(options.rows)
@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] = ()) -> List[Record]:
         names = ", ".join(record.name for rows in _all().values() for record in rows)
         sys.exit(f"No row is called like {' or '.join(options.rows)}. There are: {names}.")
     if options.write:
-        for name in {tables[record.name] for record in records}:  # The others stay as they are.
-            report.write_section(name, report.section(results, _all()[name], name))
+        results.save(machine["processor"], kept, publish=True)
+        for name, rows in _all().items():
+            results.write_page(name, rows)
     return records
 
 
@@ -71,7 +72,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="trainings for the comparison of accuracies (%(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="which table (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works, measures nothing")
-    parser.add_argument("--write", action="store_true", help="write the tables of these rows into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="publish: the tables of docs/benchmarks.md")
     options = parser.parse_args(list(arguments))
     if options.quick and options.write:
         parser.error("--quick measures nothing that could be written")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, List
 
 HELP_SECONDS = 0.5
-TRAINING_SECONDS = 5.0
+TRAINING_SECONDS = 2.5
 
 
 @dataclass

@@ -32,6 +32,7 @@ SIDES = {
     "dgl-typed-loading": "benchmarks.sides.dgl_typed:LoadingSide",
     "gnnkit-ranking": "benchmarks.sides.ranking:RankingSide",
     "product": "benchmarks.sides.ranking:ProductSide",
+    "gnnkit-products": "benchmarks.sides.products:ProductsSide",
     "floor": "benchmarks.sides.floor:FloorSide",
 }
 

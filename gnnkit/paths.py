@@ -11,7 +11,7 @@ import errno
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, Optional, Union
 
 from gnnkit.errors import ConfigError, FileError
 
@@ -42,6 +42,15 @@ def user_path(path: PathLike, what: str = "The path") -> Path:
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError(f"{what} is {text!r}, expected the name of a file or folder.")
     return Path(os.path.expanduser(text))
+
+
+def cache_root(cache_dir: Optional[PathLike] = None) -> Path:
+    """Folder of everything that gnnkit keeps: the argument, else ``$GNNKIT_CACHE``, else the user's cache."""
+    if cache_dir is not None:
+        return user_path(cache_dir, "The cache folder")
+    if os.environ.get("GNNKIT_CACHE"):
+        return user_path(os.environ["GNNKIT_CACHE"], "GNNKIT_CACHE")
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "gnnkit"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 from gnnkit.errors import DatasetError, FileError
 from gnnkit.io.arrays import open_archive
 from gnnkit.io.files import new_folder, replacing
-from gnnkit.paths import PathLike, is_file, is_folder, user_path
+from gnnkit.paths import is_file, is_folder, user_path
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -40,15 +40,6 @@ class DataFile:
     name: str
     url: str = ""
     sha256: str = ""
-
-
-def cache_root(cache_dir: Optional[PathLike] = None) -> Path:
-    """Folder of everything that gnnkit keeps: the argument, else ``$GNNKIT_CACHE``, else the user's cache."""
-    if cache_dir is not None:
-        return user_path(cache_dir, "The cache folder")
-    if os.environ.get("GNNKIT_CACHE"):
-        return user_path(os.environ["GNNKIT_CACHE"], "GNNKIT_CACHE")
-    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "gnnkit"
 
 
 @dataclass(frozen=True)

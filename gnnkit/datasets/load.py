@@ -11,10 +11,10 @@ from gnnkit.data import Graph, log_warnings, pick_split
 from gnnkit.data.splits import is_several
 from gnnkit.datasets.base import Dataset, NodeNames, create, dataset_class, datasets, is_served
 from gnnkit.datasets.cache import prepared
-from gnnkit.datasets.files import Finder, cache_root
+from gnnkit.datasets.files import Finder
 from gnnkit.datasets.made import make_features as made_features
 from gnnkit.errors import ConfigError, DataError, DatasetError
-from gnnkit.paths import PathLike, is_folder, user_path
+from gnnkit.paths import PathLike, cache_root, is_folder, user_path
 
 
 def load_dataset(

@@ -249,6 +249,19 @@ class Device(ABC):
         """
         self.options = make_options(self.options_class, options, f"device {self.name!r}")
 
+    def settle(self, recorded: Mapping[str, Any]) -> Dict[str, Any]:
+        """Decide what the options leave to the device, once for a whole training and before its first step.
+
+        Args:
+            recorded: What such a training recorded: the answer of this method, or of :meth:`describe`. Where the options
+                leave it to the device, it does the same again. Empty for a new training.
+
+        Returns:
+            The options that were left to the device, as they are now. A run's configuration records them, so that going
+            on with it, or making it again elsewhere, decides nothing anew.
+        """
+        return {}
+
     @abstractmethod
     def put(self, batch: Batch) -> Batch:
         """Move a batch to the device. May be called from a loader's thread."""

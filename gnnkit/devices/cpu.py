@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import sys
 from contextlib import contextmanager, nullcontext
@@ -19,12 +18,15 @@ from gnnkit.devices.base import UPDATES, DeviceCapabilities, StepOptions, Way
 from gnnkit.devices.denormals import flushing_denormals
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.optimizers import eager_class
-from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
+from gnnkit.devices.processor import processor_name
+from gnnkit.devices.product_choice import ONEDNN, TORCH, product_choice
+from gnnkit.devices.products import OneDnnProducts, has_onednn, onednn_products
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
 from gnnkit.nn.dropout import masks_on_host
 
-PRODUCTS = ("auto", "torch", "onednn")
+AUTO = "auto"
+PRODUCTS = (AUTO, TORCH, ONEDNN)
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,19 @@ class CpuOptions:
     """What a user can set for the processor.
 
     Attributes:
-        products: Who multiplies large matrices in float32: "torch" as torch does by itself, "onednn", or "auto": oneDNN
-            where torch would leave AVX-512 unused, on processors that are not Intel's. Results differ by rounding.
+        products: Who multiplies large matrices in float32: "torch" as torch does by itself, "onednn", or "auto", the
+            faster of both: the first run on a machine measures that in half a second. Results differ by rounding. A
+            run's configuration records which it was.
     """
 
-    products: str = "auto"
+    products: str = AUTO
 
     def __post_init__(self) -> None:
         if self.products not in PRODUCTS:
             raise ConfigError(f"products is {self.products!r}; expected one of {', '.join(PRODUCTS)}.")
         if self.products == "onednn" and not has_onednn():
             problem = f"products is 'onednn', but torch {torch.__version__} cannot multiply with it"
-            raise ConfigError(f"{problem}; leave it at 'auto'.")
+            raise ConfigError(f"{problem}; take device_options.products=auto.")
 
 
 class CpuDevice(EagerDevice):
@@ -56,6 +59,10 @@ class CpuDevice(EagerDevice):
     options_class: ClassVar[Type[Any]] = CpuOptions
     # Else a comparison of backends would be one of libraries of matrix products, which round in other ways.
     comparable_options: ClassVar[Mapping[str, Any]] = {"products": "torch"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._products: Optional[str] = None
 
     @classmethod
     def probe(cls) -> Availability:
@@ -76,12 +83,23 @@ class CpuDevice(EagerDevice):
 
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """See :class:`EagerDevice`."""
-        # There are none before configure(), and a device that inherits from this one may have others.
-        chosen = self.options.products if isinstance(self.options, CpuOptions) else "auto"
-        takes_onednn = onednn_is_faster() if chosen == "auto" else chosen == "onednn"
-        if takes_onednn and options.precision == "float32":
-            return OneDnnProducts()
+        if options.precision == "float32":
+            if self._products is None:
+                self.settle({})
+            if self._products == ONEDNN:
+                return OneDnnProducts()
         return super().forward_mode(options)
+
+    def settle(self, recorded: Mapping[str, Any]) -> Dict[str, Any]:
+        """See :class:`Device`: who multiplies."""
+        # There are no options before configure(), and a device that inherits from this one may have others.
+        chosen = self.options.products if isinstance(self.options, CpuOptions) else AUTO
+        if chosen == AUTO:
+            named = recorded.get("products")
+            known = named == TORCH or (named == ONEDNN and has_onednn())
+            chosen = named if known else product_choice().library
+        self._products = chosen
+        return {"products": chosen} if isinstance(self.options, CpuOptions) else {}
 
     @contextmanager
     def training(self, precision: str) -> Iterator[None]:
@@ -92,7 +110,7 @@ class CpuDevice(EagerDevice):
     def product_ways(self, precision: str) -> Sequence[Way]:
         """See :class:`Device`; torch can multiply in two ways here (:mod:`gnnkit.devices.products`)."""
         ways = super().product_ways(precision)
-        return (*ways, _onednn_products) if precision == "float32" and has_onednn() else ways
+        return (*ways, onednn_products) if precision == "float32" and has_onednn() else ways
 
     def memory(self) -> Dict[str, int]:
         """Peak resident memory of this process, in bytes."""
@@ -101,14 +119,8 @@ class CpuDevice(EagerDevice):
 
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
-        return {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-
-
-def _onednn_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
-    multiply(x, w)
-    parameter_gradients(y, x, w)
-    if passes_gradient:
-        multiply(y, w.t())
+        facts: Dict[str, Any] = {"processor": processor_name(), "threads": torch.get_num_threads()}
+        return facts if self._products is None else {**facts, "products": self._products}
 
 
 @lru_cache(maxsize=None)

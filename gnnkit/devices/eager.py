@@ -52,7 +52,7 @@ class EagerDevice(Device):
 
     def product_ways(self, precision: str) -> Sequence[Way]:
         """See :class:`Device`."""
-        return (_torch_products,)
+        return (torch_products,)
 
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """What holds while a step computes its outputs; entered again and again."""
@@ -65,7 +65,8 @@ class EagerDevice(Device):
         return deterministic_torch(report)
 
 
-def _torch_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
+def torch_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
+    """The products of a linear layer as torch computes them; see :data:`gnnkit.devices.base.Way`."""
     torch.mm(x, w.t())
     torch.mm(y.t(), x)
     if passes_gradient:

@@ -1,20 +1,18 @@
-"""Products of float32 matrices by oneDNN, on processors whose vector units the default library leaves half unused.
+"""Products of float32 matrices by oneDNN, on processors where it is faster than torch's own library.
 
 torch multiplies float32 matrices with Intel's MKL, which takes AVX-512 on Intel's processors only; on others it stays
 with AVX2. oneDNN, which torch brings along for other work, looks at what the processor has, whoever made it. On an AMD
-EPYC of the fifth generation it multiplies 2.2 times as fast.
+EPYC of the fifth generation it multiplies 2.2 times as fast; on one of the fourth, which has AVX-512 of half the width,
+it is slower. :mod:`gnnkit.devices.product_choice` finds out.
 
 Rules: torch's own functions are called everywhere, and a mode that holds for the time of a step hands large products
-on, so no layer knows of it. Results differ from torch's by rounding alone, and repeat their bits. Which library
-multiplies depends on the machine and the sizes, never on a measurement.
+on, so no layer knows of it. Results differ from torch's by rounding alone, and repeat their bits.
 """
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple
 
 import torch
@@ -47,20 +45,6 @@ def has_onednn() -> bool:
         return bool(multiply(x, weight)[0] == 1) and bool(parameter_gradients(x, x, weight)[0] == len(x))
     except (AttributeError, RuntimeError):
         return False
-
-
-@lru_cache(maxsize=None)
-def onednn_is_faster() -> bool:
-    """Whether torch leaves AVX-512 unused in float32 products here: it multiplies with MKL, and not on an Intel."""
-    leaves_unused = torch.backends.mkl.is_available() and _maker() not in ("", "GenuineIntel")  # type: ignore[no-untyped-call]
-    return leaves_unused and "CPU capability usage: AVX512" in torch.__config__.show() and has_onednn()
-
-
-def _maker() -> str:
-    """What the processor says of its maker; empty where the system does not tell."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"vendor_id\s*:\s*(\S+)", info.read_text()) if info.is_file() else None
-    return found[1] if found else ""
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
@@ -98,6 +82,14 @@ def parameter_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor
         of_weight += found[0].to_dense()
         of_bias += found[1].to_dense()
     return of_weight, of_bias
+
+
+def onednn_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> None:
+    """The products of a linear layer by oneDNN; see :data:`gnnkit.devices.base.Way`."""
+    multiply(x, w)
+    parameter_gradients(y, x, w)
+    if passes_gradient:
+        multiply(y, w.t())
 
 
 def _covering(num_rows: int) -> Iterator[slice]:

@@ -244,6 +244,24 @@ class _TrainingChecks(DeviceBase):
         assert seconds >= 0, f"compile_seconds is {seconds!r}."
 
     @check()
+    def test_settle(self) -> None:
+        """What the device decides itself can be recorded and decided again.
+
+        ``settle`` gives options that ``configure`` takes, the same ones when asked twice, and the same ones on a new
+        device that is told what the first one answered or said of itself.
+        """
+        with self.device() as device:
+            settled = device.settle({})
+            again, facts = device.settle({}), device.describe()
+        assert json.dumps(settled) == json.dumps(again), f"settle gave {settled}, then {again}."
+        for recorded in (settled, facts):
+            with self.device() as other:
+                found = other.settle(recorded)
+            assert found == settled, f"settle gave {found} after {recorded}, and {settled} before."
+        with self.device() as device:
+            device.configure(settled)
+
+    @check()
     def test_close(self) -> None:
         """A device can be closed at any time.
 

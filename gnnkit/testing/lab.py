@@ -8,10 +8,11 @@ gradient is that of a parameter which is added to them. On a device with fixed s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gnnkit.backends import Backend
 from gnnkit.data import Batch, Block, Targets
@@ -24,6 +25,10 @@ from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, draw
 
 TOLERANCE = 2e-5
 """By how much a float32 result may differ from the formula's, as :func:`compare` counts."""
+
+
+_ROUNDING = 2e-6
+"""Relative size of what float32 may make of a sum that is 0."""
 
 
 def load_parameters(backend: Backend, conv: nn.Module, spec: ConvSpec, values: Mapping[str, Tensor]) -> None:
@@ -160,9 +165,39 @@ def dense_gradients(
     return {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
 
 
-def features(block: Block, spec: ConvSpec) -> Tensor:
+def features(block: Block, spec: ConvSpec, seed: int = 7) -> Tensor:
     """Features of a block's sources. Shape [num_src, in_channels]."""
-    return draw(block.num_src, spec.in_channels, seed=7)
+    return draw(block.num_src, spec.in_channels, seed=seed)
+
+
+class _Rectified(TorchFunctionMode):
+    """Notes how near to 0 the inputs of rectifiers come, over the largest of them."""
+
+    nearest = 1.0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in ("relu", "leaky_relu") and args[0].numel():
+            size = args[0].detach().abs()
+            self.nearest = min(self.nearest, float(size.min() / size.max().clamp(min=1e-30)))
+        return func(*args, **(kwargs or {}))
+
+
+def smooth_features(block: Block, spec: ConvSpec, values: Mapping[str, Tensor]) -> Tensor:
+    """Features at which rounding moves no gradient far: the input of no rectifier is within a rounding of 0.
+
+    Whether such an input counts as positive depends on the order in which a library adds up, so on the processor, and
+    a gradient there is one of two.
+    """
+    best, distance = features(block, spec), 0.0
+    for seed in range(7, 2007, 100):
+        x = features(block, spec, seed)
+        with _Rectified() as rectified:
+            dense_conv(spec, values, block, x)
+        if rectified.nearest > distance:
+            best, distance = x, rectified.nearest
+        if distance > _ROUNDING:
+            break
+    return best
 
 
 def projection(block: Block, spec: ConvSpec) -> Tensor:
@@ -190,7 +225,7 @@ def compare_gradients(
     Raises:
         AssertionError: With the first parameter whose gradient differs.
     """
-    x, y = features(block, spec), projection(block, spec)
+    x, y = smooth_features(block, spec, values), projection(block, spec)
     received = lab.gradients(spec, values, block, x, y, spare or None)
     for name, expected in dense_gradients(spec, values, block, x, y).items():
         compare(f"the gradient of {name} {where}", received[name], expected, tolerance)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from torch import nn
 
@@ -49,6 +49,7 @@ from gnnkit.train.settings import TrainConfig
 from gnnkit.train.sparse import decide_sparse
 
 if TYPE_CHECKING:
+    from gnnkit.runs.state import TrainState
     from gnnkit.train.trainer import Trainer
 
 _LOG = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ class Job:
     """Everything that one training needs, checked and in place.
 
     ``graph`` is the prepared one, as the manifest describes it; ``labelled`` has what is learned as labels.
-    ``inferences`` are by split: edges that carry messages may be others for testing.
+    ``inferences`` are by split: edges that carry messages may be others for testing. ``settled`` are the device's
+    options that it decided itself.
     """
 
     model: GNN
@@ -81,12 +83,15 @@ class Job:
     callbacks: Sequence[Callback] = ()
     keeper: Optional[StateKeeper] = None
     facts: Dict[str, Any] = field(default_factory=dict)
+    settled: Dict[str, Any] = field(default_factory=dict)
     nondeterministic: List[str] = field(default_factory=list)
     beyond_spec: Optional[str] = None
     world: World = ALONE
 
 
-def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World = ALONE) -> Job:
+def prepare_job(
+    trainer: Trainer, model: nn.Module, graph: Graph, world: World = ALONE, earlier: Optional[TrainState] = None
+) -> Job:
     """Check everything, and bring model, data and device together. The model itself is left as it is.
 
     Args:
@@ -94,6 +99,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
         model: Its weights are where training starts.
         graph: As for :meth:`Trainer.fit`, which says what is raised.
         world: The processes that train together.
+        earlier: The state that training will go on from.
     """
     if not isinstance(model, nn.Module):
         problem = "model and graph in the other order" if isinstance(model, Graph) else f"a {type(model).__qualname__}"
@@ -119,6 +125,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     device = trainer.device
     if isinstance(device, str):
         device = choose_device(device, backend, trainer.device_options)
+    settled = _settle(device, world, earlier)
     special = beyond_spec(model)
     if special is not None:
         if not isinstance(model, CustomModel):
@@ -184,9 +191,21 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
         progress,
         {"train": inference, "valid": inference, "test": testing},
         optimizer_name(optimizer),
+        settled=settled,
         beyond_spec=None if isinstance(model, CustomModel) else special,
         world=world,
     )
+
+
+def _settle(device: Device, world: World, earlier: Optional[TrainState]) -> Dict[str, Any]:
+    """Let the device decide what is left to it: as the earlier training did, and in all processes as in the first."""
+    recorded: Mapping[str, Any] = {} if earlier is None else earlier.facts["device"]
+    if recorded.get("name") != device.name:
+        recorded = {}
+    settled = world.from_first(partial(device.settle, recorded), "the device to be measured")
+    if not world.is_first:
+        device.settle(settled)
+    return settled
 
 
 def _check(graph: Graph) -> None:

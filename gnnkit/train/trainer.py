@@ -176,7 +176,7 @@ class Trainer:
         world = join_world() if self.world is None else self.world
         with TRAINING:
             again, state = world.from_first(partial(self._start, resume, world), "the last state")
-            job = prepare_job(self, model, graph, world)
+            job = prepare_job(self, model, graph, world, state)
             try:
                 return self._fit(job, graph, state, resume, again)
             finally:
@@ -246,7 +246,7 @@ class Trainer:
             "backend": backends.name_of(type(job.backend)),
             "device": devices.name_of(type(job.device)),
             "backend_options": self.backend_options,
-            "device_options": self.device_options,
+            "device_options": {**self.device_options, **job.settled},
             "seed": self.seed,
         }
 

@@ -14,7 +14,7 @@ from typing import Tuple
 import pytest
 import torch
 
-from benchmarks import accuracy, report, run
+from benchmarks import accuracy, report, results, run
 from benchmarks.contests import Row, ours
 from benchmarks.graphs import GraphSpec, open_graph, prepare
 from benchmarks.paired import SideResult, difference, ratio
@@ -38,7 +38,8 @@ TINY = GraphSpec("chunked", nodes=3000, edges=30_000, features=8, classes=5, dty
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Graphs and results go elsewhere."""
     monkeypatch.setenv("GNNKIT_BENCH", str(tmp_path / "graphs"))
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "bench.json")
+    for folder in ("BUILD", "PUBLISHED"):
+        monkeypatch.setattr(results, folder, tmp_path / folder.lower())
     return tmp_path
 
 
@@ -51,7 +52,7 @@ def test_quick_rows(more: Tuple[str, ...], capsys: pytest.CaptureFixture[str]) -
     assert records["4-4-pyg"].figures["problem"] == ""
     assert records["4-4-pyg"].figures["rounds"] == 2
     assert "round 2 of 2" in capsys.readouterr().out
-    assert not report.RESULTS.exists()
+    assert not results.BUILD.exists() and not results.PUBLISHED.exists()
 
 
 def test_quick_results_are_never_written() -> None:
@@ -118,18 +119,25 @@ def test_absence_is_no_failure() -> None:
     assert (failed.met, failed.measured) == (False, "failed: ValueError: no")
 
 
-def test_page_shows_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_has_a_table_for_each_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
     page.write_text(report.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(report, "PAGE", page)
     rows = run._all()["cpu"]
-    measured = replace(rows[0], measured="2.00 times faster", met=True, date="2000-01-01")
-    results = {"machines": {"cpu": report.machine()}, "records": {measured.name: vars(measured)}, "contests": {}}
-    report.write_section("cpu", report.section(results, rows, "cpu"))
+    for processor, ratio in (("Alpha 1", 2), ("Beta (family 2)", 3)):
+        measured = replace(rows[ratio], measured=f"{ratio}.00 times faster", met=True, date="2000-01-01")
+        machine = {**report.machine(), "processor": processor}
+        kept = results.load(processor)
+        kept["machines"]["cpu"], kept["records"][measured.name] = machine, vars(measured)
+        results.save(processor, kept)
+        assert results.load(processor) == kept
+        results.save(processor, kept, publish=True)
+    results.write_page("cpu", rows)
     text = page.read_text(encoding="utf-8")
-    assert "| 2.00 times faster | yes | 2000-01-01 |" in text
     section = text.partition("<!-- benchmarks: cpu -->")[2].partition("<!-- end of benchmarks -->")[0]
-    assert section.count("not measured yet") == len(rows) - 1
+    alpha, beta = section.split("### Beta (family 2), ")
+    assert "### Alpha 1, " in alpha and "| 2.00 times faster | yes | 2000-01-01 |" in alpha
+    assert "| 3.00 times faster | yes | 2000-01-01 |" in beta and "2.00" not in beta
     assert text.count("<!-- end of benchmarks -->") == 6
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gnnkit.datasets import DataFile, Finder, load_dataset
-from gnnkit.datasets.files import cache_root, download
+from gnnkit.datasets.files import download
 from gnnkit.errors import DatasetError
+from gnnkit.paths import cache_root
 
 CONTENT = b"0123456789" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()

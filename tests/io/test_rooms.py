@@ -22,7 +22,7 @@ ALLOWED = {
     "datasets/tu.py": "text that gnnkit.io has read",
     "datasets/triples.py": "text that gnnkit.io has read",
     "devices/denormals.py": "/proc",
-    "devices/products.py": "/proc",
+    "devices/processor.py": "/proc",
     "parallel/servers.py": "what its own servers print",
     "parallel/sharing.py": "memory that processes of one training share",
     "parallel/watch.py": "words of processes of one training",

@@ -272,6 +272,19 @@ class RunsReferenceOnly(CpuDevice):
         return super().prepare(module, optimizer, options)
 
 
+class DecidesAnew(CpuDevice):
+    """Looks at the time instead of at what was recorded."""
+
+    decided = 0
+
+    def __init__(self):
+        super().__init__()
+        DecidesAnew.decided += 1
+
+    def settle(self, recorded):
+        return {"products": ("torch", "auto")[DecidesAnew.decided % 2]}
+
+
 class LosesGraphs(CpuDevice):
     def put(self, batch):
         return super().put(replace(batch, graphs=None))
@@ -297,6 +310,7 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("rest of an epoch lost", with_step(LosesTheRest), ("accumulate",), "after update 2"),
     ("average begins anew", with_step(AverageComesFromNowhere), ("average",), "averaged after step 3"),
     ("sparse gradients left out", with_step(LeavesSparseGradientsOut), ("sparse",), "after an update"),
+    ("decides anew", DecidesAnew, ("settle",), "before."),
     ("average stays", with_step(AverageStays), ("average",), "after the average of step 1"),
     ("each process learns alone", with_step(EagerStep), ("processes",), "of two processes"),
     ("processes count alike", with_step(ProcessesCountAlike), ("processes",), "of two processes"),

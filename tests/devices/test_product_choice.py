@@ -1,0 +1,133 @@
+"""Who multiplies is measured once a machine, kept, recorded by runs, and taken from there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+
+import gnnkit
+from gnnkit.devices import load_device
+from gnnkit.devices.product_choice import product_choice
+from gnnkit.devices.products import has_onednn
+from gnnkit.io.yaml_files import read_yaml
+from gnnkit.runs import read_run
+from tests.commands import gnnkit_here
+
+pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
+    """The file that a first measurement leaves."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNNKIT_CACHE", str(cache))
+        choice = product_choice()
+    values: Dict[str, Any] = json.loads((cache / "products.json").read_text())
+    (kept,) = values.values()
+    assert choice.is_measured and choice.library == kept["library"] and choice.speedups == kept["speedups"]
+    return values
+
+
+def write_choice(cache: Path, measured: Dict[str, Any], library: str) -> Path:
+    """A cache in which somebody has chosen; "torch" and "onednn" are both wrong for one of the two measurements."""
+    speedup = {"torch": 2.0, "onednn": 0.5}[library]
+    (machine,) = measured
+    speedups = {size: speedup for size in measured[machine]["speedups"]}
+    cache.mkdir()
+    file = cache / "products.json"
+    file.write_text(json.dumps({machine: {"library": library, "speedups": speedups, "measured": "2020-01-01"}}))
+    return file
+
+
+@pytest.mark.parametrize("library", ["torch", "onednn"])
+def test_what_the_file_says_counts_and_is_told(
+    library: str, measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_choice(tmp_path / "cache", measured, library)
+    monkeypatch.setenv("GNNKIT_CACHE", str(file.parent))
+    choice = product_choice()
+    assert (choice.library, choice.is_measured, choice.measured) == (library, False, "2020-01-01")
+    assert str(choice).startswith(f"{library}, because the file says so, although oneDNN was")
+    assert load_device("cpu").settle({}) == {"products": library}
+
+
+def train(cache: Path, run: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
+    monkeypatch.setenv("GNNKIT_CACHE", str(cache))
+    graph = gnnkit.load_dataset("synthetic", num_nodes=1500, num_edges=4000, num_features=300)
+    model = gnnkit.build_model("sage", graph, hidden_channels=256)
+    trainer = gnnkit.Trainer(device="cpu", run_dir=run, progress=False, epochs=more.pop("epochs", 4))
+    return trainer.fit(model, graph, **more)
+
+
+@pytest.mark.parametrize("library", ["torch", "onednn"])
+def test_runs_record_the_choice_and_go_on_with_it(
+    library: str, measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"torch": "onednn", "onednn": "torch"}[library]
+    mine, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    for cache, each in ((mine, library), (elsewhere, other)):
+        write_choice(cache, measured, each)
+    whole = train(mine, tmp_path / "whole", monkeypatch)
+    assert read_yaml(tmp_path / "whole" / "config.yaml")["device_options"] == {"products": library}
+    assert read_run(tmp_path / "whole").manifest["device"]["products"] == library
+    train(mine, tmp_path / "half", monkeypatch, epochs=2)
+    resumed = train(elsewhere, tmp_path / "resumed", monkeypatch, resume=tmp_path / "half")
+    assert read_run(tmp_path / "resumed").manifest["device"]["products"] == library
+    losses = [[record.train_loss for record in result.history] for result in (whole, resumed)]
+    assert losses[0] == losses[1]
+    differs = train(elsewhere, tmp_path / "differs", monkeypatch)
+    assert [record.train_loss for record in differs.history] != losses[0]
+
+
+def test_reproducing_takes_the_recorded_choice(
+    measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cache in ("torch", "onednn"):
+        write_choice(tmp_path / cache, measured, cache)
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "onednn"))
+    words = "run --dataset synthetic --model sage --device cpu --epochs 2 --run-dir made dataset.options.num_nodes=1500"
+    words += " dataset.options.num_edges=4000 dataset.options.num_features=300 model.hidden_channels=256"
+    assert gnnkit_here(*words.split(), cwd=tmp_path).returncode == 0
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "torch"))
+    done = gnnkit_here("reproduce", "made", cwd=tmp_path)
+    assert done.returncode == 0 and "identical" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1, 2]", "{", '{"MACHINE": 1}', '{"MACHINE": {"library": "fastest", "speedups": {"1": 2}, "measured": ""}}'],
+)
+def test_a_file_that_cannot_be_used_is_measured_anew(
+    content: str,
+    measured: Dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (machine,) = measured
+    file = tmp_path / "products.json"
+    file.write_text(content.replace("MACHINE", machine))
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path))
+    assert product_choice().is_measured
+    assert "measured again" in caplog.text
+    assert set(json.loads(file.read_text())) == {machine}
+
+
+def test_a_cache_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache"))
+    choice = product_choice()
+    assert choice.is_measured and choice.file is None
+
+
+def test_doctor_tells(measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_choice(tmp_path / "cache", measured, "onednn")
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache"))
+    done = gnnkit_here("doctor", "--json", cwd=tmp_path)
+    products = json.loads(done.stdout)["products"]
+    assert (products["library"], products["is_measured"]) == ("onednn", False)
+    assert products["file"] == str(tmp_path / "cache" / "products.json")
