@@ -21,7 +21,14 @@ CORA = GraphSpec("cora")
 FACEBOOK = GraphSpec("facebook_large")
 NCI1 = GraphSpec("GIN-NCI1")
 
-PRODUCTS = ((50_000, 128, 256), (14_000, 256, 256), (10_000, 512, 128), (4000, 64, 64), (2708, 1433, 16), (1000, 256, 40))
+PRODUCTS = (
+    (50_000, 128, 256),
+    (14_000, 256, 256),
+    (10_000, 512, 128),
+    (4000, 64, 64),
+    (2708, 1433, 16),
+    (1000, 256, 40),
+)
 """Rows, inputs and outputs of linear layers: of large and small batches, of wide features, of a whole small graph."""
 
 SAGE = Work(ARXIV)

@@ -253,8 +253,8 @@ class Device(ABC):
         """Decide what the options leave to the device, once for a whole training and before its first step.
 
         Args:
-            recorded: What such a training recorded: the answer of this method, or of :meth:`describe`. Where the options
-                leave it to the device, it does the same again. Empty for a new training.
+            recorded: What such a training recorded: the answer of this method, or of :meth:`describe`. Where the
+                options leave it to the device, it does the same again. Empty for a new training.
 
         Returns:
             The options that were left to the device, as they are now. A run's configuration records them, so that going

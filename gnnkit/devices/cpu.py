@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, ContextManager, Dict, Iterator, Mapping, Optional, Sequence, Type
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Adam, Optimizer
 
 from gnnkit.availability import READY, Availability

@@ -4,8 +4,8 @@ torch gives float32 products to MKL; oneDNN, which comes with torch, is more tha
 sixth slower on others. Nothing but a measurement tells which.
 
 Rules: the choice is kept in the cache for each processor, version of torch and number of threads, so runs on a machine
-repeat their bits; runs record it, and go on with what they recorded. oneDNN is taken where it is clearly faster at every
-size that was measured, else torch does what it does by itself. What the file says counts, whoever wrote it.
+repeat their bits; runs record it, and go on with what they recorded. oneDNN is taken where it is clearly faster at
+every size that was measured, else torch does what it does by itself. What the file says counts, whoever wrote it.
 """
 
 from __future__ import annotations

@@ -124,8 +124,8 @@ def test_page_has_a_table_for_each_processor(tmp_path: Path, monkeypatch: pytest
     page.write_text(report.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(report, "PAGE", page)
     rows = run._all()["cpu"]
-    for processor, ratio in (("Alpha 1", 2), ("Beta (family 2)", 3)):
-        measured = replace(rows[ratio], measured=f"{ratio}.00 times faster", met=True, date="2000-01-01")
+    for processor, times in (("Alpha 1", 2), ("Beta (family 2)", 3)):
+        measured = replace(rows[times], measured=f"{times}.00 times faster", met=True, date="2000-01-01")
         machine = {**report.machine(), "processor": processor}
         kept = results.load(processor)
         kept["machines"]["cpu"], kept["records"][measured.name] = machine, vars(measured)
