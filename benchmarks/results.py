@@ -1,6 +1,6 @@
 """What was measured so far: a file of results for each processor, and the page that shows them all.
 
-Rules: figures of two processors never share a table. A measurement is kept in ``build``, row by row, so that rows can be
+Rules: figures of two processors never share a table. A measurement is kept in ``build``, row by row, so rows can be
 measured one at a time; ``--write`` publishes what is there into ``benchmarks/results``, which the project keeps, and
 makes the tables of docs/benchmarks.md from all files there.
 """
