@@ -181,6 +181,8 @@ class OpenedRun:
             batch_size=config.eval_batch_size or 0,
             memory=config.eval_memory * 1e9,
             sampler=sampler,
-            reduction=input_reduction(spec, config.fuse_first_layer) if is_sampled else None,
+            reduction=input_reduction(spec, config.fuse_first_layer, precision=config.precision)
+            if is_sampled
+            else None,
             world=self.world,
         )

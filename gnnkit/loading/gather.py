@@ -48,6 +48,17 @@ _as_float32: Any = intrinsic(_bitcast)
 """In a kernel: the float32 that has these 32 bits."""
 
 
+def _bits(_context: Any, number: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+_as_bits: Any = intrinsic(_bits)
+"""In a kernel: the 32 bits of a float32."""
+
+
 def widened(stored: Any) -> Any:
     """In a kernel: a number of a stored table in the type in which it is loaded."""
     raise TypeError("widened is for kernels only: call gather_rows")
@@ -72,6 +83,30 @@ def _widened_float16(stored):  # type: ignore[no-untyped-def]
     return _as_float32(wide | ((special << np.uint32(31)) - (special << np.uint32(23)))) * _EXPONENT_SHIFT
 
 
+def put_number(out: Any, row: Any, column: Any, value: Any) -> None:
+    """In a kernel: write a number into a table; one of bfloat16, which stands there as uint16, gets it rounded."""
+    raise TypeError("put_number is for kernels only: call gather_rows")
+
+
+@overload(put_number, inline="always")
+def _put_number(out, row, column, value):  # type: ignore[no-untyped-def]
+    if out.dtype == types.uint16:
+        return _put_rounded
+
+    def put(out, row, column, value):  # type: ignore[no-untyped-def]
+        out[row, column] = value
+
+    return put
+
+
+def _put_rounded(out, row, column, value):  # type: ignore[no-untyped-def]
+    # To the nearest, and to the even one of two, as torch does. A NaN keeps its upper half, in which one bit is set.
+    bits = _as_bits(value)
+    nearest = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    out[row, column] = np.uint16(np.uint32(0x7FC0) if is_nan else nearest)
+
+
 @kernel
 def _gather(table: Any, rows: Any, out: Any) -> None:
     for row in range(len(rows)):
@@ -79,18 +114,19 @@ def _gather(table: Any, rows: Any, out: Any) -> None:
             fetch_row(table, rows[row + AHEAD])
         source = rows[row]
         for column in range(table.shape[1]):
-            out[row, column] = widened(table[source, column])
+            put_number(out, row, column, widened(table[source, column]))
 
 
 def gather_rows(x: Tensor, rows: Tensor, out: Tensor) -> None:
-    """Take rows of a table of features, widening half precision.
+    """Take rows of a table of features, widening half precision, and rounding to bfloat16 where ``out`` has that type.
 
     Args:
         x: Features or node ids in host memory, possibly memory-mapped. Shape [N, F], floating point or int64.
         rows: Rows to take. Shape [n], int64, each in [0, N).
-        out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``.
+        out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``; or bfloat16
+            where that is float32.
     """
-    _gather(stored_array(x), rows.numpy(), out.numpy())
+    _gather(stored_array(x), rows.numpy(), stored_array(out))
 
 
 def gathered(table: Tensor, rows: Tensor, buffers: Buffers) -> Tensor:

@@ -18,11 +18,13 @@ from torch import Tensor
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.jit import fetch_row, kernel
-from gnnkit.loading.gather import AHEAD, gather_rows, loaded_dtype, stored_array, widened
+from gnnkit.loading.gather import AHEAD, gather_rows, loaded_dtype, put_number, stored_array, widened
 from gnnkit.sampling import Buffers
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
 """How neighbours can be reduced ahead: their sum, their sum by edge weights, their mean."""
+_AT_ONCE = 128
+"""Rows that are reduced before they are rounded."""
 _PART = 64
 """Edges whose sources are asked for together; whole fours, so that sums are made in the same order."""
 
@@ -34,6 +36,7 @@ class InputReduction:
     Attributes:
         reduce: One of ``REDUCTIONS``.
         keep_own: Whether the layer also reads the destinations' own features.
+        rounded: Whether features that would be float32 come in bfloat16, because the layer's products round them anyway.
 
     Raises:
         ConfigError: No such reduction.
@@ -41,6 +44,7 @@ class InputReduction:
 
     reduce: str
     keep_own: bool = True
+    rounded: bool = False
 
     def __post_init__(self) -> None:
         if self.reduce not in REDUCTIONS:
@@ -71,18 +75,43 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
 
     Returns:
         The destinations' own features, if they are kept, then for every destination its reduced neighbours; 0 where
-        there are none. Shape [2 * num_dst or num_dst, F]; float32 for float16 and bfloat16 input, else as ``x``.
+        there are none. Shape [2 * num_dst or num_dst, F]; float32 for float16 and bfloat16 input, else as ``x``; float32
+        may come rounded to bfloat16.
     """
     num = block.num_dst
     first = num if reduction.keep_own else 0
-    out = buffers.empty((first + num, x.shape[1]), loaded_dtype(x.dtype))
+    dtype = loaded_dtype(x.dtype)
+    if reduction.rounded and dtype == torch.float32:
+        dtype = torch.bfloat16
+    out = buffers.empty((first + num, x.shape[1]), dtype)
     gather_rows(x, nodes[:first], out[:first])
     arrays = (stored_array(x), nodes.numpy(), block.indptr.numpy(), block.indices.numpy())
+    weights = None
     if reduction.reduce == "weighted_sum" and block.edge_weight is not None:
-        _reduce_weighted_rows(*arrays, block.edge_weight.numpy(), out[first:].numpy())
-    else:
-        _reduce_rows(*arrays, reduction.reduce == "mean", out[first:].numpy())
+        weights = block.edge_weight.numpy()
+    reduce = _reduce_rounded if dtype == torch.bfloat16 else _reduce
+    reduce(*arrays, weights, reduction.reduce == "mean", stored_array(out[first:]))
     return out
+
+
+@kernel
+def _reduce(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, is_mean: bool, out: Any) -> None:
+    if weights is None:  # Numba compiles one of the branches, by the type of the argument.
+        _reduce_rows(table, nodes, indptr, indices, is_mean, out)
+    else:
+        _reduce_weighted_rows(table, nodes, indptr, indices, weights, out)
+
+
+@kernel
+def _reduce_rounded(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, is_mean: bool, out: Any) -> None:
+    """The same in float32, some rows at a time in memory that stays in the cache, then rounded."""
+    sums = np.empty((min(_AT_ONCE, len(out)), out.shape[1]), np.float32)
+    for begin in range(0, len(out), _AT_ONCE):
+        end = min(begin + _AT_ONCE, len(out))
+        _reduce(table, nodes, indptr[begin : end + 1], indices, weights, is_mean, sums[: end - begin])
+        for row in range(begin, end):
+            for column in range(out.shape[1]):
+                put_number(out, row, column, sums[row - begin, column])
 
 
 @kernel

@@ -43,8 +43,10 @@ class Buffers:
 
         Args:
             shape: Its shape.
-            dtype: A type that NumPy has, too.
+            dtype: bfloat16, or a type that NumPy has, too.
         """
+        if dtype == torch.bfloat16:
+            return self.empty(shape, torch.int16).view(dtype)
         like = torch.empty(0, dtype=dtype)
         num_bytes = math.prod(shape) * like.element_size()
         if num_bytes < SMALLEST:

@@ -180,7 +180,7 @@ def training_loader(
         transfer=transfer,
         pad=pad,
         overflow=config.overflow,
-        reduction=input_reduction(spec, config.fuse_first_layer, task),
+        reduction=input_reduction(spec, config.fuse_first_layer, task, precision=config.precision),
         draw=draw,
         edge_features=spec.reads_edges,
         share=share,
@@ -188,13 +188,17 @@ def training_loader(
     )
 
 
-def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> Optional[InputReduction]:
+def input_reduction(
+    spec: ModelSpec, fuse: str, task: Optional[Task] = None, *, precision: str = "float32"
+) -> Optional[InputReduction]:
     """What of the first layer can be done while loading, if it is to be.
 
     Args:
         spec: The model.
         fuse: "auto" (where it can be), "always" (it must be possible) or "never".
         task: What is trained. None: nothing.
+        precision: In which it computes. In bfloat16, features come rounded where the layer does nothing but multiply
+            them, which would round them as well.
 
     Raises:
         ConfigError: "always", and the model does not allow it.
@@ -217,4 +221,8 @@ def input_reduction(spec: ModelSpec, fuse: str, task: Optional[Task] = None) -> 
     if fuse == "never" or reason is not None:
         return None
     assert spec.reduces_first is not None
-    return InputReduction(spec.reduces_first, keep_own=spec.conv_spec(0).convolution.reads_own or spec.residual)
+    first = spec.conv_spec(0)
+    reads_own = first.convolution.reads_own
+    only_multiplied = not spec.residual and (first.convolution.is_affine(first.options) or not reads_own)
+    rounded = precision == "bfloat16" and only_multiplied
+    return InputReduction(spec.reduces_first, keep_own=reads_own or spec.residual, rounded=rounded)

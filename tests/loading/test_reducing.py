@@ -11,6 +11,7 @@ from gnnkit.backends import load_backend
 from gnnkit.data import Graph, from_edge_index, prepare_graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import InputReduction, NeighborLoader
+from gnnkit.loading.gather import gather_rows
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train import TrainConfig
@@ -28,13 +29,12 @@ def make_graph(num_nodes, num_edges, seed, dtype=torch.float64):
     return from_edge_index(edges, num_nodes, x=x, y=y, splits={"train": torch.arange(num_nodes)})
 
 
-def make_loader(graph, spec, fuse, nodes=None, fanouts=(3, 2)):
+def make_loader(graph, spec, fuse, nodes=None, fanouts=(3, 2), precision="float32"):
     config = TrainConfig(fanouts=list(fanouts)).resolved(spec.num_layers)
     sampler = make_sampler(graph, spec, config, config.fanouts, 0)
     nodes = torch.arange(graph.num_nodes) if nodes is None else nodes
-    return NeighborLoader(
-        graph, nodes, sampler, batch_size=8, shuffle=True, num_threads=0, reduction=input_reduction(spec, fuse)
-    )
+    reduction = input_reduction(spec, fuse, precision=precision)
+    return NeighborLoader(graph, nodes, sampler, batch_size=8, shuffle=True, num_threads=0, reduction=reduction)
 
 
 def step(model, batch):
@@ -82,6 +82,39 @@ def test_stored_types_are_added_up_as_they_are_loaded(dtype):
     mean = sums / block.indptr.diff().clamp(min=1)[:, None]
     torch.testing.assert_close(batch.x[block.num_dst :].double(), mean, rtol=1e-6, atol=1e-6)
     assert torch.equal(batch.x[: block.num_dst], plain.x[: block.num_dst])
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("conv", ["gcn", "sage", "graphconv"])
+@pytest.mark.parametrize("backend", installed_backends())
+def test_in_bfloat16_features_that_are_only_multiplied_come_rounded(backend, conv, stored):
+    spec = ModelSpec(conv, NUM_FEATURES, 3, hidden_channels=4)
+    graph = make_graph(300, 3000, seed=2, dtype=stored)
+    graph = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
+    rounded, wide = (make_loader(graph, spec, "always", precision=each).epoch(1) for each in ("bfloat16", "float32"))
+    module = LossModule(GNN(spec, load_backend(backend)), NodeClassification()).eval()
+    for batch, expected in zip(rounded, wide):
+        assert torch.equal(batch.x, expected.x.bfloat16())  # torch's own rounding, and so its step has the same bits.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(module(batch)[1], module(expected)[1])
+
+
+@pytest.mark.parametrize("settings_", [{"conv": "gin"}, {"conv": "sage", "residual": True}], ids=str)
+def test_features_that_are_added_to_something_stay_as_they_are(settings_):
+    spec = ModelSpec.from_dict({"in_channels": NUM_FEATURES, "out_channels": 3, "hidden_channels": 5, **settings_})
+    graph = make_graph(30, 90, seed=2, dtype=torch.float32)
+    assert next(make_loader(graph, spec, "always", precision="bfloat16").epoch(0)).x.dtype == torch.float32
+
+
+def test_rounding_is_that_of_torch():
+    bits = torch.randint(-(2**31), 2**31, (4000, 9), dtype=torch.int64, generator=torch.Generator().manual_seed(0))
+    values = bits.to(torch.int32).view(torch.float32)  # All kinds: subnormal, infinite and no numbers, too.
+    values[0] = torch.tensor([0.0, -0.0, 3.4e38, -3.4e38, 1e-45, 1.00390625, 1.01171875, float("inf"), float("nan")])
+    out, expected = torch.empty(4000, 9, dtype=torch.bfloat16), values.bfloat16()
+    gather_rows(values, torch.arange(4000), out)
+    is_number = ~expected.isnan()
+    assert torch.equal(out.isnan(), ~is_number) and not is_number.all()
+    assert torch.equal(out[is_number].view(torch.int16), expected[is_number].view(torch.int16))
 
 
 def test_a_hub_of_a_million_neighbours_and_seeds_that_come_twice():
