@@ -96,8 +96,10 @@ class CpuDevice(EagerDevice):
         chosen = self.options.products if isinstance(self.options, CpuOptions) else AUTO
         if chosen == AUTO:
             named = recorded.get("products")
-            known = named == TORCH or (named == ONEDNN and has_onednn())
-            chosen = named if known else product_choice().library
+            if named == TORCH or (named == ONEDNN and has_onednn()):
+                chosen = str(named)
+            else:
+                chosen = product_choice().library
         self._products = chosen
         return {"products": chosen} if isinstance(self.options, CpuOptions) else {}
 

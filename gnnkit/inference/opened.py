@@ -169,8 +169,9 @@ class OpenedRun:
             return computed_graph(messages, prepared, spec, config.precision)
 
         graph = made_once(self.world, make, "the data to be prepared")
-        sampler = None
+        sampler = reduction = None
         if is_sampled:
+            reduction = input_reduction(spec, config.fuse_first_layer, precision=config.precision)
             sampler = make_sampler(graph, spec, config, config.eval_fanouts, self.config.seed)
         return make_inference(
             config.evaluation,
@@ -181,8 +182,6 @@ class OpenedRun:
             batch_size=config.eval_batch_size or 0,
             memory=config.eval_memory * 1e9,
             sampler=sampler,
-            reduction=input_reduction(spec, config.fuse_first_layer, precision=config.precision)
-            if is_sampled
-            else None,
+            reduction=reduction,
             world=self.world,
         )

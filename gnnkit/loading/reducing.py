@@ -36,7 +36,7 @@ class InputReduction:
     Attributes:
         reduce: One of ``REDUCTIONS``.
         keep_own: Whether the layer also reads the destinations' own features.
-        rounded: Whether features that would be float32 come in bfloat16, because the layer's products round them anyway.
+        rounded: Whether float32 features come in bfloat16, because the layer's products round them anyway.
 
     Raises:
         ConfigError: No such reduction.
@@ -75,8 +75,8 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
 
     Returns:
         The destinations' own features, if they are kept, then for every destination its reduced neighbours; 0 where
-        there are none. Shape [2 * num_dst or num_dst, F]; float32 for float16 and bfloat16 input, else as ``x``; float32
-        may come rounded to bfloat16.
+        there are none. Shape [2 * num_dst or num_dst, F]; float32 for float16 and bfloat16 input, else as ``x``; and
+        bfloat16 instead of float32 where features are to be rounded.
     """
     num = block.num_dst
     first = num if reduction.keep_own else 0
