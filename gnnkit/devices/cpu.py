@@ -96,10 +96,8 @@ class CpuDevice(EagerDevice):
         chosen = self.options.products if isinstance(self.options, CpuOptions) else AUTO
         if chosen == AUTO:
             named = recorded.get("products")
-            if named == TORCH or (named == ONEDNN and has_onednn()):
-                chosen = str(named)
-            else:
-                chosen = product_choice().library
+            can_repeat = named == TORCH or (named == ONEDNN and has_onednn())
+            chosen = str(named) if can_repeat else product_choice().library
         self._products = chosen
         return {"products": chosen} if isinstance(self.options, CpuOptions) else {}
 
