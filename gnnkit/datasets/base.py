@@ -46,6 +46,7 @@ class Dataset(ABC):
         summary: One line for ``gnnkit datasets``.
         api_version: Version of the plugin interface that the class was written for.
         version: Raise it when ``read`` gives something else for the same files: old caches are then left alone.
+        keeps: Whether what ``read`` makes is kept in the cache even without files, because making it takes long.
         is_family: Whether the class also serves every name that starts with ``name`` and a dash.
         requested: The name that the user asked for; equals ``name`` except in a family.
         seed: Seed of everything random.
@@ -67,6 +68,7 @@ class Dataset(ABC):
     summary: ClassVar[str]
     api_version: ClassVar[int] = API_VERSION
     version: ClassVar[int] = 1
+    keeps: ClassVar[bool] = False
     is_family: ClassVar[bool] = False
 
     requested: str = ""

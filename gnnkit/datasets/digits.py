@@ -29,6 +29,7 @@ class Digits(Dataset):
 
     name = "digits"
     summary = "1,797 handwritten digits, linked to their nearest neighbours; built in, 10 classes."
+    keeps = True  # Importing scikit-learn takes a second.
 
     neighbors: int = 8
 

@@ -66,7 +66,7 @@ def load_dataset(
     dataset, files = _locate(name, data_dir, cache_dir, seed, download, options)
     cache = cache_root(cache_dir)
     try:
-        if not files or dataset.reads_in_place(files):
+        if dataset.reads_in_place(files) or not (files or dataset.keeps):
             graph = dataset.read(files)
         else:
             graph = prepared(
