@@ -127,6 +127,9 @@ class BlockSums:
     ) -> Tensor:
         """W_own h_v + W_neighbor reduce(h_u) + b, the second product added onto the first in place.
 
+        Where that is less work, neighbours are multiplied before they are reduced: on a block whose destinations are
+        all of its sources, by a matrix that makes features narrower.
+
         Args:
             h_src: Features of the sources. Shape [num_src, F].
             h_dst: Features of the destinations. Shape [num_dst, F]. None: the first of the sources.
@@ -140,6 +143,11 @@ class BlockSums:
             Shape [num_dst, out], in the type that torch gives to such products here and now.
         """
         dtype, of_sums = product_dtype(h_src, own_weight), sum_dtype(h_src, own_weight)
+        is_square = self.block.num_src == self.block.num_dst and not self.block.is_reduced
+        if is_square and len(neighbor_weight) < h_src.shape[1]:
+            projected = functional.linear(h_src, neighbor_weight).to(of_sums)
+            own = functional.linear(h_src if h_dst is None else h_dst, own_weight, bias)
+            return own + self.reduce(projected, how, weighted=weighted)
         if _LOCAL.composing or of_sums != dtype:
             total = self.reduce(h_src.to(of_sums), how, weighted=weighted)
             own = h_src[: self.block.num_dst] if h_dst is None else h_dst

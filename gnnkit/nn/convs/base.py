@@ -259,6 +259,18 @@ class ReferenceConv(MessagePassing):
         super().__init__(ops)
         self.spec = spec
 
+    def reduced_product(
+        self, lowered: Any, h_src: Tensor, h_dst: Tensor, lin: nn.Linear, how: str, weight: Optional[Tensor] = None
+    ) -> Tensor:
+        """``lin`` of the sum or mean over neighbours, multiplied first where that makes messages narrower for free.
+
+        It costs nothing on a block whose destinations are all of its sources.
+        """
+        if len(h_src) == len(h_dst) and lin.out_features < lin.in_features:
+            return self.ops.aggregate(lowered, lin(h_src), how, weight)
+        out: Tensor = lin(self.ops.aggregate(lowered, h_src, how, weight))
+        return out
+
     def make_parameters(self) -> None:
         """Make the canonical parameters that no submodule has, without values."""
         for name, parameter in self.spec.parameters.items():

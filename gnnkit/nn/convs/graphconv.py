@@ -56,6 +56,7 @@ class GraphConv(ReferenceConv):
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        neighbours = self.ops.aggregate(lowered, h_src, "sum", self.ops.edge_weight(lowered))
-        out: Tensor = self.lin_self(h_dst) + self.lin_neigh(neighbours) + self.bias
+        weight = self.ops.edge_weight(lowered)
+        neighbours = self.reduced_product(lowered, h_src, h_dst, self.lin_neigh, "sum", weight)
+        out: Tensor = self.lin_self(h_dst) + neighbours + self.bias
         return out

@@ -100,8 +100,9 @@ class SAGEConv(ReferenceConv):
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
         if self.spec.options.aggregation == "max":
-            h_src = functional.relu(self.lin_pool(h_src))
-        neighbours = self.ops.aggregate(lowered, h_src, self.spec.options.aggregation)
-        out: Tensor = self.lin_self(h_dst) + self.lin_neigh(neighbours)
+            neighbours = self.lin_neigh(self.ops.aggregate(lowered, functional.relu(self.lin_pool(h_src)), "max"))
+        else:
+            neighbours = self.reduced_product(lowered, h_src, h_dst, self.lin_neigh, "mean")
+        out: Tensor = self.lin_self(h_dst) + neighbours
         out = out if self.bias is None else out + self.bias
         return functional.normalize(out, dim=-1) if self.spec.options.normalize else out
