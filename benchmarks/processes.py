@@ -102,6 +102,40 @@ def measure(training: Training, num_processes: int) -> Measured:
     return found
 
 
+def measure_machines(training: Training, starters: Sequence[str], rendezvous: str) -> Measured:
+    """Train with one process on each machine; they see the same files under the same names.
+
+    Args:
+        training: What is trained.
+        starters: Words before a command that is to run on a machine, for each of them.
+        rendezvous: Where they meet, an address of the first.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        data, run = Path(home) / "graph", Path(home) / "run"
+        _save(training, data)
+        command = [sys.executable, "-m", "gnnkit", *_arguments(training, data), "--run-dir", str(run)]
+        command += ["--processes", "1", "--nodes", str(len(starters)), "--rendezvous", rendezvous]
+        path = [f"{name}={value}" for name, value in _PATH.items()]
+        processes = [
+            subprocess.Popen(
+                [*starter.split(), "env", *path, *command, "--node-rank", str(rank)],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+            )
+            for rank, starter in enumerate(starters)
+        ]
+        try:
+            codes = [process.wait() for process in processes]
+        finally:
+            for process in processes:
+                process.terminate()
+        if any(codes):
+            raise SystemExit(f"The training on {len(starters)} machines ended with exit codes {codes}.")
+        epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = [epoch["train_loss"] for epoch in epochs]
+    return Measured(len(starters), seconds=epochs[-1]["seconds"] / training.batches, losses=losses)
+
+
 _PATH = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
@@ -182,8 +216,13 @@ def main(arguments: Sequence[str]) -> List[Measured]:
     parser.add_argument("--fanouts", default="10,10")
     parser.add_argument("--backend", default="reference")
     parser.add_argument("--model", default="sage")
+    on = "how a command is started on a machine, such as 'ip netns exec a' or 'ssh b'; once for each machine"
+    parser.add_argument("--on", action="append", default=[], metavar="COMMAND", help=on)
+    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="address of the first machine, as of gnnkit run")
     parser.add_argument("settings", nargs="*", help="more settings of gnnkit run, such as train.num_threads=1")
     given = parser.parse_args(arguments)
+    if bool(given.on) != bool(given.rendezvous):
+        parser.error("several machines need --on, once for each, and --rendezvous")
     training = Training(
         GraphSpec("chunked", given.nodes, given.edges, given.features, classes=16),
         model=given.model,
@@ -198,6 +237,10 @@ def main(arguments: Sequence[str]) -> List[Measured]:
     for text in given.processes.split(","):
         found.append(measure(training, int(text)))
         print(_row(found[0], found[-1]), flush=True)
+    if given.on:
+        found.append(measure_machines(training, given.on, given.rendezvous))
+        losses = ", ".join(f"{loss:.6f}" for loss in found[-1].losses)
+        print(f"{len(given.on)} machines: {found[-1].seconds:.3f} s a batch; losses {losses}", flush=True)
     return found
 
 
