@@ -20,6 +20,7 @@ from gnnkit.cli.serving import needs_servers, parts_base, served
 from gnnkit.cli.together import run_together
 from gnnkit.errors import ConfigError
 from gnnkit.paths import user_path
+from gnnkit.stages import stage
 
 if TYPE_CHECKING:
     from gnnkit.data import Graph
@@ -65,19 +66,25 @@ def run(
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show the result and nothing else."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show settings, versions and the time of every stage."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a graph neural network, keep the best model by validation metric, and test it."""
     if help_config:
         show_settings(json)
         return
+    if quiet and verbose:
+        raise ConfigError("--quiet shows less and --verbose more. Give one of them.")
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None)
     span = {} if save_every is None else _span(save_every)
     flags["train"] = {**flags.get("train", {}), **span, "keep_last": keep_last}
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
-    from gnnkit.engine.heuristics import is_heuristic
+    with stage("loading libraries"):
+        from gnnkit.engine.heuristics import is_heuristic
+        from gnnkit.train import assembling  # noqa: F401  # What trains a model imports all that follows.
 
     flags["dataset"].update(parts=parts, graph_store=graph_store)
     if resume == AUTO:
@@ -108,7 +115,8 @@ def run(
         if json:
             print_json(judged.summary())
         return
-    result = train(config, resume=None if resume is None else user_path(resume, "--resume"))
+    again = None if resume is None else user_path(resume, "--resume")
+    result = train(config, resume=again, quiet=quiet, verbose=verbose)
     if not is_first():
         return
     _show(result)
@@ -183,6 +191,8 @@ def train(
     *,
     resume: Optional[Path] = None,
     keep: bool = True,
+    quiet: bool = False,
+    verbose: bool = False,
     learned: Optional[Learned] = None,
     check: Optional[Callable[[GNN, Graph], None]] = None,
 ) -> RunResult:
@@ -192,6 +202,8 @@ def train(
         config: As :func:`gnnkit.train.load_config` gives it.
         resume: A run to go on with.
         keep: Whether to make a run folder where the configuration names none.
+        quiet: Whether to show neither the data nor how training comes on.
+        verbose: Whether to show versions and all settings as well.
         learned: As for :func:`gnnkit.train.assembling.assemble`. None: what the run to go on with has learned.
         check: Called with the model and the graph before training; raises where they are not what they should be.
 
@@ -210,23 +222,38 @@ def train(
         check(net, graph)
     words = [config.name] if config.name else [graph.name, net.spec.name.replace(",", "-"), net.backend.name]
     with run_dir_or_new(trainer.run_dir, Path("runs"), *words) if keep else nullcontext(trainer.run_dir) as folder:
-        trainer.run_dir = folder
-        trainer.callbacks = _callbacks(config, graph, folder)
+        trainer.run_dir, trainer.progress = folder, not quiet
+        shown: List[Callback] = [] if quiet else [_shown(graph, folder if verbose else None)]
+        trainer.callbacks = [*shown, *_trackers(config, folder)]
         return trainer.fit(net, graph, resume=resume)
 
 
-def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List[Callback]:
+def _shown(graph: Graph, settings_of: Optional[Path]) -> Callback:
+    """Shows what was loaded once everything has been checked, and the settings that a run folder has."""
     from gnnkit.data import summarize
-    from gnnkit.train import Callback, TensorBoard
+    from gnnkit.io.text import read_text
+    from gnnkit.runs.run_folder import CONFIG, environment
+    from gnnkit.train import Callback
 
-    class ShownData(Callback):
-        """Shows what was loaded once everything has been checked."""
-
+    class Shown(Callback):
         def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+            if settings_of is not None:
+                versions = {**environment(), f"backend {model.backend.name}": model.backend.versions()}
+                print_table("Versions", ["", ""], [[name, _version(each)] for name, each in versions.items()])
+                print(f"Settings\n\n{read_text(settings_of / CONFIG)}")
             print_summary("Data", summarize(graph))
 
-    shown: List[Callback] = [ShownData()]
-    return [*shown, TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else shown
+    return Shown()
+
+
+def _version(found: Any) -> str:
+    return ", ".join(f"{name} {each}" for name, each in found.items()) if isinstance(found, dict) else str(found)
+
+
+def _trackers(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
+    from gnnkit.train import TensorBoard
+
+    return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else []
 
 
 def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:

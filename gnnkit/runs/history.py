@@ -36,6 +36,16 @@ class EpochRecord:
         """Plain values."""
         return dict(vars(self))
 
+    def line(self, num_epochs: int) -> str:
+        """The epoch as a line of text.
+
+        Args:
+            num_epochs: How many there are.
+        """
+        parts = [f"epoch {self.epoch}/{num_epochs}", f"loss {self.train_loss:.4f}"]
+        parts += [] if self.valid_metric is None else [f"valid {self.valid_metric:.4f}"]
+        return "  ".join([*parts, f"{self.nodes_per_second:,.0f} nodes/s", f"{self.seconds:.2f} s"])
+
 
 @dataclass(frozen=True)
 class RunResult:

@@ -1,10 +1,11 @@
 """Training: configuration, the Trainer and what it reports to."""
 
 from gnnkit.runs import Callback, EpochRecord, RunResult
-from gnnkit.train.callbacks import ProgressBar, TensorBoard
+from gnnkit.train.callbacks import TensorBoard
 from gnnkit.train.config import DatasetConfig, RunConfig, load_config, train_config
 from gnnkit.train.heuristics import HeuristicResult, judge_heuristic
 from gnnkit.train.model_config import ModelConfig
+from gnnkit.train.progress_bar import ProgressBar
 from gnnkit.train.settings import TrainConfig
 from gnnkit.train.trainer import Trainer
 

@@ -1,101 +1,15 @@
-"""Listeners that come with gnnkit: the progress bar and TensorBoard."""
+"""Listeners that hand what happens on to other programs: TensorBoard."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable
 
 from gnnkit.errors import NotInstalledError
 from gnnkit.nn import GNN
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.state import TrainState
-
-_WIDE = 60
-"""Columns of a terminal from which on the remaining time is shown."""
-_BAR = 10
-"""Columns that the bar has at least."""
-
-
-class ProgressBar(Callback):
-    """A bar with epoch, loss, validation metric and nodes per second, on the standard error stream.
-
-    On a narrow terminal the bar stays, and what has no room beside it is left out.
-
-    Args:
-        enabled: None shows it on a terminal only.
-    """
-
-    def __init__(self, enabled: Optional[bool] = None) -> None:
-        self._enabled = sys.stderr.isatty() if enabled is None else enabled
-        self._progress: Any = None
-        self._task: Any = None
-        self._room = 0  # Characters beside the bar.
-
-    def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
-        """See :class:`Callback`."""
-        if not self._enabled:
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        time = [TimeRemainingColumn(compact=True)] if console.width >= _WIDE else []
-        self._room = console.width - len(f"epoch {num_epochs}/{num_epochs}") - _BAR - 6 * len(time) - 3
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[num_epochs]}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.description}"),
-            *time,
-            console=console,
-            expand=True,
-        )
-        self._progress.start()
-        self._task = self._progress.add_task("", total=num_epochs * num_batches, epoch=0, num_epochs=num_epochs)
-
-    def on_batch(self, index: int) -> None:
-        """See :class:`Callback`."""
-        if self._progress is not None:
-            self._progress.advance(self._task)
-
-    def on_evaluation(self, done: int, total: int) -> None:
-        """See :class:`Callback`."""
-        if self._progress is not None:
-            count = f"{done:,}/{total:,}"
-            self._progress.update(
-                self._task, description=self._fitting([f"evaluating {count}"]) or self._fitting([count])
-            )
-
-    def on_epoch(self, record: EpochRecord) -> None:
-        """See :class:`Callback`."""
-        if self._progress is None:
-            return
-        parts = [f"loss {record.train_loss:.4f}"]
-        if record.valid_metric is not None:
-            parts.append(f"valid {record.valid_metric:.4f}")
-        parts.append(f"{record.nodes_per_second:,.0f} nodes/s")
-        self._progress.update(self._task, description=self._fitting(parts), epoch=record.epoch)
-
-    def _fitting(self, parts: Sequence[str]) -> str:
-        """As many of the parts, from the first on, as have room beside the bar."""
-        number = len(parts)
-        while len("  ".join(parts[:number])) > self._room and number:
-            number -= 1
-        return "  ".join(parts[:number])
-
-    def on_end(self, result: RunResult) -> None:
-        """See :class:`Callback`."""
-        self._stop()
-
-    def on_error(self, error: BaseException) -> None:
-        """See :class:`Callback`."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
 
 class TensorBoard(Callback):

@@ -33,6 +33,7 @@ from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_custom_layer
 from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs.callback import Callback
+from gnnkit.stages import stage
 from gnnkit.tasks import LossModule, Task, arranged, make_task
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.capabilities import check_updates
@@ -107,7 +108,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     arrange = partial(arranged, trainer.task, graph, trainer.task_options, trainer.seed)
     once = made_once if expect_graph(graph).remote is None else _for_itself
     graph = once(world, arrange, "the data to be split")
-    world.on_machine(partial(_check, graph), "the data to be checked")
+    with stage("checking the data"):
+        world.on_machine(partial(_check, graph), "the data to be checked")
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
         if graph.x is None:
@@ -133,7 +135,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     check_fit(model, labelled, task, backend, device, config)
     check_processes(world, model, task, device, config)
     make = partial(_graphs, model, graph, labelled, config.precision)
-    prepared, computed, tested = once(world, make, "the data to be prepared")
+    with stage("preparing the graph"):
+        prepared, computed, tested = once(world, make, "the data to be prepared")
     tested = computed if tested is None else tested
     if not isinstance(model, CustomModel) and (special is not None or any(map(is_custom_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
@@ -155,7 +158,8 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
     options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average, world)
-    step = device.prepare(module, optimizer, options)
+    with stage("preparing the device"):
+        step = device.prepare(module, optimizer, options)
     inference = _inference(module, computed, device, config, trainer.seed, world)
     testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed, world)
     settings_of_loader: Dict[str, Any] = {
@@ -166,8 +170,10 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, **settings_of_loader)
     pad = None
     if static_shapes and task.level != "graphs":
-        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
-    loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
+        with stage("planning the sizes of batches"):
+            pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
+    with stage("preparing batches"):
+        loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(schedule, config.patience, higher_is_better=better)
     return Job(
         model,
