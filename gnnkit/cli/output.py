@@ -41,9 +41,10 @@ def reports_errors(command: F) -> F:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             quiet, verbose = bool(kwargs.get("quiet")), bool(kwargs.get("verbose"))
-            with _json_alone() if kwargs.get("json") else nullcontext(), _warning_lines(quiet):
-                with stage_lines(quiet=quiet or not is_first(), verbose=verbose):
-                    return command(*args, **kwargs)
+            output = _json_alone() if kwargs.get("json") else nullcontext()
+            lines = stage_lines(quiet=quiet or not is_first(), verbose=verbose)
+            with output, _warning_lines(quiet), lines:
+                return command(*args, **kwargs)
         except GnnkitError as error:
             if kwargs.get("debug"):
                 raise
@@ -61,11 +62,14 @@ def reports_errors(command: F) -> F:
             _stop(short, error_line(short), 2)
         except KeyboardInterrupt as interrupt:
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
-            _stop(Ended(number), "interrupted", 128 + number)
+            advice = getattr(interrupt, ADVICE, "")
+            _stop(Ended(number), f"interrupted{advice and '; '}{advice}", 128 + number)
 
     return wrapped  # type: ignore[return-value]
 
 
+ADVICE = "advice"
+"""Attribute of a KeyboardInterrupt that says what can be done after it."""
 _LESS_MEMORY = (
     "Allow the process more (ulimit -v), free some, or lower train.batch_size, model.hidden_channels or fan-outs."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -14,7 +15,7 @@ import typer
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.launched import is_first
-from gnnkit.cli.output import print_json, print_summary, print_table, reports_errors
+from gnnkit.cli.output import ADVICE, print_json, print_summary, print_table, reports_errors
 from gnnkit.cli.processes import Processes, launch, takes_processes
 from gnnkit.cli.serving import needs_servers, parts_base, served
 from gnnkit.cli.together import run_together
@@ -211,6 +212,7 @@ def train(
         The trained model and what happened; its folder is ``result.run_dir``.
     """
     from gnnkit.runs import read_learned
+    from gnnkit.runs.checkpoint import FOLDER, state_files
     from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.runs.state import state_file
     from gnnkit.train.assembling import assemble
@@ -225,29 +227,33 @@ def train(
         trainer.run_dir, trainer.progress = folder, not quiet
         shown: List[Callback] = [] if quiet else [_shown(graph, folder if verbose else None)]
         trainer.callbacks = [*shown, *_trackers(config, folder)]
-        return trainer.fit(net, graph, resume=resume)
+        try:
+            return trainer.fit(net, graph, resume=resume)
+        except KeyboardInterrupt as interrupt:
+            if folder is not None and state_files(folder / FOLDER):
+                setattr(interrupt, ADVICE, f"go on with: gnnkit run --resume {shlex.quote(str(folder))}")
+            raise
 
 
 def _shown(graph: Graph, settings_of: Optional[Path]) -> Callback:
     """Shows what was loaded once everything has been checked, and the settings that a run folder has."""
     from gnnkit.data import summarize
     from gnnkit.io.text import read_text
-    from gnnkit.runs.run_folder import CONFIG, environment
+    from gnnkit.runs.records import read_manifest
+    from gnnkit.runs.run_folder import CONFIG, MANIFEST, environment
     from gnnkit.train import Callback
 
     class Shown(Callback):
         def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
             if settings_of is not None:
-                versions = {**environment(), f"backend {model.backend.name}": model.backend.versions()}
-                print_table("Versions", ["", ""], [[name, _version(each)] for name, each in versions.items()])
+                manifest = read_manifest(settings_of / MANIFEST)
+                backend = {f"backend {name}": each for name, each in manifest["backend"].items()}
+                versions = {**environment(), **backend, "device": manifest["device"]["name"]}
+                print_table("Versions", ["", ""], [[name, str(each)] for name, each in versions.items()])
                 print(f"Settings\n\n{read_text(settings_of / CONFIG)}")
             print_summary("Data", summarize(graph))
 
     return Shown()
-
-
-def _version(found: Any) -> str:
-    return ", ".join(f"{name} {each}" for name, each in found.items()) if isinstance(found, dict) else str(found)
 
 
 def _trackers(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:

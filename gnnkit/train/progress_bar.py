@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any, List, Optional, Sequence
 
 from gnnkit.nn import GNN
@@ -149,10 +150,4 @@ class ProgressBar(Callback):
 
 def _has_widgets(console: Any) -> bool:
     """Whether this is a notebook that can draw a bar in place."""
-    if not console.is_jupyter:
-        return False
-    try:
-        import ipywidgets  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return bool(console.is_jupyter) and find_spec("ipywidgets") is not None

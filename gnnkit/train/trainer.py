@@ -68,8 +68,8 @@ class Trainer:
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
         run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
         callbacks: Listeners.
-        progress: What to show on the standard error stream. True: a bar on a terminal and in a notebook, elsewhere a line
-            for each epoch. None: the bar alone. False: nothing.
+        progress: What to show on the standard error stream. True: a bar on a terminal and in a notebook, elsewhere a
+            line for each epoch. None: the bar alone. False: nothing.
         facts: Anything else that the run folder's configuration should record.
         optimizer: Name of an optimiser, ``module:Class``, or a class derived from :class:`torch.optim.Optimizer`, which
             get the learning rate and other settings; or a function from the parameters to an optimiser, which decides
