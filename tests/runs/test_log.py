@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import gnnkit
+from gnnkit.runs import Callback
 from gnnkit.runs.log import LOG
 
 
-class Warns(gnnkit.train.Callback):
+class Warns(Callback):
     def on_batch(self, index: int) -> None:
         logging.getLogger("gnnkit.somewhere").warning("the disk is nearly full")
 
