@@ -134,7 +134,7 @@ def prepare_job(trainer: Trainer, model: nn.Module, graph: Graph, world: World =
     labelled = task.labelled(graph)
     check_fit(model, labelled, task, backend, device, config)
     check_processes(world, model, task, device, config)
-    make = partial(_graphs, model, graph, labelled, config.precision)
+    make = partial(prepared_graphs, model, graph, labelled, config.precision)
     with stage("preparing the graph"):
         prepared, computed, tested = once(world, make, "the data to be prepared")
     tested = computed if tested is None else tested
@@ -206,7 +206,7 @@ def _for_itself(world: World, make: Callable[[], T], what: str) -> T:
     return make()
 
 
-def _graphs(model: GNN, graph: Graph, labelled: Graph, precision: str) -> Tuple[Graph, Graph, Optional[Graph]]:
+def prepared_graphs(model: GNN, graph: Graph, labelled: Graph, precision: str) -> Tuple[Graph, Graph, Optional[Graph]]:
     """The prepared graph, what is computed on, and what is computed on for testing, where that is another."""
     if graph.remote is not None:
         prepared = prepared_remote(labelled, model.spec)

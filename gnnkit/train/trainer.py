@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
@@ -32,7 +32,7 @@ from gnnkit.runs.log import LOG, RunLog
 from gnnkit.runs.run_folder import RunFolder, environment, is_unfinished
 from gnnkit.runs.state import TrainState, read_state
 from gnnkit.stages import stage
-from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, task_class, tasks
+from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, arranged, task_class, tasks
 from gnnkit.tasks import task_options as check_options
 from gnnkit.tasks.registry import check_custom
 from gnnkit.train.config import train_config
@@ -44,6 +44,7 @@ from gnnkit.train.model_config import model_settings
 from gnnkit.train.optimizers import MakeOptimizer, short_name
 from gnnkit.train.processes import is_earlier_attempt, last_state
 from gnnkit.train.progress_bar import ProgressBar
+from gnnkit.train.result_folder import BEYOND, folder_writer
 from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
@@ -201,11 +202,7 @@ class Trainer:
         again: bool,
     ) -> RunResult:
         if job.beyond_spec is not None and (self.run_dir is not None or earlier is not None):
-            raise ConfigError(
-                "A run folder cannot hold this model, because a run is opened by the model's specification: "
-                f"{job.beyond_spec}. Train without run_dir and resume, and keep the weights yourself with "
-                "torch.save(result.model.state_dict(), file)."
-            )
+            raise ConfigError(BEYOND.format(reason=job.beyond_spec))
         callbacks = [*self.callbacks, ProgressBar(self.progress)] if job.world.is_first else []
         if self.run_dir is not None or earlier is not None:
             with stage("describing the data"):
@@ -232,6 +229,9 @@ class Trainer:
             masks = masks_on_host(False) if earlier is not None and MASKS not in earlier.facts else nullcontext()
             with restored_generator(), repeating_bits(job), job.device.training(job.config.precision), masks:
                 result = train(job, earlier, self.run_dir)
+            arrange = partial(arranged, self.task, options=self.task_options, seed=self.seed)
+            write = folder_writer(job, graph, lambda given: arrange(graph=given), self._config(job))
+            result = replace(result, graph=graph, metrics=self.metrics, write=write)
             for callback in callbacks:
                 callback.on_end(result)
         except BaseException as error:  # An interrupt, too: the run folder says how a run ended.
