@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional
 
 import gnnkit
 from gnnkit.errors import ConfigError
+from gnnkit.html import html_table
 from gnnkit.nn import GNN, CustomModel
 from gnnkit.paths import PathLike, user_path
 
@@ -195,6 +196,20 @@ class RunResult:
         home = tempfile.mkdtemp(prefix="gnnkit-")
         weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
         return self.save(Path(home) / "run")
+
+    def _repr_html_(self) -> str:
+        rows: Dict[str, object] = {
+            "backend / device": f"{self.backend} / {self.device}",
+            "data set": self.dataset,
+            "model": self.model.spec.name,
+            "epochs": f"{len(self.history)}, best {self.best_epoch}",
+        }
+        for split, found in (("valid", self.valid), ("test", self.test)):
+            rows.update({f"{split} {name.replace('_', ' ')}": f"{value:.4f}" for name, value in found.items()})
+        rows["time"] = f"{self.seconds:.1f} s"
+        if self.run_dir is not None:
+            rows["run folder"] = self.run_dir
+        return html_table("Result", rows)
 
     @property
     def seconds_per_epoch(self) -> float:
