@@ -64,6 +64,7 @@ def run(
     name: Optional[str] = typer.Option(None, help="What this run is called, for 'gnnkit runs'."),
     tag: Optional[List[str]] = typer.Option(None, help="A word to find it by. May be repeated."),
     notes: Optional[str] = typer.Option(None, help="Anything that is worth remembering."),
+    track: Optional[List[str]] = typer.Option(None, help="Tell wandb, mlflow or tensorboard. May be repeated."),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
@@ -79,7 +80,7 @@ def run(
         raise ConfigError("--quiet shows less and --verbose more. Give one of them.")
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
-    flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None)
+    flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None, track=track or None)
     span = {} if save_every is None else _span(save_every)
     flags["train"] = {**flags.get("train", {}), **span, "keep_last": keep_last}
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
@@ -102,6 +103,8 @@ def run(
     if fold is not None and folds is None:
         raise ConfigError("--fold is for --folds, which says how many folds there are. Give it as well.")
     if several is not None:
+        if config.track or config.tensorboard:
+            raise ConfigError(f"--track follows one run, and {several} makes several. Give one of them.")
         if resume is not None:
             raise ConfigError(f"--resume goes on with one run, and {several} makes several. Give one of them.")
         if is_heuristic(config.model.name):
@@ -219,6 +222,7 @@ def train(
 
     if resume is not None:
         learned = read_learned(state_file(resume))
+    _trackers(config, Path())  # What is not there is told before data are loaded.
     trainer, net, graph = assemble(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
@@ -257,9 +261,10 @@ def _shown(graph: Graph, settings_of: Optional[Path]) -> Callback:
 
 
 def _trackers(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
-    from gnnkit.train import TensorBoard
+    from gnnkit.train.trackers import make_trackers
 
-    return [TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else []
+    names = [*config.track, *(["tensorboard"] if config.tensorboard else [])]
+    return [] if run_dir is None else make_trackers(names, asdict(config), run_dir)
 
 
 def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:

@@ -158,7 +158,7 @@ def make_trainer(config: RunConfig, backend: Backend, device: Device, **more: An
         more: Arguments of :class:`Trainer` that win over the configuration's.
     """
     told = {"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard}
-    told.update(config.labels)
+    told.update(config.labels, **({"track": config.track} if config.track else {}))
     arguments = {
         "task": config.task,
         "task_options": config.task_options,
