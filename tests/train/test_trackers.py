@@ -139,7 +139,6 @@ def test_weights_and_biases_get_curves_settings_and_the_result(tmp_path: Path) -
     assert found["summary"]["test_accuracy"] == result.test["accuracy"] and found["exit_code"] == 0
 
 
-@pytest.mark.long
 def test_weights_and_biases_know_how_a_run_ended(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="the package wandb is not installed")
     with pytest.raises(KeyboardInterrupt):
