@@ -8,12 +8,16 @@ kernel's own file only: after changing a function that kernels of another file c
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import nullcontext
 from typing import Any, Callable, TypeVar, cast
 
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils, event
 from numba.extending import intrinsic
+
+from gnnkit.stages import is_heard, stage
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,19 +77,25 @@ def fetch_row(table: Any, row: int) -> None:
 
 
 class _Announcer(event.Listener):
-    """Says once per process that kernels are being compiled, which takes seconds and happens without a word."""
+    """Names the stage in which kernels are compiled; where nobody listens, says so once per process."""
 
     def __init__(self) -> None:
         self._said = False
+        self._of_thread = threading.local()
 
     def on_start(self, compilation: Any) -> None:
+        # Kernels that a kernel calls are compiled while it is.
+        open_ones = self._of_thread.__dict__.setdefault("open", [])
         is_ours = compilation.data["dispatcher"].py_func.__module__.startswith("gnnkit.")
-        if is_ours and not self._said:
+        found = stage("compiling kernels") if is_ours and is_heard() and not open_ones else nullcontext()
+        found.__enter__()
+        open_ones.append(found)
+        if is_ours and not self._said and not is_heard():
             _LOG.warning("Compiling kernels, which takes some seconds. They are kept for later starts.")
             self._said = True
 
     def on_end(self, _event: Any) -> None:
-        pass
+        self._of_thread.open.pop().__exit__(None, None, None)
 
 
 event.register("numba:compile", _Announcer())  # type: ignore[no-untyped-call]

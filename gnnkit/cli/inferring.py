@@ -16,6 +16,7 @@ from gnnkit.cli.processes import Processes, launch
 from gnnkit.errors import ConfigError
 from gnnkit.options import whole_numbers
 from gnnkit.paths import user_path
+from gnnkit.stages import stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,13 +132,14 @@ def open_work(
         suffixes: What its name may end in.
         of_nodes: Options of the command that are about nodes or pairs, and whether they are given.
     """
-    from gnnkit.cli.inferring_graphs import open_graphs, refuse_graphs
-    from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
-    from gnnkit.inference.checks import check_single
-    from gnnkit.inference.writing import check_output
-    from gnnkit.parallel import join_world
-    from gnnkit.runs import Learned, read_run
-    from gnnkit.runs.learned import GRAPHS
+    with stage("loading libraries"):
+        from gnnkit.cli.inferring_graphs import open_graphs, refuse_graphs
+        from gnnkit.inference import NodeIds, open_run, read_new_nodes, read_nodes
+        from gnnkit.inference.checks import check_single
+        from gnnkit.inference.writing import check_output
+        from gnnkit.parallel import join_world
+        from gnnkit.runs import Learned, read_run
+        from gnnkit.runs.learned import GRAPHS
 
     start = time.perf_counter()
     check_output(user_path(output), asked.force, suffixes)

@@ -20,7 +20,8 @@ from typing import Any, Callable, Iterator, List, Mapping, NoReturn, Optional, S
 
 import typer
 
-from gnnkit.cli.launched import leave_word
+from gnnkit.cli.launched import is_first, leave_word
+from gnnkit.cli.progress import stage_lines
 from gnnkit.errors import FileError, GnnkitError
 from gnnkit.paths import check_writable, user_path
 from gnnkit.strict_json import to_json
@@ -32,13 +33,17 @@ def reports_errors(command: F) -> F:
     """Make a command end with exit code 2 and one line on a user's mistake, and with 128 + N on signal N.
 
     A command with a parameter ``debug`` lets the traceback through when it is true; one with a parameter ``json`` has
-    standard output for :func:`print_json` alone when that is true.
+    standard output for :func:`print_json` alone when that is true; ``quiet`` and ``verbose`` say how much is shown of
+    the work meanwhile.
     """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            with _json_alone() if kwargs.get("json") else nullcontext(), _warning_lines():
+            quiet, verbose = bool(kwargs.get("quiet")), bool(kwargs.get("verbose"))
+            output = _json_alone() if kwargs.get("json") else nullcontext()
+            lines = stage_lines(quiet=quiet or not is_first(), verbose=verbose)
+            with output, _warning_lines(quiet), lines:
                 return command(*args, **kwargs)
         except GnnkitError as error:
             if kwargs.get("debug"):
@@ -57,11 +62,14 @@ def reports_errors(command: F) -> F:
             _stop(short, error_line(short), 2)
         except KeyboardInterrupt as interrupt:
             number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
-            _stop(Ended(number), "interrupted", 128 + number)
+            advice = getattr(interrupt, ADVICE, "")
+            _stop(Ended(number), f"interrupted{advice and '; '}{advice}", 128 + number)
 
     return wrapped  # type: ignore[return-value]
 
 
+ADVICE = "advice"
+"""Attribute of a KeyboardInterrupt that says what can be done after it."""
 _LESS_MEMORY = (
     "Allow the process more (ulimit -v), free some, or lower train.batch_size, model.hidden_channels or fan-outs."
 )
@@ -77,12 +85,24 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+class _Lines(logging.Handler):
+    """Prints to what is the standard error stream just now: it is another one while a bar is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 @contextmanager
-def _warning_lines() -> Iterator[None]:
-    """Print what readers warn of, and who waits for whom, as lines that begin with "warning:"."""
-    handler = logging.StreamHandler(sys.stderr)
+def _warning_lines(quiet: bool) -> Iterator[None]:
+    """Print what readers warn of, and who waits for whom, as lines that begin with "warning:".
+
+    Args:
+        quiet: Print no warning at all instead.
+    """
+    handler = logging.NullHandler() if quiet else _Lines()
     handler.setFormatter(logging.Formatter("warning: %(message)s"))
-    logs = [logging.getLogger(name) for name in ("gnnkit.data", "gnnkit.parallel")]
+    names = ("gnnkit",) if quiet else ("gnnkit.data", "gnnkit.parallel")
+    logs = [logging.getLogger(name) for name in names]
     for log in logs:
         log.addHandler(handler)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -14,12 +15,13 @@ import typer
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.launched import is_first
-from gnnkit.cli.output import print_json, print_summary, print_table, reports_errors
+from gnnkit.cli.output import ADVICE, print_json, print_summary, print_table, reports_errors
 from gnnkit.cli.processes import Processes, launch, takes_processes
 from gnnkit.cli.serving import needs_servers, parts_base, served
 from gnnkit.cli.together import run_together
 from gnnkit.errors import ConfigError
 from gnnkit.paths import user_path
+from gnnkit.stages import stage
 
 if TYPE_CHECKING:
     from gnnkit.data import Graph
@@ -62,22 +64,29 @@ def run(
     name: Optional[str] = typer.Option(None, help="What this run is called, for 'gnnkit runs'."),
     tag: Optional[List[str]] = typer.Option(None, help="A word to find it by. May be repeated."),
     notes: Optional[str] = typer.Option(None, help="Anything that is worth remembering."),
+    track: Optional[List[str]] = typer.Option(None, help="Tell wandb, mlflow or tensorboard. May be repeated."),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show the result and nothing else."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show settings, versions and the time of every stage."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Train a graph neural network, keep the best model by validation metric, and test it."""
     if help_config:
         show_settings(json)
         return
+    if quiet and verbose:
+        raise ConfigError("--quiet shows less and --verbose more. Give one of them.")
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
-    flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None)
+    flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None, track=track or None)
     span = {} if save_every is None else _span(save_every)
     flags["train"] = {**flags.get("train", {}), **span, "keep_last": keep_last}
     flags["init_from"] = None if init_from is None else str(user_path(init_from, "--init-from").resolve())
-    from gnnkit.engine.heuristics import is_heuristic
+    with stage("loading libraries"):
+        from gnnkit.engine.heuristics import is_heuristic
+        from gnnkit.train import assembling  # noqa: F401  # What trains a model imports all that follows.
 
     flags["dataset"].update(parts=parts, graph_store=graph_store)
     if resume == AUTO:
@@ -94,6 +103,8 @@ def run(
     if fold is not None and folds is None:
         raise ConfigError("--fold is for --folds, which says how many folds there are. Give it as well.")
     if several is not None:
+        if config.track or config.tensorboard:
+            raise ConfigError(f"--track follows one run, and {several} makes several. Give one of them.")
         if resume is not None:
             raise ConfigError(f"--resume goes on with one run, and {several} makes several. Give one of them.")
         if is_heuristic(config.model.name):
@@ -108,7 +119,8 @@ def run(
         if json:
             print_json(judged.summary())
         return
-    result = train(config, resume=None if resume is None else user_path(resume, "--resume"))
+    again = None if resume is None else user_path(resume, "--resume")
+    result = train(config, resume=again, quiet=quiet, verbose=verbose)
     if not is_first():
         return
     _show(result)
@@ -183,6 +195,8 @@ def train(
     *,
     resume: Optional[Path] = None,
     keep: bool = True,
+    quiet: bool = False,
+    verbose: bool = False,
     learned: Optional[Learned] = None,
     check: Optional[Callable[[GNN, Graph], None]] = None,
 ) -> RunResult:
@@ -192,6 +206,8 @@ def train(
         config: As :func:`gnnkit.train.load_config` gives it.
         resume: A run to go on with.
         keep: Whether to make a run folder where the configuration names none.
+        quiet: Whether to show neither the data nor how training comes on.
+        verbose: Whether to show versions and all settings as well.
         learned: As for :func:`gnnkit.train.assembling.assemble`. None: what the run to go on with has learned.
         check: Called with the model and the graph before training; raises where they are not what they should be.
 
@@ -199,34 +215,56 @@ def train(
         The trained model and what happened; its folder is ``result.run_dir``.
     """
     from gnnkit.runs import read_learned
+    from gnnkit.runs.checkpoint import FOLDER, state_files
     from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.runs.state import state_file
     from gnnkit.train.assembling import assemble
 
     if resume is not None:
         learned = read_learned(state_file(resume))
+    _trackers(config, Path())  # What is not there is told before data are loaded.
     trainer, net, graph = assemble(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
     words = [config.name] if config.name else [graph.name, net.spec.name.replace(",", "-"), net.backend.name]
     with run_dir_or_new(trainer.run_dir, Path("runs"), *words) if keep else nullcontext(trainer.run_dir) as folder:
-        trainer.run_dir = folder
-        trainer.callbacks = _callbacks(config, graph, folder)
-        return trainer.fit(net, graph, resume=resume)
+        trainer.run_dir, trainer.progress = folder, not quiet
+        shown: List[Callback] = [] if quiet else [_shown(graph, folder if verbose else None)]
+        trainer.callbacks = [*shown, *_trackers(config, folder)]
+        try:
+            return trainer.fit(net, graph, resume=resume)
+        except KeyboardInterrupt as interrupt:
+            if folder is not None and state_files(folder / FOLDER):
+                setattr(interrupt, ADVICE, f"go on with: gnnkit run --resume {shlex.quote(str(folder))}")
+            raise
 
 
-def _callbacks(config: RunConfig, graph: Graph, run_dir: Optional[Path]) -> List[Callback]:
+def _shown(graph: Graph, settings_of: Optional[Path]) -> Callback:
+    """Shows what was loaded once everything has been checked, and the settings that a run folder has."""
     from gnnkit.data import summarize
-    from gnnkit.train import Callback, TensorBoard
+    from gnnkit.io.text import read_text
+    from gnnkit.runs.records import read_manifest
+    from gnnkit.runs.run_folder import CONFIG, MANIFEST, environment
+    from gnnkit.train import Callback
 
-    class ShownData(Callback):
-        """Shows what was loaded once everything has been checked."""
-
+    class Shown(Callback):
         def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
+            if settings_of is not None:
+                manifest = read_manifest(settings_of / MANIFEST)
+                backend = {f"backend {name}": each for name, each in manifest["backend"].items()}
+                versions = {**environment(), **backend, "device": manifest["device"]["name"]}
+                print_table("Versions", ["", ""], [[name, str(each)] for name, each in versions.items()])
+                print(f"Settings\n\n{read_text(settings_of / CONFIG)}")
             print_summary("Data", summarize(graph))
 
-    shown: List[Callback] = [ShownData()]
-    return [*shown, TensorBoard(run_dir / "tensorboard")] if config.tensorboard and run_dir is not None else shown
+    return Shown()
+
+
+def _trackers(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
+    from gnnkit.train.trackers import make_trackers
+
+    names = [*config.track, *(["tensorboard"] if config.tensorboard else [])]
+    return [] if run_dir is None else make_trackers(names, asdict(config), run_dir)
 
 
 def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from gnnkit.data.links import Links
 from gnnkit.data.notes import Notes
 from gnnkit.data.remote import Remote
 from gnnkit.data.typed import Typed
+from gnnkit.html import html_table
 
 IGNORED_LABEL = -100
 """Label of a node that is not a target: unlabelled, outside the split at hand, or padding."""
@@ -175,19 +176,34 @@ class Graph:
         return self.indptr.diff()
 
     def __repr__(self) -> str:
-        parts = [f"num_nodes={self.num_nodes}", f"num_edges={self.num_edges}", f"num_features={self.num_features}"]
+        return f"Graph({self.name!r}, {', '.join(f'{name}={value}' for name, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            name.replace("num_", "").replace("_", " "): f"{value:,}" if isinstance(value, int) else ", ".join(value)
+            for name, value in self._facts().items()
+        }
+        return html_table(f"Graph {self.name}", rows)
+
+    def _facts(self) -> Dict[str, Union[int, List[str]]]:
+        """What it is shown by: what can be said without a look at the arrays."""
+        facts: Dict[str, Union[int, List[str]]] = {
+            "num_nodes": self.num_nodes,
+            "num_edges": self.num_edges,
+            "num_features": self.num_features,
+        }
         if self.typed is not None:
-            parts.append(f"types={list(self.typed.schema.node_types)}")
-            parts.append(f"num_relations={len(self.typed.schema.relations)}")
+            facts["types"] = list(self.typed.schema.node_types)
+            facts["num_relations"] = len(self.typed.schema.relations)
         if self.num_classes:
-            parts.append(f"num_classes={self.num_classes}")
+            facts["num_classes"] = self.num_classes
         if self.num_graphs > 1:
-            parts.append(f"num_graphs={self.num_graphs}")
-        parts.extend(f"{split}={ids.numel()}" for split, ids in self.splits.items())
-        parts.extend(f"{split}_graphs={ids.numel()}" for split, ids in self.graph_splits.items())
+            facts["num_graphs"] = self.num_graphs
+        facts.update({split: ids.numel() for split, ids in self.splits.items()})
+        facts.update({f"{split}_graphs": ids.numel() for split, ids in self.graph_splits.items()})
         if self.links is not None:
-            parts.extend(f"{split}_pairs={len(pairs)}" for split, pairs in self.links.pairs.items())
-        return f"Graph({self.name!r}, {', '.join(parts)})"
+            facts.update({f"{split}_pairs": len(pairs) for split, pairs in self.links.pairs.items()})
+        return facts
 
 
 def map_arrays(

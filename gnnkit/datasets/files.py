@@ -22,6 +22,7 @@ from gnnkit.errors import DatasetError, FileError
 from gnnkit.io.arrays import open_archive
 from gnnkit.io.files import new_folder, replacing
 from gnnkit.paths import is_file, is_folder, user_path
+from gnnkit.stages import bar_drawn
 
 _CHUNK = 1 << 18
 _TIMEOUT = 30.0
@@ -176,7 +177,8 @@ def _receive(response: Any, file: DataFile, temporary: Path) -> str:
     received = 0
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as progress:
+    is_hidden = not sys.stderr.isatty()
+    with bar_drawn(), Progress(*columns, console=console, disable=is_hidden, transient=True) as progress:
         task = progress.add_task(file.name, total=total)
         with temporary.open("wb") as stream:
             for chunk in iter(lambda: response.read(_CHUNK), b""):

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from gnnkit.data.words import is_count
 from gnnkit.errors import DatasetError
 from gnnkit.io.text import read_json
+from gnnkit.stages import stage
 
 MOST_VALUES = 1 << 28
 """Values that a dense matrix of words may have: 1 GB in float32."""
@@ -186,8 +187,9 @@ def project(words: csr_matrix, width: int) -> np.ndarray:
 
     if width >= min(words.shape):
         raise DatasetError(f"There are {words.shape[1]} words on {words.shape[0]} nodes, too few for {width} features.")
-    weights = TfidfTransformer().fit_transform(words.astype(np.float64))
-    projected = TruncatedSVD(width, random_state=0).fit_transform(weights)
+    with stage(f"projecting {words.shape[1]:,} words on {width} features"):
+        weights = TfidfTransformer().fit_transform(words.astype(np.float64))
+        projected = TruncatedSVD(width, random_state=0).fit_transform(weights)
     return np.ascontiguousarray(np.rint(projected / projected.std() * 4096) / 4096, dtype=np.float32)
 
 

@@ -15,6 +15,7 @@ from gnnkit.datasets.files import Finder
 from gnnkit.datasets.made import make_features as made_features
 from gnnkit.errors import ConfigError, DataError, DatasetError
 from gnnkit.paths import PathLike, cache_root, is_folder, user_path
+from gnnkit.stages import stage
 
 
 def load_dataset(
@@ -66,12 +67,13 @@ def load_dataset(
     dataset, files = _locate(name, data_dir, cache_dir, seed, download, options)
     cache = cache_root(cache_dir)
     try:
-        if dataset.reads_in_place(files) or not (files or dataset.keeps):
-            graph = dataset.read(files)
-        else:
-            graph = prepared(
-                cache, dataset.requested, dataset.version, dataset.options(), files, lambda: dataset.read(files)
-            )
+        with stage(f"reading {dataset.requested}"):
+            if dataset.reads_in_place(files) or not (files or dataset.keeps):
+                graph = dataset.read(files)
+            else:
+                graph = prepared(
+                    cache, dataset.requested, dataset.version, dataset.options(), files, lambda: dataset.read(files)
+                )
         graph = replace(graph, name=dataset.requested, evaluator=dataset.evaluator)
         return log_warnings(_finished(graph, dataset, split, make_features))
     except DataError as error:

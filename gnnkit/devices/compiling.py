@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ContextManager
+from contextlib import contextmanager
+from typing import Iterator
 
 from gnnkit.loading.gate import GATE
+from gnnkit.stages import stage
 
 
-def compiling() -> ContextManager[None]:
+@contextmanager
+def compiling() -> Iterator[None]:
     """A context in which a device compiles, alone in the process.
 
     Compilers replace functions of torch for the whole process while they look at a program: PopTorch makes
@@ -20,4 +23,5 @@ def compiling() -> ContextManager[None]:
         >>> with compiling():
         ...     program = 1 + 1  # Whatever compiling is.
     """
-    return GATE.closed()
+    with GATE.closed(), stage("compiling the model"):
+        yield

@@ -171,6 +171,19 @@ def embed_graphs(
     return GraphEmbeddings(numbers, values, tuple(name for part in parts for name in part.names), skipped)
 
 
+def graph_outputs(run: TrainedRun, ids: Tensor, config: TrainConfig, report: Report) -> Tensor:
+    """The encoder's outputs for graphs of the run's data.
+
+    Args:
+        run: The run.
+        ids: Numbers of graphs. Shape [M], int64.
+        config: How they are computed.
+        report: Told how many batches are done, and how many there are.
+    """
+    module = LossModule(run.model, NodeClassification())
+    return _computed(_Part(run, ids, ids), module, _settings(run, config.eval_batch_size), report)
+
+
 def check_asked(run: TrainedRun, asked: Asked, others: Mapping[str, Any]) -> bool:
     """Whether graphs are meant; what does not go with the run is refused.
 

@@ -156,15 +156,24 @@ class OpenedRun:
             static_shapes=self.device.capabilities.static_shapes,
         )
 
-    def _encoded(self, nodes: Tensor, config: TrainConfig, report: Report) -> Tensor:
-        """The encoder's outputs. The batches have no targets: no head and no loss is computed with them."""
-        return self._inference(config, LossModule(self.model, NodeClassification())).outputs(nodes, report)
+    def encoded(self, nodes: Tensor, config: TrainConfig, report: Report, split: str = "test") -> Tensor:
+        """The encoder's outputs. The batches have no targets: no head and no loss is computed with them.
 
-    def _inference(self, config: TrainConfig, module: Union[LossModule, JoinedLayers]) -> Inference:
+        Args:
+            nodes: Node ids. Shape [M], int64.
+            config: How they are computed.
+            report: Told how many batches are done, and how many there are.
+            split: For which one edges carry messages, where that differs.
+        """
+        return self._inference(config, LossModule(self.model, NodeClassification()), split).outputs(nodes, report)
+
+    def _inference(
+        self, config: TrainConfig, module: Union[LossModule, JoinedLayers], split: str = "test"
+    ) -> Inference:
         spec, is_sampled = self.model.spec, config.evaluation == "sampled"
 
         def make() -> Graph:
-            messages = message_graph(self.graph, "test")
+            messages = message_graph(self.graph, split)
             prepared = self.prepared if messages is self.graph else spec.prepare(messages)
             return computed_graph(messages, prepared, spec, config.precision)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.explain import Explanation, explain_nodes
 from gnnkit.inference.checks import check_values
 from gnnkit.inference.graphs import Asked, Embeddings, Graphs, check_asked, embed_graphs, predict_graphs
+from gnnkit.inference.judging import judge_split
 from gnnkit.inference.opened import Nodes, OpenedRun
 from gnnkit.inference.pairs import best_destinations, check_recommending, pairs_of, read_pair_head, score_pairs
 from gnnkit.inference.predictions import PairPredictions, Predictions, Recommendations
@@ -36,6 +37,7 @@ from gnnkit.runs.learned import EDGES
 from gnnkit.sampling.known_answers import known_answers, questions_of
 from gnnkit.tasks import (
     KnowledgeGraph,
+    Metrics,
     PairHead,
     TripleHead,
     task_class,
@@ -106,13 +108,53 @@ class TrainedRun(OpenedRun):
                 "it, and it did not come to its end. Open it with the data that it was trained on."
             )
         ids = self._ids(nodes)
-        outputs = self.head_outputs(self._encoded(ids, self._settings(method, fanouts, batch_size), report))
+        outputs = self.head_outputs(self.encoded(ids, self._settings(method, fanouts, batch_size), report))
         check_values(outputs, ids, "outputs")
         if self.learned.units is not None:
             outputs = self.learned.units.to_data(outputs)
             check_values(outputs, ids, "predictions in the data's units")
         kind = self.learned.outputs
         return Predictions(ids, outputs, kind == LABELS, self.class_names, kind == NUMBERS)
+
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        metrics: Optional[Metrics] = None,
+        method: Optional[str] = None,
+        fanouts: Optional[Sequence[int]] = None,
+        batch_size: Optional[int] = None,
+        report: Report = quiet,
+    ) -> Dict[str, float]:
+        """Compute metrics on a split, as at the end of the training.
+
+        Args:
+            split: Which nodes, pairs or graphs, by the name of their split.
+            metrics: Instead of the task's, as for :class:`gnnkit.Trainer`.
+            method: As for :meth:`predict`. None: as the run was evaluated.
+            fanouts: As for :meth:`predict`.
+            batch_size: As for :meth:`predict`.
+            report: As for :meth:`predict`.
+
+        Returns:
+            Metrics by name, in the data's units where they have some.
+
+        Raises:
+            ConfigError: There is no such split, or outputs are not finite; or as :meth:`predict`.
+            DataError: The graph lacks labels or splits that the task needs.
+
+        Example:
+            >>> import tempfile, gnnkit
+            >>> graph = gnnkit.load_dataset("karate")
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     trainer = gnnkit.Trainer(device="cpu", epochs=2, run_dir=folder, progress=False)
+            ...     result = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+            ...     found = gnnkit.open_run(folder, graph=graph).evaluate("test")
+            >>> sorted(found), found == result.test
+            (['accuracy', 'macro_f1'], True)
+        """
+        method = self.config.train.evaluation if method is None else method
+        return judge_split(self, split, metrics, self._settings(method, fanouts, batch_size), report)
 
     def explain(
         self, nodes: Nodes, *, method: str = "gnn_explainer", output: Optional[int] = None, num_edges: int = 10
@@ -177,7 +219,7 @@ class TrainedRun(OpenedRun):
         nodes, rows = torch.unique(given, return_inverse=True)
         head = self.pair_head
         kinds = relations_of(relations, len(given), self.graph) if isinstance(head, TripleHead) else None
-        h = self._encoded(nodes, self._settings(method, fanouts, batch_size), report)
+        h = self.encoded(nodes, self._settings(method, fanouts, batch_size), report)
         if isinstance(head, TripleHead):
             assert kinds is not None
             outputs = score_triples(head, h, rows, kinds)
@@ -209,7 +251,7 @@ class TrainedRun(OpenedRun):
         if not isinstance(head, TripleHead) or graph.typed is None:
             raise ConfigError(f"The run was trained for the task {self.config.task!r}, which is not about triples.")
         everyone = torch.arange(graph.num_nodes)
-        h = self._encoded(everyone, self._settings(None, None, None), quiet)
+        h = self.encoded(everyone, self._settings(None, None, None), quiet)
         asked = questions_of(pairs, relations, len(graph.typed.schema.relations))
         found = rank_answers(head.to(h.dtype), h, asked, known_answers(graph), graph.typed)
         return found[:, :2].mean(dim=1).reshape(2, -1).T
@@ -258,7 +300,7 @@ class TrainedRun(OpenedRun):
         else:
             check_without_relations(relation or heads or None, self.config.task)
         everyone = torch.arange(self.graph.num_nodes)
-        h = self._encoded(everyone, self._settings(method, fanouts, batch_size), report)
+        h = self.encoded(everyone, self._settings(method, fanouts, batch_size), report)
         check_values(h, everyone, "embeddings")
         if isinstance(head, TripleHead):
             assert relation is not None

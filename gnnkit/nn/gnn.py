@@ -18,6 +18,7 @@ from torch.nn.utils import skip_init
 
 from gnnkit.data import Block, Inputs, TypedInputs
 from gnnkit.errors import ConfigError
+from gnnkit.html import html_table
 from gnnkit.nn.canonical import CanonicalModule, Entry
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
 from gnnkit.nn.convs import ConvSpec, ParameterSpec
@@ -329,6 +330,16 @@ class GNN(CanonicalModule):
                     prepare(conv, lowered)
             block.lowered[self.backend.name] = lowered
         return lowered
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "convolution": self.spec.name,
+            "layers": self.num_layers,
+            "channels": f"{self.spec.in_channels} to {self.spec.out_channels}",
+            "parameters": f"{sum(parameter.numel() for parameter in self.parameters()):,}",
+            "backend": self.backend.name,
+        }
+        return html_table(type(self).__name__, rows)
 
     def reset_parameters(self, seed: int) -> None:
         """Set every parameter to its initial value for ``seed``, and running statistics to their start."""

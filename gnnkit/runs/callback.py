@@ -55,6 +55,9 @@ class Callback:
     def on_batch(self, index: int) -> None:
         """A batch has been trained on; ``index`` counts from 0 in each epoch."""
 
+    def on_loss(self, loss: float) -> None:
+        """The mean loss of the epoch so far: after every batch in host memory, elsewhere every 32 batches."""
+
     def on_evaluation(self, done: int, total: int) -> None:
         """A batch of an evaluation has been computed, ``done`` of ``total``."""
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional
 
-from gnnkit.nn import GNN
+import gnnkit
+from gnnkit.errors import ConfigError
+from gnnkit.html import html_table
+from gnnkit.nn import GNN, CustomModel
+from gnnkit.paths import PathLike, user_path
+
+if TYPE_CHECKING:
+    from gnnkit.data import Graph
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,16 @@ class EpochRecord:
         """Plain values."""
         return dict(vars(self))
 
+    def line(self, num_epochs: int) -> str:
+        """The epoch as a line of text.
+
+        Args:
+            num_epochs: How many there are.
+        """
+        parts = [f"epoch {self.epoch}/{num_epochs}", f"loss {self.train_loss:.4f}"]
+        parts += [] if self.valid_metric is None else [f"valid {self.valid_metric:.4f}"]
+        return "  ".join([*parts, f"{self.nodes_per_second:,.0f} nodes/s", f"{self.seconds:.2f} s"])
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -58,6 +79,17 @@ class RunResult:
         nondeterministic: What could not be made deterministic, a sentence each; None if determinism was not asked for.
         higher_is_better: Whether a larger value of that metric is a better one.
         stopped: Why a callback stopped the training; None if none did.
+        graph: What was trained on.
+        metrics: The metrics that were given instead of the task's, if any were.
+        write: Writes a run folder, for :meth:`save`.
+
+    Example:
+        >>> import gnnkit
+        >>> graph = gnnkit.load_dataset("karate")
+        >>> trainer = gnnkit.Trainer(device="cpu", epochs=3, progress=False)
+        >>> result = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+        >>> tuple(result.predict([0, 33]).probabilities.shape), result.evaluate() == result.test
+        ((2, 4), True)
     """
 
     model: GNN
@@ -76,6 +108,108 @@ class RunResult:
     nondeterministic: Optional[List[str]] = None
     stopped: Optional[str] = None
     higher_is_better: bool = True
+    graph: Optional[Graph] = field(default=None, repr=False, compare=False)
+    metrics: Optional[Mapping[str, Any]] = field(default=None, repr=False, compare=False)
+    write: Optional[Callable[[Path, RunResult], None]] = field(default=None, repr=False, compare=False)
+
+    def predict(self, nodes: Any = None, **how: Any) -> Any:
+        """Compute what the best model says of nodes, as ``gnnkit predict`` does.
+
+        Args:
+            nodes: Node ids. Shape [M], integers. None: all nodes of the graph that was trained on.
+            how: Other arguments of :meth:`gnnkit.inference.TrainedRun.predict`, such as ``method="full"``, or
+                ``graphs`` of a run about graphs.
+
+        Returns:
+            :class:`gnnkit.inference.Predictions`: outputs, and the classes and probabilities that they mean.
+
+        Raises:
+            GnnkitError: As :func:`gnnkit.open_run` and :meth:`gnnkit.inference.TrainedRun.predict`.
+        """
+        return self._opened.predict(nodes, **how)
+
+    def evaluate(self, graph: Optional[Graph] = None, split: str = "test", **how: Any) -> Dict[str, float]:
+        """Compute the metrics of the best model on a split of another graph, or of the one that was trained on.
+
+        Args:
+            graph: With features, labels and splits as for training; features and classes are matched by name. None: the
+                graph that was trained on.
+            split: Which nodes, pairs or graphs, by the name of their split.
+            how: Other arguments of :meth:`gnnkit.inference.TrainedRun.evaluate`.
+
+        Returns:
+            Metrics by name.
+
+        Raises:
+            GnnkitError: As :func:`gnnkit.open_run` and :meth:`gnnkit.inference.TrainedRun.evaluate`.
+        """
+        run = self._opened if graph is None else self._open(graph)
+        found: Dict[str, float] = run.evaluate(split, **{"metrics": self.metrics, **how})
+        return found
+
+    def save(self, folder: PathLike) -> Path:
+        """Write the best model as a run folder, which every command takes, and :func:`gnnkit.open_run` and others.
+
+        The state of the training is not in it, so that no run goes on from there.
+
+        Args:
+            folder: Where to; must not exist, or be empty.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: The folder holds something, or the model is one that a run folder cannot hold.
+            FileError: It cannot be written.
+
+        Example:
+            >>> import tempfile, gnnkit
+            >>> graph = gnnkit.load_dataset("karate")
+            >>> trainer = gnnkit.Trainer(device="cpu", epochs=2, progress=False)
+            >>> result = trainer.fit(gnnkit.build_model("gcn", graph), graph)
+            >>> with tempfile.TemporaryDirectory() as home:
+            ...     gnnkit.load_model(result.save(home + "/run")).num_layers
+            2
+        """
+        path = user_path(folder, "The folder")
+        if self.write is None:
+            raise ConfigError("Only what Trainer.fit returned can be saved. Use that result.")
+        self.write(path, self)
+        return path
+
+    @cached_property
+    def _opened(self) -> Any:
+        """The run on the graph that was trained on."""
+        return self._open(self.graph)
+
+    def _open(self, graph: Optional[Graph]) -> Any:
+        # The public function: this room must not use the one where it lives.
+        module = self.model.module if isinstance(self.model, CustomModel) else None
+        where: Dict[str, Any] = {"backend": self.model.backend, "device": self.device, "model": module}
+        return gnnkit.open_run(self._folder, graph=graph, **where)
+
+    @cached_property
+    def _folder(self) -> Path:
+        """The run folder; a temporary one for a run that made none, which goes when the result does."""
+        if self.run_dir is not None:
+            return self.run_dir
+        home = tempfile.mkdtemp(prefix="gnnkit-")
+        weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+        return self.save(Path(home) / "run")
+
+    def _repr_html_(self) -> str:
+        rows: Dict[str, object] = {
+            "backend / device": f"{self.backend} / {self.device}",
+            "data set": self.dataset,
+            "model": self.model.spec.name,
+            "epochs": f"{len(self.history)}, best {self.best_epoch}",
+        }
+        for split, found in (("valid", self.valid), ("test", self.test)):
+            rows.update({f"{split} {name.replace('_', ' ')}": f"{value:.4f}" for name, value in found.items()})
+        rows["time"] = f"{self.seconds:.1f} s"
+        if self.run_dir is not None:
+            rows["run folder"] = self.run_dir
+        return html_table("Result", rows)
 
     @property
     def seconds_per_epoch(self) -> float:

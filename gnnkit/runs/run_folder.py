@@ -33,6 +33,7 @@ from gnnkit.runs.learned import Learned
 from gnnkit.runs.plots import plot_curves
 from gnnkit.runs.records import learned_of, read_history, read_manifest
 from gnnkit.runs.state import TrainState
+from gnnkit.stages import stage
 from gnnkit.strict_json import to_json
 
 MANIFEST = "manifest.json"
@@ -127,7 +128,8 @@ class RunFolder(Callback):
 
     def on_end(self, result: RunResult) -> None:
         """See :class:`Callback`."""
-        plot_curves(result.history, result.metric, result.best_epoch, self.path / "plots" / "curves.png")
+        with stage("drawing curves"):
+            plot_curves(result.history, result.metric, result.best_epoch, self.path / "plots" / "curves.png")
         self._finish("complete", result=result.summary())
 
     def on_error(self, error: BaseException) -> None:

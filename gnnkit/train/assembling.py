@@ -23,6 +23,7 @@ from gnnkit.paths import user_path
 from gnnkit.runs import Learned, read_learned, read_weights
 from gnnkit.runs.checkpoint import BEST, checkpoint_file, read_head
 from gnnkit.runs.learned import match_training_graph
+from gnnkit.stages import stage
 from gnnkit.tasks import arranged, make_task, task_class
 from gnnkit.tasks.graphs import GRAPH_SPLIT_OPTIONS
 from gnnkit.tasks.pairs import SPLIT_OPTIONS
@@ -69,7 +70,8 @@ def assemble(
         2
     """
     world = join_world()
-    backend, device = choose_hardware(config)
+    with stage("choosing backend and device"):
+        backend, device = choose_hardware(config)
     if config.run_dir is not None:
         check_run_dir(user_path(config.run_dir, "run_dir"), world)
     if config.dataset.parts is not None and data is None:
@@ -81,7 +83,8 @@ def assemble(
     if file is not None and learned is None:
         learned = read_learned(file) or Learned(None)
     graph = match_training_graph(graph, learned)
-    model = make_model(config, graph, backend)
+    with stage("building the model"):
+        model = make_model(config, graph, backend)
     trainer = make_trainer(config, backend, device)
     if file is not None:
         model.load_canonical(read_weights(file)[1])
@@ -121,7 +124,8 @@ def split_data(config: RunConfig, graph: Graph) -> Graph:
             raise ConfigError(
                 f"task_options.{idle[0]} has no effect: {graph.name} brings {items} for each split. Leave it out."
             )
-    return arranged(config.task, graph, config.task_options, config.seed)
+    with stage("splitting the data"):
+        return arranged(config.task, graph, config.task_options, config.seed)
 
 
 def make_model(config: RunConfig, graph: Graph, backend: Union[str, Backend] = "reference") -> GNN:
@@ -154,7 +158,7 @@ def make_trainer(config: RunConfig, backend: Backend, device: Device, **more: An
         more: Arguments of :class:`Trainer` that win over the configuration's.
     """
     told = {"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard}
-    told.update(config.labels)
+    told.update(config.labels, **({"track": config.track} if config.track else {}))
     arguments = {
         "task": config.task,
         "task_options": config.task_options,

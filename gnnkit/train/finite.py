@@ -43,6 +43,7 @@ class Losses:
         self._before = before
         self._found: List[Tuple[int, Tensor, int]] = []
         self._num_seen = 0
+        self._seen = before
 
     def __len__(self) -> int:
         """Number of batches, but those of another process."""
@@ -53,15 +54,22 @@ class Losses:
         """Targets of all batches, but those of another process."""
         return sum(count for _, _, count in self._found)
 
-    def add(self, index: int, result: StepResult) -> None:
+    def add(self, index: int, result: StepResult) -> Optional[float]:
         """Take in a batch's loss.
+
+        Returns:
+            The mean over the epoch so far, where losses have just been looked at.
 
         Raises:
             TrainingError: This loss, or one that was not looked at before, is NaN or infinite.
         """
         self._found.append((index, result.loss, result.num_targets))
         if result.loss.device.type == "cpu" or len(self._found) - self._num_seen >= _LOOK_EVERY:
-            self._check(self._num_seen)
+            start = self._num_seen
+            for value, (_, _, count) in zip(self._check(start), self._found[start:]):
+                self._seen = self._seen[0] + value * count, self._seen[1] + count
+            return self._seen[0] / max(self._seen[1], 1)
+        return None
 
     def mean(self) -> float:
         """Mean over all targets, once the device is done with all batches: some fill losses in later.

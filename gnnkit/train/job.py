@@ -33,6 +33,7 @@ from gnnkit.nn.custom import custom_model
 from gnnkit.nn.message_passing import is_custom_layer
 from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs.callback import Callback
+from gnnkit.stages import stage
 from gnnkit.tasks import LossModule, Task, arranged, make_task
 from gnnkit.train.allocator import keep_freed_memory
 from gnnkit.train.capabilities import check_updates
@@ -113,7 +114,8 @@ def prepare_job(
     arrange = partial(arranged, trainer.task, graph, trainer.task_options, trainer.seed)
     once = made_once if expect_graph(graph).remote is None else _for_itself
     graph = once(world, arrange, "the data to be split")
-    world.on_machine(partial(_check, graph), "the data to be checked")
+    with stage("checking the data"):
+        world.on_machine(partial(_check, graph), "the data to be checked")
     backend = _backend(trainer, model)
     if not isinstance(model, GNN):
         if graph.x is None:
@@ -139,8 +141,9 @@ def prepare_job(
     labelled = task.labelled(graph)
     check_fit(model, labelled, task, backend, device, config)
     check_processes(world, model, task, device, config)
-    make = partial(_graphs, model, graph, labelled, config.precision)
-    prepared, computed, tested = once(world, make, "the data to be prepared")
+    make = partial(prepared_graphs, model, graph, labelled, config.precision)
+    with stage("preparing the graph"):
+        prepared, computed, tested = once(world, make, "the data to be prepared")
     tested = computed if tested is None else tested
     if not isinstance(model, CustomModel) and (special is not None or any(map(is_custom_layer, model.spec.kinds))):
         sampled = config.is_sampled or config.evaluation != "full"
@@ -162,7 +165,8 @@ def prepare_job(
     schedule = Schedule(optimizer, config, trainer.make_schedule, higher_is_better=better)
     check_updates(device, optimizer_name(optimizer), config)
     options = StepOptions(config.precision, config.clip_norm, config.accumulate, config.average, world)
-    step = device.prepare(module, optimizer, options)
+    with stage("preparing the device"):
+        step = device.prepare(module, optimizer, options)
     inference = _inference(module, computed, device, config, trainer.seed, world)
     testing = inference if tested is computed else _inference(module, tested, device, config, trainer.seed, world)
     settings_of_loader: Dict[str, Any] = {
@@ -173,8 +177,10 @@ def prepare_job(
     loader_for = partial(training_loader, computed, model.spec, task, config, trainer.seed, **settings_of_loader)
     pad = None
     if static_shapes and task.level != "graphs":
-        pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
-    loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
+        with stage("planning the sizes of batches"):
+            pad = plan_padding(loader_for(), overflow_rate=config.overflow_rate, epochs=config.planned_epochs).spec
+    with stage("preparing batches"):
+        loader = loader_for(transfer=transfer_to(device, model), pad=pad, overlap=not device.capabilities.uses_host)
     progress = Progress(schedule, config.patience, higher_is_better=better)
     return Job(
         model,
@@ -219,7 +225,7 @@ def _for_itself(world: World, make: Callable[[], T], what: str) -> T:
     return make()
 
 
-def _graphs(model: GNN, graph: Graph, labelled: Graph, precision: str) -> Tuple[Graph, Graph, Optional[Graph]]:
+def prepared_graphs(model: GNN, graph: Graph, labelled: Graph, precision: str) -> Tuple[Graph, Graph, Optional[Graph]]:
     """The prepared graph, what is computed on, and what is computed on for testing, where that is another."""
     if graph.remote is not None:
         prepared = prepared_remote(labelled, model.spec)

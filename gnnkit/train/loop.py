@@ -24,6 +24,7 @@ from gnnkit.nn import held_generator
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.state import Position, TrainState
+from gnnkit.stages import stage
 from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
 from gnnkit.train.job import Job
 from gnnkit.train.judging import head_outputs
@@ -69,7 +70,8 @@ def train(job: Job, earlier: Optional[TrainState], run_dir: Optional[Path]) -> R
     job.step.pull()  # Afterwards nothing is left on the device that could come over the best weights.
     if progress.best_weights:
         job.module.load_canonical(progress.best_weights)
-    valid, test = _judged(job, progress.best_epoch, job.task.judge, "valid", "test")
+    with stage("testing the best model"):
+        valid, test = _judged(job, progress.best_epoch, job.task.judge, "valid", "test")
     result = RunResult(
         model=job.model.eval(),
         backend=job.backend.name,
@@ -130,10 +132,12 @@ def _run_epoch(job: Job, epoch: int, saver: Saver) -> EpochRecord:
             with held_generator():
                 job.device.seed(step_seed(job.seed, epoch, index, job.world.rank))
                 result = job.step(batch)
-            losses.add(index, result)
+            loss = losses.add(index, result)
             saver.batch_done(index, batch.key)
         for callback in job.callbacks:
             callback.on_batch(index)
+            if loss is not None:
+                callback.on_loss(loss)
         saver.save_if_due()
     with saver.changes.under_way:
         if job.config.accumulate > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
@@ -28,12 +28,13 @@ from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import RunResult
-from gnnkit.runs.run_folder import RunFolder, is_unfinished
+from gnnkit.runs.log import LOG, RunLog
+from gnnkit.runs.run_folder import RunFolder, environment, is_unfinished
 from gnnkit.runs.state import TrainState, read_state
-from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, task_class, tasks
+from gnnkit.stages import stage
+from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, arranged, task_class, tasks
 from gnnkit.tasks import task_options as check_options
 from gnnkit.tasks.registry import check_custom
-from gnnkit.train.callbacks import ProgressBar
 from gnnkit.train.config import train_config
 from gnnkit.train.facts import MASKS, describe_job
 from gnnkit.train.job import Job, prepare_job
@@ -42,6 +43,8 @@ from gnnkit.train.loop import repeating_bits, train
 from gnnkit.train.model_config import model_settings
 from gnnkit.train.optimizers import MakeOptimizer, short_name
 from gnnkit.train.processes import is_earlier_attempt, last_state
+from gnnkit.train.progress_bar import ProgressBar
+from gnnkit.train.result_folder import BEYOND, folder_writer
 from gnnkit.train.schedules import MakeSchedule
 
 TRAINING = threading.RLock()
@@ -66,7 +69,8 @@ class Trainer:
         seed: Seed of order, samples and dropout. The model has its own for the initial weights.
         run_dir: Folder for configuration, manifest, metrics, checkpoints and plots. None writes nothing.
         callbacks: Listeners.
-        progress: Whether to show a progress bar; None shows it on a terminal only.
+        progress: What to show on the standard error stream. True: a bar on a terminal and in a notebook, elsewhere a
+            line for each epoch. None: the bar alone. False: nothing.
         facts: Anything else that the run folder's configuration should record.
         optimizer: Name of an optimiser, ``module:Class``, or a class derived from :class:`torch.optim.Optimizer`, which
             get the learning rate and other settings; or a function from the parameters to an optimiser, which decides
@@ -198,16 +202,13 @@ class Trainer:
         again: bool,
     ) -> RunResult:
         if job.beyond_spec is not None and (self.run_dir is not None or earlier is not None):
-            raise ConfigError(
-                "A run folder cannot hold this model, because a run is opened by the model's specification: "
-                f"{job.beyond_spec}. Train without run_dir and resume, and keep the weights yourself with "
-                "torch.save(result.model.state_dict(), file)."
-            )
+            raise ConfigError(BEYOND.format(reason=job.beyond_spec))
         callbacks = [*self.callbacks, ProgressBar(self.progress)] if job.world.is_first else []
         if self.run_dir is not None or earlier is not None:
-            job.facts = job.world.from_first(
-                lambda: {**describe_job(job, graph), "data_summary": summarize(graph)}, "the data to be described"
-            )
+            with stage("describing the data"):
+                job.facts = job.world.from_first(
+                    lambda: {**describe_job(job, graph), "data_summary": summarize(graph)}, "the data to be described"
+                )
             every = job.config.save_every
             job.keeper = StateKeeper(job.module, job.step, job.progress, job.facts, every=every)
         if earlier is not None and job.keeper is not None:
@@ -221,12 +222,16 @@ class Trainer:
         if self.run_dir is not None and job.world.is_first:
             judged = job.graph.links if job.task.level == "edges" else None
             weights = job.module.canonical_state
-            callbacks.insert(0, RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again))
+            folder = RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again)
+            callbacks[:0] = [folder, RunLog(self.run_dir / LOG, {**environment(), **job.facts})]
         job.callbacks = callbacks
         try:
             masks = masks_on_host(False) if earlier is not None and MASKS not in earlier.facts else nullcontext()
             with restored_generator(), repeating_bits(job), job.device.training(job.config.precision), masks:
                 result = train(job, earlier, self.run_dir)
+            arrange = partial(arranged, self.task, options=self.task_options, seed=self.seed)
+            write = folder_writer(job, graph, lambda given: arrange(graph=given), self._config(job))
+            result = replace(result, graph=graph, metrics=self.metrics, write=write)
             for callback in callbacks:
                 callback.on_end(result)
         except BaseException as error:  # An interrupt, too: the run folder says how a run ended.
