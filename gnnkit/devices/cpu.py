@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
-import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +18,7 @@ from gnnkit.devices.denormals import flushing_denormals
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.products import OneDnnProducts, has_onednn, multiply, onednn_is_faster, parameter_gradients
+from gnnkit.devices.resident import available_memory, peak_resident
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
 from gnnkit.nn.dropout import masks_on_host
@@ -96,8 +95,11 @@ class CpuDevice(EagerDevice):
 
     def memory(self) -> Dict[str, int]:
         """Peak resident memory of this process, in bytes."""
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {"peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        return {"peak_resident": peak_resident()}
+
+    def free_memory(self) -> Optional[int]:
+        """See :class:`Device`."""
+        return available_memory()
 
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
