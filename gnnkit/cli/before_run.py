@@ -109,10 +109,10 @@ def num_bytes(text: str) -> int:
 
 
 def _dry_run(config: RunConfig, json: bool) -> None:
+    import matplotlib.figure  # noqa: F401 - a run ends with a picture, and its memory counts
+
     from gnnkit.measure import dry_run
     from gnnkit.train.assembling import assemble
-
-    import matplotlib.figure  # noqa: F401, I001 - a run ends with a picture, and its memory counts
 
     found = dry_run(*assemble(replace(config, run_dir=None)))
     if json:

@@ -91,9 +91,7 @@ def run(
     several = "--folds" if folds is not None else "--seeds" if seeds is not None else None
     if processes.is_asked_for or needs_servers(config):
         if look is not None:
-            raise ConfigError(
-                f"{look} looks at one process, and on the whole graph. Leave --processes and --parts out."
-            )
+            raise ConfigError(f"{look} looks at one process and the whole graph. Leave --processes and --parts out.")
         if several is not None or is_heuristic(config.model.name):
             what = "a heuristic learns nothing" if several is None else f"{several} makes several"
             raise ConfigError(f"Several processes share one training, and {what}. Leave --processes out.")

@@ -30,21 +30,18 @@ class SizeTried:
         batch_size: Targets in a batch.
         num_bytes: Peak memory. None: more than the limit.
         batch_seconds: Time of a batch, loading included. None likewise.
+        target_seconds: Time of an epoch's batches by its targets. None likewise.
     """
 
     batch_size: int
     num_bytes: Optional[int] = None
     batch_seconds: Optional[float] = None
+    target_seconds: Optional[float] = None
 
     @property
     def fits(self) -> bool:
         """Whether it is within the limit."""
         return self.num_bytes is not None
-
-    @property
-    def target_seconds(self) -> Optional[float]:
-        """Time of a target."""
-        return None if self.batch_seconds is None else self.batch_seconds / self.batch_size
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,7 @@ class FoundBatchSize:
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
-        tried = [{**vars(each), "target_seconds": each.target_seconds} for each in self.tried]
-        return {**vars(self), "tried": tried}
+        return {**vars(self), "tried": [vars(each) for each in self.tried]}
 
 
 def find_batch_size(
@@ -172,8 +168,9 @@ class _Search:
             if found is None:
                 self.tried[size] = SizeTried(size)
             else:
-                self.num_targets = found["num_targets"]
-                self.tried[size] = SizeTried(size, found["limited"], found["batch_seconds"])
+                self.num_targets, seconds = found["num_targets"], found["batch_seconds"]
+                a_target = found["batches_per_epoch"] * seconds / self.num_targets
+                self.tried[size] = SizeTried(size, found["limited"], seconds, a_target)
             if self._report is not None:
                 self._report(self.tried[size])
         return self.tried[size].fits

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -330,10 +331,8 @@ def _evaluated(job: Job) -> _Watch:
     watch = _Watch()
     job.callbacks = [watch]
     compiled = job.device.compile_seconds()
-    try:
+    with suppress(_Left):
         evaluate(job, 1)
-    except _Left:
-        pass
     watch.end()
     watch.seconds = max(0.0, watch.seconds - (job.device.compile_seconds() - compiled))
     return watch
