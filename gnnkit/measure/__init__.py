@@ -1,7 +1,8 @@
 """What a training takes before it is begun, where its time goes, and how fast it could be at best."""
 
 from gnnkit.measure.batch_size import FoundBatchSize, SizeTried, find_batch_size
-from gnnkit.measure.dry_runs import DryRun, LayerSize, MemoryEstimate, dry_run
+from gnnkit.measure.dry_runs import DryRun, MemoryEstimate, dry_run
+from gnnkit.measure.layer_sizes import LayerSize
 from gnnkit.measure.learning_rate import LearningRates, find_lr
 from gnnkit.measure.stages import Measurement, measure
 

@@ -1,61 +1,28 @@
 """What a training will take, before it is begun: its layers, its batches, memory and time.
 
-Rules: what is looked at is the job that training runs, on a copy of the model; nothing is written. Sizes of tensors are
-counted, times and peak memory are measured. Nothing is extrapolated but what says so.
+Rules: what is looked at is a training of a few batches, on a copy of the model; nothing is written. Sizes of tensors
+are counted, times and peak memory are measured. Nothing is extrapolated but what says so.
 """
 
 from __future__ import annotations
 
+import copy
 import statistics
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-import torch
-from torch import Tensor
-
-from gnnkit.data import Batch, Graph
-from gnnkit.devices import GroupingStep, StepResult
+from gnnkit.data import Graph
 from gnnkit.devices.resident import peak_resident
 from gnnkit.errors import ConfigError
-from gnnkit.loading import BatchSizes, FullGraphLoader, Loader, NeighborLoader, batch_sizes
-from gnnkit.loading.base import spread
-from gnnkit.loading.full_pairs import FullGraphPairLoader
+from gnnkit.loading import BatchSizes, Loader
 from gnnkit.loading.prefetch import least_in_hand
-from gnnkit.measure.stages import stream
-from gnnkit.measure.tensors import Storages, num_bytes, storages
+from gnnkit.measure.layer_sizes import LayerSize, layer_sizes
+from gnnkit.measure.short_training import ShortTraining, is_whole
+from gnnkit.measure.tensors import num_bytes, storages
 from gnnkit.nn import GNN, CustomModel, restored_generator
-from gnnkit.runs.callback import Callback
 from gnnkit.train.job import Job, prepare_job
-from gnnkit.train.loop import evaluate, repeating_bits, step_seed
+from gnnkit.train.loop import repeating_bits
 from gnnkit.train.trainer import TRAINING, Trainer
-
-WARM_UP = 2
-"""Batches before the measured ones: kernels are compiled, and memory is taken."""
-_SECONDS = 5.0
-"""After so long, no further batch is measured."""
-_EVALUATION_SECONDS = 20.0
-"""After so long, an evaluation is left, and the rest of it extrapolated."""
-_LOOKED_AT = 64
-"""Batches of whole graphs, or of parts of a graph, among which the largest is looked for."""
-
-
-@dataclass(frozen=True)
-class LayerSize:
-    """A part of a model.
-
-    Attributes:
-        name: What the part is called, such as "convs.0".
-        kind: What it is: the convolution's name, or the class.
-        shape: Of its output in the largest batch. None where it depends on values.
-        num_parameters: Values to be learnt, those of its normalisation and residual connection among them.
-    """
-
-    name: str
-    kind: str
-    shape: Optional[Tuple[int, ...]]
-    num_parameters: int
 
 
 @dataclass(frozen=True)
@@ -189,27 +156,27 @@ def dry_run(trainer: Trainer, model: GNN, graph: Graph, *, num_batches: int = 10
     """
     if num_batches < 1:
         raise ConfigError(f"The number of batches is {num_batches}, expected at least 1.")
+    # Short epochs may be more than are asked for, and some schedules end with the last one.
+    asked = trainer.settings.get("epochs")
+    rehearsed = copy.copy(trainer)
+    if asked is not None:
+        rehearsed.settings = {**trainer.settings, "epochs": max(asked, num_batches + 4)}
     with TRAINING:
-        job = prepare_job(trainer, model, graph)
+        job = prepare_job(rehearsed, model, graph)
+        epochs = asked or job.config.epochs
+        assert epochs is not None
         try:
             with restored_generator(), repeating_bits(job), job.device.training(job.config.precision):
-                return _look(job, graph, num_batches, evaluates)
+                return _look(job, graph, epochs, num_batches, evaluates)
         finally:
             job.device.close()
 
 
-def _look(job: Job, graph: Graph, num_batches: int, evaluates: bool) -> DryRun:
-    run = _Steps(job)
-    for which in stream(job.loader, 1 if is_whole(job.loader) else WARM_UP, epoch=1):
-        run.step(*which)
-    job.device.synchronize()
-    times, seconds = _timed(run, num_batches)
-    epoch, number = _largest(run)
-    activations, batch, outputs = _kept(run, epoch, number)
-    before = peak_resident()
-    watch = _evaluated(job) if evaluates else None
-    assert job.config.epochs is not None
-    sizes = batch_sizes(batch.blocks, batch.targets, batch.graphs)
+def _look(job: Job, graph: Graph, epochs: int, num_batches: int, evaluates: bool) -> DryRun:
+    weights = _weights(job)
+    seen = ShortTraining(job, num_batches, evaluates)
+    seen.run()
+    assert seen.largest is not None, "a training has a batch"
     return DryRun(
         backend=job.backend.name,
         device=job.device.name,
@@ -217,149 +184,48 @@ def _look(job: Job, graph: Graph, num_batches: int, evaluates: bool) -> DryRun:
         model=job.model.spec.name,
         task=job.task.name,
         precision=job.config.precision,
-        layers=layer_sizes(job, sizes, tuple(outputs.shape)),
+        layers=layer_sizes(job.module, seen.largest),
         loading=_loading(job),
         targets={"edges": "pairs"}.get(job.task.level, job.task.level),
         batch_size=job.config.batch_size,
         batches_per_epoch=len(job.loader),
         num_targets=len(job.task.items(job.labelled, "train").ids),
-        epochs=job.config.epochs,
-        largest=sizes,
-        memory=_memory(job, graph, batch, activations, before, watch),
-        batches=len(times),
-        step_seconds=statistics.median(times),
-        batch_seconds=seconds / len(times),
-        evaluation_seconds=None if watch is None else watch.seconds,
-        is_complete=watch is None or watch.share == 1.0,
+        epochs=epochs,
+        largest=seen.largest,
+        memory=_memory(job, graph, weights, seen),
+        batches=len(seen.seconds),
+        step_seconds=statistics.median(seen.seconds),
+        batch_seconds=max(seen.total_seconds / len(seen.seconds), 1e-9),
+        evaluation_seconds=seen.evaluation_seconds,
+        is_complete=seen.evaluated == 1.0,
     )
 
 
-class _Steps:
-    """Steps as training does them; remembers which batch was the largest.
-
-    Attributes:
-        largest: Bytes, epoch and number of that batch.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.largest = (0, 1, 0)
-
-    def step(self, epoch: int, index: int, batch: Batch) -> StepResult:
-        size = num_bytes(batch, without={})
-        self.largest = max(self.largest, (size, epoch, batch.key.number), key=lambda each: each[0])
-        self.job.device.seed(step_seed(self.job.seed, epoch, index))
-        return self.job.step(batch)
-
-
-def _timed(run: _Steps, num_batches: int) -> Tuple[List[float], float]:
-    """Seconds of every step, and seconds in all with loading."""
-    job, times = run.job, []
-    is_waited_for = not isinstance(job.step, GroupingStep)  # Waiting would end a group of batches early.
-    compiled = job.device.compile_seconds()
-    start = time.perf_counter()
-    batches = stream(job.loader, num_batches, epoch=2)
-    for which in batches:
-        begun = time.perf_counter()
-        run.step(*which)
-        if is_waited_for:
-            job.device.synchronize()
-        times.append(time.perf_counter() - begun)
-        if time.perf_counter() - start > _SECONDS:
-            break
-    batches.close()
-    job.device.synchronize()
-    return times, max(time.perf_counter() - start - (job.device.compile_seconds() - compiled), sum(times) / 1e3)
-
-
-def _largest(run: _Steps) -> Tuple[int, int]:
-    """Epoch and number of the largest batch.
-
-    Sampled batches of a training are about as large as each other. Whole graphs are not, and neither are parts of one.
-    """
-    loader = run.job.loader
-    if isinstance(loader, NeighborLoader) or is_whole(loader):
-        return run.largest[1:]
-    sizes = [size.num_nodes[0] + sum(size.num_edges) for size in loader.sizes(1, limit=_LOOKED_AT)]
-    return 1, spread(len(loader), _LOOKED_AT)[max(range(len(sizes)), key=sizes.__getitem__)]
-
-
-def _kept(run: _Steps, epoch: int, number: int) -> Tuple[Optional[int], Batch, Tensor]:
-    """Run a batch; bytes that its forward pass keeps for backward, the batch itself, and its outputs."""
-    job = run.job
-    batch = next(iter(job.loader.epoch(epoch, range(number, number + 1))))
-    known = {**storages(batch), **storages(list(job.module.parameters()), list(job.module.buffers()))}
-    found: Storages = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        found.update(storages(tensor))
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = run.step(epoch, number, batch)
-        job.device.synchronize()
-    kept = sum(size for place, size in found.items() if place not in known)
-    return kept if found else None, batch, result.outputs
-
-
-class _Left(Exception):  # noqa: N818 - no error
-    """An evaluation has taken long enough."""
-
-
-class _Watch(Callback):
-    """Leaves an evaluation that takes long.
-
-    Attributes:
-        share: How much of it was done, from 0 to 1.
-        seconds: How long it takes; extrapolated if it was left.
-    """
-
-    def __init__(self) -> None:
-        self.share, self.seconds = 1.0, 0.0
-        self._start = time.perf_counter()
-
-    def on_evaluation(self, done: int, total: int) -> None:
-        if done < total and time.perf_counter() - self._start > _EVALUATION_SECONDS:
-            self.share = done / total
-            raise _Left
-
-    def end(self) -> None:
-        self.seconds = (time.perf_counter() - self._start) / self.share
-
-
-def _evaluated(job: Job) -> _Watch:
-    watch = _Watch()
-    job.callbacks = [watch]
-    compiled = job.device.compile_seconds()
-    with suppress(_Left):
-        evaluate(job, 1)
-    watch.end()
-    watch.seconds = max(0.0, watch.seconds - (job.device.compile_seconds() - compiled))
-    return watch
-
-
-def _memory(
-    job: Job, graph: Graph, batch: Batch, activations: Optional[int], before: int, watch: Optional[_Watch]
-) -> MemoryEstimate:
-    peak = peak_resident()
-    rest = 0 if watch is None else _rooms(job) * (1 - watch.share)
-    known = storages(graph, job.graph, job.labelled, job.loader.graph)
+def _weights(job: Job) -> Dict[str, int]:
+    """Bytes of weights and gradients; to be asked before a training, which ends in float32."""
     learnt = [parameter for parameter in job.module.parameters() if parameter.requires_grad]
-    parameters = num_bytes(list(job.module.parameters()), list(job.module.buffers()), without={})
-    sizes = {
-        "graph": sum(known.values()),
-        "parameters": parameters,
+    return {
+        "parameters": num_bytes(list(job.module.state_dict().values()), without={}),
         "gradients": sum(parameter.numel() * parameter.element_size() for parameter in learnt),
+    }
+
+
+def _memory(job: Job, graph: Graph, weights: Dict[str, int], seen: ShortTraining) -> MemoryEstimate:
+    rest = round(_rooms(job) * (1 - seen.evaluated))
+    known = storages(graph, job.graph, job.labelled, job.loader.graph)
+    sizes = {
+        **weights,
+        "graph": sum(known.values()),
         "optimizer": sum(num_bytes(dict(state), without={}) for state in job.step.state_dict().values()),
-        "batches": num_bytes(batch, without=known) * in_hand(job.loader),
-        "evaluation": peak - before + round(rest),
+        "batches": num_bytes(seen.batch, without=known) * in_hand(job.loader),
+        "evaluation": seen.evaluation_bytes + rest,
     }
     is_host = job.device.capabilities.torch_device == "cpu"
     here = sizes if is_host else {name: sizes[name] for name in ("graph", "evaluation")}
-    total = peak + round(rest)
+    total = peak_resident() + rest
+    process = max(0, total - sum(here.values()) - ((seen.activations or 0) if is_host else 0))
     own = {} if is_host else job.device.memory()
-    process = max(0, total - sum(here.values()) - ((activations or 0) if is_host else 0))
-    return MemoryEstimate(total, activations=activations, process=process, device=own, **sizes)
+    return MemoryEstimate(total, activations=seen.activations, process=process, device=own, **sizes)
 
 
 def _rooms(job: Job) -> int:
@@ -380,70 +246,9 @@ def in_hand(loader: Loader) -> int:
     return min(least_in_hand(threads, ahead, overlap=overlap) + overlap, len(loader))
 
 
-def is_whole(loader: Loader) -> bool:
-    """Whether a batch is the full graph, which is loaded once."""
-    return isinstance(loader, (FullGraphLoader, FullGraphPairLoader))
-
-
 def _loading(job: Job) -> str:
     if is_whole(job.loader):
         return "full graph"
     if job.task.level == "graphs":
         return "graphs"
     return "parts of the graph" if job.config.is_clustered else "sampled"
-
-
-def layer_sizes(job: Job, sizes: BatchSizes, outputs: Tuple[int, ...]) -> List[LayerSize]:
-    """The parts of a model with their outputs in a batch, and their parameters.
-
-    Args:
-        job: A training made ready.
-        sizes: Of the batch.
-        outputs: Shape of what a step gives.
-    """
-    counts: Dict[str, int] = {}
-    for name, parameter in job.module.named_parameters():
-        part = _part(name)
-        counts[part] = counts.get(part, 0) + parameter.numel()
-    model = job.model
-    if isinstance(model, CustomModel):
-        layers = [LayerSize("module", type(model.module).__name__, outputs, counts.pop("module", 0))]
-        return [*layers, *_others(job, counts, sizes, outputs)]
-    convs = [
-        LayerSize(
-            f"convs.{layer}",
-            model.spec.kinds[layer],
-            (sizes.num_nodes[layer + 1], model.spec.conv_spec(layer).out_width),
-            counts.pop(f"convs.{layer}", 0),
-        )
-        for layer in range(model.num_layers)
-    ]
-    before = {name: counts.pop(name) for name in _BEFORE if name in counts}
-    return [*_others(job, before, sizes, outputs), *convs, *_others(job, counts, sizes, outputs)]
-
-
-_BEFORE = ("embedding", "input", "encoder")
-"""Parts of a model that come before its layers."""
-
-
-def _part(name: str) -> str:
-    """Which part of a model a parameter of its module belongs to."""
-    owner, first, *rest = name.split(".")
-    if owner != "model":
-        return "task.head"
-    return f"convs.{rest[0]}" if first in ("convs", "norms", "residuals") else first
-
-
-def _others(job: Job, counts: Dict[str, int], sizes: BatchSizes, outputs: Tuple[int, ...]) -> Iterator[LayerSize]:
-    spec, rows = job.model.spec, sizes.num_nodes[-1] if sizes.num_graphs is None else sizes.num_graphs
-    shapes = {
-        "embedding": (sizes.num_nodes[0], spec.in_channels),
-        "input": (sizes.num_nodes[0], spec.encoded_channels),
-        "encoder": (sizes.num_nodes[0], spec.encoded_channels),
-        "head_hidden": (rows, spec.hidden_channels),
-        "head": (rows, spec.out_channels),
-        "task.head": outputs,
-    }
-    for name, count in counts.items():
-        module = job.module.head if name == "task.head" else getattr(job.model, name)
-        yield LayerSize(name, type(module).__name__, shapes.get(name), count)

@@ -150,7 +150,7 @@ def _run_epoch(job: Job, epoch: int, saver: Saver) -> EpochRecord:
     valid_loss, valid_metric = None, None
     if evaluated:
         with _as_evaluated(job):
-            valid_loss, valid_metric = evaluate(job, epoch)
+            valid_loss, valid_metric = _evaluate(job, epoch)
     return EpochRecord(epoch, train_loss, seconds, losses.num_targets / seconds, lr, valid_loss, valid_metric)
 
 
@@ -173,8 +173,8 @@ def _as_evaluated(job: Job) -> ContextManager[None]:
     return job.step.averaged()
 
 
-def evaluate(job: Job, epoch: int) -> Tuple[float, float]:
-    """Loss and metric on the validation nodes, with the weights of just now."""
+def _evaluate(job: Job, epoch: int) -> Tuple[float, float]:
+    """Loss and metric on the validation nodes."""
 
     def judge(scores: Tensor, targets: Targets) -> Tuple[float, float]:
         loss = float(job.task.validation_loss(scores, targets))
