@@ -162,7 +162,7 @@ def suggested(rates: List[float], smoothed: List[float]) -> Optional[float]:
         smoothed: Loss at each.
 
     Example:
-        >>> suggested([1e-3, 1e-2, 1e-1, 1.0, 10.0], [2.0, 1.9, 1.0, 0.9, 5.0])
+        >>> suggested([1e-3, 1e-2, 1e-1, 1.0, 10.0], [2.0, 1.9, 1.0, 0.5, 5.0])
         0.1
     """
     curve = np.asarray(smoothed)
