@@ -109,8 +109,6 @@ def num_bytes(text: str) -> int:
 
 
 def _dry_run(config: RunConfig, json: bool) -> None:
-    import matplotlib.figure  # noqa: F401 - a run ends with a picture, and its memory counts
-
     from gnnkit.measure import dry_run
     from gnnkit.train.assembling import assemble
 

@@ -26,12 +26,14 @@ from gnnkit.train.trainer import TRAINING, Trainer
 
 RANGE = (1e-6, 10.0)
 """The lowest and the highest learning rate."""
-_SMOOTHING = 0.9
-"""Decay of the losses' moving average."""
+_RUNNING = 0.9
+"""Decay of the running average that says when a loss has exploded."""
+_SMOOTHING = 0.8
+"""Decay of the average that is shown, from a loss to those on both sides of it."""
 _EXPLODED = 4.0
-"""How many times its best a loss is when the test ends."""
-_SETTLED = 10
-"""Losses before the average means something."""
+"""How many times its smallest the running average is when the test ends."""
+_FEWEST = 20
+"""Learning rates that make a curve."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class LearningRates:
     Attributes:
         rates: Learning rates, ascending.
         losses: The loss of a batch with each of them.
-        smoothed: Moving average of the losses.
+        smoothed: Losses averaged with those before and after, so that the curve is not moved towards higher rates.
         lr: Where the smoothed loss falls fastest along the logarithm of the rate. None: it never falls.
         exploded: Whether the loss grew beyond bounds before the highest rate.
     """
@@ -62,8 +64,8 @@ def find_lr(
 ) -> LearningRates:
     """Train a copy of the model with a learning rate that grows exponentially, and see where its loss falls fastest.
 
-    The test ends early when the smoothed loss is four times its smallest, or no number. The schedule and the warm-up of
-    the trainer are left out, and its own learning rate as well.
+    The test ends early when the running average of the loss is four times its smallest, or no number. The schedule and
+    the warm-up of the trainer are left out, and its own learning rate as well.
 
     Args:
         trainer: Its settings are used otherwise.
@@ -84,8 +86,8 @@ def find_lr(
         True
     """
     low, high = between
-    if num_batches < 2 * _SETTLED:
-        raise ConfigError(f"The number of batches is {num_batches}, expected at least {2 * _SETTLED}.")
+    if num_batches < _FEWEST:
+        raise ConfigError(f"The number of batches is {num_batches}, expected at least {_FEWEST}.")
     if not 0 < low < high < math.inf:
         raise ConfigError(f"The learning rates are from {low} to {high}, expected ascending numbers above 0.")
     schedule = _Growth(low, (high / low) ** (1 / (num_batches - 1)))
@@ -131,9 +133,8 @@ class _Growth:
 def _tested(job: Job, schedule: _Growth, num_batches: int) -> LearningRates:
     rates: List[float] = []
     losses: List[float] = []
-    smoothed: List[float] = []
     group: List[float] = []
-    average = 0.0
+    running = lowest = math.inf
     batches = stream(job.loader, num_batches * job.config.accumulate, epoch=1)
     for epoch, index, batch in batches:
         job.device.seed(step_seed(job.seed, epoch, index))
@@ -142,16 +143,34 @@ def _tested(job: Job, schedule: _Growth, num_batches: int) -> LearningRates:
         group.append(float(result.loss))
         if len(group) < job.config.accumulate:
             continue
-        loss, group = sum(group) / len(group), []
         rates.append(schedule.step())
-        losses.append(loss)
-        average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
-        smoothed.append(average / (1 - _SMOOTHING ** len(losses)))  # Else the first ones would be drawn towards 0.
-        if not math.isfinite(loss) or (len(losses) > _SETTLED and smoothed[-1] > _EXPLODED * min(smoothed)):
+        losses.append(sum(group) / len(group))
+        group.clear()
+        running = _RUNNING * running + (1 - _RUNNING) * losses[-1] if len(losses) > 1 else losses[0]
+        lowest = min(lowest, running)
+        if not math.isfinite(running) or running > _EXPLODED * lowest:
             break
     batches.close()
-    exploded = len(losses) < num_batches
-    return LearningRates(rates, losses, smoothed, suggested(rates, smoothed), exploded)
+    smooth = smoothed(losses)
+    return LearningRates(rates, losses, smooth, suggested(rates, smooth), len(losses) < num_batches)
+
+
+def smoothed(losses: List[float]) -> List[float]:
+    """Average each loss with those around it, weighted by 0.8 to the power of their distance.
+
+    Args:
+        losses: In their order. What is beyond four times the first, or no number, counts as that.
+
+    Example:
+        >>> [round(loss, 2) for loss in smoothed([2.0, 1.0, float("inf")])]
+        [3.25, 3.46, 4.13]
+    """
+    most = _EXPLODED * losses[0]
+    values = np.minimum(np.nan_to_num(losses, nan=most, posinf=most), most)
+    places = np.arange(len(values))
+    weights = _SMOOTHING ** np.abs(np.subtract.outer(places, places))
+    averages: List[float] = (weights @ values / weights.sum(axis=1)).tolist()
+    return averages
 
 
 def suggested(rates: List[float], smoothed: List[float]) -> Optional[float]:
@@ -166,7 +185,7 @@ def suggested(rates: List[float], smoothed: List[float]) -> Optional[float]:
         0.1
     """
     curve = np.asarray(smoothed)
-    lowest = int(np.nanargmin(curve))
+    lowest = int(np.argmin(curve))
     if lowest < 1:
         return None
     slopes = np.gradient(curve[: lowest + 1], np.log(rates[: lowest + 1]))
@@ -190,8 +209,8 @@ def plot_rates(found: LearningRates, file: Path) -> None:
     axes.semilogx(found.rates, found.smoothed, label="smoothed")
     if found.lr is not None:
         axes.axvline(found.lr, color="C3", linestyle="--", label=f"falls fastest: {found.lr:.2g}")
-    finite = [value for value in found.smoothed if math.isfinite(value)]
-    axes.set(xlabel="learning rate", ylabel="training loss", ylim=(min(0.0, *finite), 1.5 * max(finite[:_SETTLED])))
+    low, high = min(0.0, *found.smoothed), max(found.smoothed[: found.smoothed.index(min(found.smoothed)) + 1])
+    axes.set(xlabel="learning rate", ylabel="training loss", ylim=(low, high + 0.3 * (high - low)))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     FigureCanvasAgg(figure)

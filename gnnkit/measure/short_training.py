@@ -84,7 +84,7 @@ class ShortTraining(Loader):
         """Train, and end when enough has been seen."""
         job = self._job
         epochs = max(_EPOCHS, self._timed.stop)
-        every = 2 if self._evaluates else epochs + 1
+        every = (min(job.config.eval_every, 2) if is_whole(self._loader) else 2) if self._evaluates else epochs + 1
         job.config = replace(job.config, epochs=epochs + (not self._evaluates), eval_every=every, patience=None)
         job.loader, job.callbacks = self, [_Watch(self)]
         try:
@@ -163,7 +163,7 @@ class ShortTraining(Loader):
     def evaluating(self, done: int, total: int) -> None:
         """An evaluation has come so far; it is left if it takes long."""
         seconds = time.perf_counter() - self._ended
-        if done < total and seconds > _EVALUATION_SECONDS:
+        if done < total and seconds > _EVALUATION_SECONDS and self.seconds:
             self.evaluated = done / total
             self.evaluation_seconds = seconds / self.evaluated
             self._add_peak()

