@@ -85,7 +85,7 @@ class ShortTraining(Loader):
         job = self._job
         epochs = max(_EPOCHS, self._timed.stop)
         every = (min(job.config.eval_every, 2) if is_whole(self._loader) else 2) if self._evaluates else epochs + 1
-        job.config = replace(job.config, epochs=epochs + (not self._evaluates), eval_every=every, patience=None)
+        job.config = replace(job.config, epochs=epochs + (not self._evaluates), eval_every=every)
         job.loader, job.callbacks = self, [_Watch(self)]
         try:
             with suppress(Left):
