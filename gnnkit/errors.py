@@ -200,3 +200,11 @@ _ADVICE = {
     errno.EDQUOT: _SPACE,
     errno.EFBIG: _SPACE,
 }
+
+
+_OUT_OF_MEMORY = ("failed to map segment", "allocate memory", "out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; libraries that cannot be loaded for want of it say it in words."""
+    return isinstance(error, MemoryError) or any(word in str(error).casefold() for word in _OUT_OF_MEMORY)

@@ -22,7 +22,7 @@ import typer
 
 from gnnkit.cli.launched import is_first, leave_word
 from gnnkit.cli.progress import stage_lines
-from gnnkit.errors import FileError, GnnkitError
+from gnnkit.errors import FileError, GnnkitError, is_out_of_memory
 from gnnkit.paths import check_writable, user_path
 from gnnkit.strict_json import to_json
 
@@ -56,7 +56,7 @@ def reports_errors(command: F) -> F:
             told = FileError("use", error.filename or "standard output or a file", error)
             _stop(told, error_line(told), 2)
         except (MemoryError, ImportError, RuntimeError) as error:
-            if kwargs.get("debug") or not _is_out_of_memory(error):
+            if kwargs.get("debug") or not is_out_of_memory(error):
                 raise
             short = GnnkitError(f"There is not enough memory ({_first_line(error)}). {_LESS_MEMORY}")
             _stop(short, error_line(short), 2)
@@ -73,12 +73,6 @@ ADVICE = "advice"
 _LESS_MEMORY = (
     "Allow the process more (ulimit -v), free some, or lower train.batch_size, model.hidden_channels or fan-outs."
 )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; libraries that cannot be loaded for want of it say it in words."""
-    words = ("failed to map segment", "allocate memory", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error).casefold() for word in words)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 import typer
 
+from gnnkit.cli.before_run import BeforeRun, look_before, takes_before_run
 from gnnkit.cli.configuring import SETTINGS, run_config, takes_flags
 from gnnkit.cli.help_config import show_settings
 from gnnkit.cli.launched import is_first
@@ -36,11 +37,13 @@ EXAMPLE = "Example: gnnkit run --backend pyg --dataset cora --model gat --seed 1
 @reports_errors
 @takes_flags()
 @takes_processes
+@takes_before_run
 def run(
     *,
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
     processes: Processes,
+    before: BeforeRun,
     init_from: Optional[str] = typer.Option(
         None, metavar="RUN", help="Start from the best weights of a run, or from a file of weights."
     ),
@@ -78,6 +81,7 @@ def run(
         return
     if quiet and verbose:
         raise ConfigError("--quiet shows less and --verbose more. Give one of them.")
+    look = before.option
     if resume is not None and init_from is not None:
         raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
     flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None, track=track or None)
@@ -95,6 +99,8 @@ def run(
     config = run_config(settings, flags, base=base)
     several = "--folds" if folds is not None else "--seeds" if seeds is not None else None
     if processes.is_asked_for or needs_servers(config):
+        if look is not None:
+            raise ConfigError(f"{look} looks at one process and the whole graph. Leave --processes and --parts out.")
         if several is not None or is_heuristic(config.model.name):
             what = "a heuristic learns nothing" if several is None else f"{several} makes several"
             raise ConfigError(f"Several processes share one training, and {what}. Leave --processes out.")
@@ -102,6 +108,9 @@ def run(
         return
     if fold is not None and folds is None:
         raise ConfigError("--fold is for --folds, which says how many folds there are. Give it as well.")
+    if look is not None:
+        look_before(config, before, folds, json)
+        return
     if several is not None:
         if config.track or config.tensorboard:
             raise ConfigError(f"--track follows one run, and {several} makes several. Give one of them.")

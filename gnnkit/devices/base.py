@@ -325,6 +325,10 @@ class Device(ABC):
         """Memory figures in bytes, by name. Empty if unknown."""
         return {}
 
+    def free_memory(self) -> Optional[int]:
+        """Bytes that a training may take at the moment of what :meth:`memory` tells the peak of. None if unknown."""
+        return None
+
     def describe(self) -> Dict[str, Any]:
         """What hardware this is, for the manifest of a run."""
         return {}

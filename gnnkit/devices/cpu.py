@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +19,7 @@ from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.processor import processor_name
 from gnnkit.devices.product_choice import ONEDNN, TORCH, product_choice
 from gnnkit.devices.products import OneDnnProducts, has_onednn, onednn_products
+from gnnkit.devices.resident import available_memory, peak_resident
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
 from gnnkit.nn.dropout import masks_on_host
@@ -114,8 +113,11 @@ class CpuDevice(EagerDevice):
 
     def memory(self) -> Dict[str, int]:
         """Peak resident memory of this process, in bytes."""
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {"peak_resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+        return {"peak_resident": peak_resident()}
+
+    def free_memory(self) -> Optional[int]:
+        """See :class:`Device`."""
+        return available_memory()
 
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator, Optional
 
 import torch
 from torch import Tensor
@@ -95,6 +95,10 @@ class CudaDevice(EagerDevice):
     def memory(self) -> Dict[str, int]:
         """Peak memory that torch allocated on the GPU, in bytes."""
         return {"peak_allocated": torch.cuda.max_memory_allocated()}
+
+    def free_memory(self) -> Optional[int]:
+        """See :class:`Device`."""
+        return int(torch.cuda.mem_get_info(self.torch_device)[0])
 
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""

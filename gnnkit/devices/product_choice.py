@@ -28,6 +28,7 @@ from gnnkit.errors import ConfigError, FileError, GnnkitError
 from gnnkit.io.files import write_text
 from gnnkit.io.text import read_json
 from gnnkit.paths import cache_root
+from gnnkit.stages import stage
 from gnnkit.strict_json import to_json
 
 _LOG = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ def _choice(file: Optional[Path], machine: str) -> ProductChoice:
     kept = {} if file is None else _read(file)
     if machine in kept:
         return kept[machine]
-    speedups = measure_products()
+    with stage("measuring who multiplies fastest"):
+        speedups = measure_products()
     choice = ProductChoice(best_library(speedups), speedups, date.today().isoformat(), file)
     if file is not None:
         values = {

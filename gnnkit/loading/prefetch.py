@@ -64,7 +64,7 @@ def prefetch(
     work: SimpleQueue[Any] = SimpleQueue()
     threads: List[threading.Thread] = []
     submitted = 0
-    room = least = num_threads + ahead if overlap else num_threads * (1 + ahead)
+    room = least = least_in_hand(num_threads, ahead, overlap=overlap)
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
@@ -94,6 +94,17 @@ def prefetch(
             thread.join(max(0.0, deadline - time.monotonic()))
         # A thread's own number is also that of threads to come, until another thread says its own.
         torch.set_num_threads(torch.get_num_threads())
+
+
+def least_in_hand(num_threads: int, ahead: int, *, overlap: bool) -> int:
+    """Items that :func:`prefetch` makes before it waits for its consumer; more only if they take little time.
+
+    Args:
+        num_threads: As for :func:`prefetch`, like the rest.
+        ahead: Likewise.
+        overlap: Likewise.
+    """
+    return num_threads + ahead if overlap else num_threads * (1 + ahead)
 
 
 def _wait(futures: Collection[Future[T]], first: int) -> None:

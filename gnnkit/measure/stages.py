@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Generator, Iterable, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -161,7 +161,7 @@ def measure(trainer: Trainer, model: GNN, graph: Graph, *, num_batches: int = 20
 
 
 def _measure(job: Job, num_batches: int) -> Measurement:
-    for which in _stream(job.loader, WARM_UP, epoch=1):
+    for which in stream(job.loader, WARM_UP, epoch=1):
         _run(job, *which)
     job.device.synchronize()
     seconds, waiting, sizes, targets = _side_by_side(job, num_batches)
@@ -188,7 +188,7 @@ def _measure(job: Job, num_batches: int) -> Measurement:
     )
 
 
-def _stream(loader: Loader, num: int, *, epoch: int) -> Iterator[Tuple[int, int, Batch]]:
+def stream(loader: Loader, num: int, *, epoch: int) -> Generator[Tuple[int, int, Batch], None, None]:
     """So many batches, with their epochs and positions in them, from as many epochs as it takes."""
     while num > 0:
         for index, batch in enumerate(islice(loader.epoch(epoch), num)):
@@ -213,7 +213,7 @@ def _side_by_side(job: Job, num_batches: int) -> Tuple[float, float, List[BatchS
     waiting, targets, seen = 0.0, 0, []
     is_waited_for = isinstance(job.step, TimedStep)
     start = asked = time.perf_counter()
-    for epoch, index, batch in _stream(job.loader, num_batches, epoch=2):
+    for epoch, index, batch in stream(job.loader, num_batches, epoch=2):
         waiting += time.perf_counter() - asked
         job.device.seed(step_seed(job.seed, epoch, index))
         targets += job.step(batch).num_targets
@@ -246,7 +246,7 @@ def _one_by_one(job: Job, num_batches: int) -> Dict[str, float]:
         seen.setdefault(_SHORT[stage], []).append(seconds)
 
     loader = job.loader.observed(observe) if isinstance(job.loader, NeighborLoader) else job.loader
-    for which in _stream(loader, num_batches, epoch=2):
+    for which in stream(loader, num_batches, epoch=2):
         for part, seconds in _run(job, *which).items():
             seen.setdefault(part, []).append(seconds)
     return {stage: statistics.median(times) for stage, times in seen.items()}
