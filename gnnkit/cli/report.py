@@ -29,19 +29,22 @@ def report(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Write a page about runs: curves, predictions, embeddings, data, time, settings. It opens without a network."""
+    from gnnkit.cli.progress import drawn
     from gnnkit.report import write_report
 
-    done = write_report(
-        runs,
-        output,
-        force=force,
-        data_dir=data_dir,
-        backend=backend,
-        device=device,
-        map=map,
-        map_nodes=map_nodes,
-        batches=batches,
-    )
+    with drawn() as progress:
+        done = write_report(
+            runs,
+            output,
+            force=force,
+            progress=progress,
+            data_dir=data_dir,
+            backend=backend,
+            device=device,
+            map=map,
+            map_nodes=map_nodes,
+            batches=batches,
+        )
     if json:
         print_json(done.to_dict())
         return

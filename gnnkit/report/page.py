@@ -2,7 +2,7 @@
 
 Rules: Jinja2 escapes whatever it puts in, so names of data, classes and runs are text, never markup. The page has no
 script and refers to nothing outside of itself, and a policy in its head forbids both. Every figure comes in a light and
-a dark version, and the browser takes the one that it wants.
+a dark version, of which style sheets show one: what the reader chose on the page, at first what the system says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import List, Sequence, Tuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gnnkit.report.hover import Area
 from gnnkit.report.style import CLASS_MARKERS, DARK, DPI, LIGHT
 
 _SHAPES = dict(zip(CLASS_MARKERS, "●■▲◆▼✚✖"))
@@ -33,6 +34,7 @@ class Picture:
         caption: Stands above.
         kind: Of the two versions: "png", or "svg+xml", of which ``size`` is that of a PNG that looks the same.
         is_molecule: Whether it shows a molecule.
+        areas: Parts that say their values under the pointer.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Picture:
     caption: str
     kind: str = "png"
     is_molecule: bool = False
+    areas: Sequence[Area] = ()
 
     @property
     def width(self) -> int:
@@ -114,6 +117,7 @@ class Panel:
         pictures: Figures.
         tables: Tables.
         thumbnails: Small pictures, many beside each other.
+        codes: Captions, and text that is shown as it is written.
     """
 
     title: str = ""
@@ -123,6 +127,7 @@ class Panel:
     pictures: List[Picture] = field(default_factory=list)
     tables: List[Table] = field(default_factory=list)
     thumbnails: List[Picture] = field(default_factory=list)
+    codes: List[Tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass

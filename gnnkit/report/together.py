@@ -13,8 +13,8 @@ from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.io.text import parse_json, read_text
 from gnnkit.paths import is_file
 from gnnkit.report.collect import RunFacts
+from gnnkit.report.curves import draw_together
 from gnnkit.report.gallery import Gallery
-from gnnkit.report.graph_figures import draw_together
 from gnnkit.report.page import Page, Panel, Section, Table
 from gnnkit.report.settings import configuration
 from gnnkit.report.words import metric_name, number, seconds
@@ -192,7 +192,9 @@ def _curves(said: Mapping[str, Any], runs: List[RunFacts], gallery: Gallery) -> 
                 gallery.picture(
                     None,
                     name,
-                    lambda theme, kept=kept, ylabel=ylabel: draw_together(kept, ylabel, theme),  # type: ignore[misc]
+                    lambda theme, kept=kept, ylabel=ylabel: draw_together(  # type: ignore[misc]
+                        kept, ylabel, theme, said["kind"][:-1]
+                    ),
                     f"{caption} over epochs of {len(kept)} {said['kind']}, and their mean.",
                     caption,
                 )

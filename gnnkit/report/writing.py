@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from gnnkit.backends import load_backend
 from gnnkit.data import check_graph
@@ -17,7 +17,7 @@ from gnnkit.errors import ConfigError, FileError
 from gnnkit.io.files import replacing, write_text
 from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
-from gnnkit.report.collect import ReportOptions, collect
+from gnnkit.report.collect import ReportOptions, collect, quiet
 from gnnkit.report.gallery import Gallery
 from gnnkit.report.maps import check_method
 from gnnkit.report.page import Page, render_page
@@ -26,6 +26,9 @@ from gnnkit.report.together import is_summary, together_page
 from gnnkit.report.words import day_and_time
 
 _LOG = logging.getLogger(__name__)
+
+_COLLECTED = 0.85
+"""Share of the time that collecting takes; drawing takes the rest."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def write_report(
     file: Optional[PathLike] = None,
     *,
     force: bool = False,
+    progress: Callable[[str, float], None] = quiet,
     **options: Any,
 ) -> Report:
     """Write a page about one run, or about several side by side.
@@ -69,6 +73,7 @@ def write_report(
         runs: A run folder, or several; or the summary folder of ``gnnkit run --seeds`` or ``--folds``.
         file: The page. None: ``report.html`` in the folder of the run, or for several in the current folder.
         force: Whether a file that is there may be replaced.
+        progress: Told what is being done, and which share of everything is done.
         options: Fields of :class:`ReportOptions`.
 
     Raises:
@@ -111,7 +116,8 @@ def write_report(
     _check_free(page, force)
     if is_summary(folders[0]) and len(folders) == 1:
         return _write_together(folders[0], page)
-    facts = collect(folders, settings)
+    facts = collect(folders, settings, lambda what, share: progress(what, _COLLECTED * share))
+    progress("figures", _COLLECTED)
     gallery = Gallery(page.with_name(f"{page.stem}-plots"))
     sections = make_sections(facts, gallery)
     if len(facts) > 1:
