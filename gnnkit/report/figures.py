@@ -147,7 +147,7 @@ def draw_class_scores(scores: Mapping[str, ClassScores], names: Sequence[str], t
     name_rows(axes, [class_label(int(c), names) for c in shown])
     said = [[f"{name} {values[c]:.3f}" for name, values in series.items()] for c in shown]
     say_rows(axes, ["\n".join([class_label(int(c), names), *row]) for c, row in zip(shown, said)])
-    axes.set(xlabel="F1 score" if len(scores) > 1 else "score", xlim=(max(min(0.5, least - 0.05), 0), 1))
+    axes.set(xlabel="F1 score" if len(scores) > 1 else "score", xlim=(max(min(0.5, least - 0.05), -0.03), 1))
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(True, axis="x")
     legend_below(figure, lines)

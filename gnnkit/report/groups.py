@@ -94,7 +94,7 @@ def group_runs(runs: Sequence[RunFacts], graphs: Sequence[Optional[Graph]]) -> N
 
 
 def _title(run: RunFacts) -> str:
-    return f"{_data_name(run)}: {run.task} by {run.metric}"
+    return f"{_data_name(run)}: {run.task} by {run.metric}" + (" of a probe" if run.has_probe else "")
 
 
 def _data_name(run: RunFacts) -> str:

@@ -57,17 +57,16 @@ def tiles(runs: Sequence[RunFacts]) -> List[Tuple[str, str, str]]:
 def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
     """The runs of each group beside each other; the best value of a line is marked."""
     groups = groups_of(runs)
-    panels = [_compared(group, gallery) for group in groups]
+    notes = []
     if len(groups) > 1:
-        panels[0].notes.insert(
-            0,
+        notes.append(
             f"The runs are of {len(groups)} groups: their data, their tasks or their metrics differ. Scores and "
             "losses are compared within a group alone; between groups, a higher one is no better.",
         )
-    return Section("runs", "Runs", panels)
+    return Section("runs", "Runs", [panel for group in groups for panel in _compared(group, gallery)], notes)
 
 
-def _compared(group: Group, gallery: Gallery) -> Panel:
+def _compared(group: Group, gallery: Gallery) -> List[Panel]:
     """The results of a group as a table, and what compares its runs by class."""
     runs = group.runs
     tests = [dict(_test(run)) for run in runs]
@@ -95,9 +94,7 @@ def _compared(group: Group, gallery: Gallery) -> Panel:
     panel = Panel(title=group.heading, is_spacious=True)
     panel.tables.append(Table(caption, ["", *(run.label for run in runs)], rows, best=marked))
     scores = compare_scores(group, gallery)
-    if scores is not None:
-        panel.pictures.append(scores)
-    return panel
+    return [panel] if scores is None else [panel, Panel(title=group.heading, pictures=[scores])]
 
 
 def _test(run: RunFacts) -> List[Tuple[str, float]]:

@@ -132,11 +132,12 @@ class Panel:
 
 @dataclass
 class Section:
-    """A part of the page with a heading, and the anchor that links lead to."""
+    """A part of the page with a heading, the anchor that links lead to, and notes about all panels."""
 
     anchor: str
     title: str
     panels: List[Panel]
+    notes: List[str] = field(default_factory=list)
 
 
 @dataclass
