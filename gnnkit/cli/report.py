@@ -14,7 +14,11 @@ EXAMPLE = "Example: gnnkit report runs/20240101-120000-cora-gcn-pyg"
 
 @reports_errors
 def report(
-    runs: List[str] = typer.Argument(..., metavar="RUN...", help="Run folders; several are compared."),
+    runs: List[str] = typer.Argument(
+        ...,
+        metavar="RUN...",
+        help="Run folders, of which several are compared; or the folder of seeds, folds or a sweep.",
+    ),
     output: Optional[Path] = typer.Option(
         None, help="The page.  [default: report.html in the run folder, or here for several]"
     ),

@@ -18,7 +18,7 @@ from gnnkit.report.gallery import Gallery
 from gnnkit.report.page import Page, Panel, Section, Table
 from gnnkit.report.settings import configuration
 from gnnkit.report.words import metric_name, number, seconds
-from gnnkit.runs import read_run, recorded_config
+from gnnkit.runs import RunRecord, read_run, recorded_config
 from gnnkit.studies import SUMMARY
 from gnnkit.studies.together import member_name
 
@@ -63,6 +63,16 @@ def together_page(folder: Path, gallery: Gallery, footer: str) -> Page:
         sections=sections,
         footer=footer,
     )
+
+
+def members_of(folder: Path) -> List[RunRecord]:
+    """The runs of a summary folder, but those whose folders are gone.
+
+    Raises:
+        ConfigError: The summary is damaged.
+    """
+    runs, _ = _runs(folder, _read(folder))
+    return [run.record for run in runs]
 
 
 def _read(folder: Path) -> Dict[str, Any]:
