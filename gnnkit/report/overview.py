@@ -91,7 +91,7 @@ def _compared(group: Group, gallery: Gallery) -> List[Panel]:
         rows.append([f"{split} {name}", *(number(value) for value in values)])
     rows.append(["time", *(seconds(_seconds(run)) for run in runs)])
     caption = "Results" + ("; the best of a line is marked" if len(runs) > 1 else "")
-    panel = Panel(title=group.heading, is_spacious=True)
+    panel = Panel(title=group.heading, is_spacious=True, is_full=len(runs) > 1)
     panel.tables.append(Table(caption, ["", *(run.label for run in runs)], rows, best=marked))
     scores = compare_scores(group, gallery)
     return [panel] if scores is None else [panel, Panel(title=group.heading, pictures=[scores])]

@@ -21,6 +21,10 @@ _SHAPES = dict(zip(CLASS_MARKERS, "●■▲◆▼✚✖"))
 """What stands for a marker in text."""
 
 
+_LONG_HEAD = 24
+"""Characters of the head of a column that leave no room for two others on a phone."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure in two versions.
@@ -93,7 +97,8 @@ class Table:
     @property
     def is_wide(self) -> bool:
         """Whether a phone must show a row's cells below each other."""
-        return not self.numbers and len(self.columns) > 3
+        has_long_head = any(len(column) > _LONG_HEAD for column in self.columns)
+        return not self.numbers and (len(self.columns) > 3 or (len(self.columns) == 3 and has_long_head))
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Panel:
     Attributes:
         title: Empty for a section that has one panel.
         is_spacious: Whether figures are shown large where there is room.
+        is_full: Whether it is as wide as the section, beside no other.
         notes: Sentences.
         legend: Names of colours in the figures.
         pictures: Figures.
@@ -122,6 +128,7 @@ class Panel:
 
     title: str = ""
     is_spacious: bool = False
+    is_full: bool = False
     notes: List[str] = field(default_factory=list)
     legend: List[Entry] = field(default_factory=list)
     pictures: List[Picture] = field(default_factory=list)

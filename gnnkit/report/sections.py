@@ -165,7 +165,7 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
 
 def _configuration(group: Group) -> Panel:
     panel = configuration(group.runs)
-    panel.title = group.heading
+    panel.title, panel.is_full = group.heading, len(group.runs) > 1
     return panel
 
 
