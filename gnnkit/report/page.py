@@ -183,12 +183,18 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.tests["whole"] = _is_whole
     return environment.get_template("page.html").render(page=page, light=LIGHT, dark=DARK)
 
 
 def _breakable(text: str) -> List[str]:
     """Parts of a text, which a line may end after: of paths, settings and the like, but not of numbers."""
     return re.split(r"(?<=[./_=-])(?=[^\W\d])", text)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a number, which no line may break."""
+    return re.fullmatch(r"[-\d.,%]+", text) is not None
 
 
 def _uri(picture: bytes, kind: str) -> str:

@@ -186,7 +186,7 @@ def _draw_row(axes: Axes, y: float, name: str, ticks: Sequence[Tuple[float, str]
     """A line of values with its name above it and its values below; values that have no room are left out."""
     axes.axhline(y, color=theme.rest, linewidth=1, zorder=0)
     box = {"facecolor": theme.background, "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
-    title = drawable(name, "a setting", 44)
+    title = drawable(name, "a setting", 54)
     axes.text(0, y + 0.12, title, ha="left", va="bottom", color=theme.text, fontsize=9, bbox=box, zorder=4)
     longest = max(6, int(60 / max(len(ticks), 1)))
     end = -1.0
