@@ -63,10 +63,10 @@ def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
             f"The runs are of {len(groups)} groups: their data, their tasks or their metrics differ. Scores and "
             "losses are compared within a group alone; between groups, a higher one is no better.",
         )
-    return Section("runs", "Runs", [panel for group in groups for panel in _compared(group, gallery)], notes)
+    return Section("runs", "Runs", [_compared(group, gallery) for group in groups], notes)
 
 
-def _compared(group: Group, gallery: Gallery) -> List[Panel]:
+def _compared(group: Group, gallery: Gallery) -> Panel:
     """The results of a group as a table, and what compares its runs by class."""
     runs = group.runs
     tests = [dict(_test(run)) for run in runs]
@@ -91,10 +91,12 @@ def _compared(group: Group, gallery: Gallery) -> List[Panel]:
         rows.append([f"{split} {name}", *(number(value) for value in values)])
     rows.append(["time", *(seconds(_seconds(run)) for run in runs)])
     caption = "Results" + ("; the best of a line is marked" if len(runs) > 1 else "")
-    panel = Panel(title=group.heading, is_spacious=True, is_full=len(runs) > 1)
+    panel = Panel(title=group.heading, is_spacious=True, is_full=len(runs) > 1, is_table_first=True)
     panel.tables.append(Table(caption, ["", *(run.label for run in runs)], rows, best=marked))
     scores = compare_scores(group, gallery)
-    return [panel] if scores is None else [panel, Panel(title=group.heading, pictures=[scores])]
+    if scores is not None:
+        panel.pictures.append(scores)
+    return panel
 
 
 def _test(run: RunFacts) -> List[Tuple[str, float]]:

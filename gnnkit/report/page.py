@@ -118,6 +118,7 @@ class Panel:
         title: Empty for a section that has one panel.
         is_spacious: Whether figures are shown large where there is room.
         is_full: Whether it is as wide as the section, beside no other.
+        is_table_first: Whether tables come before figures.
         notes: Sentences.
         legend: Names of colours in the figures.
         pictures: Figures.
@@ -129,6 +130,7 @@ class Panel:
     title: str = ""
     is_spacious: bool = False
     is_full: bool = False
+    is_table_first: bool = False
     notes: List[str] = field(default_factory=list)
     legend: List[Entry] = field(default_factory=list)
     pictures: List[Picture] = field(default_factory=list)

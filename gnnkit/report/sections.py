@@ -74,7 +74,7 @@ def _judged(run: RunFacts, gallery: Gallery) -> Panel:
     where = f"{scores.num_nodes:,} {split_name(scores.split)} {scores.items}"
     panel = Panel(notes=[f"Computed for this page with the weights of the best epoch, on {where}."])
     if scores.accuracy is not None:
-        panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(float(scores.f1.mean()))}."
+        panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(scores.macro_f1)}."
         panel.pictures.append(
             gallery.picture(
                 run,

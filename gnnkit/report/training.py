@@ -169,7 +169,7 @@ def compare_scores(group: Group, gallery: Gallery) -> Optional[Picture]:
     names, split, items = scored[0].class_names, scored[0].scores.split, scored[0].scores.items
     if any(run.class_names != names for run in scored):
         return None
-    words = "; ".join(f"{name}: mean over classes {number(float(found.f1.mean()))}" for name, found in scores.items())
+    words = "; ".join(f"{name}: mean over classes {number(found.macro_f1)}" for name, found in scores.items())
     return gallery.picture(
         None,
         f"scores{group.suffix}",
