@@ -191,7 +191,7 @@ def render_page(page: Page) -> str:
 
 def _breakable(text: str) -> List[str]:
     """Parts of a text, which a line may end after: of paths, settings and the like, but not of numbers."""
-    return re.split(r"(?<=[./_=-])(?=[^\W\d])", text)
+    return re.split(r"(?:(?<=[./_=])|(?<=\w-))(?=[^\W\d])", text)
 
 
 def _is_whole(text: str) -> bool:

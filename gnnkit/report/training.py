@@ -112,7 +112,8 @@ def _rates(runs: Sequence[RunFacts]) -> List[_Drawn]:
     if known:
         words = " ".join(f"Norm of the gradients of {curve.label}, before they were clipped." for curve in known)
         draw = _drawing_of(known, "gradient_norm", "gradient norm", 3)
-        drawn.append(("gradient-norm", draw, words, "Norm of the gradients before clipping"))
+        whose = f", {known[0].label}" if len(known) == 1 < len(runs) else ""
+        drawn.append(("gradient-norm", draw, words, f"Norm of the gradients before clipping{whose}"))
     return drawn
 
 
