@@ -14,7 +14,11 @@ EXAMPLE = "Example: gnnkit report runs/20240101-120000-cora-gcn-pyg"
 
 @reports_errors
 def report(
-    runs: List[str] = typer.Argument(..., metavar="RUN...", help="Run folders; several are compared."),
+    runs: List[str] = typer.Argument(
+        ...,
+        metavar="RUN...",
+        help="Run folders, of which several are compared; or the folder of seeds, folds or a sweep.",
+    ),
     output: Optional[Path] = typer.Option(
         None, help="The page.  [default: report.html in the run folder, or here for several]"
     ),
@@ -29,19 +33,22 @@ def report(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Write a page about runs: curves, predictions, embeddings, data, time, settings. It opens without a network."""
+    from gnnkit.cli.progress import drawn
     from gnnkit.report import write_report
 
-    done = write_report(
-        runs,
-        output,
-        force=force,
-        data_dir=data_dir,
-        backend=backend,
-        device=device,
-        map=map,
-        map_nodes=map_nodes,
-        batches=batches,
-    )
+    with drawn() as progress:
+        done = write_report(
+            runs,
+            output,
+            force=force,
+            progress=progress,
+            data_dir=data_dir,
+            backend=backend,
+            device=device,
+            map=map,
+            map_nodes=map_nodes,
+            batches=batches,
+        )
     if json:
         print_json(done.to_dict())
         return

@@ -104,11 +104,14 @@ class StepResult:
             device.
         outputs: The model's outputs for the last block's destinations, [num_dst, out_channels], detached.
         num_targets: Number of real targets, those of other processes among them.
+        gradient_norm: Norm of the gradients before they were clipped, a scalar, still on the device. None where the
+            step has clipped nothing.
     """
 
     loss: Tensor
     outputs: Tensor
     num_targets: int
+    gradient_norm: Optional[Tensor] = None
 
 
 ACCUMULATE, AVERAGE, SPARSE, PROCESSES = "accumulate", "average", "sparse", "processes"

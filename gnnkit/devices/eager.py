@@ -98,6 +98,7 @@ class EagerStep:
         self._num_targets = 0
         self._buffers: List[Tensor] = []
         self._what = "gradients"
+        self._gradient_norm: Optional[Tensor] = None
 
     def __call__(self, batch: Batch) -> StepResult:
         """See :class:`gnnkit.devices.Step`."""
@@ -105,7 +106,7 @@ class EagerStep:
         if self.optimizer is not None:
             self._backward(loss, self.optimizer, batch.num_targets)
             self._update(self.optimizer)
-        return StepResult(loss.detach(), outputs.detach(), batch.num_targets)
+        return StepResult(loss.detach(), outputs.detach(), batch.num_targets, self._gradient_norm)
 
     def timed(self, batch: Batch, synchronize: Callable[[], None]) -> Dict[str, float]:
         """See :class:`gnnkit.devices.TimedStep`."""
@@ -174,7 +175,7 @@ class EagerStep:
 
     def _change_weights(self, optimizer: Optimizer) -> None:
         if self.options.clip_norm is not None:
-            clip_gradients(self.module.parameters(), self.options.clip_norm)
+            self._gradient_norm = clip_gradients(self.module.parameters(), self.options.clip_norm)
         optimizer.step()
         if self._average is not None:
             self._average.update()
@@ -227,7 +228,7 @@ class SharedStep(EagerStep):
         self._what = f"gradients of {name}"
         if self.num_waiting == self.options.accumulate:
             self.finish()
-        return StepResult(whole.loss, outputs.detach(), whole.num_targets)
+        return StepResult(whole.loss, outputs.detach(), whole.num_targets, self._gradient_norm)
 
     def timed(self, batch: Batch, synchronize: Callable[[], None]) -> Dict[str, float]:
         """Refused: what a step of several processes takes is mostly waiting for the others.

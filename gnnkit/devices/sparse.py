@@ -65,17 +65,20 @@ def optimizer_parts(optimizer: Optimizer) -> Tuple[Optimizer, ...]:
     return optimizer.parts if isinstance(optimizer, JoinedOptimizer) else (optimizer,)
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
+def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
     """Scale gradients, sparse ones among them, so that their common norm is ``max_norm`` at most.
 
     Args:
         parameters: Those without a gradient are left out. Rows that a sparse gradient lists twice become one.
         max_norm: The largest norm.
 
+    Returns:
+        Their norm before. Scalar, on their device.
+
     Example:
         >>> table = nn.Embedding(5, 1, sparse=True)
         >>> table(torch.tensor([3, 3])).sum().backward()
-        >>> clip_gradients(table.parameters(), 0.5)
+        >>> norm = clip_gradients(table.parameters(), 0.5)
         >>> round(table.weight.grad.to_dense()[3].item(), 4)
         0.5
     """
@@ -90,4 +93,4 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> None:
         holder = torch.empty_like(values)
         holder.grad = values
         holders.append(holder)
-    nn.utils.clip_grad_norm_(holders, max_norm)
+    return nn.utils.clip_grad_norm_(holders, max_norm)

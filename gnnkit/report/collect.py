@@ -7,7 +7,7 @@ why in a sentence that the page shows: a report of what there is helps more than
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
@@ -24,24 +24,31 @@ from gnnkit.inference import TrainedRun, open_run
 from gnnkit.inference.opening import arranged_as
 from gnnkit.measure import Measurement, measure
 from gnnkit.nn import GNN, ModelSpec
-from gnnkit.report.collect_graphs import score_predicted_graphs
-from gnnkit.report.differences import compare_data
 from gnnkit.report.graph_scores import GraphScores
-from gnnkit.report.link_scores import LinkScores, score_links
+from gnnkit.report.groups import group_runs
+from gnnkit.report.link_scores import LinkScores
 from gnnkit.report.maps import METHODS, project, sample_nodes
-from gnnkit.report.scores import ClassScores, NumberScores, score_classes, score_numbers
-from gnnkit.report.triples import TripleScores, score_relations
+from gnnkit.report.scores import ClassScores, NumberScores
+from gnnkit.report.scoring import score_run
+from gnnkit.report.triples import TripleScores
 from gnnkit.report.typed import TypeCounts, count_types
 from gnnkit.report.words import metric_name
 from gnnkit.runs import EpochRecord, Learned, RunRecord, read_run, recorded_config
 from gnnkit.runs.learned import EDGES, GRAPHS, NODES, learned_by_run, match_graph
-from gnnkit.tasks import METRICS, Units, make_task
-from gnnkit.tasks.base import EMBEDDINGS, SCORES
+from gnnkit.tasks import DEFAULT_TASK, METRICS
+from gnnkit.tasks.base import EMBEDDINGS
 from gnnkit.train import load_config
 from gnnkit.train.assembling import load_data, make_trainer
 
 _OF_DATA = ("dataset", "seed", "task", "task_options")
 """Entries of a configuration that say what a run's data are."""
+
+_PARTS = 4
+"""Parts of the work on a run: data, predictions, maps, stages."""
+
+
+def quiet(what: str, share: float) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class RunFacts:
         record: Manifest and history.
         config: The merged configuration.
         warnings: What a reader must know before anything else.
-        is_comparable: Whether its data are those of the first run on the page.
+        group: Number of its group of runs with equal data, task and metric, which can be compared.
         missing: Why a part is not there, by part: "data", "predictions", "maps", "stages".
         data: Statistics of the graph.
         types: Counts by type and relation; None where the graph has no types.
@@ -119,7 +126,7 @@ class RunFacts:
     record: RunRecord
     config: Dict[str, Any]
     warnings: List[str] = field(default_factory=list)
-    is_comparable: bool = True
+    group: int = 1
     missing: Dict[str, str] = field(default_factory=dict)
     data: Optional[DataStatistics] = None
     types: Optional[TypeCounts] = None
@@ -166,8 +173,20 @@ class RunFacts:
     @property
     def metric(self) -> str:
         """The metric that picked the best model."""
-        named = [key[len("valid_") :] for key in self.result if key.startswith("valid_")]
-        return metric_name(named[0]) if named else "metric"
+        told = self.record.manifest.get("metric") or {}
+        named = [told.get("name", ""), *(key[len("valid_") :] for key in self.result if key.startswith("valid_"))]
+        return metric_name(next(filter(None, named), "metric"))
+
+    @property
+    def task(self) -> str:
+        """The task, as people write it: "node classification"."""
+        return str(self.record.manifest.get("task") or DEFAULT_TASK).replace("_", " ")
+
+    @property
+    def has_probe(self) -> bool:
+        """Whether outputs are embeddings, which a probe judges: its loss is another one than the model's."""
+        learned = Learned.among(self.record.manifest)
+        return learned is not None and learned.outputs == EMBEDDINGS
 
     @property
     def best(self) -> Optional[EpochRecord]:
@@ -195,12 +214,15 @@ class RunFacts:
             self.missing[part] = str(error)
 
 
-def collect(runs: Sequence[Union[str, Path]], options: ReportOptions) -> List[RunFacts]:
+def collect(
+    runs: Sequence[Union[str, Path]], options: ReportOptions, progress: Callable[[str, float], None] = quiet
+) -> List[RunFacts]:
     """Gather what there is to say about runs.
 
     Args:
         runs: Run folders.
         options: What to compute, and with what.
+        progress: Told what is being done, and which share of everything is done.
 
     Raises:
         ConfigError: One of them is no run folder, has no finished epoch, or is given twice.
@@ -213,19 +235,18 @@ def collect(runs: Sequence[Union[str, Path]], options: ReportOptions) -> List[Ru
     # Every folder is looked at before anything is computed.
     records = [read_run(path) for path in paths]
     configs = [recorded_config(path) for path in paths]
-    facts = []
+    facts: List[RunFacts] = []
     graphs: List[Optional[Graph]] = []
     for path, label, record, config in zip(paths, run_labels(resolved), records, configs):
-        run = RunFacts(path, label, record, config)
-        graphs.append(_fill(run, options))
+        run, done = RunFacts(path, label, record, config), len(facts)
+
+        def begin(part: int, what: str, label: str = label, done: int = done) -> None:
+            progress(f"{label}: {what}", (done + part / _PARTS) / len(paths))
+
+        graphs.append(_fill(run, options, begin))
         facts.append(run)
-    compare_data(facts, graphs)
+    group_runs(facts, graphs)
     return facts
-
-
-def have_same_data(runs: Sequence[RunFacts]) -> bool:
-    """Whether scores and losses of runs can be compared."""
-    return all(run.is_comparable for run in runs)
 
 
 def run_labels(paths: Sequence[Path]) -> List[str]:
@@ -237,8 +258,9 @@ def run_labels(paths: Sequence[Path]) -> List[str]:
     return labels
 
 
-def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
-    """Everything about one run; its graph is handed back for comparisons."""
+def _fill(run: RunFacts, options: ReportOptions, begin: Callable[[int, str], None]) -> Optional[Graph]:
+    """Everything about one run; its graph is handed back for comparisons. ``begin`` is told of each part."""
+    begin(0, "data")
     if not run.record.is_complete:
         run.warnings.append(_how_it_ended(run))
     losses = [(record.epoch, record.train_loss) for record in run.record.history]
@@ -256,8 +278,9 @@ def _fill(run: RunFacts, options: ReportOptions) -> Optional[Graph]:
     run.links = graph.links if run.is_about_pairs else None
     if run.is_about_graphs:
         run.graph, run.items = graph, describe_graph(graph_items(graph))
-    run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options))
+    run.attempt("predictions", lambda: _apply_checkpoint(run, graph, options, begin))
     if options.batches:
+        begin(3, "stages of a batch")
         run.attempt("stages", lambda: _measure(run, graph, options.batches))
     return graph
 
@@ -281,8 +304,9 @@ def _how_it_ended(run: RunFacts) -> str:
     return f"The run {run.label} did not come to its end ({status}, {manifest.get('error')}): it stopped {reached}."
 
 
-def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> None:
+def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions, begin: Callable[[int, str], None]) -> None:
     """Scores and maps, from the weights of the best epoch."""
+    begin(1, "predictions")
     trained = open_run(run.path, backend=options.backend, device=options.device, graph=graph)
     if trained.differences:
         run.warnings.append(
@@ -295,66 +319,11 @@ def _apply_checkpoint(run: RunFacts, graph: Graph, options: ReportOptions) -> No
     modules = [trained.model, *([trained.pair_head] if run.is_about_pairs else [])]
     run.num_parameters = sum(parameter.numel() for module in modules for parameter in module.parameters())
     try:
-        run.attempt("predictions", lambda: _score(run, trained))
+        run.attempt("predictions", lambda: score_run(run, trained))
+        begin(2, "maps")
         run.attempt("maps", lambda: _map(run, trained, graph, options))
     finally:
         trained.close()
-
-
-def _score(run: RunFacts, trained: TrainedRun) -> None:
-    graph = trained.graph
-    if trained.learned.outputs == EMBEDDINGS:
-        task = run.record.manifest.get("task")
-        raise ConfigError(f"The task is {task}: outputs are embeddings. Metrics above are those of a probe on them.")
-    if trained.learned.level == EDGES:
-        _score_pairs(run, trained)
-        return
-    if trained.learned.level == GRAPHS:
-        score_predicted_graphs(run, trained)
-        return
-    if trained.learned.units is not None:
-        _score_numbers(run, trained, trained.learned.units)
-        return
-    if graph.y is None:
-        raise ConfigError("The data have no labels of the model's kind, so predictions cannot be judged.")
-    for split in ("test", "valid", "train"):
-        nodes = graph.splits.get(split)
-        if nodes is None or not nodes.numel():
-            continue
-        run.scores = score_classes(trained.predict(nodes).outputs, graph.y[nodes], split)
-        if run.scores is not None:
-            return
-    raise ConfigError("No node of a split has a label, so predictions cannot be judged.")
-
-
-def _score_pairs(run: RunFacts, trained: TrainedRun) -> None:
-    links, learned = trained.graph.links, trained.learned
-    if links is None or "test" not in links.pairs:
-        raise ConfigError("The data have no pairs to test, so predictions cannot be judged.")
-    if trained.is_about_triples:
-        run.triple_scores = score_relations(trained, links)
-        return
-    if learned.outputs == SCORES:
-        run.link_scores = score_links(trained, links)
-        return
-    if "test" not in links.y:
-        raise ConfigError("Nothing is known about the pairs of the data, so predictions cannot be judged.")
-    outputs, y = trained.predict_pairs(links.pairs["test"]).outputs, links.y["test"]
-    if learned.units is None:
-        scored = score_classes(outputs, y, "test")
-        run.scores = None if scored is None else replace(scored, items="pairs")
-    else:
-        numbers = score_numbers(outputs, y.reshape(len(y), -1), learned.units.names, "test")
-        run.number_scores = None if numbers is None else replace(numbers, items="pairs")
-
-
-def _score_numbers(run: RunFacts, trained: TrainedRun, units: Units) -> None:
-    graph = trained.graph
-    task = make_task(trained.config.task, graph, trained.config.task_options)
-    y, nodes = task.labelled(graph).y, graph.splits["test"]
-    assert y is not None and task.units is not None, "the task has found numbers"
-    true = task.units.to_data(y[nodes])
-    run.number_scores = score_numbers(trained.predict(nodes).outputs, true, units.names, "test")
 
 
 def _map(run: RunFacts, trained: TrainedRun, graph: Graph, options: ReportOptions) -> None:

@@ -7,8 +7,7 @@ below.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from gnnkit.data.statistics import DataStatistics
+from gnnkit.report.hover import say_cell, say_columns, say_rows
 from gnnkit.report.scores import ClassScores
 from gnnkit.report.style import WIDTH, Theme, class_label, new_figure, text_width
-from gnnkit.runs import EpochRecord
 
 Lines = List[Tuple[Any, str]]
 """What a legend explains: lines and their names."""
@@ -33,70 +32,6 @@ _MOST_CELLS = 12
 _PLOT_HEIGHT = 2.6
 _ROW = 0.24
 """Inches for a row with a name."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The history of one run, under a name that can be drawn."""
-
-    label: str
-    history: Sequence[EpochRecord]
-    best_epoch: Optional[int]
-
-
-def draw_loss(curves: Sequence[Curve], theme: Theme) -> Figure:
-    """Training loss, and validation loss where it was computed, over epochs."""
-    figure, axes = new_figure(_PLOT_HEIGHT)
-    lines: Lines = []
-    for i, curve in enumerate(curves):
-        # One run has two colours; of several each has one.
-        train, valid = (theme.colour(i), theme.colour(i)) if len(curves) > 1 else (theme.colour(0), theme.colour(1))
-        prefix = f"{curve.label}: " if len(curves) > 1 else ""
-        lines += _line(axes, curve, "train_loss", f"{prefix}training", color=train)
-        lines += _line(axes, curve, "valid_loss", f"{prefix}validation", color=valid, linestyle="--")
-    _finish_curves(figure, axes, curves, lines, "loss", theme)
-    return figure
-
-
-def draw_metric(curves: Sequence[Curve], metric: str, theme: Theme) -> Figure:
-    """The metric that picks the best model, on the validation nodes, over epochs."""
-    figure, axes = new_figure(_PLOT_HEIGHT)
-    lines: Lines = []
-    for i, curve in enumerate(curves):
-        label, colour = (curve.label, theme.colour(i)) if len(curves) > 1 else ("validation", theme.colour(1))
-        lines += _line(axes, curve, "valid_metric", label, color=colour)
-    _finish_curves(figure, axes, curves, lines, metric, theme)
-    return figure
-
-
-def _line(axes: Axes, curve: Curve, name: str, label: str, **style: Any) -> Lines:
-    """The line of a quantity, with its name; nothing where the quantity was never computed."""
-    points = [(record.epoch, getattr(record, name)) for record in curve.history]
-    points = [(epoch, value) for epoch, value in points if value is not None]
-    if not points:
-        return []
-    epochs, values = zip(*points)
-    (line,) = axes.plot(epochs, values, linewidth=1.6, marker="o" if len(points) == 1 else "", **style)
-    return [(line, label)]
-
-
-def _finish_curves(
-    figure: Figure, axes: Axes, curves: Sequence[Curve], lines: Lines, ylabel: str, theme: Theme
-) -> None:
-    """Mark the best epochs, and explain the lines."""
-    for i, curve in enumerate(curves):
-        if curve.best_epoch is not None:
-            colour = theme.colour(i) if len(curves) > 1 else theme.muted
-            best = axes.axvline(curve.best_epoch, color=colour, linestyle=":", linewidth=1.3)
-            if len(curves) == 1:
-                lines = [*lines, (best, f"best: epoch {curve.best_epoch}")]
-    axes.set(xlabel="epoch", ylabel=ylabel)
-    if max(len(curve.history) for curve in curves) > 1:
-        axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.grid(True)
-    legend_below(figure, lines)
 
 
 def draw_degrees(statistics: DataStatistics, theme: Theme) -> Figure:
@@ -115,6 +50,11 @@ def draw_degrees(statistics: DataStatistics, theme: Theme) -> Figure:
     axes.bar(
         places[:-1], counts, width=np.diff(places), align="edge", color=theme.colour(0), edgecolor=theme.background
     )
+    ends = [(int(np.ceil(low)), int(np.ceil(high)) - 1) for low, high in zip(places, places[1:])]
+    degree = [
+        f"{low:,} to {high:,} edges" if high > low else f"{low:,} edge{'s' if low != 1 else ''}" for low, high in ends
+    ]
+    say_columns(axes, places.tolist(), [f"{name}\n{count:,.0f} nodes" for name, count in zip(degree, counts)])
     axes.set(xlabel="edges that arrive at a node", ylabel="nodes")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_count))
@@ -142,6 +82,9 @@ def draw_classes(statistics: DataStatistics, theme: Theme, items: str = "nodes")
             lines.append((Line2D([], [], color=colour, linewidth=6), split))
             start += widths
     name_rows(axes, [class_label(int(c), statistics.class_names) for c in shown])
+    said = zip(("train", "valid", "test", "in no split"), statistics.classes[shown].T)
+    columns = [[f"{split} {size:,}" for size in sizes] for split, sizes in said if sizes.any()]
+    say_rows(axes, ["\n".join(row) for row in zip(*columns)])
     axes.set(xlabel=items)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(_count))
@@ -164,6 +107,10 @@ def draw_confusion(scores: ClassScores, names: Sequence[str], theme: Theme) -> F
                 share = shares[row, column]
                 colour = theme.text if share < 0.5 else theme.background
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    for row, column in np.argwhere(matrix):
+        true, found = (class_label(int(shown[place]), names) for place in (row, column))
+        said = f"true {true}\npredicted {found}\n{matrix[row, column]:,} ({100 * shares[row, column]:.1f}%)"
+        say_cell(axes, (column - 0.5, column + 0.5), (row - 0.5, row + 0.5), said)
     name_rows(axes, [class_label(int(c), names) for c in shown])
     step = 1 if len(shown) <= _MOST_CELLS else 5
     axes.set_xticks(np.arange(0, len(shown), step), [str(c) for c in shown[::step]])
@@ -198,7 +145,9 @@ def draw_class_scores(scores: Mapping[str, ClassScores], names: Sequence[str], t
         (line,) = axes.plot(values[shown], places, clip_on=False, **look)
         lines.append((line, name))
     name_rows(axes, [class_label(int(c), names) for c in shown])
-    axes.set(xlabel="F1 score" if len(scores) > 1 else "score", xlim=(max(min(0.5, least - 0.05), 0), 1))
+    said = [[f"{name} {values[c]:.3f}" for name, values in series.items()] for c in shown]
+    say_rows(axes, ["\n".join([class_label(int(c), names), *row]) for c, row in zip(shown, said)])
+    axes.set(xlabel="F1 score" if len(scores) > 1 else "score", xlim=(max(min(0.5, least - 0.05), -0.03), 1))
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(True, axis="x")
     legend_below(figure, lines)
@@ -261,6 +210,7 @@ def draw_stages(stages: Mapping[str, float], theme: Theme) -> Figure:
     for row, value in zip(rows, values):
         axes.annotate(_milliseconds(float(value)), (value, row), xytext=(4, 0), textcoords="offset points", va="center")
     name_rows(axes, list(stages))
+    say_rows(axes, [f"{name}\n{_milliseconds(float(value))} ms" for name, value in zip(stages, values)])
     axes.set(xlabel="milliseconds a batch", xlim=(0, float(values.max()) * 1.2 or 1))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(True, axis="x")
@@ -322,3 +272,8 @@ def _count(value: float, _position: object = None) -> str:
 
 def _milliseconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def rows_shown(num_classes: int) -> str:
+    """What a caption says where not all classes are shown."""
+    return f", the {MOST_ROWS} largest of {num_classes:,}" if num_classes > MOST_ROWS else ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 from matplotlib.figure import Figure
 
 from gnnkit.report.collect import RunFacts
 from gnnkit.report.drawing import HEIGHT, WIDTH, Drawn
+from gnnkit.report.hover import Area, areas_of
 from gnnkit.report.page import Picture
 from gnnkit.report.style import DARK, DPI, LIGHT, Theme, as_png, png_size, themed
 
@@ -42,10 +43,11 @@ class Gallery:
             caption: Stands above.
             alone: Makes the figure for the file, where that needs more than the page's.
         """
-        light, dark = (_png(draw, theme) for theme in (LIGHT, DARK))
+        light, areas = _drawn(draw, LIGHT)
+        dark, _ = _drawn(draw, DARK)  # Things lie where they do in the other.
         folder = self.shared if run is None else run.path / "plots"
-        self.files[folder / f"{name}.png"] = light if alone is None else _png(alone, LIGHT)
-        return Picture(name, light, dark, png_size(light), alt, caption)
+        self.files[folder / f"{name}.png"] = light if alone is None else _drawn(alone, LIGHT)[0]
+        return Picture(name, light, dark, png_size(light), alt, caption, areas=areas)
 
     def drawing(self, run: RunFacts, name: str, drawn: Drawn, alt: str, caption: str) -> Picture:
         """Take a picture of one graph that is drawn already; other arguments are those of :meth:`picture`."""
@@ -54,6 +56,8 @@ class Gallery:
         return Picture(name, drawn.light, drawn.dark, size, alt, caption, "svg+xml", drawn.is_molecule)
 
 
-def _png(draw: Draw, theme: Theme) -> bytes:
+def _drawn(draw: Draw, theme: Theme) -> Tuple[bytes, List[Area]]:
+    """A figure as PNG, and what its parts say."""
     with themed(theme):
-        return as_png(draw(theme))
+        figure = draw(theme)
+        return as_png(figure), areas_of(figure)

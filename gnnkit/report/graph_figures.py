@@ -5,7 +5,8 @@ Rules: those of ``figures``.
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+import math
+from typing import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gnnkit.report.figures import Lines, legend_below, name_rows
 from gnnkit.report.graph_scores import GraphScores
+from gnnkit.report.hover import say_columns, say_rows
 from gnnkit.report.style import Theme, new_figure
 
 _HEIGHT = 2.9
@@ -36,6 +38,9 @@ def draw_sizes(sizes: Mapping[str, np.ndarray], theme: Theme) -> Figure:
         counts = np.histogram(values, bins)[0] / max(len(values), 1)
         outline = axes.stairs(counts, bins, color=theme.colour(i), linewidth=1.6)
         lines.append((outline, name))
+    shares = [[f"{name} {100 * share:.1f}%" for share in line.get_data().values] for line, name in lines]
+    spans = [f"{math.ceil(low)} to {math.ceil(high) - 1} nodes" for low, high in zip(bins, bins[1:])]
+    say_columns(axes, bins.tolist(), ["\n".join(row) for row in zip(spans, *shares)])
     axes.set(xlabel="nodes of a graph", ylabel="share of graphs")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
@@ -54,6 +59,8 @@ def draw_errors_by_size(scores: GraphScores, theme: Theme) -> Figure:
         text = f"{value:.2f}" if scores.are_numbers else f"{100 * value:.0f}%"
         axes.annotate(text, (value, row), xytext=(4, 0), textcoords="offset points", va="center")
     name_rows(axes, [name for name, _, _ in scores.groups])
+    said = [f"{mean:.3f}" if scores.are_numbers else f"{100 * mean:.1f}% wrong" for _, mean, _ in scores.groups]
+    say_rows(axes, [f"{name} nodes\n{num:,} graphs\n{text}" for (name, _, num), text in zip(scores.groups, said)])
     what = "mean error, in deviations of the true numbers" if scores.are_numbers else "share of wrong answers"
     axes.set(xlabel=what, ylabel="nodes of a graph")
     axes.set_xlim(0, float(values.max()) * 1.2 or 1)
@@ -94,33 +101,4 @@ def draw_residuals(errors: np.ndarray, theme: Theme) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True, axis="y")
     legend_below(figure, [(nothing, "no error"), (mean, "mean error")])
-    return figure
-
-
-def draw_together(curves: Sequence[Sequence[tuple]], ylabel: str, theme: Theme) -> Figure:  # type: ignore[type-arg]
-    """A quantity over epochs in every fold, and its mean over those that have the epoch, where all have it.
-
-    Args:
-        curves: Of each fold, pairs of epoch and value.
-        ylabel: What the quantity is called.
-        theme: The colours.
-    """
-    figure, axes = new_figure(_HEIGHT)
-    thin = None
-    for curve in curves:
-        epochs, values = zip(*curve)
-        marker = "o" if len(curve) == 1 else ""
-        (thin,) = axes.plot(epochs, values, color=theme.colour(0), linewidth=0.9, alpha=0.45, marker=marker)
-    shared = sorted(set.intersection(*({epoch for epoch, _ in curve} for curve in curves)))
-    lines: Lines = [(thin, "a fold")]
-    if shared:
-        means = [float(np.mean([dict(curve)[epoch] for curve in curves])) for epoch in shared]
-        marker = "o" if len(shared) == 1 else ""
-        (bold,) = axes.plot(shared, means, color=theme.colour(1), linewidth=2, marker=marker)
-        lines.append((bold, "mean of all"))
-    axes.set(xlabel="epoch", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.grid(True)
-    legend_below(figure, lines)
     return figure

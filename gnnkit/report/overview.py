@@ -6,11 +6,12 @@ import math
 from typing import List, Optional, Sequence, Tuple
 
 from gnnkit.nn import conv_name
-from gnnkit.report.collect import RunFacts, have_same_data
+from gnnkit.report.collect import RunFacts
 from gnnkit.report.gallery import Gallery
+from gnnkit.report.groups import Group, groups_of
 from gnnkit.report.page import Panel, Section, Table
-from gnnkit.report.sections import compare_scores
 from gnnkit.report.settings import model_in_words
+from gnnkit.report.training import compare_scores
 from gnnkit.report.words import NONE, metric_name, moment, number, seconds, split_name
 
 
@@ -54,7 +55,20 @@ def tiles(runs: Sequence[RunFacts]) -> List[Tuple[str, str, str]]:
 
 
 def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
-    """Several runs beside each other; the best value of a line is marked where the runs have the same data."""
+    """The runs of each group beside each other; the best value of a line is marked."""
+    groups = groups_of(runs)
+    notes = []
+    if len(groups) > 1:
+        notes.append(
+            f"The runs are of {len(groups)} groups: their data, their tasks or their metrics differ. Scores and "
+            "losses are compared within a group alone; between groups, a higher one is no better.",
+        )
+    return Section("runs", "Runs", [_compared(group, gallery) for group in groups], notes)
+
+
+def _compared(group: Group, gallery: Gallery) -> Panel:
+    """The results of a group as a table, and what compares its runs by class."""
+    runs = group.runs
     tests = [dict(_test(run)) for run in runs]
     names = list(dict.fromkeys(name for test in tests for name in test))
     rows = [
@@ -67,28 +81,22 @@ def comparison(runs: Sequence[RunFacts], gallery: Gallery) -> Section:
         ["best epoch", *(NONE if run.best is None else str(run.best.epoch) for run in runs)],
     ]
     marked: List[Tuple[int, int]] = []
-    is_ranked = have_same_data(runs)
-    metrics = dict.fromkeys(run.metric for run in runs)
-    figures = [("validation", name, [_valid(run) if run.metric == name else None for run in runs]) for name in metrics]
+    figures = [("validation", runs[0].metric, [_valid(run) for run in runs])]
     figures += [("test", name, [test.get(name) for test in tests]) for name in names]
     for split, name, values in figures:
         known = [value for value in values if value is not None and math.isfinite(value)]
-        if is_ranked and len(known) > 1:
+        if len(known) > 1:
             best = max(known) if all(run.is_better_high(name) for run in runs) else min(known)
             marked += [(len(rows), 1 + i) for i, value in enumerate(values) if value == best]
         rows.append([f"{split} {name}", *(number(value) for value in values)])
     rows.append(["time", *(seconds(_seconds(run)) for run in runs)])
-    caption = "Results; the best of a line is marked" if is_ranked else "Results on different data"
-    table = Table(caption, ["", *(run.label for run in runs)], rows, best=marked)
-    scores = compare_scores(runs, gallery)
-    panels = [Panel(is_spacious=True, tables=[table])]
-    if not is_ranked:
-        panels[0].notes.append(
-            "The runs have different data, so their scores and losses cannot be compared: a higher one is no better."
-        )
+    caption = "Results" + ("; the best of a line is marked" if len(runs) > 1 else "")
+    panel = Panel(title=group.heading, is_spacious=True, is_full=len(runs) > 1, is_table_first=True)
+    panel.tables.append(Table(caption, ["", *(run.label for run in runs)], rows, best=marked))
+    scores = compare_scores(group, gallery)
     if scores is not None:
-        panels.append(Panel(pictures=[scores]))
-    return Section("runs", "Runs", panels)
+        panel.pictures.append(scores)
+    return panel
 
 
 def _test(run: RunFacts) -> List[Tuple[str, float]]:

@@ -2,7 +2,7 @@
 
 Rules: Jinja2 escapes whatever it puts in, so names of data, classes and runs are text, never markup. The page has no
 script and refers to nothing outside of itself, and a policy in its head forbids both. Every figure comes in a light and
-a dark version, and the browser takes the one that it wants.
+a dark version, of which style sheets show one: what the reader chose on the page, at first what the system says.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from typing import List, Sequence, Tuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gnnkit.report.hover import Area
 from gnnkit.report.style import CLASS_MARKERS, DARK, DPI, LIGHT
 
 _SHAPES = dict(zip(CLASS_MARKERS, "●■▲◆▼✚✖"))
 """What stands for a marker in text."""
+
+
+_LONG_HEAD = 24
+"""Characters of the head of a column that leave no room for two others on a phone."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Picture:
         caption: Stands above.
         kind: Of the two versions: "png", or "svg+xml", of which ``size`` is that of a PNG that looks the same.
         is_molecule: Whether it shows a molecule.
+        areas: Parts that say their values under the pointer.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Picture:
     caption: str
     kind: str = "png"
     is_molecule: bool = False
+    areas: Sequence[Area] = ()
 
     @property
     def width(self) -> int:
@@ -90,7 +97,8 @@ class Table:
     @property
     def is_wide(self) -> bool:
         """Whether a phone must show a row's cells below each other."""
-        return not self.numbers and len(self.columns) > 3
+        has_long_head = any(len(column) > _LONG_HEAD for column in self.columns)
+        return not self.numbers and (len(self.columns) > 3 or (len(self.columns) == 3 and has_long_head))
 
 
 @dataclass(frozen=True)
@@ -109,29 +117,36 @@ class Panel:
     Attributes:
         title: Empty for a section that has one panel.
         is_spacious: Whether figures are shown large where there is room.
+        is_full: Whether it is as wide as the section, beside no other.
+        is_table_first: Whether tables come before figures.
         notes: Sentences.
         legend: Names of colours in the figures.
         pictures: Figures.
         tables: Tables.
         thumbnails: Small pictures, many beside each other.
+        codes: Captions, and text that is shown as it is written.
     """
 
     title: str = ""
     is_spacious: bool = False
+    is_full: bool = False
+    is_table_first: bool = False
     notes: List[str] = field(default_factory=list)
     legend: List[Entry] = field(default_factory=list)
     pictures: List[Picture] = field(default_factory=list)
     tables: List[Table] = field(default_factory=list)
     thumbnails: List[Picture] = field(default_factory=list)
+    codes: List[Tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
 class Section:
-    """A part of the page with a heading, and the anchor that links lead to."""
+    """A part of the page with a heading, the anchor that links lead to, and notes about all panels."""
 
     anchor: str
     title: str
     panels: List[Panel]
+    notes: List[str] = field(default_factory=list)
 
 
 @dataclass
@@ -170,12 +185,18 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
+    environment.tests["whole"] = _is_whole
     return environment.get_template("page.html").render(page=page, light=LIGHT, dark=DARK)
 
 
 def _breakable(text: str) -> List[str]:
     """Parts of a text, which a line may end after: of paths, settings and the like, but not of numbers."""
-    return re.split(r"(?<=[./_=-])(?=[^\W\d])", text)
+    return re.split(r"(?:(?<=[./_=])|(?<=\w-))(?=[^\W\d])", text)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a number, which no line may break."""
+    return re.fullmatch(r"[-\d.,%]+", text) is not None
 
 
 def _uri(picture: bytes, kind: str) -> str:

@@ -45,6 +45,13 @@ class ClassScores:
         """Share of nodes with the right class; None for multi-label data."""
         return None if self.confusion is None else float(self.confusion.trace() / self.confusion.sum())
 
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 score of the classes that are met or predicted, as the metric of this name."""
+        if self.confusion is None:
+            return float(self.f1.mean())
+        return float(self.f1[(self.confusion.sum(axis=0) + self.support) > 0].mean())
+
     def mistakes(self, most: int) -> List[Tuple[int, int, int]]:
         """The most frequent ones: true class, predicted class, nodes."""
         if self.confusion is None:

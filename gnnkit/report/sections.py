@@ -6,39 +6,42 @@ part that is missing is named, with the reason.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Sequence
 
 import numpy as np
 
 from gnnkit.data.statistics import DataStatistics
 from gnnkit.inference.graphs import POOLED
 from gnnkit.report import figures
-from gnnkit.report.collect import RunFacts, have_same_data
-from gnnkit.report.figures import MOST_ROWS, Curve
+from gnnkit.report.collect import RunFacts
+from gnnkit.report.figures import MOST_ROWS, rows_shown
 from gnnkit.report.gallery import Gallery
 from gnnkit.report.graphs import add_graph_figures, best_and_worst, graph_data
+from gnnkit.report.groups import Group, groups_of
 from gnnkit.report.links import link_panel, pair_tables
 from gnnkit.report.numbers import number_errors
-from gnnkit.report.page import Panel, Picture, Section, Table, class_entry
+from gnnkit.report.page import Panel, Section, Table, class_entry
 from gnnkit.report.settings import configuration
-from gnnkit.report.style import drawable
 from gnnkit.report.times import time_panel
+from gnnkit.report.training import training
 from gnnkit.report.triples import triple_panel
 from gnnkit.report.typed import TypeCounts, draw_schema, schema_in_words, type_tables
-from gnnkit.report.words import number, percent, seconds, split_name
+from gnnkit.report.words import number, percent, split_name
 from gnnkit.runs.learned import NODES
 
 
 def make_sections(runs: Sequence[RunFacts], gallery: Gallery) -> List[Section]:
     """All sections of the page, in their order."""
+    groups = groups_of(runs)
+    runs = [run for group in groups for run in group.runs]
     return [
-        Section("training", "Training", _training(runs, gallery)),
+        Section("training", "Training", [training(group, gallery) for group in groups]),
         Section("predictions", "Predictions", _of_each(runs, gallery, _predictions)),
         *best_and_worst(runs, gallery),
         Section("embeddings", "Embeddings", _of_each(runs, gallery, _maps)),
-        Section("data", "Data", _data(runs, gallery)),
+        Section("data", "Data", [panel for group in groups for panel in _data(group, gallery)]),
         Section("time", "Time", _of_each(runs, gallery, time_panel)),
-        Section("configuration", "Configuration", [configuration(runs)]),
+        Section("configuration", "Configuration", [_configuration(group) for group in groups]),
     ]
 
 
@@ -49,97 +52,6 @@ def _of_each(runs: Sequence[RunFacts], gallery: Gallery, make: Callable[[RunFact
         panel.title = run.label if len(runs) > 1 else ""
         panels.append(panel)
     return panels
-
-
-def curve_label(run: RunFacts, runs: Sequence[RunFacts]) -> str:
-    """The run's name as figures show it."""
-    return drawable(run.label, f"run {list(runs).index(run) + 1}", 30)
-
-
-def _training(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
-    """One panel for runs of the same data, else one for each, because losses on other data are no lower or higher."""
-    if have_same_data(runs):
-        return [_curves(runs, gallery)]
-    return _of_each(runs, gallery, lambda run, gallery: _curves([run], gallery))
-
-
-def _curves(runs: Sequence[RunFacts], gallery: Gallery) -> Panel:
-    curves = [Curve(curve_label(run, runs), run.record.history, run.best.epoch if run.best else None) for run in runs]
-    owner = runs[0] if len(runs) == 1 else None
-    panel = Panel(is_spacious=len(runs) > 1)
-    panel.pictures.append(
-        gallery.picture(
-            owner, "loss", lambda theme: figures.draw_loss(curves, theme), " ".join(map(_loss_in_words, runs)), "Loss"
-        )
-    )
-    evaluated = [run for run in runs if run.best is not None]
-    if evaluated:
-        metrics = {run.metric for run in evaluated}
-        metric = metrics.pop() if len(metrics) == 1 else "metric"
-        panel.pictures.append(
-            gallery.picture(
-                owner,
-                "metric",
-                lambda theme: figures.draw_metric(curves, metric, theme),
-                " ".join(_metric_in_words(run) for run in evaluated),
-                f"Validation {metric}",
-            )
-        )
-    for run in runs:
-        if run.best is None:
-            panel.notes.append(f"{run.label} has no validation curve: none of its epochs was evaluated.")
-    if len(runs) == 1:
-        panel.tables.append(Table("The epochs", ["", ""], _epoch_rows(runs[0])))
-    return panel
-
-
-def _loss_in_words(run: RunFacts) -> str:
-    history = run.record.history
-    first, last = history[0], history[-1]
-    return (
-        f"Training loss of {run.label}: {number(first.train_loss)} in epoch {first.epoch}, "
-        f"{number(last.train_loss)} in epoch {last.epoch}."
-    )
-
-
-def _metric_in_words(run: RunFacts) -> str:
-    assert run.best is not None
-    return f"Validation {run.metric} of {run.label}: best {number(run.best.valid_metric)} in epoch {run.best.epoch}."
-
-
-def _epoch_rows(run: RunFacts) -> List[List[str]]:
-    history, best = run.record.history, run.best
-    planned = (run.config.get("train") or {}).get("epochs")
-    rows = [["epochs", f"{len(history)} of {planned}" if planned and planned != len(history) else f"{len(history)}"]]
-    if best is not None:
-        rows.append(["best epoch", f"{best.epoch}, with validation {run.metric} {number(best.valid_metric)}"])
-        rows.append(["validation loss there", number(best.valid_loss)])
-    rows += [
-        ["training loss in the last", number(history[-1].train_loss)],
-        ["learning rate in the last", f"{history[-1].lr:g}"],
-        ["time of an epoch", f"{seconds(float(np.median([record.seconds for record in history])))} (median)"],
-    ]
-    return rows
-
-
-def compare_scores(runs: Sequence[RunFacts], gallery: Gallery) -> Optional[Picture]:
-    """F1 by class of all runs in one figure; None where fewer than two have scores, or not on the same data."""
-    scored = [run for run in runs if run.scores is not None]
-    if len(scored) < 2 or not have_same_data(runs):
-        return None
-    scores = {curve_label(run, runs): run.scores for run in scored if run.scores is not None}
-    assert scored[0].scores is not None
-    names, split, items = scored[0].class_names, scored[0].scores.split, scored[0].scores.items
-    if any(run.class_names != names for run in scored):
-        return None
-    words = "; ".join(f"{name}: mean over classes {number(float(found.f1.mean()))}" for name, found in scores.items())
-    return gallery.picture(
-        None,
-        "scores",
-        lambda theme: figures.draw_class_scores(scores, names, theme),
-        f"F1 score of each class by run. {words}.",
-        f"F1 score by class on the {split_name(split)} {items}{_rows_shown(len(names))}",
-    )
 
 
 def _predictions(run: RunFacts, gallery: Gallery) -> Panel:
@@ -162,14 +74,14 @@ def _judged(run: RunFacts, gallery: Gallery) -> Panel:
     where = f"{scores.num_nodes:,} {split_name(scores.split)} {scores.items}"
     panel = Panel(notes=[f"Computed for this page with the weights of the best epoch, on {where}."])
     if scores.accuracy is not None:
-        panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(float(scores.f1.mean()))}."
+        panel.notes[0] += f" Accuracy {number(scores.accuracy)}, macro F1 {number(scores.macro_f1)}."
         panel.pictures.append(
             gallery.picture(
                 run,
                 "confusion",
                 lambda theme: figures.draw_confusion(scores, names, theme),
                 f"Confusion matrix of {run.label} on {where}: {percent(scores.accuracy)} are on the diagonal.",
-                f"Confusion matrix, percent of each true class{_rows_shown(len(names))}",
+                f"Confusion matrix, percent of each true class{rows_shown(len(names))}",
             )
         )
     else:
@@ -182,7 +94,7 @@ def _judged(run: RunFacts, gallery: Gallery) -> Panel:
             lambda theme: figures.draw_class_scores({run.label: scores}, names, theme),
             f"Precision, recall and F1 of each class. Best F1: {names[order[-1]]} ({number(scores.f1[order[-1]])}); "
             f"worst: {names[order[0]]} ({number(scores.f1[order[0]])}).",
-            f"Scores by class{_rows_shown(len(names))}",
+            f"Scores by class{rows_shown(len(names))}",
         )
     )
     panel.tables.append(
@@ -251,14 +163,24 @@ def _maps(run: RunFacts, gallery: Gallery) -> Panel:
     return panel
 
 
-def _data(runs: Sequence[RunFacts], gallery: Gallery) -> List[Panel]:
-    """One panel for runs of the same data, else one for each."""
-    is_common = len(runs) > 1 and have_same_data(runs)
-    first = next((run for run in runs if run.data is not None), runs[0])
-    panels = _of_each([first] if is_common else runs, gallery, _data_of)
-    if is_common:
-        panels[0].notes.insert(0, "All runs have these data.")
-    return panels
+def _configuration(group: Group) -> Panel:
+    panel = configuration(group.runs)
+    panel.title, panel.is_full = group.heading, len(group.runs) > 1
+    return panel
+
+
+def _data(group: Group, gallery: Gallery) -> List[Panel]:
+    """One panel for the data that the runs of a group have; one for each run where they could not be loaded for all."""
+    found = [run for run in group.runs if run.data is not None]
+    if not found:
+        return _of_each(group.runs, gallery, _data_of)
+    panel = _data_of(found[0], gallery)
+    panel.title = group.heading
+    if len(group.runs) > 1:
+        panel.notes.insert(
+            0, "All runs have these data." if group.is_alone else "All runs of the group have these data."
+        )
+    return [panel]
 
 
 def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
@@ -293,7 +215,7 @@ def _data_of(run: RunFacts, gallery: Gallery) -> Panel:
                 "classes",
                 lambda theme: figures.draw_classes(data, theme),
                 f"Nodes of each class by split: from {sizes.min():,} to {sizes.max():,}.",
-                f"Class balance{_rows_shown(len(sizes))}",
+                f"Class balance{rows_shown(len(sizes))}",
             )
         )
     else:
@@ -358,10 +280,6 @@ def _class_table(data: DataStatistics, items: str = "Nodes") -> Table:
 def numbered(c: int, names: Sequence[str]) -> str:
     """A class with its number, in full."""
     return str(c) if names[c] == str(c) else f"{c} {names[c]}"
-
-
-def _rows_shown(num_classes: int) -> str:
-    return f", the {MOST_ROWS} largest of {num_classes:,}" if num_classes > MOST_ROWS else ""
 
 
 def _reason(run: RunFacts, part: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from gnnkit.nn import conv_name
 from gnnkit.report.collect import RunFacts
@@ -94,7 +94,17 @@ def _circumstances(run: RunFacts) -> Dict[str, str]:
         "finished": moment(manifest.get("finished")),
         "backend": setting(manifest["backend"]["name"]),
         "device": setting(manifest["device"]["name"]),
+        "command": setting(manifest.get("command")),
+        "git revision": _revision(manifest.get("git")),
     }
+
+
+def _revision(git: Optional[Mapping[str, Any]]) -> str:
+    """The code in the folder that the run was started in."""
+    if not git:
+        return NONE
+    state = {True: ", with changes that are not committed", None: ", unknown whether with changes"}
+    return f"{git['revision'][:12]}{state.get(git.get('dirty'), '')}"
 
 
 def _environment(run: RunFacts) -> Dict[str, str]:
@@ -102,4 +112,6 @@ def _environment(run: RunFacts) -> Dict[str, str]:
     values = {"gnnkit": manifest.get("gnnkit"), "Python": manifest.get("python"), "torch": manifest.get("torch")}
     values.update(manifest["backend"])
     values.update(manifest["device"])
+    if manifest.get("processor"):
+        values["processor"] = manifest["processor"]
     return {name: setting(value) for name, value in values.items() if name != "name"}

@@ -75,6 +75,13 @@ class Theme:
         return self.classes[i % len(self.classes)], CLASS_MARKERS[i // len(self.classes) % len(CLASS_MARKERS)]
 
     @property
+    def scale(self) -> LinearSegmentedColormap:
+        """Colours of lines from bad (0) to good (1), all of which can be seen on the background."""
+        return LinearSegmentedColormap.from_list(
+            f"gnnkit-{self.name}-scale", [self.series[1], self.series[3], self.series[0]]
+        )
+
+    @property
     def heat(self) -> LinearSegmentedColormap:
         """Colours from 0 to 1."""
         return LinearSegmentedColormap.from_list(f"gnnkit-{self.name}", [self.low, self.high])

@@ -13,12 +13,12 @@ from gnnkit.errors import ConfigError, GnnkitError
 from gnnkit.io.text import parse_json, read_text
 from gnnkit.paths import is_file
 from gnnkit.report.collect import RunFacts
+from gnnkit.report.curves import draw_together
 from gnnkit.report.gallery import Gallery
-from gnnkit.report.graph_figures import draw_together
 from gnnkit.report.page import Page, Panel, Section, Table
 from gnnkit.report.settings import configuration
 from gnnkit.report.words import metric_name, number, seconds
-from gnnkit.runs import read_run, recorded_config
+from gnnkit.runs import RunRecord, read_run, recorded_config
 from gnnkit.studies import SUMMARY
 from gnnkit.studies.together import member_name
 
@@ -63,6 +63,16 @@ def together_page(folder: Path, gallery: Gallery, footer: str) -> Page:
         sections=sections,
         footer=footer,
     )
+
+
+def members_of(folder: Path) -> List[RunRecord]:
+    """The runs of a summary folder, but those whose folders are gone.
+
+    Raises:
+        ConfigError: The summary is damaged.
+    """
+    runs, _ = _runs(folder, _read(folder))
+    return [run.record for run in runs]
 
 
 def _read(folder: Path) -> Dict[str, Any]:
@@ -192,7 +202,9 @@ def _curves(said: Mapping[str, Any], runs: List[RunFacts], gallery: Gallery) -> 
                 gallery.picture(
                     None,
                     name,
-                    lambda theme, kept=kept, ylabel=ylabel: draw_together(kept, ylabel, theme),  # type: ignore[misc]
+                    lambda theme, kept=kept, ylabel=ylabel: draw_together(  # type: ignore[misc]
+                        kept, ylabel, theme, said["kind"][:-1]
+                    ),
                     f"{caption} over epochs of {len(kept)} {said['kind']}, and their mean.",
                     caption,
                 )

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from gnnkit.backends import load_backend
 from gnnkit.data import check_graph
@@ -17,15 +17,19 @@ from gnnkit.errors import ConfigError, FileError
 from gnnkit.io.files import replacing, write_text
 from gnnkit.paths import PathLike, check_writable, is_folder, user_path
 from gnnkit.report import overview
-from gnnkit.report.collect import ReportOptions, collect
+from gnnkit.report.collect import ReportOptions, collect, quiet
 from gnnkit.report.gallery import Gallery
 from gnnkit.report.maps import check_method
 from gnnkit.report.page import Page, render_page
 from gnnkit.report.sections import make_sections
+from gnnkit.report.sweeps import is_sweep, sweep_page
 from gnnkit.report.together import is_summary, together_page
 from gnnkit.report.words import day_and_time
 
 _LOG = logging.getLogger(__name__)
+
+_COLLECTED = 0.85
+"""Share of the time that collecting takes; drawing takes the rest."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def write_report(
     file: Optional[PathLike] = None,
     *,
     force: bool = False,
+    progress: Callable[[str, float], None] = quiet,
     **options: Any,
 ) -> Report:
     """Write a page about one run, or about several side by side.
@@ -66,9 +71,11 @@ def write_report(
     compare runs into a folder beside the page, called like it with ``-plots``.
 
     Args:
-        runs: A run folder, or several; or the summary folder of ``gnnkit run --seeds`` or ``--folds``.
+        runs: A run folder, or several; or the summary folder of ``gnnkit run --seeds`` or ``--folds``, or the folder of
+            a sweep.
         file: The page. None: ``report.html`` in the folder of the run, or for several in the current folder.
         force: Whether a file that is there may be replaced.
+        progress: Told what is being done, and which share of everything is done.
         options: Fields of :class:`ReportOptions`.
 
     Raises:
@@ -95,10 +102,8 @@ def write_report(
     if file is None and not is_folder(folders[0]):
         raise ConfigError(f"{folders[0]} is no run folder. Give a folder that gnnkit run made.")
     for folder in folders if len(folders) > 1 else ():
-        if is_summary(folder):
-            raise ConfigError(
-                f"{folder} is the summary of several runs, which has its own page. Give it alone, or its runs."
-            )
+        if is_summary(folder) or is_sweep(folder):
+            raise ConfigError(f"{folder} holds several runs, which have their own page. Give it alone, or its runs.")
     settings = ReportOptions(**options)
     _check(settings)
     page = (
@@ -109,9 +114,11 @@ def write_report(
         else Path("report.html")
     )
     _check_free(page, force)
-    if is_summary(folders[0]) and len(folders) == 1:
-        return _write_together(folders[0], page)
-    facts = collect(folders, settings)
+    for is_one, make in ((is_sweep, sweep_page), (is_summary, together_page)):
+        if is_one(folders[0]):  # Then it is the only one.
+            return _write_about_many(folders[0], page, make)
+    facts = collect(folders, settings, lambda what, share: progress(what, _COLLECTED * share))
+    progress("figures", _COLLECTED)
     gallery = Gallery(page.with_name(f"{page.stem}-plots"))
     sections = make_sections(facts, gallery)
     if len(facts) > 1:
@@ -136,9 +143,10 @@ def _footer() -> str:
     return f"Made by gnnkit report on {day_and_time(datetime.now().astimezone())}."
 
 
-def _write_together(folder: Path, page: Path) -> Report:
+def _write_about_many(folder: Path, page: Path, make: Callable[[Path, Gallery, str], Page]) -> Report:
+    """The page of a folder that holds several runs."""
     gallery = Gallery(folder / "plots")
-    made = together_page(folder, gallery, _footer())
+    made = make(folder, gallery, _footer())
     write_text(page, render_page(made))
     kept = [picture for picture, content in gallery.files.items() if _is_written(picture, content)]
     return Report(page, kept, made.warnings, {})

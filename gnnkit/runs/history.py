@@ -33,6 +33,8 @@ class EpochRecord:
         valid_loss: Mean loss over the validation nodes, of the linear probe where there is one. None in an epoch
             without evaluation.
         valid_metric: The metric that picks the best model, on the validation nodes.
+        gradient_norm: Norm of the gradients before they were clipped, in the last batch that changed the weights. None
+            where ``clip_norm`` is not set, or the device does not say it.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class EpochRecord:
     lr: float
     valid_loss: Optional[float] = None
     valid_metric: Optional[float] = None
+    gradient_norm: Optional[float] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""

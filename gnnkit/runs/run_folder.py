@@ -27,6 +27,7 @@ from gnnkit.nn import GNN, ModelSpec
 from gnnkit.paths import PathLike, check_writable, is_file, user_path, writing
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.checkpoint import BEST, FOLDER, write_weights
+from gnnkit.runs.circumstances import circumstances
 from gnnkit.runs.history import EpochRecord, RunResult
 from gnnkit.runs.judged_links import LINKS, write_links
 from gnnkit.runs.learned import Learned
@@ -49,7 +50,7 @@ class RunFolder(Callback):
     Args:
         path: The folder; must not exist, or be empty.
         config: The merged configuration.
-        facts: What the manifest says besides versions and times: backend, device, data, what the model learns.
+        facts: What the manifest says besides versions, circumstances and times: backend, device, data, what is learned.
         weights: Gives the current weights by canonical name, those of the task's head among them. None: the model's.
         links: Pairs, of which those that are judged are kept. None: there are none.
         again: Whether the folder is of an earlier attempt at this run, which goes on in it.
@@ -80,6 +81,7 @@ class RunFolder(Callback):
             "started": _now(),
             "finished": None,
             **environment(),
+            **circumstances(),
             **facts,
         }
         self._model: Optional[GNN] = None
@@ -162,7 +164,7 @@ def write_judged(path: Path, config: Mapping[str, Any], facts: Mapping[str, Any]
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
         write_yaml(path / CONFIG, config)
-        manifest = {"status": "complete", "started": now, "finished": now, **environment(), **facts}
+        manifest = {"status": "complete", "started": now, "finished": now, **environment(), **circumstances(), **facts}
         write_text(path / MANIFEST, to_json(manifest, indent=2) + "\n")
 
 

@@ -5,7 +5,7 @@ from gnnkit.studies.seeds import SeedsResult, run_seeds
 from gnnkit.studies.spread import Spread, spread
 from gnnkit.studies.sweep import BEST, SWEEP, Sweep, SweepOptions, SweepResult, Trial, read_sweep
 from gnnkit.studies.together import SUMMARY, Member, Together
-from gnnkit.studies.trials import run_sweep
+from gnnkit.studies.trials import importances, read_result, run_sweep
 
 __all__ = [
     "BEST",
@@ -20,6 +20,8 @@ __all__ = [
     "SweepResult",
     "Together",
     "Trial",
+    "importances",
+    "read_result",
     "read_sweep",
     "run_folds",
     "run_seeds",

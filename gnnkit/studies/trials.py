@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 
 from gnnkit.errors import ConfigError, GnnkitError, NotInstalledError, UnknownNameError
 from gnnkit.io.yaml_files import write_yaml
-from gnnkit.paths import PathLike, check_writable, user_path
+from gnnkit.paths import PathLike, check_writable, is_file, user_path
 from gnnkit.runs import Callback, EpochRecord
 from gnnkit.studies.folds import run_folds
 from gnnkit.studies.seeds import run_seeds
@@ -39,6 +39,9 @@ STUDY = "sweep"
 
 _MOST_FAILED = 3
 """Trials that may fail from the first on before a sweep gives up."""
+
+_FEWEST_COMPLETE = 4
+"""Complete trials below which nothing can be said of settings."""
 
 
 def run_sweep(
@@ -79,6 +82,58 @@ def run_sweep(
             raise ConfigError(f"The first {failed} trials all failed, the last one with: {trial.problem}")
         _write_best(sweep, study, home)
     return _result(sweep, study, home)
+
+
+def read_result(folder: PathLike) -> SweepResult:
+    """What a sweep has found so far, from its folder; nothing is trained.
+
+    Args:
+        folder: A sweep's.
+
+    Raises:
+        NotInstalledError: Optuna is not installed.
+        ConfigError: It is none of a sweep.
+    """
+    home = user_path(folder, "The sweep's folder")
+    return _result(read_sweep(home / SWEEP), _study_of(home), home)
+
+
+def importances(folder: PathLike) -> Dict[str, float]:
+    """How much of the score's variance each setting of a sweep explains, the most important one first.
+
+    By fANOVA (Hutter et al., ICML 2014) as Optuna has it, over the complete trials; the shares add up to 1. It says
+    nothing about settings that all trials have in common.
+
+    Args:
+        folder: A sweep's.
+
+    Returns:
+        Shares by the dotted name of the setting. Empty with fewer than four complete trials, or if all have one score.
+
+    Raises:
+        NotInstalledError: Optuna is not installed.
+        ConfigError: It is no sweep's folder.
+    """
+    optuna = _import_optuna()
+    study = _study_of(user_path(folder, "The sweep's folder"))
+    complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    if len(complete) < _FEWEST_COMPLETE or len({trial.value for trial in complete}) == 1:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def _study_of(home: Path) -> optuna.Study:
+    """The study of a sweep that has begun."""
+    library = _import_optuna()
+    if not is_file(home / JOURNAL):
+        raise ConfigError(f"{home} is no sweep's folder: it has no {JOURNAL}. Give a folder that gnnkit sweep made.")
+    library.logging.set_verbosity(library.logging.WARNING)
+    try:
+        study: optuna.Study = library.load_study(study_name=STUDY, storage=_storage(home))
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{home / JOURNAL} is damaged: {type(error).__name__}: {error}.") from error
+    return study
 
 
 def _keep(sweep: Sweep, home: Path) -> None:

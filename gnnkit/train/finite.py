@@ -44,6 +44,7 @@ class Losses:
         self._found: List[Tuple[int, Tensor, int]] = []
         self._num_seen = 0
         self._seen = before
+        self._gradient_norm: Optional[Tensor] = None
 
     def __len__(self) -> int:
         """Number of batches, but those of another process."""
@@ -64,6 +65,7 @@ class Losses:
             TrainingError: This loss, or one that was not looked at before, is NaN or infinite.
         """
         self._found.append((index, result.loss, result.num_targets))
+        self._gradient_norm = result.gradient_norm
         if result.loss.device.type == "cpu" or len(self._found) - self._num_seen >= _LOOK_EVERY:
             start = self._num_seen
             for value, (_, _, count) in zip(self._check(start), self._found[start:]):
@@ -79,6 +81,11 @@ class Losses:
         """
         total, num_targets = self.total(len(self))
         return total / max(num_targets, 1)
+
+    @property
+    def gradient_norm(self) -> Optional[float]:
+        """That of the last update, once the device is done with all batches. None where nothing was clipped."""
+        return None if self._gradient_norm is None else float(self._gradient_norm)
 
     def total(self, num: int) -> Tuple[float, int]:
         """Sum of losses times targets, and number of targets, of all batches up to the first ``num`` of this process.

@@ -155,7 +155,8 @@ def _run_epoch(job: Job, epoch: int, saver: Saver) -> EpochRecord:
     if evaluated:
         with _as_evaluated(job):
             valid_loss, valid_metric = _evaluate(job, epoch)
-    return EpochRecord(epoch, train_loss, seconds, losses.num_targets / seconds, lr, valid_loss, valid_metric)
+    speed, norm = losses.num_targets / seconds, losses.gradient_norm
+    return EpochRecord(epoch, train_loss, seconds, speed, lr, valid_loss, valid_metric, norm)
 
 
 def _batches(loader: Loader, epoch: int, position: Optional[Position]) -> Iterator[Batch]:

@@ -45,7 +45,10 @@ def test_two_runs_without_checkpoints_as_json(home: Path, tmp_path: Path) -> Non
         "one": ["predictions"],
         "two": ["predictions"],
     }
-    assert len(values["warnings"]) == 1 and "one was trained on karate, two on synthetic" in values["warnings"][0]
+    page = (tmp_path / "both.html").read_text()
+    assert values["warnings"] == [] and "of 2 groups" in page
+    for run, dataset in (("one", "karate"), ("two", "synthetic")):
+        assert f"{dataset}: node classification by accuracy ({run})" in page
 
 
 @pytest.mark.parametrize(

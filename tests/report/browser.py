@@ -40,7 +40,8 @@ NARROW = """() => {
   return found;
 }"""
 
-IMAGES = """() => Array.from(document.images).map(image => ({
+IMAGES = """() => Array.from(document.images).filter(image => image.checkVisibility()).map(image => ({
+  // Those of the other scheme are hidden.
   alt: image.alt, source: image.currentSrc, loaded: image.complete && image.naturalWidth > 0,
   width: image.getBoundingClientRect().width, height: image.getBoundingClientRect().height,
   ratio: image.naturalWidth / image.naturalHeight}))"""

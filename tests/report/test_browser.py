@@ -75,7 +75,8 @@ def test_cora(browser: Any, cora: Report, width: int, scheme: str) -> None:
 
 @SIZES
 def test_several_runs_and_names_with_markup(browser: Any, strange: Report, width: int) -> None:
-    check(browser, strange, width, "light", num_figures=3 * 7)
+    # Of two groups: curves (2) and data (2) of each, scores and maps (3) of each run, and a figure that compares.
+    check(browser, strange, width, "light", num_figures=2 * 4 + 3 * 3 + 1)
     with opened(browser, strange.file, width, "light") as view:
         text = view.page.inner_text("body")
         for name in MARKUP:

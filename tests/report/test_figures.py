@@ -20,7 +20,7 @@ from PIL import Image
 
 from gnnkit.data.statistics import describe_graph
 from gnnkit.report import figures
-from gnnkit.report.figures import Curve
+from gnnkit.report.curves import Curve, draw_loss, draw_quantity
 from gnnkit.report.scores import score_classes
 from gnnkit.report.style import DARK, LIGHT, as_png, themed
 from gnnkit.runs import EpochRecord
@@ -125,16 +125,16 @@ def test_names_are_drawn_as_they_are(monkeypatch) -> None:
 )
 def test_curves(shown, monkeypatch) -> None:
     with themed(LIGHT):
-        texts = check_texts(figures.draw_loss(shown, LIGHT), monkeypatch)
+        texts = check_texts(draw_loss(shown, LIGHT), monkeypatch)
         if len(shown) > 1:
             assert all(any(text.startswith(curve.label) for text in texts) for curve in shown)
-        check_texts(figures.draw_metric(shown, "accuracy", LIGHT), monkeypatch)
+        check_texts(draw_quantity(shown, "valid_metric", "accuracy", LIGHT), monkeypatch)
 
 
 def test_losses_that_are_not_finite_are_left_out(monkeypatch) -> None:
     history = [EpochRecord(i, float("nan") if i > 2 else 1.0, 0.1, 1e3, 0.01) for i in range(1, 6)]
     with themed(LIGHT):
-        check_texts(figures.draw_loss([Curve("x", history, None)], LIGHT), monkeypatch)
+        check_texts(draw_loss([Curve("x", history, None)], LIGHT), monkeypatch)
 
 
 @pytest.mark.parametrize("largest", [0, 1, 3, 50, 51, 200_000])
@@ -166,7 +166,7 @@ def test_settings_of_the_user_change_nothing_and_are_left_alone() -> None:
 
     def picture() -> bytes:
         with themed(LIGHT):
-            return as_png(figures.draw_loss(curves("one"), LIGHT))
+            return as_png(draw_loss(curves("one"), LIGHT))
 
     before = picture()
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "legend.fontsize": 30}):

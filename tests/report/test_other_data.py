@@ -83,23 +83,31 @@ def test_runs_on_different_data_are_not_ranked(pets, tmp_path: Path) -> None:
     other = replace(communities(120, seed=1), name="strangers")
     runs = [train(tmp_path / "one", pets), train(tmp_path / "two", other)]
     section, others = pages(runs)
-    (table,) = section.panels[0].tables
-    assert table.best == [] and table.caption == "Results on different data"
-    assert len(section.panels) == 1 and "cannot be compared" in section.panels[0].notes[0]
-    assert [panel.title for panel in others["training"].panels] == ["one", "two"]
+    assert [[table.best for table in panel.tables] for panel in section.panels] == [[[]], [[]]]
+    assert "of 2 groups" in section.notes[0]
+    titles = [
+        f"{name}: node classification by accuracy ({run})"
+        for name, run in (("communities", "one"), ("strangers", "two"))
+    ]
+    assert [panel.title for panel in section.panels] == titles
+    assert [panel.title for panel in others["training"].panels] == titles
     page = write_report(runs, tmp_path / "page.html", map="pca", batches=0).file.read_text()
-    assert "best of a line" not in page and "cannot be compared" in page
+    assert "best of a line" not in page and "compared within a group alone" in page
 
 
-def test_runs_on_the_same_data_are_ranked_by_metric(pets, tmp_path: Path) -> None:
-    runs = [train(tmp_path / "one", pets), train(tmp_path / "two", replace(pets, metric="macro_f1"), epochs=1)]
+def test_runs_are_ranked_with_those_of_the_same_metric(pets, tmp_path: Path) -> None:
+    runs = [
+        train(tmp_path / "one", pets),
+        train(tmp_path / "two", replace(pets, metric="macro_f1"), epochs=1),
+        train(tmp_path / "three", pets, "sage", epochs=1),
+    ]
     section, others = pages(runs, graph=pets)
-    (table,) = section.panels[0].tables
-    rows = {row[0]: number for number, row in enumerate(table.rows)}
-    assert {"validation accuracy", "validation macro F1"} <= set(rows)
-    marked = {row for row, _ in table.best}
-    assert rows["test accuracy"] in marked and not marked & {rows["validation accuracy"], rows["validation macro F1"]}
-    assert len(others["training"].panels) == 1
+    by_accuracy, by_macro_f1 = [panel.tables[0] for panel in section.panels if panel.tables]
+    assert by_accuracy.columns == ["", "one", "three"] and by_macro_f1.columns == ["", "two"]
+    rows = {row[0]: number for number, row in enumerate(by_accuracy.rows)}
+    assert {rows["validation accuracy"], rows["test accuracy"]} <= {row for row, _ in by_accuracy.best}
+    assert by_macro_f1.best == [] and "validation macro F1" in [row[0] for row in by_macro_f1.rows]
+    assert len(others["training"].panels) == 2
 
 
 def test_a_run_that_diverged_is_shown_and_says_so(run: Path, graph) -> None:

@@ -18,6 +18,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.report.maps import check_method, project, sample_nodes
 from gnnkit.report.scores import score_classes
 from gnnkit.report.style import class_label, drawable
+from gnnkit.tasks import METRICS
 from tests.graphs import communities, multi_label
 
 
@@ -80,6 +81,12 @@ def test_class_scores() -> None:
     assert found.precision.tolist() == [0.5, 0.5, 1.0] and found.recall.tolist() == [1.0, 0.5, 0.5]
     assert found.mistakes(5) == [(1, 0, 1), (2, 1, 1)]
     assert score_classes(outputs, torch.full((6,), -100), "test") is None
+
+
+def test_macro_f1_is_the_metric_also_where_a_class_is_not_met() -> None:
+    outputs, y = torch.eye(4)[[0, 0, 1, 3]], torch.tensor([0, 1, 1, 0])
+    found = score_classes(outputs, y, "test")
+    assert found is not None and found.macro_f1 == pytest.approx(METRICS["macro_f1"](outputs, y)) != found.f1.mean()
 
 
 def test_class_scores_of_multi_label_data_leave_out_missing_entries() -> None:

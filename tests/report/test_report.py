@@ -145,3 +145,17 @@ def test_folders_that_are_no_runs(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No run is given"):
         write_report([])
     assert not (tmp_path / "page.html").exists()
+
+
+def test_progress_is_told(run: Path, graph) -> None:
+    told = []
+    write_report(run, graph=graph, map="pca", batches=1, progress=lambda what, share: told.append((what, share)))
+    assert [what for what, _ in told] == [
+        "one: data",
+        "one: predictions",
+        "one: maps",
+        "one: stages of a batch",
+        "figures",
+    ]
+    shares = [share for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1
