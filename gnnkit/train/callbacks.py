@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Iterable, List, Optional, Sequence
 
-from gnnkit.errors import NotInstalledError
+from gnnkit.errors import ConfigError, NotInstalledError
 from gnnkit.nn import GNN
 from gnnkit.runs.callback import Callback
 from gnnkit.runs.history import EpochRecord, RunResult
@@ -139,3 +139,27 @@ class TensorBoard(Callback):
         """See :class:`Callback`."""
         if self._writer is not None:
             self._writer.close()
+
+
+def checked_callbacks(callbacks: Any) -> List[Callback]:
+    """The callbacks that a user gave, as a list.
+
+    Args:
+        callbacks: Anything; a list of callbacks is right.
+
+    Raises:
+        ConfigError: It is no list, or holds something else: a class, a function.
+    """
+    if isinstance(callbacks, (str, Callback)) or not isinstance(callbacks, Iterable):
+        kind = f"a {type(callbacks).__name__}"
+        raise ConfigError(f"callbacks is {kind}, expected a list: callbacks=[MyCallback()].")
+    listed = list(callbacks)
+    for callback in listed:
+        if isinstance(callback, type):
+            raise ConfigError(f"callbacks holds the class {callback.__name__}. Make an object: {callback.__name__}().")
+        if not isinstance(callback, Callback):
+            name = getattr(callback, "__name__", type(callback).__name__)
+            raise ConfigError(
+                f"callbacks holds {name}, expected objects of classes derived from gnnkit.train.Callback."
+            )
+    return listed

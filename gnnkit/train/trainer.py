@@ -33,7 +33,7 @@ from gnnkit.runs.state import TrainState, read_state
 from gnnkit.tasks import DEFAULT_TASK, Loss, Metrics, Task, task_class, tasks
 from gnnkit.tasks import task_options as check_options
 from gnnkit.tasks.registry import check_custom
-from gnnkit.train.callbacks import ProgressBar
+from gnnkit.train.callbacks import ProgressBar, checked_callbacks
 from gnnkit.train.config import train_config
 from gnnkit.train.facts import MASKS, describe_job
 from gnnkit.train.job import Job, prepare_job
@@ -135,7 +135,7 @@ class Trainer:
         self.device_options = dict(device_options or {})
         self.seed = whole_number("seed", seed)
         self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
-        self.callbacks = list(callbacks)
+        self.callbacks = checked_callbacks(callbacks)
         self.progress = progress
         self.facts = facts or {}
         self.settings = settings
