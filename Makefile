@@ -93,9 +93,10 @@ format: $(VENV)/ready-check ## bring imports and layout into the project's form
 	@$(BIN)/ruff check --quiet --fix --select I .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/ready-docs ## run the code in the documentation and build it into site/
+docs: $(VENV)/ready-docs ## run the code in the documentation, build it into site/ and try its search
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/snippets.py
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict --quiet
+	@GNNKIT_SITE=site $(BIN)/python -m pytest -n 0 tests/site
 	@echo "open site/index.html"
 
 bench: $(VENV)/ready-test ## measure gnnkit beside its peers' own loops; see docs/benchmarks.md
@@ -136,7 +137,7 @@ $(VENV)/ready-run: $(VENV)/created $(PROJECTS)
 
 $(VENV)/ready-test: $(VENV)/ready-run
 	@echo "installing what the tests need"
-	@$(INSTALL) --editable ".[test]" $(EDITABLE)
+	@$(INSTALL) --editable ".[test,release]" $(EDITABLE)
 	@touch $@
 
 $(VENV)/ready-check: $(VENV)/ready-test
@@ -144,7 +145,7 @@ $(VENV)/ready-check: $(VENV)/ready-test
 	@$(INSTALL) --editable ".[test,check]" $(EDITABLE)
 	@touch $@
 
-$(VENV)/ready-docs: $(VENV)/ready-run
+$(VENV)/ready-docs: $(VENV)/ready-test
 	@echo "installing what the documentation needs"
-	@$(INSTALL) --editable ".[docs]" $(EDITABLE)
+	@$(INSTALL) --editable ".[test,release,docs]" $(EDITABLE)
 	@touch $@

@@ -26,16 +26,37 @@ class UnknownNameError(GnnkitError):
         what: Kind of thing that was looked up, for example ``"backend"``.
         name: The name that was received.
         known: All names that would have been accepted.
+        fix: What else may be meant, as a sentence.
     """
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], fix: str = "") -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         listed = "" if near and len(names) > _MOST_LISTED else f" Known: {', '.join(names) or 'none'}."
-        super().__init__(f"Unknown {what} {name!r}.{hint}{listed}")
+        super().__init__(f"Unknown {what} {name!r}.{fix and f' {fix}'}{hint}{listed}")
         self.name = name
         self.near = near
+
+
+class MisplacedSettingError(UnknownNameError):
+    """A setting that is known, but not where it was given.
+
+    Args:
+        name: The setting as it was given: ``"model.lr"``.
+        places: Where it belongs: ``["train.lr"]``.
+    """
+
+    def __init__(self, name: str, places: Iterable[str]) -> None:
+        self.places = list(places)
+        sections = [place.rpartition(".")[0] for place in self.places]
+        where = " or ".join(f"under {section}" if section else "at the top level" for section in sections)
+        key = self.places[0].rpartition(".")[2]
+        GnnkitError.__init__(
+            self, f"Unknown setting {name!r}: {key} belongs {where}. Write {' or '.join(self.places)}."
+        )
+        self.name = name
+        self.near = self.places
 
 
 class ConfigError(GnnkitError):

@@ -19,6 +19,9 @@ PathLike = Union[str, "os.PathLike[str]"]
 _LONGEST = 255
 """Bytes of a name, on all common file systems."""
 
+_LONGEST_SHOWN = 80
+"""Letters of a value that messages repeat; of a longer one they give the type."""
+
 
 def user_path(path: PathLike, what: str = "The path") -> Path:
     """A path as a user gave it, with ``~`` replaced by the home folder.
@@ -37,7 +40,8 @@ def user_path(path: PathLike, what: str = "The path") -> Path:
         True
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ConfigError(f"{what} is {path!r}, expected text or a path.")
+        shown = repr(path) if len(repr(path)) < _LONGEST_SHOWN else f"a {type(path).__name__}"
+        raise ConfigError(f"{what} is {shown}, expected text or a path.")
     text = os.fspath(path)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError(f"{what} is {text!r}, expected the name of a file or folder.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -83,3 +84,25 @@ def test_every_public_name_is_documented(package: str) -> None:
         for method, function in methods:
             if not method.startswith("_") and function.__module__.startswith("gnnkit"):
                 assert inspect.getdoc(function), f"{package}.{name}.{method} has no docstring"
+
+
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+
+
+def code_cells(notebook: Path) -> list[dict]:
+    """The cells of a notebook that have code."""
+    return [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_outputs(notebook: Path) -> None:
+    cells = code_cells(notebook)
+    assert len(cells) >= 2 and not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    exec("\n".join("".join(cell["source"]) for cell in code_cells(notebook)), {"__name__": "__main__"})

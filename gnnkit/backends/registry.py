@@ -102,6 +102,8 @@ def build_model(
         >>> import gnnkit
         >>> model = gnnkit.build_model("sage", gnnkit.load_dataset("karate"), hidden_channels=8)
     """
+    if isinstance(model, Graph):
+        raise ConfigError("Received a graph for the model, expected build_model(model, graph), such as ('gcn', graph).")
     expect_graph(graph)
     names = list(model) if isinstance(model, (list, tuple)) else [model]
     if not isinstance(model, ModelSpec) and not (names and all(map(_is_name, names))):

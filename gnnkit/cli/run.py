@@ -333,3 +333,5 @@ def _show(result: RunResult) -> None:
     print_table("Result", ["", ""], rows)
     if result.run_dir is not None:  # Outside the table, which would break a long path in two.
         print(f"  curves:      {result.run_dir / 'plots' / 'curves.png'}\n  run folder:  {result.run_dir}")
+        folder = shlex.quote(str(result.run_dir))
+        print(f"  next:        gnnkit report {folder}, or gnnkit predict {folder} --output predictions.csv")

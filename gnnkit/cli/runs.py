@@ -34,12 +34,15 @@ def runs(
 ) -> None:
     """List, filter, sort and compare runs."""
     from gnnkit.io.files import write_text
-    from gnnkit.runs.listing import differing, list_runs, ordered, where
+    from gnnkit.runs.listing import check_known, differing, list_runs, ordered, where
 
     target = None if csv_file is None else output_file(Path(csv_file))
     found = where(list_runs(places or ["runs"]), conditions or [])
     if sort is not None:
         found = ordered(found, sort)
+    chosen = [name.strip() for name in columns.split(",")] if columns else []
+    if found:
+        check_known(found, [name for name in chosen if name != "run"])
     if target is not None:
         write_text(target, _csv(found))
     if json:
@@ -48,7 +51,7 @@ def runs(
     if not found:
         print("There are no such runs.")
         return
-    shown = [name.strip() for name in columns.split(",")] if columns else _shown(found)
+    shown = chosen or _shown(found)
     if compare:
         shown = list(dict.fromkeys(["run", *differing(found), *shown[len(_COLUMNS) :]]))
     rows = [[_cell(name, str(run.path) if name == "run" else run.values.get(name)) for name in shown] for run in found]

@@ -213,8 +213,9 @@ def random_split(
         return replace(graph, typed=replace(graph.typed, splits={**graph.typed.splits, node_type: drawn}))
     if node_type is not None:
         raise DataError("node_type", f"it is {node_type!r}, but the graph has no types.", fix="Leave it out.")
-    if not (train > 0 and valid >= 0 and train + valid <= 1 + 1e-9):
-        raise ConfigError(f"The split shares are {train} and {valid}, expected positive shares of sum 1 at most.")
+    is_number = all(isinstance(share, (int, float)) for share in (train, valid))
+    if not is_number or not (train > 0 and valid >= 0 and train + valid <= 1 + 1e-9):
+        raise ConfigError(f"The split shares are {train!r} and {valid!r}, expected positive shares of sum 1 at most.")
     if seed < 0:
         raise ConfigError(f"The split seed is {seed}, expected at least 0.")
     nodes = _labelled_nodes(graph)

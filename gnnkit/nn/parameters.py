@@ -84,4 +84,8 @@ def compare_shapes(expected: Mapping[str, Tuple[int, ...]], received: Mapping[st
         if name in received and received[name] != shape
     ]
     if problems:
-        raise CheckpointError("The weights belong to another architecture: " + "; ".join(problems) + ".")
+        raise CheckpointError(
+            "The weights belong to another architecture: "
+            + "; ".join(problems)
+            + ". Take weights of a model with these shapes."
+        )

@@ -314,7 +314,8 @@ class ModelSpec:
         known = [item.name for item in fields(cls)]
         for name in values:
             if name not in known and name not in ALL_OPTIONS:
-                raise UnknownNameError("model setting", name, [*known, *ALL_OPTIONS])
+                fix = "Settings of training, such as lr, go to the Trainer."
+                raise UnknownNameError("model setting", name, [*known, *ALL_OPTIONS], fix)
         kinds = conv_kinds(values["conv"])
         placed = place_options(values, kinds)
         if not isinstance(kinds, str):

@@ -162,7 +162,9 @@ def compare(
         True
     """
     if len(backends) < 2:
-        raise ConfigError(f"{len(backends)} backend given; a comparison needs at least two.")
+        raise ConfigError(
+            f"{len(backends)} backend given; a comparison needs at least two, such as --backends reference,pyg."
+        )
     if seeds < 1 or epochs < 0 or (seeds > 1 and epochs == 0):
         raise ConfigError(f"{seeds} seeds and {epochs} epochs; expected at least 1 seed, and epochs for several seeds.")
     graph = arranged(task, graph, task_options or {}, seed)

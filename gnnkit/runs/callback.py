@@ -5,8 +5,9 @@ Rules: listeners are called in the training's thread, in the order in which they
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Iterable, List, Optional
 
+from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
 from gnnkit.runs.history import EpochRecord, RunResult
 
@@ -72,3 +73,27 @@ class Callback:
 
     def on_error(self, error: BaseException) -> None:
         """Training ends with an error or an interruption, which goes on to the caller."""
+
+
+def checked_callbacks(callbacks: Any) -> List[Callback]:
+    """The callbacks that a user gave, as a list.
+
+    Args:
+        callbacks: Anything; a list of callbacks is right.
+
+    Raises:
+        ConfigError: It is no list, or holds something else: a class, a function.
+    """
+    if isinstance(callbacks, (str, Callback)) or not isinstance(callbacks, Iterable):
+        kind = f"a {type(callbacks).__name__}"
+        raise ConfigError(f"callbacks is {kind}, expected a list: callbacks=[MyCallback()].")
+    listed = list(callbacks)
+    for callback in listed:
+        if isinstance(callback, type):
+            raise ConfigError(f"callbacks holds the class {callback.__name__}. Make an object: {callback.__name__}().")
+        if not isinstance(callback, Callback):
+            name = getattr(callback, "__name__", type(callback).__name__)
+            raise ConfigError(
+                f"callbacks holds {name}, expected objects of classes derived from gnnkit.train.Callback."
+            )
+    return listed

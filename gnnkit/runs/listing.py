@@ -152,7 +152,12 @@ def where(runs: Sequence[ListedRun], conditions: Sequence[str]) -> List[ListedRu
             )
         key, operation, wanted = match.groups()
         if runs:
-            _check_known(runs, [key])
+            check_known(runs, [key])
+        numeric = any(_is_number(run.values.get(key)) for run in runs)
+        if numeric and operation in _ORDERS and _number(wanted) is None:
+            raise ConfigError(
+                f"The condition {condition!r} compares numbers, expected one, such as {key}{operation}0.8."
+            )
         kept = [run for run in kept if _meets(run.values.get(key), operation, wanted)]
     return kept
 
@@ -165,7 +170,7 @@ def ordered(runs: Sequence[ListedRun], key: str) -> List[ListedRun]:
     """
     name = key.lstrip("-")
     if runs:
-        _check_known(runs, [name])
+        check_known(runs, [name])
     having = [run for run in runs if name in run.values]
     numeric = all(isinstance(run.values[name], (int, float)) for run in having)
     having.sort(key=lambda run: run.values[name] if numeric else str(run.values[name]), reverse=key.startswith("-"))
@@ -179,7 +184,12 @@ def differing(runs: Sequence[ListedRun]) -> List[str]:
     return [key for key in settings if len({repr(run.values.get(key)) for run in runs}) > 1]
 
 
-def _check_known(runs: Sequence[ListedRun], keys: Sequence[str]) -> None:
+def check_known(runs: Sequence[ListedRun], keys: Sequence[str]) -> None:
+    """Refuse names of values that no run has.
+
+    Raises:
+        UnknownNameError: There is one.
+    """
     known = {key for run in runs for key in run.values} | {"tags", "notes", "error"}
     for key in keys:
         if key not in known:
@@ -195,13 +205,17 @@ def _meets(value: Any, operation: str, wanted: str) -> bool:
         return wanted.casefold() in _text(value)
     if operation in ("=", "!="):
         number = _number(wanted)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and number is not None
+        is_number = _is_number(value) and number is not None
         return (value == number if is_number else _text(value) == wanted.casefold()) == (operation == "=")
     return _compared(value, operation, wanted)
 
 
 def _text(value: Any) -> str:
     return (",".join(map(str, value)) if isinstance(value, list) else str(value)).casefold()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _number(text: str) -> Optional[float]:

@@ -116,6 +116,11 @@ def check_custom(loss: Optional[Loss], metrics: Optional[Metrics]) -> None:
     """
     if loss is not None and not callable(loss):
         raise ConfigError(f"loss is {loss!r}, expected a function of outputs and targets.")
+    if getattr(loss, "__module__", "").startswith("torch.nn."):
+        raise ConfigError(
+            f"loss is {getattr(loss, '__name__', loss)}, which takes labels where gnnkit gives a record of targets. "
+            "Wrap it in a function of (outputs, targets) that reads targets.y where targets.mask is true."
+        )
     if metrics is None:
         return
     if not isinstance(metrics, Mapping) or not metrics or not all(callable(each) for each in metrics.values()):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from functools import lru_cache
-from typing import Any, Dict, Mapping, Sequence, Type
+from typing import Any, Dict, List, Mapping, Sequence, Type
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from gnnkit.classes import import_class
-from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.errors import ConfigError, MisplacedSettingError, UnknownNameError
 from gnnkit.io.yaml_files import shielded, unshielded
 from gnnkit.nn import ALL_OPTIONS, Kinds, model_kinds, option_defaults, place_options
 from gnnkit.options import whole_numbers
 from gnnkit.tasks import DEFAULT_TASK
+from gnnkit.train.model_config import ModelConfig
 
 MOVED = ("walk_length", "num_negatives", "negative_weight")
 """Settings that gnnkit 0.1.0 had in the section "train", of the task "unsupervised" alone."""
@@ -24,6 +26,13 @@ _CONVERSION = re.compile(
     r"(?P<kind>\w+)(?: \(type \w+\))?"
 )
 _EXPECTED = {"float": "a number", "integer": "a whole number", "bool": "true or false", "string": "text"}
+_OTHER_WORDS = {
+    "hidden": "hidden_channels",
+    "layers": "num_layers",
+    "learning_rate": "lr",
+    "num_epochs": "epochs",
+}
+"""What the command line, or other libraries, call a setting."""
 _FANOUTS = ("fanouts", "eval_fanouts")
 _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
@@ -51,6 +60,8 @@ def merged(schema: Type[Any], layers: Sequence[Mapping[str, Any]], kinds: Kinds 
         return OmegaConf.merge(base, *filter(None, above))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         problem = unshielded(str(error).splitlines()[0])
+        if isinstance(error, ValidationError) and "is not a ListConfig" in problem:
+            raise ConfigError(f"Setting {error.full_key!r} is no list. Write {error.full_key}=[A,B].") from error
         told = _CONVERSION.fullmatch(problem)
         kind = None if told is None else _EXPECTED.get(told["kind"].casefold())
         words = f": {problem}" if told is None or kind is None else f" is {told['value']}, expected {kind}"
@@ -163,14 +174,28 @@ def _check_keys(root: DictConfig, base: DictConfig, layer: Mapping[str, Any], pr
         if prefix == "model." and key in ALL_OPTIONS:
             continue
         if key not in known:
-            sections = [str(name) for name in root if isinstance(root[name], DictConfig)]
-            own = [name for name in sections if not name.endswith(_OPTIONS)]
-            elsewhere = [f"{name}.{key}" for name in own if key in root[name]]
-            elsewhere += [key] if prefix and key in root else []
-            elsewhere += [f"task_options.{key}"] if key in MOVED else []
+            places = _places(root, _OTHER_WORDS.get(key, key))
+            if places:
+                raise MisplacedSettingError(f"{prefix}{key}", places)
             names = [*known, *ALL_OPTIONS] if prefix == "model." else known
-            raise UnknownNameError("setting", f"{prefix}{key}", elsewhere or [f"{prefix}{name}" for name in names])
+            of_models = {*ALL_OPTIONS, *(item.name for item in fields(ModelConfig))}
+            fix = f"It is one of the model: build_model(..., {key}=...)." if key in of_models else ""
+            raise UnknownNameError("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in names], fix)
         if isinstance(base[key], DictConfig):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"Setting '{prefix}{key}' is {value!r}, expected a section with settings of its own.")
+                inner = f"name={value}" if "name" in base[key] else "KEY=VALUE"
+                raise ConfigError(
+                    f"Setting '{prefix}{key}' is {value!r}, expected a section. Write {prefix}{key}.{inner}."
+                )
             _check_keys(root, base[key], value, f"{prefix}{key}.")
+
+
+def _places(root: DictConfig, key: str) -> List[str]:
+    """Where in a whole configuration a key belongs; nowhere if it is unknown."""
+    sections = [str(name) for name in root if isinstance(root[name], DictConfig) and not str(name).endswith(_OPTIONS)]
+    if not sections:  # Settings of the training alone.
+        return [key] if key in root else []
+    places = [f"{name}.{key}" for name in sections if key in root[name]]
+    places += [f"model.{key}"] if key in ALL_OPTIONS else []
+    places += [f"task_options.{key}"] if key in MOVED else []
+    return places + ([key] if key in root else [])

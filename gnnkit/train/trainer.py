@@ -26,7 +26,7 @@ from gnnkit.nn.dropout import masks_on_host
 from gnnkit.options import plain_value, whole_number
 from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
-from gnnkit.runs.callback import Callback
+from gnnkit.runs.callback import Callback, checked_callbacks
 from gnnkit.runs.history import RunResult
 from gnnkit.runs.log import LOG, RunLog
 from gnnkit.runs.run_folder import RunFolder, environment, is_unfinished
@@ -139,7 +139,7 @@ class Trainer:
         self.device_options = dict(device_options or {})
         self.seed = whole_number("seed", seed)
         self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
-        self.callbacks = list(callbacks)
+        self.callbacks = checked_callbacks(callbacks)
         self.progress = progress
         self.facts = facts or {}
         self.settings = settings

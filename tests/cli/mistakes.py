@@ -259,7 +259,7 @@ MISTAKES = [
     Mistake("half an interpolation", "run train.lr=${", ("'${'", "a number")),
     Mistake("an interpolation for a name", "run --dataset ${dataset.name}x", ("'${dataset.name}x'",)),
     Mistake("an interpolation in a file", "run c.yaml", ("'${x}'",), {"c.yaml": "model: {name: '${x}'}\n"}),
-    Mistake("fan-outs of the model", "run model.fanouts=10,10", ("'train.fanouts'",)),
+    Mistake("fan-outs of the model", "run model.fanouts=10,10", ("Write train.fanouts",)),
     Mistake("a setting without its section", "run lr=0.1", ("train.lr",)),
     Mistake("fan-outs with semicolons", "run train.fanouts=5;5", ("whole numbers with commas, such as 15,10,5",)),
     Mistake("a setting without a key", "run =3", ("Write key=value",)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import List
 
@@ -55,6 +57,12 @@ COMMANDS = {
     "report": "report run --batches 0 --map pca --backend loud",
     "convert-weights": f"convert-weights {_WEIGHTS} --from gnnkit --dataset mine --output w.safetensors",
     "data import": "data import mine/edges.csv --output graph",
+    "data check": "data check mine",
+    "explain": "explain run --nodes 1",
+    "export": "export run --output m.pt2",
+    "runs": "runs .",
+    "info": "info mine",
+    "tasks": "tasks",
     "datasets": "datasets",
 }
 
@@ -78,6 +86,15 @@ def test_standard_output_is_the_json_line(name: str, workplace: Path, monkeypatc
     assert json.loads(only_line(done.stdout))
     if "loud" in COMMANDS[name]:
         assert "loud: a layer" in done.stderr, "what a plugin prints is not lost"
+
+
+def test_a_run_can_be_piped_into_a_program_that_reads_json(workplace: Path) -> None:
+    run = f"{sys.executable} -m gnnkit.cli.main run --dataset mine --epochs 1 --device cpu --json"
+    done = subprocess.run(
+        f"{run} | {sys.executable} -m json.tool", shell=True, cwd=workplace, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)["dataset"] == "mine", done.stderr
+    assert "Result" in done.stderr, "tables go to the other stream"
 
 
 @pytest.mark.parametrize("name", ["run", pytest.param("predict", marks=pytest.mark.long)])

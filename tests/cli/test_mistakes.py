@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import pytest
 import torch
 
 from tests.cli.mistakes import LONG, MISTAKES, Mistake, prepare, write
+from tests.cli.slips import SLIPS
 from tests.commands import gnnkit_command, gnnkit_here
 
+ALL = [*MISTAKES, *SLIPS]
 IN_A_PROCESS = ("a run folder that is a file", "a command that is none")
 """Rows that are also tried as a user types them."""
 
@@ -40,7 +43,7 @@ def here(workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+@pytest.mark.parametrize("mistake", ALL, ids=lambda mistake: mistake.name)
 def test_a_mistake_gives_one_line_and_leaves_nothing(
     mistake: Mistake, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,11 +75,11 @@ def check(mistake: Mistake, here: Path, monkeypatch: pytest.MonkeyPatch, command
 
 
 def content(folder: Path) -> Dict[str, bytes]:
-    """Everything below a folder, except for the cache, which may be filled, and code that PyG keeps while it runs."""
+    """Everything below a folder, except for the cache, which may be filled, and code that PyG and torch keep there."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
-        if "cache" not in path.relative_to(folder).parts and "_propagate_" not in path.name
+        if "cache" not in path.relative_to(folder).parts and not re.search("_propagate_|torchinductor_", path.name)
     }
 
 
@@ -90,5 +93,6 @@ def test_a_full_disk_behind_standard_output(options: list, tmp_path: Path) -> No
 
 
 def test_there_are_enough_rows() -> None:
-    assert len(MISTAKES) >= 40
-    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES)
+    assert len(SLIPS) >= 40
+    assert len({mistake.name for mistake in ALL}) == len(ALL)
+    assert all(mistake.says for mistake in ALL), "each names its way out"

@@ -58,6 +58,7 @@ def test_a_run_from_start_to_json(backend_name: str, how: list, own_data: Path, 
     run_dir = tmp_path / values["run_dir"]
     assert json.loads((run_dir / "manifest.json").read_text())["status"] == "complete"
     assert (run_dir / "plots" / "curves.png").exists()
+    assert f"gnnkit report {values['run_dir']}" in done.stderr, "what to do next"
     assert "Traceback" not in done.stderr
     # The folder's own configuration repeats the run.
     config = tmp_path / "again.yaml"
