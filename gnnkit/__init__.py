@@ -32,6 +32,9 @@ _HOME = {
     "save_weights": "gnnkit.runs",
 }
 
+_ROOMS = frozenset({"data", "devices", "inference", "measure", "nn", "sampling", "studies", "tasks", "train"})
+"""Packages that ``import gnnkit`` gives by name, without another import."""
+
 __all__ = [
     "GNN",
     "Backend",
@@ -56,6 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"gnnkit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'gnnkit' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
