@@ -7,12 +7,15 @@ What a backend declares and then refuses is a failure.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
-from typing import Generator
+from typing import Any, Generator, Iterator
 
 import pytest
 
 from gnnkit.errors import CapabilityError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,19 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip(f"real data needed: set GNNKIT_DATA to their folder (it is {folder!r})")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; skipped where it, or Playwright, is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no browser is installed: none of {', '.join(BROWSERS)} (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 def installed_backends(*needs: str) -> list[str]:

@@ -14,8 +14,6 @@ from typing import Any, Dict, List
 
 import pytest
 
-from tests.report.conftest import browser  # noqa: F401  # A fixture.
-
 ROOT = Path(__file__).parents[2]
 QUESTIONS = {
     "change the loss": ("tasks.html", "loss="),
@@ -60,7 +58,7 @@ def _words(section: Dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_search_finds_it_without_a_server(question: str, site: Path, browser: Any) -> None:  # noqa: F811
+def test_the_search_finds_it_without_a_server(question: str, site: Path, browser: Any) -> None:
     page = browser.new_page()
     asked: List[str] = []
     page.on("request", lambda request: asked.append(request.url))

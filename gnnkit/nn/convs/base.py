@@ -266,7 +266,7 @@ class ReferenceConv(MessagePassing):
 
         It costs nothing on a block whose destinations are all of its sources.
         """
-        if len(h_src) == len(h_dst) and lin.out_features < lin.in_features:
+        if h_src.shape[0] == h_dst.shape[0] and lin.out_features < lin.in_features:
             return self.ops.aggregate(lowered, lin(h_src), how, weight)
         out: Tensor = lin(self.ops.aggregate(lowered, h_src, how, weight))
         return out
