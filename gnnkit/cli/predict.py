@@ -24,18 +24,20 @@ EXAMPLE = "Example: gnnkit predict runs/20240101-120000-cora-gcn-pyg --output pr
 @takes_processes_here
 def predict(
     *,
-    output: Path = typer.Option(..., help="Where predictions go: *.parquet, *.csv or *.npy."),
+    output: Path = typer.Option(..., help="File for the predictions: *.parquet, *.csv or *.npy."),
     pairs: Optional[Path] = typer.Option(
-        None, help="Pairs of nodes to score: a table of source and target, or .npy, for a run that learned about pairs."
+        None, help="Pairs of nodes to score, for a run about pairs: a table with source and target, or .npy."
     ),
     top: Optional[int] = typer.Option(
-        None, metavar="N", help="The N best destinations of each node that it has no edge to, of link prediction."
+        None, metavar="N", help="For link prediction: the N best destinations that a node has no edge to."
     ),
     relation: Optional[str] = typer.Option(
-        None, help="Of a knowledge graph: the relation that --top asks about, or that all --pairs are of."
+        None, help="For knowledge graphs: the relation for --top, or for all --pairs."
     ),
-    heads: bool = typer.Option(False, "--heads", help="With --top and --relation, the best heads of nodes as tails."),
-    classes_only: bool = typer.Option(False, "--classes-only", help="Leave out the probabilities of all classes."),
+    heads: bool = typer.Option(
+        False, "--heads", help="With --top and --relation: find the best heads, with the nodes as tails."
+    ),
+    classes_only: bool = typer.Option(False, "--classes-only", help="Omit the class probabilities."),
     asked: Asked,
     processes: Processes,
 ) -> None:

@@ -36,12 +36,18 @@ from gnnkit.place import launched_place
 class Processes:
     """How many processes share the work: options that several commands have."""
 
-    processes: Optional[int] = typer.Option(None, help="Processes of this machine that share the work.  [default: 1]")
-    nodes: Optional[str] = typer.Option(None, help="Machines, or 1:4 for as few as 1 and as many as 4.  [default: 1]")
-    node_rank: Optional[int] = typer.Option(None, help="Number of this machine, where none may come or go.")
-    rendezvous: Optional[str] = typer.Option(None, metavar="HOST:PORT", help="Where machines find each other.")
-    max_restarts: Optional[int] = typer.Option(None, help="How often to go on after a process has died.  [default: 0]")
-    time_limit: Optional[float] = typer.Option(None, help="Seconds to wait for other processes.  [default: 300]")
+    processes: Optional[int] = typer.Option(
+        None, help="Number of processes on this machine that share the work.  [default: 1]"
+    )
+    nodes: Optional[str] = typer.Option(None, help="Number of machines, or 1:4 for 1 to 4 machines.  [default: 1]")
+    node_rank: Optional[int] = typer.Option(
+        None, help="Number of this machine, from 0, if the number of machines is fixed."
+    )
+    rendezvous: Optional[str] = typer.Option(None, metavar="HOST:PORT", help="Address at which the machines meet.")
+    max_restarts: Optional[int] = typer.Option(
+        None, help="How often to restart after a process has died.  [default: 0]"
+    )
+    time_limit: Optional[float] = typer.Option(None, help="Seconds to wait for the other processes.  [default: 300]")
 
     @property
     def is_asked_for(self) -> bool:
