@@ -179,7 +179,7 @@ def _columns(pairs: List[str]) -> Dict[str, str]:
     for pair in pairs:
         role, equals, name = pair.partition("=")
         if not (role and equals and name):
-            raise ConfigError(f"--column is {pair!r}, expected what it holds and its name, such as label=kind.")
+            raise ConfigError(f"--column is {pair!r}, expected a role and a column name, such as label=kind.")
         columns[role] = name
     return columns
 

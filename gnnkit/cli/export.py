@@ -41,8 +41,8 @@ def export(
     head = opened.pair_head if opened.learned.level == "edges" else None
     if isinstance(head, TripleHead):
         raise ConfigError(
-            "A model of a knowledge graph is no program of nodes or pairs. Write its embeddings with 'gnnkit embed'; "
-            "the parameters of relations are 'task.relation' in the run's checkpoint."
+            "Models of knowledge graphs cannot be exported. Write the embeddings with 'gnnkit embed'; the parameters "
+            "of relations are 'task.relation' in the run's checkpoint."
         )
     done = export_program(opened.model, opened.graph, output, format, head=head, learned=opened.learned, force=force)
     rows = [

@@ -154,7 +154,7 @@ def open_work(
     refuse_graphs(asked, manifest)
     new_nodes, new_edges, undirected = asked.new_nodes, asked.new_edges, asked.undirected
     if undirected and new_edges is None:
-        raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
+        raise ConfigError("--undirected needs --new-edges. Give it as well.")
     fanouts = None if asked.fanouts is None else whole_numbers(asked.fanouts, "--fanouts")
     where: Dict[str, Any] = {"dataset": asked.dataset, "data_dir": asked.data_dir, "world": join_world()}
     opened = open_run(asked.run, backend=asked.backend, device=asked.device, **where)

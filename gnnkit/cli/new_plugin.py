@@ -81,7 +81,7 @@ def _check_name(name: str, kind: str) -> None:
 
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"The name is {name!r}, expected small letters, digits and single dashes, such as 'my-graphs'."
+            f"The name is {name!r}, expected lower-case letters, digits and single dashes, such as 'my-graphs'."
         )
     if name.split("-")[0] == "gnnkit":
         raise ConfigError(f"The name is {name!r}; leave out 'gnnkit', which the package's name begins with anyway.")

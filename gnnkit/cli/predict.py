@@ -63,15 +63,15 @@ def _check_together(asked: Asked, pairs: Optional[Path], top: Optional[int], cla
     given = {"--pairs": pairs is not None, "--top": top is not None, "--nodes": asked.nodes is not None}
     given["--classes-only"] = classes_only
     why = {
-        ("--pairs", "--top"): "pairs of a file are scored, or the best ones are looked for",
-        ("--pairs", "--nodes"): "the file of pairs says which nodes are meant",
+        ("--pairs", "--top"): "one scores the pairs of a file, the other searches for the best pairs",
+        ("--pairs", "--nodes"): "the file of pairs already names the nodes",
         ("--top", "--classes-only"): "recommendations have no classes",
     }
     for (first, second), reason in why.items():
         if given[first] and given[second]:
             raise ConfigError(f"{first} and {second} exclude each other: {reason}. Leave one of them out.")
     if top is not None and top < 1:
-        raise ConfigError(f"--top is {top}, expected how many destinations to recommend: a whole number above 0.")
+        raise ConfigError(f"--top is {top}, expected a whole number of destinations, at least 1.")
 
 
 def _check_relation(pairs: Optional[Path], top: Optional[int], relation: Optional[str], heads: bool) -> None:
@@ -79,7 +79,7 @@ def _check_relation(pairs: Optional[Path], top: Optional[int], relation: Optiona
     if relation is not None and pairs is None and top is None:
         raise ConfigError("--relation is for --pairs and --top. Give one of them.")
     if heads and (top is None or relation is None):
-        raise ConfigError("--heads is for --top with --relation: the best heads of that relation. Give both.")
+        raise ConfigError("--heads is for --top with --relation: it finds the best heads of that relation. Give both.")
 
 
 def _predict(

@@ -84,7 +84,7 @@ class Processes:
         ):
             raise ConfigError(f"--nodes is {self.nodes!r}, expected a number of machines such as 2, or a range: 1:4.")
         if self.has_machines and self.rendezvous is None:
-            raise ConfigError("--nodes needs --rendezvous HOST:PORT, an address of one of them and a free port there.")
+            raise ConfigError("--nodes needs --rendezvous HOST:PORT, the address of one machine and a free port on it.")
         if self.node_rank is not None and ":" in (self.nodes or "1"):
             raise ConfigError(
                 "--node-rank is for a fixed number of machines, and --nodes is a range. Give one of them."
@@ -198,7 +198,7 @@ def _run(arguments: Sequence[str], command: Sequence[str]) -> None:
         raise Ended(int(end.sigval)) from None
     except (RendezvousError, RuntimeError, TimeoutError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PeerError(f"The processes of other machines were not found, or were lost: {text}") from error
+        raise PeerError(f"The processes of other machines were not found or have disappeared: {text}") from error
 
 
 def _fail(failures: Mapping[int, Any]) -> NoReturn:

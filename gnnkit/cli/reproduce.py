@@ -42,7 +42,9 @@ def reproduce(
     record = read_run(run)
     if record.manifest.get("frozen"):
         frozen = ", ".join(record.manifest["frozen"])
-        raise ConfigError(f"The run {run} was trained in Python with {frozen} frozen, which no configuration can say.")
+        raise ConfigError(
+            f"The run {run} was trained in Python with {frozen} frozen, which a configuration cannot express."
+        )
     flags = {"backend": backend, "device": device, "run_dir": run_dir, "dataset": {"data_dir": data_dir}}
     config = run_config([], flags, base=recorded_config(run, device))
     learned = Learned.among(record.manifest)
@@ -65,7 +67,7 @@ def reproduce(
 def _check_data(record: RunRecord, model: GNN, graph: Graph) -> None:
     from gnnkit.data import check_same_data, describe_data
 
-    fix = "Take the data and the seed of that run; --data-dir says where they are."
+    fix = "Use the data and the seed of that run; --data-dir says where they are."
     check_same_data(record.manifest["data"], describe_data(model.spec.prepare(graph)), fix)
 
 

@@ -44,7 +44,7 @@ def sweep(
     path = user_path(file, "The sweep")
     goes_on = is_folder(path)
     if goes_on and (settings or run_dir is not None):
-        raise ConfigError(f"{path} is a folder, and a sweep goes on with the settings that it has. Leave others out.")
+        raise ConfigError(f"{path} is a folder, and a sweep continues with the settings that it has. Leave out others.")
     asked = read_sweep(path / SWEEP if goes_on else path, settings or [])
     with run_dir_or_new(path if goes_on else run_dir, Path("sweeps"), path.stem) as home:
         print(f"{asked.num_trials} trials into {home}", flush=True)
