@@ -16,10 +16,10 @@ CAPABILITY_COLUMNS = ("backend", "models", "devices", "precisions", "exports", "
 
 @reports_errors
 def backends(
-    capabilities: bool = typer.Option(False, "--capabilities", help="Show what each declares that it can do."),
+    capabilities: bool = typer.Option(False, "--capabilities", help="Show what each backend supports."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
 ) -> None:
-    """List backends with their state; each is probed in a process of its own."""
+    """List backends with their state; each is probed in a separate process."""
     from gnnkit.backends import backends as registry
     from gnnkit.probing import probe_all
 

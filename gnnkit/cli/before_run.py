@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 class BeforeRun:
     """What to look at before a run: options of ``gnnkit run``."""
 
-    dry_run: bool = typer.Option(False, "--dry-run", help="Train nothing: show layers, batches, memory and time.")
+    dry_run: bool = typer.Option(False, "--dry-run", help="Do not train; show layers, batches, memory and time.")
     find_batch_size: bool = typer.Option(
-        False, "--find-batch-size", help="Train nothing: find the largest batch size that fits into memory."
+        False, "--find-batch-size", help="Do not train; find the largest batch size that fits into memory."
     )
     memory: Optional[str] = typer.Option(
-        None, metavar="SIZE", help="Memory for --find-batch-size: 4GB.  [default: 80% of what is free]"
+        None, metavar="SIZE", help="Memory for --find-batch-size: 4GB.  [default: 80% of the free memory]"
     )
-    find_lr: bool = typer.Option(False, "--find-lr", help="Train nothing: find a learning rate by a range test.")
-    picture: Optional[str] = typer.Option(None, metavar="FILE", help="Where --find-lr draws.  [default: lr.png]")
+    find_lr: bool = typer.Option(False, "--find-lr", help="Do not train; find a learning rate with a range test.")
+    picture: Optional[str] = typer.Option(None, metavar="FILE", help="Picture of --find-lr.  [default: lr.png]")
 
     @property
     def option(self) -> Optional[str]:
@@ -46,7 +46,7 @@ class BeforeRun:
         asked = [name for name in ("dry_run", "find_batch_size", "find_lr") if getattr(self, name)]
         names = [f"--{name.replace('_', '-')}" for name in asked]
         if len(names) > 1:
-            raise ConfigError(f"{' and '.join(names)} are asked for. Give one of them.")
+            raise ConfigError(f"{' and '.join(names)} exclude each other. Give one of them.")
         for name, value, owner in (
             ("--memory", self.memory, "--find-batch-size"),
             ("--picture", self.picture, "--find-lr"),

@@ -37,8 +37,8 @@ def bench(
     *,
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
-    batches: int = typer.Option(20, help="How many batches to measure, after a warm-up."),
-    picture: Path = typer.Option(Path("bench.png"), help="Where the stacked bars go."),
+    batches: int = typer.Option(20, help="Number of batches to measure, after a warm-up."),
+    picture: Path = typer.Option(Path("bench.png"), help="PNG file for the stacked bars."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:

@@ -24,16 +24,16 @@ EXAMPLE = "Example: gnnkit compare --backends reference,pyg,dgl --dataset cora -
 def compare(
     *,
     settings: Optional[List[str]] = SETTINGS,
-    backends: str = typer.Option(..., help="Two or more with commas; the first is what the others are compared with."),
+    backends: str = typer.Option(..., help="Two or more, separated by commas; the others are compared with the first."),
     flags: Dict[str, Any],
-    epochs: int = typer.Option(20, help="How long each backend trains; 0 leaves training out."),
-    seeds: int = typer.Option(1, help="With 2 or more: train so often, and test whether results are equivalent."),
-    margin: float = typer.Option(0.02, help="Largest mean difference of the test metric that does not matter."),
-    picture: Path = typer.Option(Path("compare.png"), help="Where the loss curves go."),
+    epochs: int = typer.Option(20, help="Number of epochs to train each backend; 0 skips training."),
+    seeds: int = typer.Option(1, help="With 2 or more: train with N seeds, and test whether results are equivalent."),
+    margin: float = typer.Option(0.02, help="Largest mean difference of the test metric that counts as equivalent."),
+    picture: Path = typer.Option(Path("compare.png"), help="PNG file for the loss curves."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Compare backends on the same weights and the same batch, layer by layer, then on whole trainings."""
+    """Compare backends on the same weights and the same batch, layer by layer, then over whole training runs."""
     names = [name.strip() for name in backends.split(",") if name.strip()]
     picture = output_file(picture) if epochs else picture
     found = _compare(run_config(settings, flags), names, epochs=epochs, seeds=seeds, margin=margin)

@@ -25,9 +25,11 @@ class RunOptions:
     """The options, None where one is not given."""
 
     backend: Optional[str] = typer.Option(None, help="Graph library; see 'gnnkit backends'.  [default: reference]")
-    device: Optional[str] = typer.Option(None, help="Where steps run: auto, cpu, cuda, or a plugin's.  [default: auto]")
-    dataset: Optional[str] = typer.Option(None, help="See 'gnnkit datasets', or a folder.  [default: digits]")
-    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first.")
+    device: Optional[str] = typer.Option(
+        None, help="Where training runs: auto, cpu, cuda, or a plugin's.  [default: auto]"
+    )
+    dataset: Optional[str] = typer.Option(None, help="A name from 'gnnkit datasets', or a folder.  [default: digits]")
+    data_dir: Optional[str] = typer.Option(None, help="Folder to search first for its files.")
     model: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin, or module:Layer.  [default: gcn]")
     task: Optional[str] = typer.Option(None, help="What to learn; see 'gnnkit tasks'.  [default: node_classification]")
     epochs: Optional[int] = typer.Option(None, help="Passes over the training nodes.  [default: 200; 20 if sampled]")
@@ -35,15 +37,15 @@ class RunOptions:
     hidden: Optional[int] = typer.Option(None, help="Hidden width, per head.  [default: the model's]")
     layers: Optional[int] = typer.Option(None, help="Number of layers.  [default: 2]")
     dropout: Optional[float] = typer.Option(None, help="Dropout between layers.  [default: the model's]")
-    fanouts: Optional[str] = typer.Option(None, help="Sample so many neighbours per layer, seeds first: 15,10,5.")
+    fanouts: Optional[str] = typer.Option(None, help="Neighbours to sample per layer, from the seed nodes on: 15,10,5.")
     batch_size: Optional[int] = typer.Option(None, help="Training nodes per batch.  [default: 1024 if sampled]")
     precision: Optional[str] = typer.Option(None, help="float32, bfloat16, float64.  [default: float32]")
     overflow: Optional[str] = typer.Option(
         None, help="A batch too large for a device's fixed shapes: carry, error.  [default: carry]"
     )
-    seed: Optional[int] = typer.Option(None, help="Seed of everything random.  [default: 0]")
+    seed: Optional[int] = typer.Option(None, help="Seed for all random numbers.  [default: 0]")
     deterministic: Optional[bool] = typer.Option(
-        None, "--deterministic", help="The same bits in every run on this backend and device."
+        None, "--deterministic", help="Make runs on this backend and device bit-identical."
     )
 
 

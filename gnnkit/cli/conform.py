@@ -21,11 +21,13 @@ def conform(
     kind: Optional[str] = typer.Option(
         None, help="backend, device, dataset or task.  [default: the first with that name]"
     ),
-    device: Optional[str] = typer.Option(None, help="Measure a backend on this device.  [default: the backend's own]"),
-    only: List[str] = typer.Option(
-        [], metavar="CHECK", help="Make this check only: a name, name[case] or a pattern. May be given several times."
+    device: Optional[str] = typer.Option(
+        None, help="Test a backend on this device.  [default: the one it is made for]"
     ),
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks, and what the plugin prints."),
+    only: List[str] = typer.Option(
+        [], metavar="CHECK", help="Run only this check: a name, name[case] or a pattern. May be repeated."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks and the output of the plugin."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
 ) -> None:
     """Check an installed plugin; exit code 0 if it is conformant, 1 if it is not."""

@@ -18,16 +18,16 @@ EXAMPLE = "Example: gnnkit convert-weights model.pt --from pyg --to dgl --conv s
 
 @reports_errors
 def convert_weights(
-    file: Path = typer.Argument(..., help="The state dict (torch.save or safetensors), or a checkpoint of gnnkit."),
-    source: str = typer.Option(..., "--from", help="Whose layers they are: pyg, dgl, gnnkit."),
-    target: str = typer.Option("gnnkit", "--to", help="Whose they become: gnnkit, pyg, dgl."),
-    output: Path = typer.Option(..., help="Where the weights go: *.safetensors, or for libraries also *.pt."),
-    conv: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin; not needed from gnnkit."),
+    file: Path = typer.Argument(..., help="State dict (torch.save or safetensors), or a gnnkit checkpoint."),
+    source: str = typer.Option(..., "--from", help="Library of the given weights: pyg, dgl, gnnkit."),
+    target: str = typer.Option("gnnkit", "--to", help="Library to convert to: gnnkit, pyg, dgl."),
+    output: Path = typer.Option(..., help="File for the weights: *.safetensors, or *.pt for pyg and dgl."),
+    conv: Optional[str] = typer.Option(None, help="gcn, sage, gat, gatv2, gin; not needed with --from gnnkit."),
     layers: Optional[str] = typer.Option(None, help="Prefixes of the layers, from input to output: conv1,conv2."),
     aggregation: Optional[str] = typer.Option(None, help="mean or max, for sage."),
-    activation: str = typer.Option("relu", help="What stands between the layers: relu, elu."),
-    dataset: str = typer.Option("digits", help="The graph that the certificate is computed on."),
-    data_dir: Optional[str] = typer.Option(None, help="Where its files are looked for first."),
+    activation: str = typer.Option("relu", help="Activation between the layers: relu, elu."),
+    dataset: str = typer.Option("digits", help="Graph on which the certificate is computed."),
+    data_dir: Optional[str] = typer.Option(None, help="Folder to search first for its files."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:

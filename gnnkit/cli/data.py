@@ -17,12 +17,12 @@ CHECK_EXAMPLE = "Example: gnnkit data check path/to/folder dataset.options.undir
 EXAMPLE = "Example: gnnkit data import edges.csv.gz --features x.npy --labels y.npy --undirected --output papers"
 PARTITION_EXAMPLE = "Example: gnnkit data partition facebook_large --parts 2 --out parts"
 
-app = typer.Typer(no_args_is_help=True, help="Convert data of your own, and check data.")
+app = typer.Typer(no_args_is_help=True, help="Convert your own data, and check data.")
 
 
 @app.callback()
 def data() -> None:
-    """Convert data of your own, and check data."""
+    """Convert your own data, and check data."""
 
 
 @app.command("import", epilog=EXAMPLE)
@@ -30,36 +30,36 @@ def data() -> None:
 def import_data(
     edges: List[Path] = typer.Argument(
         ...,
-        help="Lists of edges: *.csv, *.tsv, *.txt (also *.gz), *.npy, *.parquet. Or a folder with one for each "
+        help="Edge lists: *.csv, *.tsv, *.txt (also *.gz), *.npy, *.parquet. Or a folder with one for each "
         "relation of a typed graph: edges/SOURCE__NAME__DESTINATION.csv.",
     ),
     output: Path = typer.Option(..., help="The folder to write, for 'gnnkit run --dataset FOLDER'."),
     num_nodes: Optional[int] = typer.Option(
-        None, help="Number of nodes.  [default: that of features or labels, else the largest id plus 1]"
+        None, help="Number of nodes.  [default: from features or labels, else the largest id plus 1]"
     ),
     features: Optional[Path] = typer.Option(None, help="*.npy of shape [N, F], floating point."),
-    labels: Optional[Path] = typer.Option(None, help="*.npy, or a table with a column 'label' and perhaps 'id'."),
+    labels: Optional[Path] = typer.Option(None, help="*.npy, or a table with a column 'label' and optionally 'id'."),
     train: Optional[Path] = typer.Option(None, help="*.npy: ids of the training nodes, or a mask."),
-    valid: Optional[Path] = typer.Option(None, help="Likewise for validation."),
-    test: Optional[Path] = typer.Option(None, help="Likewise for the test."),
+    valid: Optional[Path] = typer.Option(None, help="The same for validation nodes."),
+    test: Optional[Path] = typer.Option(None, help="The same for test nodes."),
     undirected: bool = typer.Option(False, "--undirected", help="Add the reverse of every edge that has none."),
     add_reverses: bool = typer.Option(False, "--add-reverses", help="Typed: add a reverse to every relation."),
-    dedup: bool = typer.Option(False, "--dedup", help="Keep one of every group of equal edges."),
+    dedup: bool = typer.Option(False, "--dedup", help="Keep one of each set of duplicate edges."),
     column: Optional[List[str]] = typer.Option(
-        None, help="A column of another name: source=, target=, id= or label=NAME. Can be given several times."
+        None, help="A column with a different name: source=, target=, id= or label=NAME. May be repeated."
     ),
     missing: Optional[List[str]] = typer.Option(
-        None, help="A mark of a missing label, instead of the usual ones. Can be given several times."
+        None, help="A marker for missing labels, instead of the usual ones. May be repeated."
     ),
     number_classes: bool = typer.Option(
-        False, "--number-classes", help="Labels are codes of classes: number them in ascending order."
+        False, "--number-classes", help="Labels are class codes: number them in ascending order."
     ),
     memory: float = typer.Option(2.0, help="Gigabytes that sorting may take."),
-    force: bool = typer.Option(False, "--force", help="Replace a graph that is there already."),
+    force: bool = typer.Option(False, "--force", help="Replace an existing graph."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Convert lists of edges, with features, labels and splits, to a folder that training opens memory-mapped.
+    """Convert edge lists, with features, labels and splits, to a folder that training opens memory-mapped.
 
     Nodes are whole numbers from 0. Larger graphs than memory can be converted: edges are sorted on disk.
     """
@@ -114,13 +114,13 @@ def import_data(
 @takes_flags("data_dir", "seed")
 def check_data(
     *,
-    dataset: str = typer.Argument(..., help="See 'gnnkit datasets', or a folder."),
+    dataset: str = typer.Argument(..., help="A name from 'gnnkit datasets', or a folder."),
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Load a data set, say what it is, and refuse it if pairs to be judged carry messages."""
+    """Load and describe a data set, and refuse it if evaluation pairs carry messages."""
     from gnnkit.data import check_graph, check_leaks, summarize
     from gnnkit.train.assembling import load_data
 
@@ -143,16 +143,16 @@ def check_data(
 @takes_flags("data_dir", "task", "seed")
 def partition_data(
     *,
-    dataset: str = typer.Argument(..., help="See 'gnnkit datasets', or a folder."),
+    dataset: str = typer.Argument(..., help="A name from 'gnnkit datasets', or a folder."),
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
-    parts: int = typer.Option(..., help="How many parts, one for each machine."),
+    parts: int = typer.Option(..., help="Number of parts, one for each machine."),
     out: Path = typer.Option(..., help="The folder to write, for 'gnnkit run --parts FOLDER'."),
-    graph_store: str = typer.Option("dgl", help="Library that cuts the graph and will serve the parts."),
+    graph_store: str = typer.Option("dgl", help="Library that partitions the graph and serves the parts."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Cut a graph into parts, one for each machine, with few edges between them."""
+    """Partition a graph, one part for each machine, with few edges between the parts."""
     from gnnkit.paths import user_path
     from gnnkit.train.assembling import load_data
     from gnnkit.train.parts import check_cut, cut
@@ -179,7 +179,7 @@ def _columns(pairs: List[str]) -> Dict[str, str]:
     for pair in pairs:
         role, equals, name = pair.partition("=")
         if not (role and equals and name):
-            raise ConfigError(f"--column is {pair!r}, expected what it holds and its name, such as label=kind.")
+            raise ConfigError(f"--column is {pair!r}, expected a role and a column name, such as label=kind.")
         columns[role] = name
     return columns
 

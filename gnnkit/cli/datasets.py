@@ -11,7 +11,7 @@ EXAMPLE = "Example: gnnkit datasets"
 
 @reports_errors
 def datasets(json: bool = typer.Option(False, "--json", help="Print one line of JSON instead.")) -> None:
-    """List the data sets that 'gnnkit run --dataset' knows."""
+    """List the data sets for 'gnnkit run --dataset'."""
     from gnnkit.datasets import datasets as registry
     from gnnkit.probing import overview
 

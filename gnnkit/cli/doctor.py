@@ -15,7 +15,7 @@ EXAMPLE = "Example: gnnkit doctor"
 
 @reports_errors
 def doctor(json: bool = typer.Option(False, "--json", help="Print one line of JSON instead.")) -> None:
-    """Probe every plugin in a process of its own: ready, not installed, or broken with cause and fix."""
+    """Probe every plugin in a separate process: ready, not installed, or broken with cause and fix."""
     import torch
 
     import gnnkit

@@ -21,14 +21,14 @@ EXAMPLE = "Example: gnnkit embed runs/20240101-120000-cora-gcn-pyg --layers 1 --
 @takes_processes_here
 def embed(
     *,
-    output: Path = typer.Option(..., help="Where embeddings go: *.parquet or *.npy."),
+    output: Path = typer.Option(..., help="File for the embeddings: *.parquet or *.npy."),
     layers: Optional[str] = typer.Option(
-        None, help="Which layers, counted from 1 at the input: 1,2.  [default: all; of graphs what the head reads]"
+        None, help="Layers, counted from 1 at the input: 1,2.  [default: all; for graphs, the input of the head]"
     ),
     asked: Asked,
     processes: Processes,
 ) -> None:
-    """Compute the embeddings of nodes in every layer of the best model of a run, or pooled ones of graphs."""
+    """Compute the node embeddings of every layer of a run's best model, or pooled embeddings of graphs."""
     import torch
 
     from gnnkit.inference import write_embeddings

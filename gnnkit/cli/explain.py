@@ -24,19 +24,19 @@ _SHOWN = 5
 @reports_errors
 def explain(
     run: str = typer.Argument(..., metavar="RUN", help="The run folder."),
-    nodes: str = typer.Option(..., help="Ids with commas, or a .csv, .parquet, .txt or .npy file of them."),
+    nodes: str = typer.Option(..., help="Comma-separated ids, or a .csv, .parquet, .txt or .npy file of them."),
     method: str = typer.Option("gnn_explainer", help="gradient, integrated_gradients, gnn_explainer."),
     output: Optional[str] = typer.Option(
-        None, metavar="FOLDER", help="Where tables and pictures go.  [default: RUN/explanations]"
+        None, metavar="FOLDER", help="Folder for tables and pictures.  [default: RUN/explanations]"
     ),
-    edges: int = typer.Option(10, help="How many of the best edges fidelity, sparsity and pictures are about."),
-    backend: Optional[str] = typer.Option(None, help="Another graph library than the run's."),
-    data_dir: Optional[str] = typer.Option(None, help="Where the data set's files are looked for first."),
-    force: bool = typer.Option(False, "--force", help="Replace what is there."),
+    edges: int = typer.Option(10, help="Number of top edges used for fidelity, sparsity and pictures."),
+    backend: Optional[str] = typer.Option(None, help="Use a different graph library.  [default: the run's]"),
+    data_dir: Optional[str] = typer.Option(None, help="Folder to search first for the data set's files."),
+    force: bool = typer.Option(False, "--force", help="Replace existing files."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Say which edges and features matter for what the best model of a run says of nodes."""
+    """Show which edges and features matter for the predictions of a run's best model."""
     import numpy as np
 
     from gnnkit.errors import ConfigError

@@ -19,12 +19,12 @@ EXAMPLE = "Example: gnnkit export runs/20240101-120000-cora-gcn-pyg --format onn
 @reports_errors
 def export(
     run: str = Asked.run,
-    output: Path = typer.Option(..., help="Where the program goes: *.pt2 or *.onnx."),
+    output: Path = typer.Option(..., help="File for the program: *.pt2 or *.onnx."),
     format: Optional[str] = typer.Option(
-        None, help="torch (a torch.export program), onnx.  [default: as the name says]"
+        None, help="torch (a torch.export program), onnx.  [default: from the file name]"
     ),
     backend: Optional[str] = typer.Option(
-        None, help="Whose layers are exported: reference, pyg.  [default: the run's]"
+        None, help="Backend whose layers are exported: reference, pyg.  [default: the run's]"
     ),
     data_dir: Optional[str] = Asked.data_dir,
     force: bool = Asked.force,
@@ -41,8 +41,8 @@ def export(
     head = opened.pair_head if opened.learned.level == "edges" else None
     if isinstance(head, TripleHead):
         raise ConfigError(
-            "A model of a knowledge graph is no program of nodes or pairs. Write its embeddings with 'gnnkit embed'; "
-            "the parameters of relations are 'task.relation' in the run's checkpoint."
+            "Models of knowledge graphs cannot be exported. Write the embeddings with 'gnnkit embed'; the parameters "
+            "of relations are 'task.relation' in the run's checkpoint."
         )
     done = export_program(opened.model, opened.graph, output, format, head=head, learned=opened.learned, force=force)
     rows = [

@@ -31,7 +31,8 @@ class Asked:
 
     run: str = typer.Argument(..., metavar="RUN", help="The run folder.")
     nodes: Optional[str] = typer.Option(
-        None, help="Ids with commas, or a .csv, .parquet, .txt or .npy file of them.  [default: all; the new ones]"
+        None,
+        help="Comma-separated ids, or a .csv, .parquet, .txt or .npy file of them.  [default: all, or the new ones]",
     )
     method: Optional[str] = typer.Option(
         None,
@@ -39,25 +40,27 @@ class Asked:
         "fan-outs are given]",
     )
     fanouts: Optional[str] = typer.Option(
-        None, help="Sample so many neighbours per layer, seeds first, -1 for all: 20,20,20."
+        None, help="Number of neighbours to sample in each layer, starting at the seed nodes; -1 takes all: 20,20,20."
     )
     batch_size: Optional[int] = typer.Option(None, help="Nodes or graphs per batch.  [default: the run's]")
-    backend: Optional[str] = typer.Option(None, help="Another graph library than the run's.")
+    backend: Optional[str] = typer.Option(None, help="Use a different graph library.  [default: the run's]")
     device: str = typer.Option("auto", help="Where to compute.")
-    dataset: Optional[str] = typer.Option(None, help="Other data than the run's: a data set, or a folder of your own.")
-    data_dir: Optional[str] = typer.Option(None, help="Where the data set's files are looked for first.")
-    graphs: Optional[str] = typer.Option(None, help="Of a run about graphs, numbers with commas.  [default: all]")
-    split: Optional[str] = typer.Option(None, help="Likewise, the graphs of a split: train, valid, test.")
-    smiles: Optional[List[str]] = typer.Option(
-        None, help="A molecule instead, which can be repeated; or a .csv, .parquet, .txt or .smi file of them."
+    dataset: Optional[str] = typer.Option(
+        None, help="Use different data: a data set, or a folder.  [default: the run's]"
     )
-    smiles_column: Optional[str] = typer.Option(None, help="The table's column of SMILES.  [default: smiles]")
-    skip_invalid: bool = typer.Option(False, "--skip-invalid", help="Leave out SMILES that cannot be read.")
+    data_dir: Optional[str] = typer.Option(None, help="Folder to search first for the data set's files.")
+    graphs: Optional[str] = typer.Option(None, help="For a run about graphs: comma-separated numbers.  [default: all]")
+    split: Optional[str] = typer.Option(None, help="For a run about graphs: all graphs of a split: train, valid, test.")
+    smiles: Optional[List[str]] = typer.Option(
+        None, help="A SMILES string (may be repeated), or a .csv, .parquet, .txt or .smi file of them."
+    )
+    smiles_column: Optional[str] = typer.Option(None, help="Column of SMILES in the table.  [default: smiles]")
+    skip_invalid: bool = typer.Option(False, "--skip-invalid", help="Skip SMILES that cannot be read.")
     new_nodes: Optional[Path] = typer.Option(
         None, help="Nodes to add to the data: a table with ids and features, or .npy."
     )
     new_edges: Optional[Path] = typer.Option(
-        None, help="Edges to add: a table of source and target, ids of old and new nodes."
+        None, help="Edges to add: a table with source and target, ids of existing and new nodes."
     )
     undirected: bool = typer.Option(False, "--undirected", help="Add the reverse of every new edge.")
     force: bool = typer.Option(False, "--force", help="Replace the output if it exists.")
@@ -151,7 +154,7 @@ def open_work(
     refuse_graphs(asked, manifest)
     new_nodes, new_edges, undirected = asked.new_nodes, asked.new_edges, asked.undirected
     if undirected and new_edges is None:
-        raise ConfigError("--undirected is for new edges. Give --new-edges as well.")
+        raise ConfigError("--undirected needs --new-edges. Give it as well.")
     fanouts = None if asked.fanouts is None else whole_numbers(asked.fanouts, "--fanouts")
     where: Dict[str, Any] = {"dataset": asked.dataset, "data_dir": asked.data_dir, "world": join_world()}
     opened = open_run(asked.run, backend=asked.backend, device=asked.device, **where)

@@ -19,7 +19,7 @@ EXAMPLE = "Example: gnnkit info cora"
 @takes_flags("data_dir", "task", "seed")
 def info(
     *,
-    dataset: str = typer.Argument(..., help="See 'gnnkit datasets', or a folder."),
+    dataset: str = typer.Argument(..., help="A name from 'gnnkit datasets', or a folder."),
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),

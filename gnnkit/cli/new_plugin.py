@@ -30,11 +30,11 @@ _RUN = {
 
 @reports_errors
 def new_plugin(
-    name: str = typer.Argument(..., help="What users will type: small letters, digits and dashes."),
+    name: str = typer.Argument(..., help="Name that users will type: lower-case letters, digits and dashes."),
     kind: str = typer.Option(..., help="backend, device, dataset or task."),
-    dir: Path = typer.Option(Path(), "--dir", help="Folder in which the package's folder is made."),
+    dir: Path = typer.Option(Path(), "--dir", help="Folder in which to create the package."),
 ) -> None:
-    """Write a package with source, tests, README and CI; its tests pass as they are."""
+    """Create a package with source, tests, README and CI; its tests pass from the start."""
     folder = write_plugin(name, kind, dir)
     print(f"{folder} is written. Next:\n  pip install --editable '{folder}[test]'\n  pytest {folder}")
 
@@ -81,7 +81,7 @@ def _check_name(name: str, kind: str) -> None:
 
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"The name is {name!r}, expected small letters, digits and single dashes, such as 'my-graphs'."
+            f"The name is {name!r}, expected lower-case letters, digits and single dashes, such as 'my-graphs'."
         )
     if name.split("-")[0] == "gnnkit":
         raise ConfigError(f"The name is {name!r}; leave out 'gnnkit', which the package's name begins with anyway.")

@@ -23,12 +23,12 @@ def plan(
     settings: Optional[List[str]] = SETTINGS,
     flags: Dict[str, Any],
     overflow_rate: Optional[float] = typer.Option(None, help="Share of batches that may be too large.  [default: 0]"),
-    batches: int = typer.Option(256, help="How many batches to sample."),
-    picture: Path = typer.Option(Path("plan.png"), help="Where the histograms go."),
+    batches: int = typer.Option(256, help="Number of batches to sample."),
+    picture: Path = typer.Option(Path("plan.png"), help="PNG file for the histograms."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Sample batches and propose fixed sizes for them: least waste, few batches that do not fit."""
+    """Sample batches and propose fixed sizes with little padding and few batches that do not fit."""
     from gnnkit.tasks import task_class
 
     picture = output_file(picture)

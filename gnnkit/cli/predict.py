@@ -24,18 +24,20 @@ EXAMPLE = "Example: gnnkit predict runs/20240101-120000-cora-gcn-pyg --output pr
 @takes_processes_here
 def predict(
     *,
-    output: Path = typer.Option(..., help="Where predictions go: *.parquet, *.csv or *.npy."),
+    output: Path = typer.Option(..., help="File for the predictions: *.parquet, *.csv or *.npy."),
     pairs: Optional[Path] = typer.Option(
-        None, help="Pairs of nodes to score: a table of source and target, or .npy, for a run that learned about pairs."
+        None, help="Pairs of nodes to score, for a run about pairs: a table with source and target, or .npy."
     ),
     top: Optional[int] = typer.Option(
-        None, metavar="N", help="The N best destinations of each node that it has no edge to, of link prediction."
+        None, metavar="N", help="For link prediction: the N best destinations that a node has no edge to."
     ),
     relation: Optional[str] = typer.Option(
-        None, help="Of a knowledge graph: the relation that --top asks about, or that all --pairs are of."
+        None, help="For knowledge graphs: the relation for --top, or for all --pairs."
     ),
-    heads: bool = typer.Option(False, "--heads", help="With --top and --relation, the best heads of nodes as tails."),
-    classes_only: bool = typer.Option(False, "--classes-only", help="Leave out the probabilities of all classes."),
+    heads: bool = typer.Option(
+        False, "--heads", help="With --top and --relation: find the best heads, with the nodes as tails."
+    ),
+    classes_only: bool = typer.Option(False, "--classes-only", help="Omit the class probabilities."),
     asked: Asked,
     processes: Processes,
 ) -> None:
@@ -61,15 +63,15 @@ def _check_together(asked: Asked, pairs: Optional[Path], top: Optional[int], cla
     given = {"--pairs": pairs is not None, "--top": top is not None, "--nodes": asked.nodes is not None}
     given["--classes-only"] = classes_only
     why = {
-        ("--pairs", "--top"): "pairs of a file are scored, or the best ones are looked for",
-        ("--pairs", "--nodes"): "the file of pairs says which nodes are meant",
+        ("--pairs", "--top"): "one scores the pairs of a file, the other searches for the best pairs",
+        ("--pairs", "--nodes"): "the file of pairs already names the nodes",
         ("--top", "--classes-only"): "recommendations have no classes",
     }
     for (first, second), reason in why.items():
         if given[first] and given[second]:
             raise ConfigError(f"{first} and {second} exclude each other: {reason}. Leave one of them out.")
     if top is not None and top < 1:
-        raise ConfigError(f"--top is {top}, expected how many destinations to recommend: a whole number above 0.")
+        raise ConfigError(f"--top is {top}, expected a whole number of destinations, at least 1.")
 
 
 def _check_relation(pairs: Optional[Path], top: Optional[int], relation: Optional[str], heads: bool) -> None:
@@ -77,7 +79,7 @@ def _check_relation(pairs: Optional[Path], top: Optional[int], relation: Optiona
     if relation is not None and pairs is None and top is None:
         raise ConfigError("--relation is for --pairs and --top. Give one of them.")
     if heads and (top is None or relation is None):
-        raise ConfigError("--heads is for --top with --relation: the best heads of that relation. Give both.")
+        raise ConfigError("--heads is for --top with --relation: it finds the best heads of that relation. Give both.")
 
 
 def _predict(

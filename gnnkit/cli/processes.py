@@ -36,12 +36,18 @@ from gnnkit.place import launched_place
 class Processes:
     """How many processes share the work: options that several commands have."""
 
-    processes: Optional[int] = typer.Option(None, help="Processes of this machine that share the work.  [default: 1]")
-    nodes: Optional[str] = typer.Option(None, help="Machines, or 1:4 for as few as 1 and as many as 4.  [default: 1]")
-    node_rank: Optional[int] = typer.Option(None, help="Number of this machine, where none may come or go.")
-    rendezvous: Optional[str] = typer.Option(None, metavar="HOST:PORT", help="Where machines find each other.")
-    max_restarts: Optional[int] = typer.Option(None, help="How often to go on after a process has died.  [default: 0]")
-    time_limit: Optional[float] = typer.Option(None, help="Seconds to wait for other processes.  [default: 300]")
+    processes: Optional[int] = typer.Option(
+        None, help="Number of processes on this machine that share the work.  [default: 1]"
+    )
+    nodes: Optional[str] = typer.Option(None, help="Number of machines, or 1:4 for 1 to 4 machines.  [default: 1]")
+    node_rank: Optional[int] = typer.Option(
+        None, help="Number of this machine, from 0, if the number of machines is fixed."
+    )
+    rendezvous: Optional[str] = typer.Option(None, metavar="HOST:PORT", help="Address at which the machines meet.")
+    max_restarts: Optional[int] = typer.Option(
+        None, help="How often to restart after a process has died.  [default: 0]"
+    )
+    time_limit: Optional[float] = typer.Option(None, help="Seconds to wait for the other processes.  [default: 300]")
 
     @property
     def is_asked_for(self) -> bool:
@@ -78,7 +84,7 @@ class Processes:
         ):
             raise ConfigError(f"--nodes is {self.nodes!r}, expected a number of machines such as 2, or a range: 1:4.")
         if self.has_machines and self.rendezvous is None:
-            raise ConfigError("--nodes needs --rendezvous HOST:PORT, an address of one of them and a free port there.")
+            raise ConfigError("--nodes needs --rendezvous HOST:PORT, the address of one machine and a free port on it.")
         if self.node_rank is not None and ":" in (self.nodes or "1"):
             raise ConfigError(
                 "--node-rank is for a fixed number of machines, and --nodes is a range. Give one of them."
@@ -192,7 +198,7 @@ def _run(arguments: Sequence[str], command: Sequence[str]) -> None:
         raise Ended(int(end.sigval)) from None
     except (RendezvousError, RuntimeError, TimeoutError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PeerError(f"The processes of other machines were not found, or were lost: {text}") from error
+        raise PeerError(f"The processes of other machines were not found or have disappeared: {text}") from error
 
 
 def _fail(failures: Mapping[int, Any]) -> NoReturn:

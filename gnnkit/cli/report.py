@@ -17,22 +17,24 @@ def report(
     runs: List[str] = typer.Argument(
         ...,
         metavar="RUN...",
-        help="Run folders, of which several are compared; or the folder of seeds, folds or a sweep.",
+        help="One run folder, several to compare, or the folder of seeds, folds or a sweep.",
     ),
     output: Optional[Path] = typer.Option(
         None, help="The page.  [default: report.html in the run folder, or here for several]"
     ),
-    force: bool = typer.Option(False, "--force", help="Replace the page if it is there."),
-    data_dir: Optional[str] = typer.Option(None, help="Where the data sets' files are looked for first."),
-    backend: Optional[str] = typer.Option(None, help="Graph library that computes outputs.  [default: the run's]"),
-    device: str = typer.Option("auto", help="Where it does."),
-    map: str = typer.Option("auto", help="How embeddings get into the plane: auto, umap, tsne, pca."),
-    map_nodes: int = typer.Option(1500, help="Most nodes in a map."),
-    batches: int = typer.Option(5, help="Training batches whose stages are measured; 0 measures none."),
+    force: bool = typer.Option(False, "--force", help="Replace the page if it exists."),
+    data_dir: Optional[str] = typer.Option(None, help="Folder to search first for the data sets' files."),
+    backend: Optional[str] = typer.Option(
+        None, help="Graph library for predictions and embeddings.  [default: the run's]"
+    ),
+    device: str = typer.Option("auto", help="Where to compute predictions and embeddings."),
+    map: str = typer.Option("auto", help="Projection of embeddings to two dimensions: auto, umap, tsne, pca."),
+    map_nodes: int = typer.Option(1500, help="Maximum number of nodes in a map."),
+    batches: int = typer.Option(5, help="Number of training batches whose stages are measured; 0 measures none."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Write a page about runs: curves, predictions, embeddings, data, time, settings. It opens without a network."""
+    """Write a page about runs: curves, predictions, embeddings, data, time, settings. It works offline."""
     from gnnkit.cli.progress import drawn
     from gnnkit.report import write_report
 

@@ -22,15 +22,15 @@ EXAMPLE = "Example: gnnkit reproduce runs/20240101-120000-cora-gcn-pyg --backend
 @reports_errors
 def reproduce(
     run: str = typer.Argument(..., metavar="RUN", help="The run folder."),
-    backend: Optional[str] = typer.Option(None, help="Another graph library than the run's."),
-    device: Optional[str] = typer.Option(None, help="Another device than the run's."),
-    data_dir: Optional[str] = typer.Option(None, help="Where the data set's files are looked for first."),
+    backend: Optional[str] = typer.Option(None, help="Use a different graph library.  [default: the run's]"),
+    device: Optional[str] = typer.Option(None, help="Use a different device.  [default: the run's]"),
+    data_dir: Optional[str] = typer.Option(None, help="Folder to search first for the data set's files."),
     tolerance: Optional[float] = typer.Option(None, help="Largest relative difference of a loss.  [default: 0.001]"),
-    run_dir: Optional[str] = typer.Option(None, help="Keep the new run in this folder.  [default: it is not kept]"),
+    run_dir: Optional[str] = typer.Option(None, help="Keep the new run in this folder.  [default: not kept]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Make a run again; say whether its curve is identical, within tolerance or different (exit code 1)."""
+    """Repeat a run and say whether its curve is identical, within tolerance or different (exit code 1)."""
     from gnnkit.cli.configuring import run_config
     from gnnkit.cli.run import train
     from gnnkit.parity import compare_curves
@@ -42,7 +42,9 @@ def reproduce(
     record = read_run(run)
     if record.manifest.get("frozen"):
         frozen = ", ".join(record.manifest["frozen"])
-        raise ConfigError(f"The run {run} was trained in Python with {frozen} frozen, which no configuration can say.")
+        raise ConfigError(
+            f"The run {run} was trained in Python with {frozen} frozen, which a configuration cannot express."
+        )
     flags = {"backend": backend, "device": device, "run_dir": run_dir, "dataset": {"data_dir": data_dir}}
     config = run_config([], flags, base=recorded_config(run, device))
     learned = Learned.among(record.manifest)
@@ -65,7 +67,7 @@ def reproduce(
 def _check_data(record: RunRecord, model: GNN, graph: Graph) -> None:
     from gnnkit.data import check_same_data, describe_data
 
-    fix = "Take the data and the seed of that run; --data-dir says where they are."
+    fix = "Use the data and the seed of that run; --data-dir says where they are."
     check_same_data(record.manifest["data"], describe_data(model.spec.prepare(graph)), fix)
 
 

@@ -50,40 +50,44 @@ def run(
     resume: Optional[str] = typer.Option(
         None,
         metavar="RUN",
-        help="Go on where a run stopped, in a new folder; options given here win over its own. auto: the newest under "
-        "runs/ of this configuration, if there is one.",
+        help="Continue a run from where it stopped, in a new folder; options given here override its settings. auto: "
+        "the newest run under runs/ with this configuration, if there is one.",
     ),
     parts: Optional[str] = typer.Option(
-        None, metavar="DIR", help="Train on a graph in parts, one a machine, made by 'gnnkit data partition'."
+        None, metavar="DIR", help="Train on a partitioned graph, one part per machine; see 'gnnkit data partition'."
     ),
-    graph_store: Optional[str] = typer.Option(None, help="Library that serves the parts.  [default: that of DIR]"),
-    seeds: Optional[int] = typer.Option(None, help="Train with so many seeds, from --seed on; mean and deviation."),
-    folds: Optional[int] = typer.Option(None, help="Cross-validation over graphs: so many folds, a run for each."),
+    graph_store: Optional[str] = typer.Option(
+        None, help="Library that serves the parts.  [default: the one that made DIR]"
+    ),
+    seeds: Optional[int] = typer.Option(None, help="Train with N seeds, starting at --seed; show mean and deviation."),
+    folds: Optional[int] = typer.Option(None, help="Cross-validation over graphs with N folds, one run for each."),
     fold: Optional[str] = typer.Option(None, help="Only some of the folds, from 0: 0,1,2.  [default: all]"),
     save_every: Optional[str] = typer.Option(
-        None, metavar="SPAN", help="How often the state is saved: 5 (epochs), '200 batches' or '10 minutes'."
+        None, metavar="SPAN", help="How often to save the state: 5 (epochs), '200 batches' or '10 minutes'."
     ),
-    keep_last: Optional[int] = typer.Option(None, help="How many saved states are kept.  [default: 1]"),
-    name: Optional[str] = typer.Option(None, help="What this run is called, for 'gnnkit runs'."),
-    tag: Optional[List[str]] = typer.Option(None, help="A word to find it by. May be repeated."),
-    notes: Optional[str] = typer.Option(None, help="Anything that is worth remembering."),
-    track: Optional[List[str]] = typer.Option(None, help="Tell wandb, mlflow or tensorboard. May be repeated."),
+    keep_last: Optional[int] = typer.Option(None, help="Number of saved states to keep.  [default: 1]"),
+    name: Optional[str] = typer.Option(None, help="Name of this run, for 'gnnkit runs'."),
+    tag: Optional[List[str]] = typer.Option(None, help="Label of this run, to find it again. May be repeated."),
+    notes: Optional[str] = typer.Option(None, help="Free text about this run."),
+    track: Optional[List[str]] = typer.Option(None, help="Log to wandb, mlflow or tensorboard. May be repeated."),
     run_dir: Optional[str] = typer.Option(None, help="Folder of this run.  [default: a new one under runs/]"),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
-    help_config: bool = typer.Option(False, "--help-config", help="Show all settings, plugins' included, and stop."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show the result and nothing else."),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show settings, versions and the time of every stage."),
+    help_config: bool = typer.Option(False, "--help-config", help="Show all settings, including those of plugins."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Show only the result."),
+    verbose: bool = typer.Option(
+        False, "--verbose", "-v", help="Also show settings, versions and the time of every stage."
+    ),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Train a graph neural network, keep the best model by validation metric, and test it."""
+    """Train a graph neural network, keep the model with the best validation metric, and test it."""
     if help_config:
         show_settings(json)
         return
     if quiet and verbose:
-        raise ConfigError("--quiet shows less and --verbose more. Give one of them.")
+        raise ConfigError("--quiet and --verbose exclude each other. Give one of them.")
     look = before.option
     if resume is not None and init_from is not None:
-        raise ConfigError("--resume takes the weights of its run, and --init-from others. Give one of them.")
+        raise ConfigError("--resume and --init-from both set the initial weights. Give one of them.")
     flags.update(run_dir=run_dir, name=name, notes=notes, tags=tag or None, track=track or None)
     span = {} if save_every is None else _span(save_every)
     flags["train"] = {**flags.get("train", {}), **span, "keep_last": keep_last}
@@ -100,24 +104,26 @@ def run(
     several = "--folds" if folds is not None else "--seeds" if seeds is not None else None
     if processes.is_asked_for or needs_servers(config):
         if look is not None:
-            raise ConfigError(f"{look} looks at one process and the whole graph. Leave --processes and --parts out.")
+            raise ConfigError(f"{look} works with one process and the whole graph. Leave --processes and --parts out.")
         if several is not None or is_heuristic(config.model.name):
             what = "a heuristic learns nothing" if several is None else f"{several} makes several"
             raise ConfigError(f"Several processes share one training, and {what}. Leave --processes out.")
         _launch(config, processes)
         return
     if fold is not None and folds is None:
-        raise ConfigError("--fold is for --folds, which says how many folds there are. Give it as well.")
+        raise ConfigError("--fold needs --folds, the number of folds. Give it as well.")
     if look is not None:
         look_before(config, before, folds, json)
         return
     if several is not None:
         if config.track or config.tensorboard:
-            raise ConfigError(f"--track follows one run, and {several} makes several. Give one of them.")
+            raise ConfigError(f"--track follows a single run, and {several} makes several. Give one of them.")
         if resume is not None:
-            raise ConfigError(f"--resume goes on with one run, and {several} makes several. Give one of them.")
+            raise ConfigError(f"--resume continues a single run, and {several} makes several. Give one of them.")
         if is_heuristic(config.model.name):
-            raise ConfigError(f"{several} has no effect: model {config.model.name!r} is a heuristic, learns nothing.")
+            raise ConfigError(
+                f"{several} has no effect: model {config.model.name!r} is a heuristic and learns nothing."
+            )
         run_together(config, seeds, folds, fold, json)
         return
     if is_heuristic(config.model.name):
@@ -174,7 +180,7 @@ def _launch(config: RunConfig, processes: Processes) -> None:
             launch(processes)
         return
     if processes.has_machines and processes.max_restarts:
-        raise ConfigError("--max-restarts on several machines needs --run-dir, a folder that all of them see.")
+        raise ConfigError("--max-restarts on several machines needs --run-dir, a folder that all of them can access.")
     words = (Path(config.dataset.name).name, config.model.name, config.backend)
     named = (str(word).replace(",", "-") for word in words)
     with run_dir_or_new(None, Path("runs"), *named) as made, served(config, processes):

@@ -21,15 +21,20 @@ _COLUMNS = ("run", "status", "dataset", "model", "backend", "seed")
 @reports_errors
 def runs(
     places: Optional[List[str]] = typer.Argument(
-        None, metavar="[FOLDER]...", help="Run folders, and folders that hold some.  [default: runs]"
+        None, metavar="[FOLDER]...", help="Run folders, and folders that contain run folders.  [default: runs]"
     ),
     conditions: Optional[List[str]] = typer.Option(
-        None, "--where", metavar="CONDITION", help="Only such runs: model=gcn, 'lr<0.1', tags~base. May be repeated."
+        None,
+        "--where",
+        metavar="CONDITION",
+        help="Only matching runs: model=gcn, 'lr<0.1', tags~base. May be repeated.",
     ),
-    sort: Optional[str] = typer.Option(None, metavar="VALUE", help="Order: seconds, or -test_accuracy for descending."),
-    columns: Optional[str] = typer.Option(None, metavar="VALUE,...", help="What is shown of each run."),
+    sort: Optional[str] = typer.Option(
+        None, metavar="VALUE", help="Sort by a value: seconds, or -test_accuracy for descending order."
+    ),
+    columns: Optional[str] = typer.Option(None, metavar="VALUE,...", help="Values to show for each run."),
     compare: bool = typer.Option(False, "--compare", help="Show the settings in which the runs differ."),
-    csv_file: Optional[str] = typer.Option(None, "--csv", metavar="FILE", help="Write everything known to a CSV file."),
+    csv_file: Optional[str] = typer.Option(None, "--csv", metavar="FILE", help="Write all values to a CSV file."),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON instead."),
 ) -> None:
     """List, filter, sort and compare runs."""

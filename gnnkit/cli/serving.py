@@ -29,7 +29,7 @@ def parts_base(parts: Optional[str], graph_store: Optional[str]) -> Dict[str, An
     """
     if parts is None:
         if graph_store is not None:
-            raise ConfigError("--graph-store is for a graph in parts. Give --parts DIR as well.")
+            raise ConfigError("--graph-store is for a partitioned graph. Give --parts DIR as well.")
         return {}
     from gnnkit.train.parts import read_parts
 
@@ -120,10 +120,10 @@ def _machines(processes: Processes, num_parts: int) -> int:
     if machines != num_parts:
         raise ConfigError(
             f"There are {num_parts} parts and {machines} machines, and each machine serves one part. Give --nodes "
-            f"{num_parts}, or cut the data again with --parts {machines}."
+            f"{num_parts}, or partition the data again with --parts {machines}."
         )
     if machines > 1 and processes.node_rank is None:
-        raise ConfigError("Each machine serves the part of its number. Give --node-rank, from 0.")
+        raise ConfigError("Each machine serves the part with its number. Give --node-rank, from 0.")
     if machines > 1 and processes.node_rank is not None and processes.node_rank >= machines:
         raise ConfigError(f"--node-rank is {processes.node_rank}, expected less than {machines}.")
     return machines

@@ -26,16 +26,17 @@ def sweep(
         help="A configuration with a section 'sweep', or a sweep's folder.",
     ),
     settings: Optional[List[str]] = typer.Argument(
-        None, metavar="[KEY=VALUE]...", help="Settings that win over the file."
+        None, metavar="[KEY=VALUE]...", help="Settings that override the file."
     ),
-    processes: int = typer.Option(1, help="How many trials are trained at the same time."),
+    processes: int = typer.Option(1, help="Number of trials to train at the same time."),
     run_dir: Optional[str] = typer.Option(
-        None, help="Folder of the sweep; one of the same sweep goes on.  [default: a new one under sweeps/]"
+        None,
+        help="Folder of the sweep; an existing one of the same sweep is continued.  [default: a new one under sweeps/]",
     ),
     json: bool = typer.Option(False, "--json", help="Print one line of JSON at the end."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    """Look for the best settings of a training."""
+    """Search for the best settings of a training."""
     from gnnkit.errors import ConfigError
     from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.studies import SWEEP, read_sweep, run_sweep
@@ -43,7 +44,7 @@ def sweep(
     path = user_path(file, "The sweep")
     goes_on = is_folder(path)
     if goes_on and (settings or run_dir is not None):
-        raise ConfigError(f"{path} is a folder, and a sweep goes on with the settings that it has. Leave others out.")
+        raise ConfigError(f"{path} is a folder, and a sweep continues with the settings that it has. Leave out others.")
     asked = read_sweep(path / SWEEP if goes_on else path, settings or [])
     with run_dir_or_new(path if goes_on else run_dir, Path("sweeps"), path.stem) as home:
         print(f"{asked.num_trials} trials into {home}", flush=True)

@@ -11,7 +11,7 @@ EXAMPLE = "Example: gnnkit tasks"
 
 @reports_errors
 def tasks(json: bool = typer.Option(False, "--json", help="Print one line of JSON instead.")) -> None:
-    """List the tasks that 'gnnkit run --task' knows."""
+    """List the tasks for 'gnnkit run --task'."""
     from gnnkit.probing import overview
     from gnnkit.tasks import tasks as registry
 
