@@ -47,6 +47,7 @@ class Watch:
         self._end = threading.Event()
         self._heard: Dict[int, Tuple[str, float]] = {}  # By rank: its last word, and when it came.
         self._words: Dict[int, Dict[str, Any]] = {}
+        self._has_looked = False
         self._others = [rank for rank in range(place.size) if rank != place.rank]
         self._thread = threading.Thread(target=self._work, name="gnnkit-watch", daemon=True)
         self._thread.start()
@@ -90,8 +91,10 @@ class Watch:
         self._thread.join(2 * BEAT)
 
     def _silent(self) -> List[int]:
-        now = time.monotonic()
-        return [rank for rank in self._others if rank in self._heard and now - self._heard[rank][1] > SILENT]
+        """Processes that said nothing for long; also those that never did, once this one has listened for so long."""
+        never = self._since if self._has_looked else float("inf")
+        last = {rank: self._heard[rank][1] if rank in self._heard else never for rank in self._others}
+        return [rank for rank, heard in last.items() if time.monotonic() - heard > SILENT]
 
     def _key(self, rank: int) -> str:
         return f"gnnkit/watch/{self._name}/{rank}"
@@ -113,7 +116,7 @@ class Watch:
         store.set(self._key(self._place.rank), json.dumps(word))
         if what is None:
             return  # Who does not wait need not read.
-        now = time.monotonic()
+        self._has_looked, now = True, time.monotonic()
         for rank in self._others:
             key = self._key(rank)
             if not store.check([key]):
