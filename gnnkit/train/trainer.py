@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,11 @@ from gnnkit.train.processes import is_earlier_attempt, last_state
 from gnnkit.train.progress_bar import ProgressBar
 from gnnkit.train.result_folder import BEYOND, folder_writer
 from gnnkit.train.schedules import MakeSchedule
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from gnnkit.train.typed_settings import TrainSettings
 
 TRAINING = threading.RLock()
 """Held by the training that goes on."""
@@ -114,19 +119,20 @@ class Trainer:
         optimizer: Union[str, MakeOptimizer, None] = None,
         schedule: Union[str, MakeSchedule, None] = None,
         world: Optional[World] = None,
-        **settings: Any,
+        **settings: Unpack[TrainSettings],
     ) -> None:
+        given: Dict[str, Any] = dict(settings)
         self.world = world
         self.make_optimizer: Optional[MakeOptimizer] = None
         self.make_schedule: Optional[MakeSchedule] = None
         if optimizer is not None:
-            self.make_optimizer = _maker("optimizer", optimizer, settings, ("lr", "weight_decay", "optimizer_options"))
-            settings["optimizer"] = _name(optimizer)
+            self.make_optimizer = _maker("optimizer", optimizer, given, ("lr", "weight_decay", "optimizer_options"))
+            given["optimizer"] = _name(optimizer)
         if schedule is not None:
-            self.make_schedule = _maker("schedule", schedule, settings, ("schedule_options",))
-            settings["schedule"] = _name(schedule)
+            self.make_schedule = _maker("schedule", schedule, given, ("schedule_options",))
+            given["schedule"] = _name(schedule)
         # A misspelt setting is an error here, not at the end of a long preparation.
-        train_config("", settings, task)
+        train_config("", given, task)
         check_options(task_class(task), task_options or {})
         check_custom(loss, metrics)
         self.task = task
@@ -142,7 +148,7 @@ class Trainer:
         self.callbacks = checked_callbacks(callbacks)
         self.progress = progress
         self.facts = facts or {}
-        self.settings = settings
+        self.settings = given
 
     def fit(self, model: nn.Module, graph: Graph, *, resume: Union[str, Path, None] = None) -> RunResult:
         """Train, keep the best weights by validation metric, and test them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from dataclasses import asdict, dataclass, fields
@@ -21,6 +22,7 @@ from gnnkit.options import make_options
 from gnnkit.runs import recorded_config
 from gnnkit.train import TrainConfig, load_config
 from gnnkit.train.effects import EFFECTS as TRAIN_EFFECTS
+from gnnkit.train.typed_settings import TrainSettings
 from tests.graphs import communities
 
 BAD = (math.nan, math.inf, -math.inf)
@@ -312,3 +314,10 @@ def test_options_of_every_device_are_looked_at() -> None:
         for option in device.describe_options() if device.probe().is_ready else []:
             with pytest.raises(ConfigError):
                 device().configure({option.name: math.nan})
+
+
+def test_editors_know_every_setting_of_the_trainer() -> None:
+    settings = {field.name: field.type for field in fields(TrainConfig)}
+    named = set(inspect.signature(gnnkit.Trainer).parameters)
+    offered = {name: hint.__forward_arg__ for name, hint in TrainSettings.__annotations__.items()}
+    assert offered == {name: kind for name, kind in settings.items() if name not in named}
