@@ -63,6 +63,11 @@ class CpuDevice(EagerDevice):
         super().__init__()
         self._products: Optional[str] = None
 
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """See :class:`Device`; what was settled under other options no longer holds."""
+        super().configure(options)
+        self._products = None
+
     @classmethod
     def probe(cls) -> Availability:
         """See :class:`Device`."""

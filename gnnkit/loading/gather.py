@@ -100,7 +100,7 @@ def _put_number(out, row, column, value):  # type: ignore[no-untyped-def]
 
 
 def _put_rounded(out, row, column, value):  # type: ignore[no-untyped-def]
-    # To the nearest, and to the even one of two, as torch does. A NaN keeps its upper half, in which one bit is set.
+    # To the nearest, and to the even one of two, as torch does. A NaN becomes the one that torch writes.
     bits = _as_bits(value)
     nearest = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
     is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
