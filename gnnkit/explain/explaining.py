@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.data import Graph, check_graph
+from gnnkit.data.fingerprint import is_undirected
 from gnnkit.errors import ConfigError
 from gnnkit.explain.explanation import Explanation
 from gnnkit.explain.masked import MaskedModel, on_masked_primitives
@@ -22,10 +23,10 @@ from gnnkit.sampling.neighbor import check_node_ids
 
 _STEPS = 50
 """Points on the path of integrated gradients."""
-_EPOCHS = 200
-_LR = 0.01
+_EPOCHS = 100
+_LR = 0.1
 _EDGE_SIZE, _EDGE_ENTROPY, _FEATURE_SIZE, _FEATURE_ENTROPY = 0.005, 1.0, 1.0, 0.1
-"""How much GNNExplainer's masks pay for what they keep, and for being undecided; as in PyTorch Geometric."""
+"""How much GNNExplainer's masks pay for what they keep, and for being undecided. All of these are its authors' values."""
 
 Score = Callable[[Tensor], Tensor]
 """From a node's outputs, [out_channels], to the number that is explained."""
@@ -57,7 +58,8 @@ def explain_nodes(
         seed: Seed of the first masks of "gnn_explainer".
 
     Returns:
-        One explanation for each node.
+        One explanation for each node. In an undirected graph without edge features, both directions of an edge have
+        the same score, the mean of the two, as the masks of Ying et al. are symmetric.
 
     Raises:
         ConfigError: No such method or output, or a model that cannot be explained.
@@ -83,7 +85,8 @@ def explain_nodes(
     prepared = model.spec.prepare(graph)
     copy, ops = on_masked_primitives(model)
     masked = (MaskedModel(copy, ops, prepared, int(node)) for node in ids)
-    return [_explained(each, METHODS[method], output, is_class, num_edges, seed) for each in masked]
+    by_pair = not model.spec.reads_edges and is_undirected(graph)
+    return [_explained(each, METHODS[method], output, is_class, num_edges, seed, by_pair) for each in masked]
 
 
 def _check_model(model: GNN, output: Optional[int]) -> None:
@@ -102,6 +105,7 @@ def _explained(
     is_class: bool,
     num_edges: int,
     seed: int,
+    by_pair: bool,
 ) -> Explanation:
     node = int(masked.nodes[0])
     with torch.no_grad():
@@ -112,6 +116,8 @@ def _explained(
         return functional.log_softmax(outputs, dim=-1)[chosen] if is_class else outputs[chosen]
 
     edge_scores, feature_scores = method(masked, score, is_class, name_seed(f"explain.{node}", seed))
+    if by_pair:
+        edge_scores = _same_both_ways(masked, edge_scores)
     free = masked.is_free
     kept = torch.zeros_like(edge_scores)
     ranked = torch.where(free, edge_scores, torch.full_like(edge_scores, -torch.inf))
@@ -135,6 +141,15 @@ def _explained(
         fidelity_minus=whole - value(kept),
         sparsity=1.0 - best.numel() / max(int(free.sum()), 1),
     )
+
+
+def _same_both_ways(masked: MaskedModel, scores: Tensor) -> Tensor:
+    """The mean score of all edges between the same two nodes, for each edge. [E] to [E]."""
+    ends = torch.stack([masked.block.indices, masked.block.dst])
+    pairs = ends.amin(dim=0) * masked.nodes.numel() + ends.amax(dim=0)
+    pair, counts = torch.unique(pairs, return_inverse=True, return_counts=True)[1:]
+    sums = torch.zeros(counts.numel()).index_add(0, pair, scores)
+    return (sums / counts)[pair]
 
 
 def _gradient(masked: MaskedModel, score: Score, is_class: bool, seed: int) -> Tuple[Tensor, Tensor]:

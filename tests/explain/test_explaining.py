@@ -93,6 +93,15 @@ def test_explanations_are_the_same_on_every_backend(method: str, kind: str, back
         assert one.fidelity_plus == pytest.approx(other.fidelity_plus, abs=1e-4)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_both_directions_of_an_undirected_edge_have_one_score(method: str) -> None:
+    graph = gnnkit.load_dataset("karate")
+    (found,) = explain_nodes(model_of(graph, "sage"), graph, [5], method)
+    scores = dict(zip(map(tuple, found.edges.T.tolist()), found.edge_scores.tolist()))
+    both = [(score, scores[b, a]) for (a, b), score in scores.items() if (b, a) in scores]
+    assert len(both) > 10 and all(one == other for one, other in both)
+
+
 def test_the_model_stays_as_it_is() -> None:
     graph = communities()
     model = model_of(graph, "gat").train()
@@ -142,13 +151,17 @@ def test_the_house_is_found(trained, backend, method: str) -> None:
     ours.load_canonical(model.canonical_state())
     house = dict(zip(map(tuple, graph.edge_index.T.tolist()), graph.edge_data["house"].tolist()))
     nodes = range(300, 700, 10)
-    areas = []
+    truths, scores = [], []
     for found, known in zip(explain_nodes(ours, graph, nodes, method), explain_nodes(model, graph, nodes, method)):
         truth = np.array([house[edge] == (found.node - 300) // 5 for edge in map(tuple, found.edges.T.tolist())])
-        areas.append(area(truth, found.edge_scores.numpy()))
+        truths.append(truth)
+        scores.append(found.edge_scores.numpy())
         assert torch.allclose(found.edge_scores, known.edge_scores, atol=1e-4)
-    print(f"{backend.name}, {method}: {np.mean(areas):.3f}")
-    assert np.mean(areas) >= 0.9
+    each = np.mean([area(*pair) for pair in zip(truths, scores)])
+    # Over the edges of all nodes together, as Ying et al. and later work report it.
+    together = area(np.concatenate(truths), np.concatenate(scores))
+    print(f"{backend.name}, {method}: {together:.3f}; mean of the nodes {each:.3f}")
+    assert together >= 0.9
 
 
 def test_the_command(tmp_path: Path) -> None:
