@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Set
 
@@ -23,10 +23,11 @@ from gnnkit.studies.folds import run_folds
 from gnnkit.studies.seeds import run_seeds
 from gnnkit.studies.space import grid, nested
 from gnnkit.studies.sweep import BEST, SWEEP, Sweep, SweepResult, Trial, laid_over, read_sweep
-from gnnkit.studies.together import Member
+from gnnkit.studies.together import Member, train_one
 from gnnkit.tasks import make_task
-from gnnkit.train.assembling import assemble, load_data
+from gnnkit.train.assembling import load_data
 from gnnkit.train.config import RunConfig
+from gnnkit.train.trackers import make_trackers
 
 if TYPE_CHECKING:
     import optuna
@@ -60,8 +61,8 @@ def run_sweep(
         report: Called after each trial.
 
     Raises:
-        NotInstalledError: Optuna is not installed.
-        UnknownNameError: It has no such sampler or pruner.
+        NotInstalledError: Optuna, or a tracker's package, is not installed.
+        UnknownNameError: There is no such sampler, pruner or tracker.
         ConfigError: The folder is of something else, or the first three trials all fail.
 
     Example:
@@ -72,6 +73,8 @@ def run_sweep(
     if processes < 1:
         raise ConfigError(f"The number of processes is {processes}, expected at least 1.")
     home = user_path(folder, "The sweep's folder")
+    first = sweep.config(sweep.first)
+    make_trackers(first.track, asdict(first), home)  # What is not there is told before the first trial.
     _keep(sweep, home)
     study = _open_study(sweep, home)
     failed = 0
@@ -237,7 +240,7 @@ def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
     shutil.rmtree(folder, ignore_errors=True)  # What an attempt that was killed left.
     try:
         config = replace(sweep.config(values), run_dir=str(folder))
-        study.tell(number, _score(sweep, config, trial))
+        study.tell(number, _score(sweep, config, trial, home))
     except optuna.TrialPruned:
         study.tell(number, state=optuna.trial.TrialState.PRUNED)
     except GnnkitError as error:  # Such as a loss that diverged: the next point may do.
@@ -246,15 +249,13 @@ def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
     return _trial(sweep, study.trials[number])
 
 
-def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial) -> float:
+def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial, home: Path) -> float:
     """The validation metric of a point: of its best epoch, or the mean over seeds and folds."""
     optuna = _import_optuna()
     options = sweep.options
     if options.seeds == 1 and options.folds is None:
-        trainer, model, graph = assemble(config)
         pruning = _Pruning(trial)
-        trainer.callbacks = [*trainer.callbacks, pruning]
-        result = trainer.fit(model, graph)
+        result = train_one(config, home, callbacks=[pruning])
         if pruning.stopped is not None:
             raise optuna.TrialPruned
         return result.valid[result.metric]
@@ -267,9 +268,9 @@ def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial) -> float:
             raise optuna.TrialPruned
 
     if options.folds is None:
-        run_seeds(config, options.seeds, report=report)
+        run_seeds(config, options.seeds, report=report, group=home)
     else:
-        run_folds(config, options.folds, repeats=options.seeds, report=report)
+        run_folds(config, options.folds, repeats=options.seeds, report=report, group=home)
     return sum(scores) / len(scores)
 
 
