@@ -18,7 +18,7 @@ from gnnkit.runs import Callback, RunResult
 from gnnkit.runs.run_folder import check_free
 from gnnkit.strict_json import to_json
 from gnnkit.studies.spread import Spread, spread
-from gnnkit.train.assembling import assemble
+from gnnkit.train.assembling import assemble, load_data
 from gnnkit.train.config import RunConfig
 from gnnkit.train.trackers import make_trackers
 
@@ -130,6 +130,23 @@ def summary_folder(config: RunConfig) -> Optional[Path]:
     check_free(home)
     make_trackers(config.track, asdict(config), home)
     return home
+
+
+class SharedData:
+    """The data of several runs, read once as long as they name the same."""
+
+    def __init__(self) -> None:
+        self._arguments: Dict[str, Any] = {}
+        self._graph: Optional[Graph] = None
+
+    def of(self, config: RunConfig) -> Optional[Graph]:
+        """The data that a configuration names, not split; None where they lie in parts."""
+        if config.dataset.parts is not None:
+            return None
+        arguments = config.dataset.arguments(config.seed)
+        if self._graph is None or arguments != self._arguments:
+            self._graph, self._arguments = load_data(config, split=False), arguments
+        return self._graph
 
 
 def train_one(
