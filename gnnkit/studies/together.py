@@ -133,7 +133,7 @@ def summary_folder(config: RunConfig) -> Optional[Path]:
 
 
 class SharedData:
-    """The data of several runs, read once as long as they name the same."""
+    """The data of several runs, read once as long as one names what the last one did."""
 
     def __init__(self) -> None:
         self._arguments: Dict[str, Any] = {}
