@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from types import ModuleType
-from typing import Any, ClassVar, Dict, List, Mapping
+from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
 import torch
 from torch import Tensor, nn
 
+from gnnkit.backends.sums import sum_dtype
 from gnnkit.errors import ConfigError, LayerError, UnknownNameError
 from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit.nn.failures import OUT_OF_MEMORY
@@ -69,6 +70,44 @@ def aggregates(h_src: Tensor, h_dst: Tensor) -> Tensor:
         [[1.0], [1.0]]
     """
     return h_src[len(h_src) - len(h_dst) :]
+
+
+class NativeGIN(NativeConv):
+    """Base of "gin" around a library's layer: its MLP of (1 + eps) h_v + sum h_u, by the block's sums if it has them.
+
+    What a block is lowered to has ``block``, ``is_reduced`` and ``sums``, a :class:`BlockSums` or None.
+    """
+
+    finds_own: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def mlp(self) -> nn.Sequential:
+        """The MLP in the library's layer."""
+
+    @abstractmethod
+    def neighbors(self, lowered: Any, h_src: Tensor, weight: Tensor) -> Tensor:
+        """Sums over the in-neighbours of the destinations.
+
+        Args:
+            lowered: The lowered block.
+            h_src: Features of the sources. Shape [num_src, F].
+            weight: What the sums are multiplied with first, which decides in which type to add up.
+
+        Returns:
+            Shape [num_dst, F].
+        """
+
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
+        """Features of the destinations, [num_dst, out_channels]."""
+        factor, mlp = 1 + self.spec.options.eps, self.mlp
+        weight: Any = mlp[0].weight
+        if lowered.sums is not None and h_dst is None:
+            features = h_src.to(sum_dtype(h_src, weight))
+            return mlp(lowered.sums.reduce(features, own=factor))  # type: ignore[no-any-return]
+        own = h_src[: lowered.block.num_dst] if h_dst is None else h_dst
+        total = aggregates(h_src, own) if lowered.is_reduced else self.neighbors(lowered, h_src, weight)
+        return mlp(total + (own if factor == 1 else factor * own))  # type: ignore[no-any-return]
 
 
 class LibraryLayer(nn.Module):

@@ -8,11 +8,9 @@ apart.
 
 from __future__ import annotations
 
-import threading
 import warnings
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, ContextManager, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from torch.nn import functional
 
 from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 from gnnkit.data import Block
+from gnnkit.nn.thread_switch import ThreadSwitch
 
 
 class BlockSums:
@@ -148,7 +147,7 @@ class BlockSums:
             projected = functional.linear(h_src, neighbor_weight).to(of_sums)
             own = functional.linear(h_src if h_dst is None else h_dst, own_weight, bias)
             return own + self.reduce(projected, how, weighted=weighted)
-        if _LOCAL.composing or of_sums != dtype:
+        if _COMPOSING.is_on or of_sums != dtype:
             total = self.reduce(h_src.to(of_sums), how, weighted=weighted)
             own = h_src[: self.block.num_dst] if h_dst is None else h_dst
             return functional.linear(total, neighbor_weight, bias) + functional.linear(own, own_weight)
@@ -215,21 +214,12 @@ class _Affine(torch.autograd.Function):
         )
 
 
-class _Local(threading.local):
-    composing = False
+_COMPOSING = ThreadSwitch()
 
 
-_LOCAL = _Local()
-
-
-@contextmanager
-def composing() -> Iterator[None]:
+def composing() -> ContextManager[None]:
     """While it is entered, layers call ``torch.nn.functional.linear`` for each product, where a mode may take over."""
-    before, _LOCAL.composing = _LOCAL.composing, True
-    try:
-        yield
-    finally:
-        _LOCAL.composing = before
+    return _COMPOSING.turned(True)
 
 
 def product_dtype(h: Tensor, weight: Tensor) -> torch.dtype:

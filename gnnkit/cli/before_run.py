@@ -120,7 +120,7 @@ def _dry_run(config: RunConfig, json: bool) -> None:
 
 
 def _show_dry_run(found: DryRun) -> None:
-    print(f"{found.model} on {found.dataset}, {found.task}, {found.backend} on {found.device}, {found.precision}")
+    print(f"{found.title}, {found.task}")
     rows = [[layer.name, layer.kind, _shape(layer.shape), f"{layer.num_parameters:,}"] for layer in found.layers]
     rows.append(["together", "", "", f"{found.num_parameters:,}"])
     print_table("Layers", ["", "kind", "output of the largest batch", "parameters"], rows)

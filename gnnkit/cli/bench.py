@@ -56,7 +56,7 @@ def bench(
 
 
 def _show(found: Measurement, picture: Path) -> None:
-    print(f"{found.model} on {found.dataset}, {found.backend} on {found.device}, {found.precision}")
+    print(found.title)
     total = found.serial_seconds
     rows = [[name, _ms(seconds), f"{100 * seconds / total:.0f}"] for name, seconds in found.stages.items()]
     rows.append(["together", _ms(total), "100"])

@@ -116,8 +116,6 @@ def run(
         look_before(config, before, folds, json)
         return
     if several is not None:
-        if config.track or config.tensorboard:
-            raise ConfigError(f"--track follows a single run, and {several} makes several. Give one of them.")
         if resume is not None:
             raise ConfigError(f"--resume continues a single run, and {several} makes several. Give one of them.")
         if is_heuristic(config.model.name):
@@ -234,10 +232,11 @@ def train(
     from gnnkit.runs.run_folder import run_dir_or_new
     from gnnkit.runs.state import state_file
     from gnnkit.train.assembling import assemble
+    from gnnkit.train.trackers import make_trackers
 
     if resume is not None:
         learned = read_learned(state_file(resume))
-    _trackers(config, Path())  # What is not there is told before data are loaded.
+    make_trackers(config.track, asdict(config), Path())  # What is not there is told before data are loaded.
     trainer, net, graph = assemble(config, initial=resume is None, learned=learned)
     if check is not None:
         check(net, graph)
@@ -245,7 +244,8 @@ def train(
     with run_dir_or_new(trainer.run_dir, Path("runs"), *words) if keep else nullcontext(trainer.run_dir) as folder:
         trainer.run_dir, trainer.progress = folder, not quiet
         shown: List[Callback] = [] if quiet else [_shown(graph, folder if verbose else None)]
-        trainer.callbacks = [*shown, *_trackers(config, folder)]
+        tracked = [] if folder is None else make_trackers(config.track, asdict(config), folder)
+        trainer.callbacks = [*shown, *tracked]
         try:
             return trainer.fit(net, graph, resume=resume)
         except KeyboardInterrupt as interrupt:
@@ -273,13 +273,6 @@ def _shown(graph: Graph, settings_of: Optional[Path]) -> Callback:
             print_summary("Data", summarize(graph))
 
     return Shown()
-
-
-def _trackers(config: RunConfig, run_dir: Optional[Path]) -> List[Callback]:
-    from gnnkit.train.trackers import make_trackers
-
-    names = [*config.track, *(["tensorboard"] if config.tensorboard else [])]
-    return [] if run_dir is None else make_trackers(names, asdict(config), run_dir)
 
 
 def _base(resume: Optional[str], init_from: Optional[str], device: Optional[str]) -> Dict[str, Any]:

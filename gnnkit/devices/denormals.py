@@ -33,7 +33,7 @@ def flushing_denormals() -> Iterator[bool]:
         >>> bool((product == 0).all()) == is_flushing
         True
     """
-    if _is_flushing():  # Somebody has said so before.
+    if is_flushing_denormals():  # Somebody has said so before.
         yield True
         return
     is_flushing = torch.set_flush_denormal(True)
@@ -48,8 +48,9 @@ def flushing_denormals() -> Iterator[bool]:
             _restart_threads()
 
 
-def _is_flushing() -> bool:
-    return bool(torch.tensor(1e-38) * 0.1 == 0)
+def is_flushing_denormals() -> bool:
+    """Whether this thread treats float32 numbers below 1e-38 as zeros; torch does not tell, a product does."""
+    return bool(torch.tensor(1e-38, dtype=torch.float32) * 0.1 == 0)
 
 
 def _restart_threads() -> bool:

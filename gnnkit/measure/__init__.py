@@ -4,6 +4,7 @@ from gnnkit.measure.batch_size import FoundBatchSize, SizeTried, find_batch_size
 from gnnkit.measure.dry_runs import DryRun, MemoryEstimate, dry_run
 from gnnkit.measure.layer_sizes import LayerSize
 from gnnkit.measure.learning_rate import LearningRates, find_lr
+from gnnkit.measure.measured import Measured
 from gnnkit.measure.stages import Measurement, measure
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "FoundBatchSize",
     "LayerSize",
     "LearningRates",
+    "Measured",
     "Measurement",
     "MemoryEstimate",
     "SizeTried",

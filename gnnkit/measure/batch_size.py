@@ -125,7 +125,7 @@ class _Search:
     ) -> None:
         self.tried: Dict[int, SizeTried] = {}
         self.num_targets = 0
-        self._config = replace(config, run_dir=None, tensorboard=False)
+        self._config = replace(config, run_dir=None, track=[])
         self._limit, self._watched, self._report = limit, watched, report
 
     def trial(self, size: int, *, evaluates: bool) -> Trial:

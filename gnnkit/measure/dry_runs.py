@@ -17,6 +17,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.loading import BatchSizes, Loader
 from gnnkit.loading.prefetch import least_in_hand
 from gnnkit.measure.layer_sizes import LayerSize, layer_sizes
+from gnnkit.measure.measured import Measured, measured
 from gnnkit.measure.short_training import ShortTraining, is_whole
 from gnnkit.measure.tensors import num_bytes, storages
 from gnnkit.nn import GNN, CustomModel, restored_generator
@@ -62,16 +63,11 @@ class MemoryEstimate:
 
 
 @dataclass(frozen=True)
-class DryRun:
+class DryRun(Measured):
     """What a training will take.
 
     Attributes:
-        backend: Name of the backend.
-        device: Name of the device.
-        dataset: Name of the graph.
-        model: Name of the model.
         task: Name of the task.
-        precision: Precision of computing.
         layers: The model's parts from input to output, the task's head last.
         loading: What a batch is: "full graph", "sampled", "parts of the graph" or "graphs".
         targets: What is learnt at: "nodes", "pairs" or "graphs".
@@ -88,12 +84,7 @@ class DryRun:
         is_complete: Whether the evaluation came to its end.
     """
 
-    backend: str
-    device: str
-    dataset: str
-    model: str
     task: str
-    precision: str
     layers: List[LayerSize]
     loading: str
     targets: str
@@ -178,12 +169,8 @@ def _look(job: Job, graph: Graph, epochs: int, num_batches: int, evaluates: bool
     seen.run()
     assert seen.largest is not None, "a training has a batch"
     return DryRun(
-        backend=job.backend.name,
-        device=job.device.name,
-        dataset=job.graph.name,
-        model=job.model.spec.name,
+        **measured(job),
         task=job.task.name,
-        precision=job.config.precision,
         layers=layer_sizes(job.module, seen.largest),
         loading=_loading(job),
         targets={"edges": "pairs"}.get(job.task.level, job.task.level),

@@ -21,6 +21,7 @@ from gnnkit.errors import ConfigError
 from gnnkit.io.files import replacing
 from gnnkit.loading import BatchSizes, Loader, NeighborLoader, batch_sizes
 from gnnkit.measure.floor import Floor, copy_bandwidth, matrix_rate, step_products
+from gnnkit.measure.measured import Measured, measured
 from gnnkit.nn import GNN, restored_generator
 from gnnkit.train.job import Job, prepare_job
 from gnnkit.train.loop import repeating_bits, step_seed
@@ -55,15 +56,10 @@ _COLOURS = {
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What was measured.
+class Measurement(Measured):
+    """Where the time of a training goes.
 
     Attributes:
-        backend: Name of the backend.
-        device: Name of the device.
-        dataset: Name of the graph.
-        model: Name of the convolution.
-        precision: Precision of computing.
         targets: What is learnt at, "targets" (nodes) or "pairs".
         batches: How many batches each figure rests on.
         threads: Threads that prepared batches; None where the batch is the whole graph and loaded once.
@@ -81,11 +77,6 @@ class Measurement:
         no_floor: Why it is not.
     """
 
-    backend: str
-    device: str
-    dataset: str
-    model: str
-    precision: str
     targets: str
     batches: int
     threads: Optional[int]
@@ -168,11 +159,7 @@ def _measure(job: Job, num_batches: int) -> Measurement:
     stages = _one_by_one(job, num_batches)
     floor, reason = _floor(job, sizes)
     return Measurement(
-        backend=job.backend.name,
-        device=job.device.name,
-        dataset=job.graph.name,
-        model=job.model.spec.name,
-        precision=job.config.precision,
+        **measured(job),
         targets="pairs" if job.task.level == "edges" else "targets",
         batches=num_batches,
         threads=job.loader.num_threads if isinstance(job.loader, NeighborLoader) else None,
@@ -330,8 +317,7 @@ def plot_measurement(found: Measurement, file: Path) -> None:
         axes.annotate(f" {start:,.1f}", (start, bar), va="center")
     axes.invert_yaxis()
     axes.margins(x=0.1)
-    place = f"{found.backend} on {found.device}"
-    axes.set(xlabel="milliseconds a batch", title=f"{found.model} on {found.dataset}, {place}, {found.precision}")
+    axes.set(xlabel="milliseconds a batch", title=found.title)
     figure.legend(loc="outside right center", frameon=False, fontsize="small")
     FigureCanvasAgg(figure)
     with replacing(file) as temporary:

@@ -15,6 +15,7 @@ from gnnkit.nn.convs import (
     delta_of,
     kinds_with,
     make_mlp,
+    mlp_places,
     mlp_width,
     option_defaults,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "layer_path",
     "make_conv",
     "make_mlp",
+    "mlp_places",
     "mlp_width",
     "model_kinds",
     "model_spec",

@@ -8,10 +8,8 @@ layer does. Everywhere else dropout without keys is torch's.
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, ContextManager, Optional, Tuple
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.jit import kernel
+from gnnkit.nn.thread_switch import ThreadSwitch
 from gnnkit.sampling import row_keys
 
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -27,15 +26,10 @@ _SHIFTS = tuple(np.uint64(shift) for shift, _ in _ROUNDS)
 _FACTORS = tuple(np.uint64(factor) for _, factor in _ROUNDS)
 
 
-class _Local(threading.local):
-    is_on_host = False
+_HOST_MASKS = ThreadSwitch()
 
 
-_LOCAL = _Local()
-
-
-@contextmanager
-def masks_on_host(is_on: bool = True) -> Iterator[None]:
+def masks_on_host(is_on: bool = True) -> ContextManager[None]:
     """While it is entered, dropout without keys draws masks by our kernel. For devices that run eagerly on the CPU.
 
     Args:
@@ -47,11 +41,7 @@ def masks_on_host(is_on: bool = True) -> Iterator[None]:
         >>> sorted(set(out.flatten().tolist())), bool(900 < out.mean(1).sum() < 3100)
         ([0.0, 2.0], True)
     """
-    before, _LOCAL.is_on_host = _LOCAL.is_on_host, is_on
-    try:
-        yield
-    finally:
-        _LOCAL.is_on_host = before
+    return _HOST_MASKS.turned(is_on)
 
 
 def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) -> Tensor:
@@ -76,7 +66,7 @@ def dropout(h: Tensor, p: float, training: bool, keys: Optional[Tensor] = None) 
         return functional.dropout(h, p, training)
     is_on_host = h.device.type == "cpu" and h.ndim == 2
     if keys is None:
-        if not (is_on_host and _LOCAL.is_on_host) or _is_traced():
+        if not (is_on_host and _HOST_MASKS.is_on) or _is_traced():
             return functional.dropout(h, p, training)
         keys = _drawn_keys(len(h))
     if not is_on_host:

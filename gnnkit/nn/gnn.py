@@ -25,10 +25,11 @@ from gnnkit.nn.convs import ConvSpec, ParameterSpec
 from gnnkit.nn.dropout import dropout
 from gnnkit.nn.encoder import make_encoder
 from gnnkit.nn.generator import forked_generator
+from gnnkit.nn.inputs import check_edge_attr, check_graphs
 from gnnkit.nn.message_passing import custom_layer, is_custom_layer, make_layer
-from gnnkit.nn.norm import MaskedBatchNorm
+from gnnkit.nn.norm import MaskedBatchNorm, apply_norm, make_norm
 from gnnkit.nn.parameters import initial_value, name_seed
-from gnnkit.nn.pooling import Pooling, VirtualNode, apply_norm
+from gnnkit.nn.pooling import Pooling, VirtualNode
 from gnnkit.nn.relational import RelationalConv, make_conv, native_parameters
 from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import TypedInput
@@ -87,7 +88,7 @@ class GNN(CanonicalModule):
             self.encoder = make_encoder(spec.in_channels, spec.node_categories, spec.encoded_channels)
         convs = [spec.conv_spec(layer) for layer in range(spec.num_layers)]
         self.convs = nn.ModuleList([self._conv(conv) for conv in convs])
-        self.norms = nn.ModuleList([_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
+        self.norms = nn.ModuleList([make_norm(spec.norm, convs[i].out_width) for i in range(self.num_activated)])
         self.residuals = nn.ModuleList([_residual(conv) for conv in convs] if spec.residual else [])
         if not spec.has_head:
             return
@@ -96,11 +97,11 @@ class GNN(CanonicalModule):
         if spec.pooling != "none":
             self.pooling = Pooling(spec.pooling, width, self.backend.ops())
         if spec.virtual_node:
-            make_norm = partial(_norm, spec.norm)
-            self.virtual_node = VirtualNode(widths[0], spec.num_layers, make_norm, self.backend.ops())
+            make = partial(make_norm, spec.norm)
+            self.virtual_node = VirtualNode(widths[0], spec.num_layers, make, self.backend.ops())
         inner = [width] + [spec.hidden_channels] * (spec.head_layers - 1)
         self.head_hidden = nn.ModuleList([nn.Linear(*pair) for pair in zip(inner, inner[1:])])
-        self.head_norms = nn.ModuleList([_norm(spec.norm, width) for width in inner[1:]])
+        self.head_norms = nn.ModuleList([make_norm(spec.norm, width) for width in inner[1:]])
         self.head = nn.Linear(inner[-1], spec.out_channels)
 
     def _conv(self, conv: ConvSpec) -> nn.Module:
@@ -158,8 +159,7 @@ class GNN(CanonicalModule):
         Raises:
             ConfigError: As :meth:`forward`.
         """
-        if (self.spec.pooling != "none") != (graphs is not None):
-            raise ConfigError(self._graphs_problem())
+        check_graphs(self.spec, graphs)
         layers: List[Tensor] = []
         h = self._entering(0, x, blocks[0])
         state = None if graphs is None or not self.spec.virtual_node else self.virtual_node.initial(graphs.num_dst)
@@ -173,17 +173,6 @@ class GNN(CanonicalModule):
             h = self._convolved(i, block, h, is_square=graphs is not None)
             layers.append(h)
         return layers if graphs is not None else [layer[: blocks[-1].num_dst] for layer in layers]
-
-    def _graphs_problem(self) -> str:
-        if self.spec.pooling == "none":
-            return (
-                "The model gives outputs of nodes, and the batch asks for those of whole graphs. Give pooling "
-                "('sum', 'mean', 'max' or 'attention') when the model is built."
-            )
-        return (
-            f"The model pools nodes to graphs (pooling is {self.spec.pooling!r}), and the batch has none. Train it for "
-            "a task about graphs, or leave pooling out."
-        )
 
     def layer(self, i: int, block: Block, h: Inputs) -> Tensor:
         """Compute one layer.
@@ -236,11 +225,7 @@ class GNN(CanonicalModule):
             is_square: Whether all sources are destinations, as in batches of whole graphs. The gradient of a slice
                 copies everything, also where it is all rows.
         """
-        if self.spec.reads_edges and block.edge_attr is None:
-            raise ConfigError(
-                f"The model reads {self.spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
-                "graph that has them; by hand, full_block(graph, edge_features=True)."
-            )
+        check_edge_attr(self.spec, block)
         out: Tensor
         if isinstance(h, TypedInputs):
             out = cast(RelationalConv, self.convs[i]).on_tables(self.lower(block), h, list(self.input.layers))
@@ -396,12 +381,6 @@ class GNN(CanonicalModule):
                 yield f"{name}.weight", ParameterSpec(tuple(module.weight.shape))
                 if module.bias is not None:
                     yield f"{name}.bias", ParameterSpec(tuple(module.bias.shape), "zeros")
-
-
-def _norm(kind: str, width: int) -> nn.Module:
-    if kind == "batch":
-        return MaskedBatchNorm(width)
-    return nn.LayerNorm(width) if kind == "layer" else nn.Identity()
 
 
 def _residual(conv: ConvSpec) -> nn.Module:

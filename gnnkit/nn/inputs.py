@@ -1,4 +1,4 @@
-"""What a model reads of nodes and edges: features of the data, or embeddings of nodes that it learns.
+"""What a model reads of graphs and batches: features of the data, or embeddings of nodes that it learns.
 
 Rules: a model reads features or learns embeddings, never both. An embedding belongs to one node of the data that the
 model was trained on, so it means nothing on others.
@@ -11,7 +11,7 @@ from typing import Optional
 
 import torch
 
-from gnnkit.data import Graph, missing_array
+from gnnkit.data import Block, Graph, missing_array
 from gnnkit.errors import ConfigError
 from gnnkit.nn.spec import ModelSpec
 
@@ -115,4 +115,39 @@ def check_edge_features(spec: ModelSpec, graph: Graph) -> None:
         raise ConfigError(
             f"The model reads {spec.edge_channels} features of every edge, the graph has {has}. Give a graph that has "
             "them, or build the model for this graph."
+        )
+
+
+def check_edge_attr(spec: ModelSpec, block: Block) -> None:
+    """Refuse a block without edge features for a model that reads them.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if spec.reads_edges and block.edge_attr is None:
+        raise ConfigError(
+            f"The model reads {spec.edge_channels} edge features, and the block has none (edge_attr). Give a "
+            "graph that has them; by hand, full_block(graph, edge_features=True)."
+        )
+
+
+def check_graphs(spec: ModelSpec, graphs: Optional[Block]) -> None:
+    """Refuse a batch of graphs for a model of nodes, and the other way round.
+
+    Args:
+        spec: The model.
+        graphs: ``Batch.graphs``.
+
+    Raises:
+        ConfigError: They do not fit.
+    """
+    if spec.pooling == "none" and graphs is not None:
+        raise ConfigError(
+            "The model gives outputs of nodes, and the batch asks for those of whole graphs. Give pooling "
+            "('sum', 'mean', 'max' or 'attention') when the model is built."
+        )
+    if spec.pooling != "none" and graphs is None:
+        raise ConfigError(
+            f"The model pools nodes to graphs (pooling is {spec.pooling!r}), and the batch has none. Train it for "
+            "a task about graphs, or leave pooling out."
         )

@@ -1,4 +1,4 @@
-"""Batch normalisation that does not see padding.
+"""Normalisation between layers; that of batches does not see padding.
 
 Rules: shapes depend on nothing but the input's shape, so that a compiler with fixed shapes can take the module; names
 of parameters and buffers are those of ``torch.nn.BatchNorm1d``.
@@ -54,3 +54,21 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked.add_(1)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             running.mul_(1 - self.momentum).add_(self.momentum * new)
+
+
+def make_norm(kind: str, width: int) -> nn.Module:
+    """The module of a model's option ``norm``.
+
+    Args:
+        kind: "batch", "layer" or "none".
+        width: Width of the features.
+    """
+    if kind == "batch":
+        return MaskedBatchNorm(width)
+    return nn.LayerNorm(width) if kind == "layer" else nn.Identity()
+
+
+def apply_norm(norm: nn.Module, h: Tensor, mask: Optional[Tensor]) -> Tensor:
+    """Normalise features of which some rows may be padding."""
+    out: Tensor = norm(h, mask) if isinstance(norm, MaskedBatchNorm) else norm(h)
+    return out

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnnkit.nn.message_passing import MessageOps
-from gnnkit.nn.norm import MaskedBatchNorm
+from gnnkit.nn.norm import apply_norm
 
 POOLINGS = ("none", "sum", "mean", "max", "attention")
 """How features of nodes become those of their graph; "none" for models of nodes."""
@@ -99,9 +99,3 @@ class VirtualNode(nn.Module):
         inner = functional.relu(apply_norm(self.first_norms[i], self.first[i](heard), mask))
         out = functional.relu(apply_norm(self.second_norms[i], self.second[i](inner), mask))
         return out if mask is None else out * mask.to(out.dtype).unsqueeze(-1)
-
-
-def apply_norm(norm: nn.Module, h: Tensor, mask: Optional[Tensor]) -> Tensor:
-    """Normalise features of which some rows may be padding."""
-    out: Tensor = norm(h, mask) if isinstance(norm, MaskedBatchNorm) else norm(h)
-    return out

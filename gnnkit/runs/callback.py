@@ -5,7 +5,7 @@ Rules: listeners are called in the training's thread, in the order in which they
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional
 
 from gnnkit.errors import ConfigError
 from gnnkit.nn import GNN
@@ -58,6 +58,15 @@ class Callback:
 
     def on_loss(self, loss: float) -> None:
         """The mean loss of the epoch so far: after every batch in host memory, elsewhere every 32 batches."""
+
+    def on_outputs(self, metric: Callable[[], Optional[float]]) -> None:
+        """Right after :meth:`on_loss`.
+
+        Args:
+            metric: Computes the task's metric of the batch just trained on, from the outputs of its step (so with
+                dropout). Computing takes time, and waits for an accelerator. None where batches cannot be judged, as
+                in link prediction.
+        """
 
     def on_evaluation(self, done: int, total: int) -> None:
         """A batch of an evaluation has been computed, ``done`` of ``total``."""

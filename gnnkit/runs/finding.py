@@ -10,7 +10,7 @@ from gnnkit.runs.checkpoint import FOLDER, state_files
 from gnnkit.runs.records import read_manifest
 from gnnkit.runs.run_folder import MANIFEST, recorded_config
 
-_NOT_COMPARED = frozenset({"run_dir", "init_from", "tensorboard", "track", "name", "tags", "notes"})
+_NOT_COMPARED = frozenset({"run_dir", "init_from", "track", "name", "tags", "notes"})
 _OPEN = (None, "auto")
 """What a configuration leaves to a run to fill in."""
 

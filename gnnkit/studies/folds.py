@@ -7,15 +7,14 @@ Rules: the validation part of a fold picks its epoch, never the test part. The c
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence
 
 from gnnkit.errors import ConfigError
-from gnnkit.paths import user_path
-from gnnkit.runs.run_folder import check_free
 from gnnkit.studies.spread import spread
-from gnnkit.studies.together import Member, Together, member_name
+from gnnkit.studies.together import Member, Together, member_name, summary_folder, train_one
 from gnnkit.tasks import task_class
-from gnnkit.train.assembling import assemble, load_data
+from gnnkit.train.assembling import load_data
 from gnnkit.train.config import RunConfig
 
 
@@ -56,6 +55,7 @@ def run_folds(
     folds: Optional[Sequence[int]] = None,
     repeats: int = 1,
     report: Callable[[Member], None] = lambda member: None,
+    group: Optional[Path] = None,
 ) -> FoldsResult:
     """Train on all folds but one, and test that one, for each of them.
 
@@ -69,9 +69,10 @@ def run_folds(
         folds: Which of them to run. None: all.
         repeats: How often; each repeat has the next seed.
         report: Called after each run.
+        group: The folder by which trackers group the runs. None: the summary folder.
 
     Raises:
-        ConfigError: The task is not about graphs, or there are no such folds.
+        ConfigError: The task is not about graphs, there are no such folds, or runs are to be tracked without a folder.
         GnnkitError: As :func:`gnnkit.train.assembling.assemble` and :meth:`gnnkit.Trainer.fit`.
 
     Example:
@@ -87,9 +88,7 @@ def run_folds(
     if not wanted or min(wanted) < 0 or max(wanted) >= num_folds or repeats < 1:
         expected = f"some of 0 to {num_folds - 1}, at least once"
         raise ConfigError(f"Received folds {wanted} of {num_folds}, {repeats} times; expected {expected}.")
-    home = None if config.run_dir is None else user_path(config.run_dir, "run_dir")
-    if home is not None:
-        check_free(home)
+    home = summary_folder(config)
     members: List[Member] = []
     asked = repeats * len(wanted)
     for repeat in range(repeats):
@@ -102,8 +101,7 @@ def run_folds(
                 run_dir=None if home is None else str(home / member_name(labels)),
                 task_options={**config.task_options, "folds": num_folds, "fold": fold},
             )
-            trainer, model, graph = assemble(each, data=data)
-            members.append(Member(labels, trainer.fit(model, graph)))
+            members.append(Member(labels, train_one(each, group or home, data=data)))
             report(members[-1])
             FoldsResult(members, asked, home).write()
     return FoldsResult(members, asked, home)

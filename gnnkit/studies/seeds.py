@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable, ClassVar, List
+from pathlib import Path
+from typing import Callable, ClassVar, List, Optional
 
 from gnnkit.errors import ConfigError
-from gnnkit.paths import user_path
-from gnnkit.runs.run_folder import check_free
-from gnnkit.studies.together import Member, Together, member_name
-from gnnkit.train.assembling import assemble
+from gnnkit.studies.together import Member, Together, member_name, summary_folder, train_one
 from gnnkit.train.config import RunConfig
 
 
@@ -21,7 +19,11 @@ class SeedsResult(Together):
 
 
 def run_seeds(
-    config: RunConfig, num_seeds: int, *, report: Callable[[Member], None] = lambda member: None
+    config: RunConfig,
+    num_seeds: int,
+    *,
+    report: Callable[[Member], None] = lambda member: None,
+    group: Optional[Path] = None,
 ) -> SeedsResult:
     """Train with several seeds, from the configuration's on.
 
@@ -33,9 +35,10 @@ def run_seeds(
             has its folder.
         num_seeds: How many seeds.
         report: Called after each run.
+        group: The folder by which trackers group the runs. None: the summary folder.
 
     Raises:
-        ConfigError: The number is none.
+        ConfigError: The number is none, or runs are to be tracked without a folder.
         GnnkitError: As :func:`gnnkit.train.assemble` and :meth:`gnnkit.Trainer.fit`.
 
     Example:
@@ -47,15 +50,12 @@ def run_seeds(
     """
     if num_seeds < 1:
         raise ConfigError(f"The number of seeds is {num_seeds}, expected at least 1.")
-    home = None if config.run_dir is None else user_path(config.run_dir, "run_dir")
-    if home is not None:
-        check_free(home)
+    home = summary_folder(config)
     members: List[Member] = []
     for seed in range(config.seed, config.seed + num_seeds):
         labels = {"seed": seed}
         each = replace(config, seed=seed, run_dir=None if home is None else str(home / member_name(labels)))
-        trainer, model, graph = assemble(each)
-        members.append(Member(labels, trainer.fit(model, graph)))
+        members.append(Member(labels, train_one(each, group or home)))
         report(members[-1])
         SeedsResult(members, num_seeds, home).write()
     return SeedsResult(members, num_seeds, home)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Set
 
@@ -23,10 +23,11 @@ from gnnkit.studies.folds import run_folds
 from gnnkit.studies.seeds import run_seeds
 from gnnkit.studies.space import grid, nested
 from gnnkit.studies.sweep import BEST, SWEEP, Sweep, SweepResult, Trial, laid_over, read_sweep
-from gnnkit.studies.together import Member
+from gnnkit.studies.together import Member, SharedData, train_one
 from gnnkit.tasks import make_task
-from gnnkit.train.assembling import assemble, load_data
+from gnnkit.train.assembling import load_data, split_data
 from gnnkit.train.config import RunConfig
+from gnnkit.train.trackers import make_trackers
 
 if TYPE_CHECKING:
     import optuna
@@ -60,8 +61,8 @@ def run_sweep(
         report: Called after each trial.
 
     Raises:
-        NotInstalledError: Optuna is not installed.
-        UnknownNameError: It has no such sampler or pruner.
+        NotInstalledError: Optuna, or a tracker's package, is not installed.
+        UnknownNameError: There is no such sampler, pruner or tracker.
         ConfigError: The folder is of something else, or the first three trials all fail.
 
     Example:
@@ -72,10 +73,13 @@ def run_sweep(
     if processes < 1:
         raise ConfigError(f"The number of processes is {processes}, expected at least 1.")
     home = user_path(folder, "The sweep's folder")
+    first = sweep.config(sweep.first)
+    make_trackers(first.track, asdict(first), home)  # What is not there is told before the first trial.
     _keep(sweep, home)
-    study = _open_study(sweep, home)
+    data = SharedData()
+    study = _open_study(sweep, home, data)
     failed = 0
-    for trial in _ended(sweep, study, home, processes):
+    for trial in _ended(sweep, study, home, processes, data):
         report(trial)
         failed = failed + 1 if trial.state == "failed" and trial.number < _MOST_FAILED else 0
         if failed == _MOST_FAILED:
@@ -149,7 +153,7 @@ def _keep(sweep: Sweep, home: Path) -> None:
     write_yaml(file, sweep.to_dict())
 
 
-def _open_study(sweep: Sweep, home: Path) -> optuna.Study:
+def _open_study(sweep: Sweep, home: Path, data: SharedData) -> optuna.Study:
     """The study in the folder of a sweep, made if it is not there."""
     library = _import_optuna()
     library.logging.set_verbosity(library.logging.WARNING)
@@ -159,7 +163,7 @@ def _open_study(sweep: Sweep, home: Path) -> optuna.Study:
         study_name=STUDY,
         sampler=sampler,
         pruner=pruner,
-        direction="maximize" if _is_higher_better(sweep) else "minimize",
+        direction="maximize" if _is_higher_better(sweep, data) else "minimize",
         load_if_exists=True,
     )
     if sweep.options.sampler == "grid":
@@ -168,9 +172,11 @@ def _open_study(sweep: Sweep, home: Path) -> optuna.Study:
     return study
 
 
-def _is_higher_better(sweep: Sweep) -> bool:
+def _is_higher_better(sweep: Sweep, data: SharedData) -> bool:
     config = sweep.config(sweep.first)
-    return make_task(config.task, load_data(config), config.task_options).higher_is_better
+    graph = data.of(config)
+    graph = load_data(config) if graph is None else split_data(config, graph)
+    return make_task(config.task, graph, config.task_options).higher_is_better
 
 
 def _storage(home: Path) -> optuna.storages.JournalStorage:
@@ -193,18 +199,18 @@ def _import_optuna() -> Any:
     return optuna
 
 
-def _ended(sweep: Sweep, study: optuna.Study, home: Path, processes: int) -> Iterator[Trial]:
+def _ended(sweep: Sweep, study: optuna.Study, home: Path, processes: int, data: SharedData) -> Iterator[Trial]:
     """Run what is left to do, and give each trial that ends."""
     todo = _numbers(sweep, study)
     if processes == 1:
         for number in todo:
-            yield _run_trial(sweep, home, number)
+            yield _run_trial(sweep, home, number, data)
         return
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
         running: Set[Future[Trial]] = set()
         for number in todo:
-            running.add(pool.submit(_run_trial, sweep, home, number))
+            running.add(pool.submit(_run_in_worker, sweep, home, number))
             while len(running) >= processes:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -225,7 +231,15 @@ def _numbers(sweep: Sweep, study: optuna.Study) -> Iterator[int]:
         yield study.ask().number
 
 
-def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
+_OF_WORKER = SharedData()
+
+
+def _run_in_worker(sweep: Sweep, home: Path, number: int) -> Trial:
+    """Train one point in a process that trains several."""
+    return _run_trial(sweep, home, number, _OF_WORKER)
+
+
+def _run_trial(sweep: Sweep, home: Path, number: int, data: SharedData) -> Trial:
     """Train one point and tell the study, from any process."""
     optuna = _import_optuna()
     study = optuna.load_study(
@@ -237,7 +251,7 @@ def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
     shutil.rmtree(folder, ignore_errors=True)  # What an attempt that was killed left.
     try:
         config = replace(sweep.config(values), run_dir=str(folder))
-        study.tell(number, _score(sweep, config, trial))
+        study.tell(number, _score(sweep, config, trial, home, data))
     except optuna.TrialPruned:
         study.tell(number, state=optuna.trial.TrialState.PRUNED)
     except GnnkitError as error:  # Such as a loss that diverged: the next point may do.
@@ -246,15 +260,13 @@ def _run_trial(sweep: Sweep, home: Path, number: int) -> Trial:
     return _trial(sweep, study.trials[number])
 
 
-def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial) -> float:
+def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial, home: Path, data: SharedData) -> float:
     """The validation metric of a point: of its best epoch, or the mean over seeds and folds."""
     optuna = _import_optuna()
     options = sweep.options
     if options.seeds == 1 and options.folds is None:
-        trainer, model, graph = assemble(config)
         pruning = _Pruning(trial)
-        trainer.callbacks = [*trainer.callbacks, pruning]
-        result = trainer.fit(model, graph)
+        result = train_one(config, home, data=data.of(config), callbacks=[pruning])
         if pruning.stopped is not None:
             raise optuna.TrialPruned
         return result.valid[result.metric]
@@ -267,9 +279,9 @@ def _score(sweep: Sweep, config: RunConfig, trial: optuna.trial.Trial) -> float:
             raise optuna.TrialPruned
 
     if options.folds is None:
-        run_seeds(config, options.seeds, report=report)
+        run_seeds(config, options.seeds, report=report, group=home)
     else:
-        run_folds(config, options.folds, repeats=options.seeds, report=report)
+        run_folds(config, options.folds, repeats=options.seeds, report=report, group=home)
     return sum(scores) / len(scores)
 
 

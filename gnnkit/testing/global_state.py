@@ -13,11 +13,13 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import numpy as np
 import torch
 
+from gnnkit.devices.denormals import is_flushing_denormals
+
 
 @dataclass(frozen=True)
 class _Setting:
     read: Callable[[], Any]
-    put_back: Callable[[Any], None]
+    put_back: Callable[[Any], object]
 
 
 def _autocast_is_on(place: str) -> bool:
@@ -67,6 +69,7 @@ SETTINGS: Mapping[str, _Setting] = {
     "torch's precision of float32 products": _Setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     ),
+    "torch's denormal numbers (torch.set_flush_denormal)": _Setting(is_flushing_denormals, torch.set_flush_denormal),
     "anomaly detection": _Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     "torch's global generator of random numbers": _Setting(_torch_generator, _put_torch_generator_back),
     "Python's random numbers": _Setting(random.getstate, random.setstate),

@@ -257,8 +257,8 @@ class StepChecks(DeviceBase):
         """Settings of the whole process are left as they are.
 
         Preparing a step, putting a batch, training, evaluating, ``pull`` and ``close`` change neither torch's modes
-        (gradients, autocast, default dtype, threads, deterministic algorithms) nor the state of anybody's random
-        numbers: there is no dropout here.
+        (gradients, autocast, default dtype, threads, deterministic algorithms, denormal numbers) nor the state of
+        anybody's random numbers: there is no dropout here. What ``training()`` changes for its block is put back.
         """
         model = self.model()
         with self.device() as device:
@@ -272,6 +272,9 @@ class StepChecks(DeviceBase):
                     with mode, unchanged_settings(what):
                         step(arrived)
                         device.synchronize()
+            with unchanged_settings("the context of training()"), device.training("float32"):
+                train(arrived)
+                device.synchronize()
             for precision in sorted(self.plugin_class().capabilities.dtypes & {"bfloat16"}):
                 step = self.training_step(device, self.model(), precision=precision)
                 with unchanged_settings(f"a training step in {precision}"):

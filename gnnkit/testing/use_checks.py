@@ -138,8 +138,8 @@ class UseChecks(BackendBase):
         """Settings of the whole process are left as they are.
 
         Lowering a block and running a layer forward and backward, with gradients, without and under autocast, changes
-        neither torch's modes (gradients, autocast, default dtype, threads, deterministic algorithms) nor the state of
-        anybody's random numbers: there is no dropout here, and a layer may draw nothing else.
+        neither torch's modes (gradients, autocast, default dtype, threads, deterministic algorithms, denormal numbers)
+        nor the state of anybody's random numbers: there is no dropout here, and a layer may draw nothing else.
         """
         spec, block = CONV_SPECS[case], HARD_BLOCKS["square"]
         values, x = random_parameters(spec), self._here(features(block, spec))

@@ -157,7 +157,7 @@ def make_trainer(config: RunConfig, backend: Backend, device: Device, **more: An
         device: Runs the steps.
         more: Arguments of :class:`Trainer` that win over the configuration's.
     """
-    told = {"dataset": asdict(config.dataset), "init_from": config.init_from, "tensorboard": config.tensorboard}
+    told = {"dataset": asdict(config.dataset), "init_from": config.init_from}
     told.update(config.labels, **({"track": config.track} if config.track else {}))
     arguments = {
         "task": config.task,

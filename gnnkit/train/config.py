@@ -86,7 +86,6 @@ class RunConfig:
         run_dir: Folder of this run. None: a new one under ``runs``.
         init_from: A run folder whose best weights training starts from, or a file of weights. None: initial weights of
             the seed.
-        tensorboard: Whether to write TensorBoard event files into the run folder.
         track: Other programs that are told what happens: "wandb", "mlflow" or "tensorboard".
         name: What the run is called, in the name of its folder as well. None: by its data, model and backend.
         tags: Words to find the run by, see ``gnnkit runs``.
@@ -105,7 +104,6 @@ class RunConfig:
     seed: int = 0
     run_dir: Optional[str] = None
     init_from: Optional[str] = None
-    tensorboard: bool = False
     track: List[str] = field(default_factory=list)
     name: Optional[str] = None
     tags: List[str] = field(default_factory=list)

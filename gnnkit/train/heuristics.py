@@ -154,7 +154,7 @@ def check_heuristic(name: str, told: Iterable[Mapping[str, Any]]) -> None:
         idle += [f"model.{key}" for key in layer.get("model", {}) if key != "name"]
         idle += [key for key in ("backend", "backend_options", "device_options", "init_from") if layer.get(key)]
         idle += ["device"] if layer.get("device", "auto") not in ("auto", "cpu") else []
-        idle += [name for name in ("tensorboard", "track") if layer.get(name)]
+        idle += ["track"] if layer.get("track") else []
         if idle:
             raise _idle(name, ", ".join(idle))
     for layer in told:

@@ -27,7 +27,7 @@ from gnnkit.runs.state import Position, TrainState
 from gnnkit.stages import stage
 from gnnkit.train.finite import Losses, check_outputs, check_weights, diverged
 from gnnkit.train.job import Job
-from gnnkit.train.judging import head_outputs
+from gnnkit.train.judging import batch_metric, head_outputs
 from gnnkit.train.saver import Saver
 
 _LOG = logging.getLogger(__name__)
@@ -138,6 +138,7 @@ def _run_epoch(job: Job, epoch: int, saver: Saver) -> EpochRecord:
             callback.on_batch(index)
             if loss is not None:
                 callback.on_loss(loss)
+                callback.on_outputs(partial(batch_metric, job.task, result.outputs, batch.targets))
         saver.save_if_due()
     with saver.changes.under_way:
         if job.config.accumulate > 1:

@@ -33,6 +33,8 @@ _OTHER_WORDS = {
     "num_epochs": "epochs",
 }
 """What the command line, or other libraries, call a setting."""
+_REPLACED = {"tensorboard": "Write track=[tensorboard]."}
+"""Settings that are gone, with what to write instead. Files that have them are upgraded."""
 _FANOUTS = ("fanouts", "eval_fanouts")
 _OPTIONS = "options"
 """What the names of mappings end with whose keys are known where they are used."""
@@ -82,10 +84,15 @@ def upgraded(config: Mapping[str, Any]) -> Dict[str, Any]:
     Example:
         >>> upgraded({"train": {"task": "unsupervised", "walk_length": 3, "num_negatives": 100}})
         {'train': {}, 'task': 'unsupervised', 'task_options': {'walk_length': 3, 'num_negatives': 100}}
+    >>> upgraded({"tensorboard": True})
+    {'track': ['tensorboard']}
     """
+    config = dict(config)
+    if config.pop("tensorboard", False):
+        config["track"] = [*(config.get("track") or []), "tensorboard"]
     train = config.get("train")
     if not isinstance(train, Mapping) or not {"task", *MOVED} & set(train):
-        return dict(config)
+        return config
     task = train.get("task", config.get("task", DEFAULT_TASK))
     moved = {name: train[name] for name in MOVED if name in train} if task == "unsupervised" else {}
     kept = {name: value for name, value in train.items() if name not in ("task", *MOVED)}
@@ -179,7 +186,8 @@ def _check_keys(root: DictConfig, base: DictConfig, layer: Mapping[str, Any], pr
                 raise MisplacedSettingError(f"{prefix}{key}", places)
             names = [*known, *ALL_OPTIONS] if prefix == "model." else known
             of_models = {*ALL_OPTIONS, *(item.name for item in fields(ModelConfig))}
-            fix = f"It is one of the model: build_model(..., {key}=...)." if key in of_models else ""
+            of_model = f"It is one of the model: build_model(..., {key}=...)." if key in of_models else ""
+            fix = _REPLACED.get(key, of_model)
             raise UnknownNameError("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in names], fix)
         if isinstance(base[key], DictConfig):
             if not isinstance(value, Mapping):

@@ -6,9 +6,10 @@ Rules: a terminal and a notebook get a bar, which fits any width; anything else 
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import ExitStack
 from importlib.util import find_spec
-from typing import Any, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 from gnnkit.nn import GNN
 from gnnkit.runs.callback import Callback
@@ -20,10 +21,14 @@ _WIDE = 60
 """Columns from which on the word "epoch" and the remaining time are shown."""
 _BAR = 10
 """Columns that the bar has at least; half as many where it is narrow."""
+_EVERY = 0.5
+"""Seconds between two metrics of batches, at least; computing one takes a hundredth of the time at most."""
 
 
 class ProgressBar(Callback):
     """The epoch, the loss so far, the last validation metric and nodes per second, on the standard error stream.
+
+    Until the first evaluation, the metric is that of a training batch ("train"), where the task judges batches.
 
     A terminal and a notebook (with ipywidgets) get a bar. On a narrow terminal it stays, and what has no room beside
     it is left out.
@@ -50,11 +55,14 @@ class ProgressBar(Callback):
         self._num_epochs = 0
         self._evaluating = ""
         self._loss: Optional[float] = None
+        self._metric: Optional[float] = None  # Of a batch, until there is one of validation.
+        self._due = 0.0
         self._record: Optional[EpochRecord] = None
 
     def on_start(self, model: GNN, num_epochs: int, num_batches: int) -> None:
         """See :class:`Callback`."""
         self._num_epochs, self._evaluating, self._loss, self._record = num_epochs, "", None, None
+        self._metric, self._due = None, 0.0
         if self._enabled is False:
             return
         from rich.console import Console
@@ -65,13 +73,13 @@ class ProgressBar(Callback):
             return
         is_wide = console.width >= _WIDE
         word, bar = ("epoch ", _BAR) if is_wide else ("", _BAR // 2)
-        time = [TimeRemainingColumn(compact=True)] if is_wide else []
-        self._room = console.width - len(f"{word}{num_epochs}/{num_epochs}") - bar - 6 * len(time) - 3
+        remaining = [TimeRemainingColumn(compact=True)] if is_wide else []
+        self._room = console.width - len(f"{word}{num_epochs}/{num_epochs}") - bar - 6 * len(remaining) - 3
         self._progress = Progress(
             TextColumn(word + "{task.fields[epoch]}/{task.fields[num_epochs]}"),
             BarColumn(bar_width=None),
             TextColumn("{task.description}"),
-            *time,
+            *remaining,
             console=console,
             expand=True,
         )
@@ -96,6 +104,16 @@ class ProgressBar(Callback):
         self._loss = loss
         self._show()
 
+    def on_outputs(self, metric: Callable[[], Optional[float]]) -> None:
+        """See :class:`Callback`."""
+        start = time.monotonic()
+        if self._progress is None or self._is_evaluated or start < self._due:
+            return
+        self._metric = metric()
+        now = time.monotonic()
+        self._due = now + max(_EVERY, 100 * (now - start))
+        self._show()
+
     def on_evaluation(self, done: int, total: int) -> None:
         """See :class:`Callback`."""
         self._evaluating = f"{done:,}/{total:,}"
@@ -117,12 +135,18 @@ class ProgressBar(Callback):
         """See :class:`Callback`."""
         self._stop()
 
+    @property
+    def _is_evaluated(self) -> bool:
+        return self._record is not None and self._record.valid_metric is not None
+
     def _parts(self) -> List[str]:
         """What is known by now, the most important first."""
         record = self._record
         parts = [] if self._loss is None else [f"loss {self._loss:.4f}"]
         if record is not None and record.valid_metric is not None:
             parts.append(f"valid {record.valid_metric:.4f}")
+        elif self._metric is not None:
+            parts.append(f"train {self._metric:.4f}")
         if record is not None:
             parts.append(f"{record.nodes_per_second:,.0f} nodes/s")
         return parts

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from gnnkit.errors import ConfigError, NotInstalledError, UnknownNameError
 from gnnkit.nn import GNN
@@ -169,6 +169,7 @@ class MLflow(Tracker):
         uri: Where runs are tracked. None: where MLflow says, by ``MLFLOW_TRACKING_URI``.
         experiment: Made if it is not there. None: MLflow's "Default".
         name: Of the run. None: MLflow makes one up.
+        tags: Tags of the run, by name.
 
     Raises:
         NotInstalledError: The package mlflow is missing; mlflow-skinny is enough.
@@ -185,6 +186,7 @@ class MLflow(Tracker):
         uri: Optional[str] = None,
         experiment: Optional[str] = None,
         name: Optional[str] = None,
+        tags: Optional[Mapping[str, str]] = None,
     ) -> None:
         try:
             import mlflow
@@ -192,7 +194,7 @@ class MLflow(Tracker):
             raise NotInstalledError("MLflow", "pip install 'gnnkit[mlflow]'") from error
         self._mlflow = mlflow
         self._settings = dict(settings or {})
-        self._uri, self._experiment, self._name = uri, experiment, name
+        self._uri, self._experiment, self._name, self._tags = uri, experiment, name, dict(tags or {})
         self._client: Any = None
         self._run = ""
 
@@ -207,7 +209,8 @@ class MLflow(Tracker):
         told = _flat({"model": dict(settings), **self._settings})
         try:
             client = self._mlflow.MlflowClient(tracking_uri=self._uri)
-            self._run = client.create_run(self._experiment_id(client), run_name=self._name).info.run_id
+            made = client.create_run(self._experiment_id(client), run_name=self._name, tags=self._tags)
+            self._run = made.info.run_id
         except self._mlflow.exceptions.MlflowException as error:
             raise ConfigError(f"MLflow makes no run ({error}). Look at MLFLOW_TRACKING_URI.") from error
         self._client = client
@@ -255,21 +258,34 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
     return found
 
 
-_MAKERS: Mapping[str, Callable[[Mapping[str, Any], Path], Tracker]] = {
-    "tensorboard": lambda settings, run_dir: TensorBoard(run_dir / "tensorboard"),
-    "wandb": lambda settings, run_dir: WandB(settings, name=settings.get("name") or run_dir.name, dir=str(run_dir)),
-    "mlflow": lambda settings, run_dir: MLflow(settings, name=settings.get("name") or run_dir.name),
+class _Names(NamedTuple):
+    """What a run is called elsewhere, and the group that it belongs to."""
+
+    run: str
+    group: Optional[str]
+
+
+_MAKERS: Mapping[str, Callable[[Mapping[str, Any], Path, _Names], Tracker]] = {
+    "tensorboard": lambda settings, run_dir, names: TensorBoard(run_dir / "tensorboard"),
+    "wandb": lambda settings, run_dir, names: WandB(settings, name=names.run, group=names.group, dir=str(run_dir)),
+    "mlflow": lambda settings, run_dir, names: MLflow(
+        settings, name=names.run, tags=None if names.group is None else {"group": names.group}
+    ),
 }
-"""How trackers are made by name, from the configuration and the run folder."""
+"""How trackers are made by name, from the configuration, the run folder and what the run is called."""
 
 
-def make_trackers(names: Sequence[str], settings: Mapping[str, Any], run_dir: Path) -> List[Callback]:
+def make_trackers(
+    names: Sequence[str], settings: Mapping[str, Any], run_dir: Path, group: Optional[Path] = None
+) -> List[Callback]:
     """Trackers by name: "tensorboard", "wandb", "mlflow".
 
     Args:
         names: Which ones; one that is named twice is made once.
         settings: The merged configuration.
         run_dir: The run folder, which need not be there yet.
+        group: The folder of several runs, such as those of a sweep, which has the run folder inside. The run is then
+            named by its place in that folder, and the group by the folder. None: a single run.
 
     Raises:
         UnknownNameError: There is no such tracker.
@@ -278,4 +294,9 @@ def make_trackers(names: Sequence[str], settings: Mapping[str, Any], run_dir: Pa
     for name in names:
         if name not in _MAKERS:
             raise UnknownNameError("tracker", name, _MAKERS)
-    return [_MAKERS[name](settings, run_dir) for name in dict.fromkeys(names)]
+    label = settings.get("name")
+    if group is None:
+        called = _Names(label or run_dir.name, None)
+    else:
+        called = _Names(run_dir.relative_to(group).as_posix(), label or group.name)
+    return [_MAKERS[name](settings, run_dir, called) for name in dict.fromkeys(names)]

@@ -14,6 +14,7 @@ SLIPS = [
     # Settings that belong elsewhere.
     Mistake("lr at the top of a file", "run c.yaml", ("lr belongs under train", "train.lr"), {"c.yaml": "lr: 0.1\n"}),
     Mistake("lr under model", "run c.yaml", ("lr belongs under train",), {"c.yaml": "model: {lr: 0.1}\n"}),
+    Mistake("a key of 0.1.0 for TensorBoard", "run tensorboard=true", ("Write track=[tensorboard]",)),
     Mistake("a width under train", "run train.hidden_channels=8", ("hidden_channels belongs under model",)),
     Mistake("heads under train", "run train.heads=8", ("heads belongs under model", "Write model.heads")),
     Mistake("heads at the top", "run heads=8", ("Write model.heads",)),

@@ -77,9 +77,10 @@ def test_file_flags_and_settings_together(own_data: Path, tmp_path: Path) -> Non
     assert "hidden_channels: 5" in (tmp_path / values["run_dir"] / "config.yaml").read_text()
 
 
-def test_tensorboard(own_data: Path, tmp_path: Path) -> None:
+def test_the_old_setting_of_tensorboard_in_a_file(own_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    done = gnnkit_here("run", "--dataset", str(own_data), "--epochs", "2", "tensorboard=true", cwd=tmp_path)
+    (tmp_path / "old.yaml").write_text("tensorboard: true\n")
+    done = gnnkit_here("run", "old.yaml", "--dataset", str(own_data), "--epochs", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("runs/*/tensorboard/events*"))
 

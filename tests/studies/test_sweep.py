@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gnnkit.stages import Listener, heard_by
 from gnnkit.studies import SWEEP, read_sweep, run_sweep
 from gnnkit.train import load_config
 from gnnkit.train.assembling import assemble
@@ -26,6 +27,9 @@ SPACE = {
     "model.name": ["gcn", "sage"],
     "model.hidden_channels": {"low": 4, "high": 16, "step": 4},
 }
+
+
+WIDTHS = {"model.hidden_channels": [4, 8]}
 
 
 @pytest.fixture
@@ -52,6 +56,21 @@ def test_a_trial_is_the_run_of_its_settings(asked, tmp_path: Path) -> None:
     assert trainer.fit(model, graph).valid["accuracy"] == result.best.score
     recorded = load_config(tmp_path / "sweep" / f"trial-{result.best.number:04d}" / "config.yaml")
     assert recorded.model.name == result.best.values["model.name"]
+
+
+def test_data_are_read_once_for_points_that_share_them(asked, tmp_path: Path) -> None:
+    read = []
+
+    class Reading(Listener):
+        def on_stage(self, what: str) -> None:
+            read.append(what)
+
+    with heard_by(Reading()):
+        run_sweep(asked(trials=3, space=WIDTHS), tmp_path / "same")
+        assert read.count("reading karate") == 1
+        read.clear()
+        run_sweep(asked(sampler="grid", space={"seed": [1, 2]}), tmp_path / "other")
+    assert read.count("reading karate") == 2
 
 
 def test_optuna_reads_the_study(asked, tmp_path: Path) -> None:

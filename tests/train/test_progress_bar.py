@@ -8,13 +8,16 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import List
+from typing import Any, Callable, List, Optional
 
 import pytest
+import torch
 
 import gnnkit
+from gnnkit.data import full_block
 from gnnkit.runs import EpochRecord
-from gnnkit.train import ProgressBar
+from gnnkit.tasks.metrics import accuracy
+from gnnkit.train import Callback, ProgressBar
 
 RECORD = EpochRecord(1, 0.1234, 1.0, 12345678.0, 0.01, 0.5, 0.8)
 PARTS = ("loss 0.1234", "valid 0.8000", "12,345,678 nodes/s", "evaluating 1/20")
@@ -77,24 +80,28 @@ def test_there_is_a_bar_whatever_the_width(
 
 
 @pytest.mark.parametrize("columns", [80], indirect=True)
-def test_the_loss_is_there_from_the_first_batch(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_metric_are_there_from_the_first_batch(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = gnnkit.load_dataset("synthetic", num_nodes=200, num_edges=800)
     seen: List[str] = []
 
     class Look(gnnkit.train.Callback):
         def on_loss(self, loss: float) -> None:
+            self.loss = loss
+
+        def on_outputs(self, metric: Callable[[], Optional[float]]) -> None:
             if not seen:
                 time.sleep(0.3)  # A bar is drawn ten times a second.
-                seen.extend([f"loss {loss:.4f}", *terminal.lines()])
+                seen.extend([f"loss {self.loss:.4f}  train {metric():.4f}", *terminal.lines()])
 
     settings = {"fanouts": [5, 5], "batch_size": 32, "num_threads": 0, "epochs": 1, "progress": False}
     model = gnnkit.build_model("sage", graph)
     # Some libraries keep the stream that is there when they are imported.
-    gnnkit.Trainer(device="cpu", **settings).fit(model, graph)
+    unseen = gnnkit.Trainer(device="cpu", **settings).fit(model, graph)
     terminal = Terminal(monkeypatch)
-    gnnkit.Trainer(device="cpu", callbacks=[ProgressBar(), Look()], **settings).fit(model, graph)
-    loss, *lines = seen
-    assert any(loss in line and "epoch 0/1" in line for line in lines)
+    result = gnnkit.Trainer(device="cpu", callbacks=[ProgressBar(), Look()], **settings).fit(model, graph)
+    assert (result.history[0].train_loss, result.test) == (unseen.history[0].train_loss, unseen.test)
+    text, *lines = seen
+    assert any(text in line and "epoch 0/1" in line for line in lines)
 
 
 @pytest.mark.parametrize("progress, num_lines", [(True, 3), (None, 0), (False, 0)])
@@ -110,3 +117,45 @@ def test_without_a_terminal_there_are_lines_if_they_are_asked_for(
         record = result.history[-1]
         start = f"epoch 3/3  loss {record.train_loss:.4f}  valid {record.valid_metric:.4f}  "
         assert lines[-1].startswith(start)
+
+
+class Metrics(Callback):
+    """What :meth:`Callback.on_outputs` gives, batch after batch."""
+
+    def __init__(self) -> None:
+        self.values: List[Optional[float]] = []
+
+    def on_outputs(self, metric: Callable[[], Optional[float]]) -> None:
+        self.values.append(metric())
+
+
+def test_the_metric_of_a_batch_is_that_of_its_real_targets(backend) -> None:
+    graph = gnnkit.load_dataset("karate")
+    model = gnnkit.build_model("sage", graph, backend=backend, dropout=0.0)
+    with torch.no_grad():
+        outputs = model.eval()([full_block(graph)] * model.num_layers, graph.x)
+    train = graph.splits["train"]
+    seen = Metrics()
+    device = "ipu-emulator" if backend.name == "ipu" else "cpu"
+    gnnkit.Trainer(backend, device, epochs=1, progress=False, callbacks=[seen]).fit(model, graph)
+    assert seen.values == [pytest.approx(accuracy(outputs[train], graph.y[train]))]
+
+
+def _refuses_small(outputs: torch.Tensor, y: torch.Tensor) -> float:
+    if len(y) < 10:
+        raise RuntimeError("too few")
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    "dataset, settings",
+    [
+        ("karate", {"task": "link_prediction"}),
+        ("karate", {"metrics": {"odd": _refuses_small}}),
+    ],
+)
+def test_a_batch_that_cannot_be_judged_has_no_metric(dataset: str, settings: Any) -> None:
+    graph, seen = gnnkit.load_dataset(dataset), Metrics()
+    trainer = gnnkit.Trainer(device="cpu", epochs=1, progress=False, callbacks=[seen], **settings)
+    trainer.fit(gnnkit.build_model("gcn", graph), graph)
+    assert seen.values and set(seen.values) == {None}

@@ -7,15 +7,18 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
 import gnnkit
-from gnnkit.errors import NotInstalledError
+from gnnkit.errors import ConfigError, NotInstalledError
 from gnnkit.runs import RunResult
-from gnnkit.train import Callback, MLflow, Trainer, WandB
+from gnnkit.studies import run_folds, run_seeds
+from gnnkit.train import Callback, MLflow, Trainer, WandB, load_config
 from tests.commands import gnnkit_here
+
+KARATE = ["--dataset", "karate", "--epochs", "2", "--device", "cpu"]
 
 
 class Stops(Callback):
@@ -34,6 +37,12 @@ def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     pytest.importorskip("mlflow", reason="the package mlflow is not installed")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # A database takes ten seconds to be made.
     return (tmp_path / "store").as_uri()
+
+
+def mlflow_runs(uri: str) -> List[Any]:
+    from mlflow import MlflowClient
+
+    return list(MlflowClient(tracking_uri=uri).search_runs(["0"]))
 
 
 def check_mlflow(uri: str, experiment: str, result: RunResult) -> Any:
@@ -96,7 +105,7 @@ def messages_of(file: Path) -> Iterator[bytes]:
 
 
 def records_of(folder: Path) -> Dict[str, Any]:
-    """What an offline run of Weights & Biases holds: history, configuration, summary, exit code."""
+    """What an offline run of Weights & Biases holds: history, configuration, summary, exit code, and the run."""
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")
     found = _records(file)
     deadline = time.monotonic() + 60
@@ -121,6 +130,7 @@ def _records(file: Path) -> Dict[str, Any]:
             found["history"].append({**values(record.history.item), "_step": record.history.step.num})
         elif kind == "run":
             found["config"].update(values(record.run.config.update))
+            found["run"] = record.run
         elif kind == "summary":
             found["summary"].update(values(record.summary.update))
         elif kind == "exit":
@@ -149,18 +159,63 @@ def test_weights_and_biases_know_how_a_run_ended(tmp_path: Path) -> None:
 
 def test_the_command_line_names_trackers(mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
-    arguments = ["--dataset", "karate", "--epochs", "2", "--device", "cpu", "--run-dir", "mine"]
-    done = gnnkit_here("run", *arguments, "--track", "mlflow", "--track", "tensorboard", cwd=tmp_path)
+    done = gnnkit_here("run", *KARATE, "--run-dir", "mine", "--track", "mlflow", "--track", "tensorboard", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    from mlflow import MlflowClient
-
-    (run,) = MlflowClient(tracking_uri=mlflow_store).search_runs(["0"])
+    (run,) = mlflow_runs(mlflow_store)
     assert run.info.run_name == "mine" and run.data.params["dataset.name"] == "karate"
     assert list((tmp_path / "mine" / "tensorboard").glob("events*"))
     done = gnnkit_here("run", "--track", "mlfow", cwd=tmp_path)
     assert done.returncode == 2 and "Did you mean 'mlflow'" in done.stderr
-    done = gnnkit_here("run", "--track", "mlflow", "--seeds", "2", cwd=tmp_path)
-    assert done.returncode == 2 and "--seeds makes several" in done.stderr
+
+
+def test_seeds_are_a_group(mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    tracked = ["--track", "mlflow", "--track", "tensorboard", "--run-dir", "mine"]
+    done = gnnkit_here("run", *KARATE, "--seeds", "2", *tracked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = mlflow_runs(mlflow_store)
+    assert sorted(run.info.run_name for run in runs) == ["seed-0", "seed-1"]
+    assert {run.data.tags["group"] for run in runs} == {"mine"}
+    for seed in (0, 1):
+        assert len(list((tmp_path / "mine" / f"seed-{seed}" / "tensorboard").glob("events*"))) == 1
+
+
+def test_weights_and_biases_group_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="the package wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    wandb.teardown()  # It reads the environment once, until this.
+    overrides = ["dataset.name=motifs", "task=graph_classification", "device=cpu", "train.epochs=1", "track=[wandb]"]
+    config = load_config(overrides=[*overrides, "name=baseline", f"run_dir={tmp_path / 'folds'}"])
+    run_folds(config, 5, folds=[3])
+    run = records_of(tmp_path / "folds" / "fold-3")["run"]
+    assert (run.run_group, run.display_name) == ("baseline", "fold-3")
+
+
+def test_trials_of_a_sweep_are_a_group(mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna", reason="the package optuna is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    (tmp_path / "sweep.yaml").write_text(
+        "dataset: {name: karate}\ndevice: cpu\ntrain: {epochs: 1}\ntrack: [mlflow]\n"
+        "sweep: {sampler: grid, space: {model.hidden_channels: [4, 8]}}\n"
+    )
+    done = gnnkit_here("sweep", "sweep.yaml", "--run-dir", "widths", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seeds = gnnkit_here("sweep", "sweep.yaml", "sweep.seeds=2", "sweep.trials=1", "--run-dir", "both", cwd=tmp_path)
+    assert seeds.returncode == 0, seeds.stderr
+    runs = sorted((run.data.tags["group"], run.info.run_name) for run in mlflow_runs(mlflow_store))
+    assert runs == [
+        ("both", "trial-0000/seed-0"),
+        ("both", "trial-0000/seed-1"),
+        ("widths", "trial-0000"),
+        ("widths", "trial-0001"),
+    ]
+
+
+def test_runs_to_track_need_a_folder() -> None:
+    config = load_config(overrides=["dataset.name=karate", "track=[tensorboard]"])
+    with pytest.raises(ConfigError, match="Give run_dir"):
+        run_seeds(config, 2)
 
 
 @pytest.mark.parametrize("tracker, package", [(WandB, "wandb"), (MLflow, "mlflow")])

@@ -38,6 +38,15 @@ def dense_mlp(p: Mapping[str, Tensor], z: Tensor) -> Tensor:
     return z @ p["mlp.2.weight"].T + p["mlp.2.bias"]
 
 
+def mlp_places(module: str) -> Dict[str, str]:
+    """Where the parameters of :func:`make_mlp` lie, by canonical name.
+
+    Args:
+        module: Dotted name of the MLP in the layer that has it.
+    """
+    return {f"mlp.{i}.{name}": f"{module}.{i}.{name}" for i in (0, 2) for name in ("weight", "bias")}
+
+
 def make_mlp(spec: ConvSpec) -> nn.Sequential:
     """The module, as libraries take it, too."""
     width = mlp_width(spec)

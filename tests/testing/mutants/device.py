@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Tuple, Type
 
@@ -140,6 +140,19 @@ class LeaksAutocast(EagerStep):
         torch.set_autocast_enabled("cpu", self.options.precision == "bfloat16")
         torch.set_autocast_dtype("cpu", torch.bfloat16)
         return found
+
+
+class FlushesDenormals(EagerStep):
+    def __call__(self, batch):
+        torch.set_flush_denormal(True)
+        return super().__call__(batch)
+
+
+class StaysFlushing(CpuDevice):
+    @contextmanager
+    def training(self, precision):
+        torch.set_flush_denormal(True)
+        yield
 
 
 class Draws(EagerStep):
@@ -318,6 +331,8 @@ FAULTS: Tuple[Tuple[str, Type[CpuDevice], Tuple[str, ...], str], ...] = (
     ("declared task raises", with_step(RaisesForPairs), ("tasks",), "no pairs here"),
     ("grad mode leaks", with_step(LeaksGradMode), ("global_state",), "step changes grad mode"),
     ("autocast leaks", with_step(LeaksAutocast), ("global_state",), "in bfloat16 changes autocast"),
+    ("denormal mode leaks", with_step(FlushesDenormals), ("global_state",), "step changes torch's denormal numbers"),
+    ("denormal mode stays", StaysFlushing, ("global_state",), "the context of training() changes torch's denormal"),
     ("draws from the generator", with_step(Draws), ("global_state",), "torch's global generator"),
     ("seed is always 0", SeedZero, ("seed",), "whatever the seed"),
     ("float64 computed in float32", with_step(SinglePrecision), ("float64",), "expected"),

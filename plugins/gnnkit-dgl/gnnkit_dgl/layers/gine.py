@@ -7,7 +7,7 @@ from typing import ClassVar, Mapping
 from torch import Tensor, nn
 
 from gnnkit.backends import NativeConv
-from gnnkit.nn import ConvSpec, make_mlp
+from gnnkit.nn import ConvSpec, make_mlp, mlp_places
 from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.common import native
 
@@ -16,11 +16,7 @@ class GINE(NativeConv):
     """``dgl.nn.GINEConv`` with a fixed epsilon; it wants edge features as wide as a node's, so they are made so."""
 
     names: ClassVar[Mapping[str, str]] = {
-        **{
-            f"mlp.{layer}.{parameter}": f"conv.apply_func.{layer}.{parameter}"
-            for layer in (0, 2)
-            for parameter in ("weight", "bias")
-        },
+        **mlp_places("conv.apply_func"),
         "lin_edge.weight": "lin_edge.weight",
         "lin_edge.bias": "lin_edge.bias",
     }

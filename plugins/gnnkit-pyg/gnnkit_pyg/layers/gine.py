@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric import nn as pyg
 
 from gnnkit.backends import NativeConv
-from gnnkit.nn import ConvSpec, make_mlp
+from gnnkit.nn import ConvSpec, make_mlp, mlp_places
 from gnnkit_pyg.block import PygBlock
 
 
@@ -16,11 +16,7 @@ class GINE(NativeConv):
     """``GINEConv`` with a fixed epsilon."""
 
     names: ClassVar[Mapping[str, str]] = {
-        **{
-            f"mlp.{layer}.{parameter}": f"conv.nn.{layer}.{parameter}"
-            for layer in (0, 2)
-            for parameter in ("weight", "bias")
-        },
+        **mlp_places("conv.nn"),
         "lin_edge.weight": "conv.lin.weight",
         "lin_edge.bias": "conv.lin.bias",
     }
