@@ -18,6 +18,7 @@ from torch import Tensor
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.jit import fetch_row, kernel
+from gnnkit.loading.ahead import read_ahead
 from gnnkit.loading.gather import AHEAD, gather_rows, loaded_dtype, put_number, stored_array, widened
 from gnnkit.sampling import Buffers
 
@@ -84,6 +85,7 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
     if reduction.rounded and dtype == torch.float32:
         dtype = torch.bfloat16
     out = buffers.empty((first + num, x.shape[1]), dtype)
+    read_ahead(x, nodes)
     gather_rows(x, nodes[:first], out[:first])
     arrays = (stored_array(x), nodes.numpy(), block.indptr.numpy(), block.indices.numpy())
     weights = None

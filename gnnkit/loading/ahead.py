@@ -1,0 +1,106 @@
+"""Reading ahead: the disk is asked for all rows of a batch at once, before the first of them is read.
+
+Rules: a table is memory-mapped, and a row that is not in the page cache is waited for when it is read, one after
+another, while a disk answers many requests at a time. What is asked for here is read into the page cache and pinned by
+nobody, so the system may drop it as ever. Whether a batch waits is found out from a few of its rows: where they are in
+memory, nothing is asked. Only Linux is asked; elsewhere rows are waited for.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from numba import types
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnkit.io.memory import is_large, memory_limit
+from gnnkit.jit import kernel
+
+try:
+    import resource
+except ImportError:  # Not on every system.
+    resource = None  # type: ignore[assignment]
+
+_IS_SUPPORTED = sys.platform == "linux" and hasattr(resource, "RUSAGE_THREAD")
+_PROBES, _PROBES_AT_ONCE = 64, 8
+"""Rows of a batch that are looked at, and those after which it is asked whether one of them was waited for."""
+_GAP = 16 << 10
+"""Bytes that are read along to make one request of two: a disk takes hardly longer for them."""
+_SHARE = 4
+"""A batch for which more than one of so many parts of the memory could be read has nothing read along."""
+_REQUEST = 128 << 10
+"""Bytes of a request. The system takes no more at a time than its own setting, which is this or more."""
+_WILL_NEED = 3
+_madvise: Any = types.ExternalFunction("madvise", types.int32(types.uintp, types.uintp, types.int32))
+
+
+def read_ahead(table: Tensor, rows: Tensor) -> None:
+    """Ask the disk for rows of a table, if they would be waited for; return without waiting for all of them.
+
+    Of a table that fits the memory (see :func:`gnnkit.io.memory.is_large`) the surroundings of each row are read as
+    well: the next batches need them.
+
+    Args:
+        table: Memory-mapped or not. Shape [N, F].
+        rows: Rows that will be read. Shape [n], int64, each in [0, N).
+    """
+    if not _IS_SUPPORTED or rows.numel() <= _PROBES or table.numel() == 0 or not table.is_contiguous():
+        return
+    if not _is_waited_for(table.view(torch.uint8).numpy(), rows.numpy()):
+        return
+    begin, width = table.data_ptr(), table.shape[1] * table.element_size()
+    end = begin + table.shape[0] * width
+    unit, gap = _REQUEST, 0
+    if is_large(end - begin):
+        unit = mmap.PAGESIZE
+        gap = _GAP if rows.numel() * (unit + _GAP) <= memory_limit() // _SHARE else 0
+    _ask(begin - begin % mmap.PAGESIZE, end, begin, width, np.sort(rows.numpy()), unit, gap)
+
+
+def _is_waited_for(values: NDArray[np.uint8], rows: NDArray[np.int64]) -> bool:
+    """Whether one of a few rows, which are read here, was not in memory."""
+    probes = rows[:: -(-len(rows) // _PROBES)]
+    before = _num_waits()
+    for start in range(0, _PROBES, _PROBES_AT_ONCE):
+        _touch(values, probes[start : start + _PROBES_AT_ONCE])
+        if _num_waits() > before:
+            return True
+    return False
+
+
+def _num_waits() -> int:
+    """How often this thread has waited for a page from the disk."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
+
+
+@kernel
+def _touch(values: Any, rows: Any) -> int:
+    total = 0
+    for row in rows:
+        total += values[row, 0]  # Added up, as the compiler leaves out what nobody uses.
+    return total
+
+
+@kernel
+def _ask(first: int, end: int, begin: int, width: int, rows: Any, unit: int, gap: int) -> None:
+    """Ask for ascending rows by ranges of whole units; those with no more than ``gap`` bytes between them are one."""
+    start = stop = first
+    for row in rows:
+        low = max(first, (begin + row * width) // unit * unit)
+        high = min(end, ((begin + (row + 1) * width - 1) // unit + 1) * unit)
+        if low > stop + gap:
+            _ask_range(start, stop)
+            start = low
+        stop = max(stop, high)
+    _ask_range(start, stop)
+
+
+@kernel
+def _ask_range(start: int, stop: int) -> None:
+    for place in range(start, stop, _REQUEST):
+        _madvise(place, min(_REQUEST, stop - place), _WILL_NEED)
