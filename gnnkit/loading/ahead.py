@@ -35,6 +35,8 @@ _SHARE = 4
 """A batch for which more than one of so many parts of the memory could be read has nothing read along."""
 _REQUEST = 128 << 10
 """Bytes of a request. The system takes no more at a time than its own setting, which is this or more."""
+_BLOCK = 512
+"""Bytes of a block, as the system counts them."""
 _WILL_NEED = 3
 _madvise: Any = types.ExternalFunction("madvise", types.int32(types.uintp, types.uintp, types.int32))
 
@@ -65,17 +67,22 @@ def read_ahead(table: Tensor, rows: Tensor) -> None:
 def _is_waited_for(values: NDArray[np.uint8], rows: NDArray[np.int64]) -> bool:
     """Whether one of a few rows, which are read here, was not in memory."""
     probes = rows[:: -(-len(rows) // _PROBES)]
-    before = _num_waits()
+    before = _usage().ru_majflt
     for start in range(0, _PROBES, _PROBES_AT_ONCE):
         _touch(values, probes[start : start + _PROBES_AT_ONCE])
-        if _num_waits() > before:
+        if _usage().ru_majflt > before:
             return True
     return False
 
 
-def _num_waits() -> int:
-    """How often this thread has waited for a page from the disk."""
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
+def bytes_read() -> int:
+    """Bytes that this thread has had from the disk or asked it for; 0 where the system does not say."""
+    return _usage().ru_inblock * _BLOCK if _IS_SUPPORTED else 0
+
+
+def _usage() -> Any:
+    """What this thread has used; ``ru_majflt`` says how often it has waited for a page from the disk."""
+    return resource.getrusage(resource.RUSAGE_THREAD)
 
 
 @kernel
