@@ -196,12 +196,12 @@ def _num_read() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
 
 
-def measure_all(spec: GraphSpec, rounds: int, batch_size: int) -> Iterator[Case]:
-    """All kinds of batches of one graph."""
+def measure_all(spec: GraphSpec, every: Sequence[Tuple[int, ...]], rounds: int, batch_size: int) -> Iterator[Case]:
+    """Batches of all fan-outs from one graph."""
     prepare(spec)
     features = Features(open_graph(spec), home() / spec.key / "x.npy")
     for is_large in (True, False):
-        for fanouts in FANOUTS:
+        for fanouts in every:
             yield measure(features, Case(fanouts, is_large), rounds, batch_size)
 
 
@@ -214,11 +214,11 @@ def main(arguments: Sequence[str] = ()) -> List[Case]:
     options = parser.parse_args(list(arguments))
     if options.quick and options.write:
         parser.error("--quick measures nothing that could be written")
-    spec, rounds, batch_size = LARGE, options.rounds, 1024
+    spec, every, rounds, batch_size = LARGE, FANOUTS, options.rounds, 1024
     if options.quick:
-        spec, rounds, batch_size = replace(LARGE, nodes=20_000, edges=200_000), 1, 64
+        spec, every, rounds, batch_size = replace(LARGE, nodes=20_000, edges=200_000), FANOUTS[:1], 1, 64
     cases = []
-    for case in measure_all(spec, rounds, batch_size):
+    for case in measure_all(spec, every, rounds, batch_size):
         cases.append(case)
         print(", ".join(f"{name}: {cell}" for name, cell in zip(HEADER, case.cells())), flush=True)
     if options.write:
