@@ -134,7 +134,7 @@ class Features:
         self._mapping = array._mmap
         self._file = os.open(file, os.O_RDONLY)
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
-        self._size = file.stat().st_size
+        self.num_bytes = file.stat().st_size
         self.graph = replace(graph, x=torch.from_numpy(np.asarray(array)))
 
     def drop(self, is_large: bool = False) -> None:
@@ -152,7 +152,7 @@ class Features:
         def read(thread: int) -> None:
             random = np.random.default_rng((number, thread))
             while time.perf_counter() - start < SECONDS:
-                for place in random.integers(0, self._size // request, 16).tolist():
+                for place in random.integers(0, self.num_bytes // request, 16).tolist():
                     os.pread(self._file, request, place * request)
                     counts[thread] += 1
 
@@ -172,7 +172,7 @@ def measure(features: Features, case: Case, rounds: int, batch_size: int) -> Cas
     sampler = NeighborSampler(graph, list(case.fanouts))
     loader = NeighborLoader(graph, wanted, sampler, batch_size=batch_size, shuffle=False, num_threads=0)
     case.rows = statistics.mean(size.num_nodes[0] for size in loader.sizes(0, limit=rounds))
-    limit = 1 << 20 if case.is_large else memory_limit()
+    limit = 2 * features.num_bytes - 1 if case.is_large else memory_limit()
     with ExitStack() as stack:
         for place in _PLACES:
             stack.enter_context(patch(place, lambda: limit))

@@ -3,14 +3,16 @@
 Rules: a table is memory-mapped, and a row that is not in the page cache is waited for when it is read, one after
 another, while a disk answers many requests at a time. What is asked for here is read into the page cache and pinned by
 nobody, so the system may drop it as ever. Whether a batch waits is found out from a few of its rows: where they are in
-memory, nothing is asked. Only Linux is asked; elsewhere rows are waited for.
+memory, nothing is asked. Of a table that is too large for the memory (:func:`gnnkit.io.memory.is_large`) pages are
+asked for; of another one, all that lies around them as well, because the next batches need it. Only Linux is asked;
+elsewhere rows are waited for.
 """
 
 from __future__ import annotations
 
 import mmap
 import sys
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ _PROBES, _PROBES_AT_ONCE = 64, 8
 _GAP = 16 << 10
 """Bytes that are read along to make one request of two: a disk takes hardly longer for them."""
 _SHARE = 4
-"""A batch for which more than one of so many parts of the memory could be read has nothing read along."""
+"""One of so many parts of the memory is what is asked for at a time, as other threads ask, too."""
 _REQUEST = 128 << 10
 """Bytes of a request. The system takes no more at a time than its own setting, which is this or more."""
 _BLOCK = 512
@@ -41,27 +43,43 @@ _WILL_NEED = 3
 _madvise: Any = types.ExternalFunction("madvise", types.int32(types.uintp, types.uintp, types.int32))
 
 
-def read_ahead(table: Tensor, rows: Tensor) -> None:
-    """Ask the disk for rows of a table, if they would be waited for; return without waiting for all of them.
-
-    Of a table that fits the memory (see :func:`gnnkit.io.memory.is_large`) the surroundings of each row are read as
-    well: the next batches need them.
+def parts_ahead(table: Tensor, rows: Tensor) -> Iterator[slice]:
+    """Ask the disk for rows of a table, if they would be waited for; by parts that the memory has room for.
 
     Args:
         table: Memory-mapped or not. Shape [N, F].
         rows: Rows that will be read. Shape [n], int64, each in [0, N).
+
+    Yields:
+        Which of the rows to read next, one part after the other; all of them at once if there is room for their pages,
+        or nothing to ask for. The disk is still at work when they come.
+
+    Example:
+        >>> list(parts_ahead(torch.eye(3), torch.tensor([0, 2])))
+        [slice(0, 2, None)]
     """
-    if not _IS_SUPPORTED or rows.numel() <= _PROBES or table.numel() == 0 or not table.is_contiguous():
-        return
-    if not _is_waited_for(table.view(torch.uint8).numpy(), rows.numpy()):
+    if not _must_ask(table, rows):
+        yield slice(0, rows.numel())
         return
     begin, width = table.data_ptr(), table.shape[1] * table.element_size()
     end = begin + table.shape[0] * width
-    unit, gap = _REQUEST, 0
+    num = rows.numel()
+    unit, gap, at_once = _REQUEST, 0, num
     if is_large(end - begin):
-        unit = mmap.PAGESIZE
-        gap = _GAP if rows.numel() * (unit + _GAP) <= memory_limit() // _SHARE else 0
-    _ask(begin - begin % mmap.PAGESIZE, end, begin, width, np.sort(rows.numpy()), unit, gap)
+        unit, room = mmap.PAGESIZE, memory_limit() // _SHARE
+        gap = _GAP if num * (unit + _GAP) <= room else 0
+        at_once = max(_PROBES, room // unit)
+    for start in range(0, num, at_once):
+        part = slice(start, min(start + at_once, num))
+        _ask(begin - begin % mmap.PAGESIZE, end, begin, width, np.sort(rows[part].numpy()), unit, gap)
+        yield part
+
+
+def _must_ask(table: Tensor, rows: Tensor) -> bool:
+    """Whether a batch of rows would be waited for."""
+    if not _IS_SUPPORTED or rows.numel() <= _PROBES or table.numel() == 0 or not table.is_contiguous():
+        return False
+    return _is_waited_for(table.view(torch.uint8).numpy(), rows.numpy())
 
 
 def _is_waited_for(values: NDArray[np.uint8], rows: NDArray[np.int64]) -> bool:

@@ -40,13 +40,13 @@ def stored(tmp_path_factory):
     return graph, folder
 
 
-@pytest.fixture(params=["larger than the memory", "fits"])
+@pytest.fixture(params=[None, 32, 1], ids=["fits", "larger than the memory", "so large that batches come in parts"])
 def is_large(request, monkeypatch):
-    """Whether the features are larger than half of the memory."""
-    if request.param == "fits":
+    """Whether the features are larger than half of the memory, of which there are so many MiB."""
+    if request.param is None:
         return False
     for place in ("gnnkit.io.memory", "gnnkit.loading.ahead"):
-        monkeypatch.setattr(f"{place}.memory_limit", lambda: 32 << 20)
+        monkeypatch.setattr(f"{place}.memory_limit", lambda: request.param << 20)
     return True
 
 
