@@ -1,8 +1,8 @@
 """``python -m benchmarks.cold``: batches whose features are on disk, with reading ahead and without.
 
 Rules: features leave the page cache before every batch; edges and labels stay in it. Batches with and without reading
-ahead take turns, and so do measurements of what the disk gives to 16 threads that read at random places. Nothing is
-measured of a limit on memory but how the features are then read.
+ahead take turns, and so do measurements of what the disk gives to 16 threads that read at random places. Features that
+are too large for the memory are the same ones, read as on a machine with as much memory as they take.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def measure(features: Features, case: Case, rounds: int, batch_size: int) -> Cas
     sampler = NeighborSampler(graph, list(case.fanouts))
     loader = NeighborLoader(graph, wanted, sampler, batch_size=batch_size, shuffle=False, num_threads=0)
     case.rows = statistics.mean(size.num_nodes[0] for size in loader.sizes(0, limit=rounds))
-    limit = 2 * features.num_bytes - 1 if case.is_large else memory_limit()
+    limit = features.num_bytes if case.is_large else memory_limit()
     with ExitStack() as stack:
         for place in _PLACES:
             stack.enter_context(patch(place, lambda: limit))

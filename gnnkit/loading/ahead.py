@@ -29,14 +29,16 @@ except ImportError:  # Not on every system.
     resource = None  # type: ignore[assignment]
 
 _IS_SUPPORTED = sys.platform == "linux" and hasattr(resource, "RUSAGE_THREAD")
-_PROBES, _PROBES_AT_ONCE = 64, 8
-"""Rows of a batch that are looked at, and those after which it is asked whether one of them was waited for."""
+_FIRST, _PROBES = 8, 64
+"""Rows of a batch that are looked at first, and then if none of those was waited for."""
 _GAP = 16 << 10
 """Bytes that are read along to make one request of two: a disk takes hardly longer for them."""
 _SHARE = 4
 """One of so many parts of the memory is what is asked for at a time, as other threads ask, too."""
 _REQUEST = 128 << 10
 """Bytes of a request. The system takes no more at a time than its own setting, which is this or more."""
+_SMALLEST = _PROBES * _REQUEST
+"""Bytes of a table that the system does not read with a few requests anyway."""
 _BLOCK = 512
 """Bytes of a block, as the system counts them."""
 _WILL_NEED = 3
@@ -77,7 +79,8 @@ def parts_ahead(table: Tensor, rows: Tensor) -> Iterator[slice]:
 
 def _must_ask(table: Tensor, rows: Tensor) -> bool:
     """Whether a batch of rows would be waited for."""
-    if not _IS_SUPPORTED or rows.numel() <= _PROBES or table.numel() == 0 or not table.is_contiguous():
+    is_small = rows.numel() <= _PROBES or table.numel() * table.element_size() < _SMALLEST
+    if not _IS_SUPPORTED or is_small or not table.is_contiguous():
         return False
     return _is_waited_for(table.view(torch.uint8).numpy(), rows.numpy())
 
@@ -86,8 +89,8 @@ def _is_waited_for(values: NDArray[np.uint8], rows: NDArray[np.int64]) -> bool:
     """Whether one of a few rows, which are read here, was not in memory."""
     probes = rows[:: -(-len(rows) // _PROBES)]
     before = _usage().ru_majflt
-    for start in range(0, _PROBES, _PROBES_AT_ONCE):
-        _touch(values, probes[start : start + _PROBES_AT_ONCE])
+    for part in (probes[:_FIRST], probes[_FIRST:]):
+        _touch(values, part)
         if _usage().ru_majflt > before:
             return True
     return False
