@@ -148,7 +148,7 @@ def test_page_has_a_table_for_each_processor(tmp_path: Path, monkeypatch: pytest
     alpha, beta = section.split("### Beta (family 2), ")
     assert "### Alpha 1, " in alpha and "| 2.00 times faster | yes | 2000-01-01 |" in alpha
     assert "| 3.00 times faster | yes | 2000-01-01 |" in beta and "2.00" not in beta
-    assert text.count("<!-- end of benchmarks -->") == 6
+    assert text.count("<!-- end of benchmarks -->") == 7
 
 
 def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
