@@ -35,7 +35,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-long soak test-parity test-old-stack test-poptorch check check-lint check-format check-types check-layers check-syntax format docs \
-  bench bench-peers bench-scaling clean
+  bench bench-peers bench-scaling bench-cold clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench-peers: $(VENV)/ready-test ## compile what PyG's NeighborLoader samples wit
 
 bench-scaling: $(VENV)/ready-test ## measure and draw the cost of a batch over its edges
 	@$(BIN)/python -m benchmarks.scaling --write
+
+bench-cold: $(VENV)/ready-test ## measure batches whose features are on disk beside the disk's own rate
+	@$(BIN)/python -m benchmarks.cold --write
 
 clean: ## remove what the commands above have made, run folders excepted
 	rm -rf $(VENV) $(OLD_VENV) site build *.egg-info plugins/*/*.egg-info plugins/*/build

@@ -163,7 +163,7 @@ def table(records: Sequence[Record]) -> str:
     """Rows in Markdown."""
     words = {True: "yes", False: "**no**", None: ""}
     lines = [[r.work, r.against, r.asked, r.measured, words[r.met], r.date] for r in records]
-    return _markdown(["work", "against", "asked", "measured", "met", "date"], lines)
+    return markdown(["work", "against", "asked", "measured", "met", "date"], lines)
 
 
 def contest_text(contest: Mapping[str, Any]) -> str:
@@ -172,10 +172,10 @@ def contest_text(contest: Mapping[str, Any]) -> str:
     header = [key for key in sides[0] if any(side[key] for side in sides)]
     lines = [[side[key] for key in header] for side in sides]
     header[1] += f" {contest['unit']}"
-    return f"**{contest['title']}**\n\n{_markdown(header, lines)}"
+    return f"**{contest['title']}**\n\n{markdown(header, lines)}"
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(' '.join(cell.split()).replace('|', '/') for cell in cells)} |"
 

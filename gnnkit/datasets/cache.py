@@ -12,8 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import mmap
-import os
 import shutil
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -32,6 +30,7 @@ from gnnkit.io import files
 from gnnkit.io.arrays import map_npy
 from gnnkit.io.checksums import Verifier, checksum
 from gnnkit.io.files import write_npy, write_text
+from gnnkit.io.memory import advise
 from gnnkit.io.text import read_bytes, read_json
 from gnnkit.paths import PathLike, check_writable, user_path
 from gnnkit.strict_json import to_json
@@ -303,15 +302,7 @@ def _open(folder: Path, entry: Mapping[str, Any], verifier: Optional[Verifier]) 
     if verifier is not None:
         verifier.check(file, entry["crc32"])
     array = map_npy(file, mode="c")
-    if array.size and size > _memory() // 2 and hasattr(mmap, "MADV_RANDOM"):
-        array.base.madvise(mmap.MADV_RANDOM)  # type: ignore[union-attr]
+    if array.size:
+        advise(array.base, size)
     tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if entry["bfloat16"] else tensor
-
-
-def _memory() -> int:
-    """Bytes of memory that the machine has; where the system does not tell, more than any."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 62

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.jit import fetch_row, kernel
+from gnnkit.loading.ahead import parts_ahead
 from gnnkit.sampling.buffers import Buffers
 
 AHEAD = 16
@@ -126,7 +127,9 @@ def gather_rows(x: Tensor, rows: Tensor, out: Tensor) -> None:
         out: Where they go. Shape [n, F], float32 for float16 and bfloat16 input, else of the type of ``x``; or bfloat16
             where that is float32.
     """
-    _gather(stored_array(x), rows.numpy(), stored_array(out))
+    table, wanted, target = stored_array(x), rows.numpy(), stored_array(out)
+    for part in parts_ahead(x, rows):
+        _gather(table, wanted[part], target[part])
 
 
 def gathered(table: Tensor, rows: Tensor, buffers: Buffers) -> Tensor:

@@ -20,6 +20,7 @@ from typing import Any, Callable, Collection, Deque, Generator, Iterable, Iterat
 
 import torch
 
+from gnnkit.loading.ahead import bytes_read
 from gnnkit.loading.gate import GATE
 from gnnkit.place import launched_place
 
@@ -32,6 +33,8 @@ _BURST_SECONDS = 0.05
 """How long a burst should take, so that changing over to it and back costs little beside it."""
 _LONGER_BURST = 4
 """How many times the asked number of items a burst may make to take that long."""
+_MUCH = 1 << 20
+"""Bytes from the disk for an item whose thread has mostly waited for them."""
 STALLED = 30.0
 """Seconds of waiting for an item after which it is told; then after twice as long each time."""
 _PATIENCE = 0.5
@@ -49,7 +52,8 @@ def prefetch(
         num_threads: Threads to use. 0 makes each item in the caller's thread when it is asked for.
         ahead: Items to have in hand beyond those that the threads are making.
         overlap: Whether items are made while the consumer works. False makes ``1 + ahead`` for each thread when none is
-            left, up to four times as many if they take little time, and lets the consumer wait until they are done.
+            left, up to four times as many if they take little time, and lets the consumer wait until they are done;
+            except while items are read from the disk, because waiting for it takes no core from the consumer.
 
     Yields:
         The items. An exception that ``produce`` raises appears when its item's turn comes, and ends the iteration.
@@ -63,17 +67,18 @@ def prefetch(
     pending: Deque[Future[T]] = deque()
     work: SimpleQueue[Any] = SimpleQueue()
     threads: List[threading.Thread] = []
-    submitted = 0
+    submitted, disk = 0, threading.Event()
     room = least = least_in_hand(num_threads, ahead, overlap=overlap)
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
-            thread = threading.Thread(target=_work, args=(work, produce), name=f"{THREAD_NAME}-{number}", daemon=True)
+            name = f"{THREAD_NAME}-{number}"
+            thread = threading.Thread(target=_work, args=(work, produce, disk), name=name, daemon=True)
             thread.start()
             threads.append(thread)
         for item in range(num):
             start, is_burst = time.monotonic(), not overlap and not pending
-            while submitted < num and len(pending) < room and (overlap or is_burst):
+            while submitted < num and len(pending) < room and (overlap or is_burst or disk.is_set()):
                 pending.append(Future())
                 work.put((pending[-1], submitted))
                 submitted += 1
@@ -119,8 +124,10 @@ def _wait(futures: Collection[Future[T]], first: int) -> None:
         told *= 2
 
 
-def _work(work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[[int], T]) -> None:
-    """Make items until there is None to make."""
+def _work(
+    work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[[int], T], disk: threading.Event
+) -> None:
+    """Make items until there is None to make; ``disk`` is set while much of them comes from it."""
     # Else torch's operations start more threads for this one, and OpenMP, which then counts more threads than there are
     # cores, puts those of the consumer to sleep between any two operations: steps take a fifth longer.
     torch.set_num_threads(1)
@@ -128,8 +135,10 @@ def _work(work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[
         if not future.set_running_or_notify_cancel():
             continue
         try:
+            before = bytes_read()
             with GATE.inside():
                 result = produce(item)
+            (disk.set if bytes_read() - before >= _MUCH else disk.clear)()
         except BaseException as error:  # Whatever it is, it is for the consumer.
             future.set_exception(error)
         else:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.jit import fetch_row, kernel
+from gnnkit.loading.ahead import parts_ahead
 from gnnkit.loading.gather import AHEAD, gather_rows, loaded_dtype, put_number, stored_array, widened
 from gnnkit.sampling import Buffers
 
@@ -84,14 +86,26 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
     if reduction.rounded and dtype == torch.float32:
         dtype = torch.bfloat16
     out = buffers.empty((first + num, x.shape[1]), dtype)
-    gather_rows(x, nodes[:first], out[:first])
-    arrays = (stored_array(x), nodes.numpy(), block.indptr.numpy(), block.indices.numpy())
+    indptr, indices = block.indptr.numpy(), block.indices.numpy()
     weights = None
     if reduction.reduce == "weighted_sum" and block.edge_weight is not None:
         weights = block.edge_weight.numpy()
     reduce = _reduce_rounded if dtype == torch.bfloat16 else _reduce
-    reduce(*arrays, weights, reduction.reduce == "mean", stored_array(out[first:]))
+    table, target, done = stored_array(x), stored_array(out[first:]), 0
+    for part in parts_ahead(x, nodes):
+        stop = num if part.stop == len(nodes) else _num_with(indptr, indices, part.stop)
+        options = (indices, weights, reduction.reduce == "mean")
+        reduce(table, nodes.numpy(), indptr[done : stop + 1], *options, target[done:stop])
+        done = stop
+    gather_rows(x, nodes[:first], out[:first])
     return out
+
+
+def _num_with(indptr: NDArray[np.int64], indices: NDArray[np.int64], num_src: int) -> int:
+    """How many destinations, from the first, have all of their sources among the first ``num_src``."""
+    is_later = indices >= num_src
+    edge = int(is_later.argmax()) if is_later.any() else len(indices)
+    return int(np.searchsorted(indptr, edge, side="right")) - 1
 
 
 @kernel

@@ -8,7 +8,6 @@ writes to either.
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import pickle
 import tempfile
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.errors import ConfigError
+from gnnkit.io.memory import advise
 from gnnkit.parallel.world import World
 
 T = TypeVar("T")
@@ -137,9 +137,7 @@ def _map(piece: _Piece) -> Tensor:
     values = np.memmap(piece.file, np.uint8, mode="c", offset=piece.offset, shape=(num_bytes,))
     if piece.file.startswith(_OPEN_FILES):
         _SHARED.append((weakref.ref(values), values.ctypes.data, piece))
-    if num_bytes > _memory() // 2 and hasattr(mmap, "MADV_RANDOM"):
-        mapping: Any = values._mmap  # type: ignore[attr-defined]
-        mapping.madvise(mmap.MADV_RANDOM)  # As files of this size are opened: reading ahead would push out.
+    advise(values._mmap, num_bytes)  # type: ignore[attr-defined]
     return torch.from_numpy(values).view(piece.dtype).reshape(piece.shape)
 
 
@@ -250,11 +248,3 @@ def _place_in_file(
         if begin <= start and start + num_bytes <= end and os.path.isfile(file):
             return file, offset + start - begin
     return None
-
-
-def _memory() -> int:
-    """Bytes of memory that the machine has; where the system does not tell, more than any."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 62

@@ -14,7 +14,7 @@ from typing import Tuple
 import pytest
 import torch
 
-from benchmarks import accuracy, report, results, run
+from benchmarks import accuracy, cold, report, results, run
 from benchmarks.contests import Row, ours
 from benchmarks.graphs import GraphSpec, open_graph, prepare
 from benchmarks.paired import SideResult, difference, ratio
@@ -53,6 +53,16 @@ def test_quick_rows(more: Tuple[str, ...], capsys: pytest.CaptureFixture[str]) -
     assert records["4-4-pyg"].figures["rounds"] == 2
     assert "round 2 of 2" in capsys.readouterr().out
     assert not results.BUILD.exists() and not results.PUBLISHED.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux says what comes from the disk")
+def test_quick_cold_batches(capsys: pytest.CaptureFixture[str]) -> None:
+    cases = cold.main(["--quick"])
+    assert [case.is_large for case in cases] == [True, False]
+    for case in cases:
+        assert 0 < case.rows <= 6 * 64
+        assert len(case.ahead.seconds) == len(case.plain.seconds) == 1
+    assert "ratio" in capsys.readouterr().out
 
 
 def test_quick_results_are_never_written() -> None:
@@ -138,7 +148,7 @@ def test_page_has_a_table_for_each_processor(tmp_path: Path, monkeypatch: pytest
     alpha, beta = section.split("### Beta (family 2), ")
     assert "### Alpha 1, " in alpha and "| 2.00 times faster | yes | 2000-01-01 |" in alpha
     assert "| 3.00 times faster | yes | 2000-01-01 |" in beta and "2.00" not in beta
-    assert text.count("<!-- end of benchmarks -->") == 6
+    assert text.count("<!-- end of benchmarks -->") == 7
 
 
 def test_chunked_graph_keeps_the_rules_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,5 +222,5 @@ def test_bad_node_files(tmp_path):
 def test_large_arrays_are_marked_for_random_access(tmp_path, monkeypatch):
     write_edges(tmp_path / "e.txt", np.array([[0, 1], [1, 2]]))
     graph = import_graph(tmp_path / "e.txt", tmp_path / "g")
-    monkeypatch.setattr("gnnkit.datasets.cache._memory", lambda: 0)
+    monkeypatch.setattr("gnnkit.io.memory.memory_limit", lambda: 0)
     assert fingerprint(load_graph(tmp_path / "g")) == fingerprint(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import List
 import pytest
 import torch
 
+from gnnkit.loading.ahead import bytes_read
 from gnnkit.loading.prefetch import Pace, prefetch, threads_at_work
 
 LIMIT = 2.0
@@ -71,6 +73,33 @@ def test_without_overlap_nothing_is_made_while_the_consumer_works(seconds):
         assert len(made) == before
     # 4 items are 1 + ahead for each thread; up to 16 where they take little time.
     assert bursts == ([4, 16, 16, 16, 8] if seconds == 0 else [4] * 15)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what comes from the disk")
+def test_what_comes_from_the_disk_is_made_while_the_consumer_works(tmp_path):
+    size, made = 2 << 20, []
+    (tmp_path / "items").write_bytes(os.urandom(6 * size))
+    with (tmp_path / "items").open("rb", buffering=0) as file:
+        os.fsync(file.fileno())
+        for advice in (os.POSIX_FADV_RANDOM, os.POSIX_FADV_DONTNEED):
+            os.posix_fadvise(file.fileno(), 0, 0, advice)
+
+        def produce(item):
+            before = bytes_read()
+            os.pread(file.fileno(), size, item * size)
+            made.append(bytes_read() - before)
+            return item
+
+        items = prefetch(produce, 6, num_threads=1, ahead=1, overlap=False)
+        assert [next(items), next(items)] == [0, 1]  # A burst, by which it is known where items come from.
+        if min(made[:2]) < size:
+            items.close()
+            pytest.skip("this file system keeps files in memory")
+        deadline = time.monotonic() + 10
+        while len(made) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(made) >= 3, "the disk had nothing to do while the consumer worked"
+        assert list(items) == [2, 3, 4, 5]
 
 
 def test_an_item_that_takes_long_is_not_waited_for():
