@@ -26,7 +26,7 @@ _STEPS = 50
 _EPOCHS = 100
 _LR = 0.1
 _EDGE_SIZE, _EDGE_ENTROPY, _FEATURE_SIZE, _FEATURE_ENTROPY = 0.005, 1.0, 1.0, 0.1
-"""How much GNNExplainer's masks pay for what they keep, and for being undecided. All of these are its authors' values."""
+"""How much GNNExplainer's masks pay for what they keep, and for being undecided. All are its authors' values."""
 
 Score = Callable[[Tensor], Tensor]
 """From a node's outputs, [out_channels], to the number that is explained."""
@@ -149,7 +149,8 @@ def _same_both_ways(masked: MaskedModel, scores: Tensor) -> Tensor:
     pairs = ends.amin(dim=0) * masked.nodes.numel() + ends.amax(dim=0)
     pair, counts = torch.unique(pairs, return_inverse=True, return_counts=True)[1:]
     sums = torch.zeros(counts.numel()).index_add(0, pair, scores)
-    return (sums / counts)[pair]
+    mean: Tensor = sums / counts
+    return mean[pair]
 
 
 def _gradient(masked: MaskedModel, score: Score, is_class: bool, seed: int) -> Tuple[Tensor, Tensor]:
