@@ -103,8 +103,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cases: dict[str, dict[str, list[pytest.Item]]] = {}
     for item in items:
         if item.get_closest_marker("in_turn"):
-            of_backend = cases.setdefault(item.nodeid.split("[")[0], {})
-            of_backend.setdefault(item.callspec.params["backend_name"], []).append(item)  # type: ignore[attr-defined]
+            params = item.callspec.params  # type: ignore[attr-defined]
+            name = params["backend_name"] if "backend_name" in params else params["backend"]
+            cases.setdefault(item.nodeid.split("[")[0], {}).setdefault(name, []).append(item)
     for of_backend in cases.values():
         num = min(len(of_backend), *map(len, of_backend.values()))
         for place, of_one in enumerate(of_backend.values()):
