@@ -10,6 +10,7 @@ from typing import Dict
 
 import pytest
 
+from gnnkit.devices.product_choice import product_choice
 from gnnkit.testing import conform
 from tests.commands import answer, gnnkit_command, gnnkit_here
 from tests.plugins import NARROW, environment_with, install, use
@@ -121,6 +122,11 @@ def test_doctor_answers(probed: Dict[str, Dict[str, dict]]) -> None:
     for kind, name in (("backends", "reference"), ("devices", "cpu"), ("tasks", "node_classification")):
         assert probed[kind][name]["status"] == "ready"
     assert probed["devices"]["better"]["status"] == "ready" and "SIGSEGV" in probed["devices"]["crashes"]["detail"]
+
+
+def test_doctor_tells_who_multiplies(probed: Dict[str, Dict[str, dict]]) -> None:
+    kept = product_choice().to_dict()
+    assert {**probed["products"], "is_measured": kept["is_measured"]} == kept
 
 
 def test_those_with_one_name_are_listed_and_not_loaded(environment: Dict[str, str], listed: Dict[str, dict]) -> None:
