@@ -105,6 +105,14 @@ class TestListsOfEdges(UseChecks, ConvChecks):
     """The checks of layers, fed as on CUDA. Sparse matrices, which the CPU takes, pass the whole kit."""
 
     name = "pyg"
+    dear = ("many_edges", "many_passes", "wide_features")
+    """Checks that are made of every fourth convolution; of the others they are long."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        facts = metafunc.function.facts
+        marks = [pytest.mark.long] if facts.name in self.dear else []
+        cases = [pytest.param(case, marks=marks if place % 4 else []) for place, case in enumerate(facts.over)]
+        metafunc.parametrize("case", cases)
 
     def make_backend(self) -> Backend:
         return PygBackend(use_csr=False)
