@@ -110,9 +110,11 @@ class TestListsOfEdges(UseChecks, ConvChecks):
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         facts = metafunc.function.facts
-        marks = [pytest.mark.long] if facts.name in self.dear else []
-        cases = [pytest.param(case, marks=marks if place % 4 else []) for place, case in enumerate(facts.over)]
-        metafunc.parametrize("case", cases)
+        if facts.name not in self.dear:
+            super().pytest_generate_tests(metafunc)
+            return
+        marks = {place: [] if place % 4 == 0 else [pytest.mark.long] for place in range(len(facts.over))}
+        metafunc.parametrize("case", [pytest.param(case, marks=marks[place]) for place, case in enumerate(facts.over)])
 
     def make_backend(self) -> Backend:
         return PygBackend(use_csr=False)
