@@ -77,6 +77,7 @@ def without_facts(run: Path, folder: Path, **manifest) -> Path:
     return copy
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", ["classes", "labels"])
 def test_predictions_have_the_names_of_the_run(kind, backend_name, trained, tmp_path):
     graph = data(kind)

@@ -145,6 +145,7 @@ def test_bfloat16_trains(backend) -> None:
     assert losses(result) != losses(exact)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{}, SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_features_of_any_floating_type_are_taken(backend, dtype: torch.dtype, how: dict) -> None:
