@@ -31,7 +31,9 @@ PROJECTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 EDITABLE := $(addprefix --editable ./,$(PLUGINS))
 # Each process takes one half of the tests in their order, so that most fixtures are made once; who is done first helps.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Bytecode is kept whatever the environment says: or pytest compiles all tests anew, and each process that they start
+# all of gnnkit.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-long soak test-parity test-old-stack test-poptorch check check-lint check-format check-types check-layers check-syntax format docs \

@@ -93,6 +93,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend_name", installed_backends(), scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest leaves out what is long.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test that is marked ``in_turn``, give each case to one of its backends; on the others it is long.
+
+    Every backend gets cases, and which it gets shifts by one from row to row, as in a Latin square: where cases are
+    models in two ways each, a backend gets models in both.
+    """
+    cases: dict[str, dict[str, list[pytest.Item]]] = {}
+    for item in items:
+        if item.get_closest_marker("in_turn"):
+            params = item.callspec.params  # type: ignore[attr-defined]
+            name = params["backend_name"] if "backend_name" in params else params["backend"]
+            cases.setdefault(item.nodeid.split("[")[0], {}).setdefault(name, []).append(item)
+    for of_backend in cases.values():
+        num = min(len(of_backend), *map(len, of_backend.values()))
+        for place, of_one in enumerate(of_backend.values()):
+            for number, item in enumerate(of_one):
+                if (number + number // num) % num != place % num:
+                    item.add_marker("long")
+
+
 @pytest.fixture(scope="session")
 def backend(backend_name):
     """Each installed backend in turn. One that is installed and does not start fails, it is not skipped."""

@@ -99,7 +99,7 @@ def test_the_peers_batches_are_as_large_as_ours() -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ("loading-typed",),
+        pytest.param(("loading-typed",), marks=pytest.mark.long),
         pytest.param(("sage-typed-*", "rgcn-typed-*"), marks=pytest.mark.long),
         pytest.param(("rgcn-aifb-*",), marks=pytest.mark.long),
     ],

@@ -11,7 +11,7 @@ from typing import List, Tuple
 
 import pytest
 
-NUM = 3
+NUM = 2
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def remove(nodes: pd.DataFrame) -> pd.DataFrame:
     return nodes.drop(columns=["label", "split"])
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("change", [rename, empty, remove])
 def test_predictions_say_the_classes_of_the_run(change, pets: Path, backend_name: str) -> None:
     file = pets / "pets" / "nodes.csv"

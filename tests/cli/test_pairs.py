@@ -48,6 +48,7 @@ def expected_scores(workplace: Path, pairs) -> np.ndarray:
     return run.predict_pairs(pairs).outputs[:, 0].numpy()
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_pairs_of_a_table(workplace: Path, suffix, backend_name, monkeypatch) -> None:
     monkeypatch.chdir(workplace)

@@ -10,6 +10,7 @@ from typing import Dict
 
 import pytest
 
+from gnnkit.devices.products import has_onednn
 from gnnkit.testing import conform
 from tests.commands import answer, gnnkit_command, gnnkit_here
 from tests.plugins import NARROW, environment_with, install, use
@@ -68,7 +69,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
         install(site, name, BROKEN[name][0], group="devices", distribution=f"device_{name}")
     install(site, "better", DEVICE.format(name="better"), group="devices")
     install(site, "stops", CRASH, group="datasets")
-    settings = {"PID_FILE": str(site / "pid"), "LOADED": str(site / "loaded")}
+    settings = {"PID_FILE": str(site / "pid"), "LOADED": str(site / "loaded"), "GNNKIT_CACHE": str(site / "cache")}
     return environment_with(site, GNNKIT_PROBE_SECONDS="12", **settings)
 
 
@@ -121,6 +122,14 @@ def test_doctor_answers(probed: Dict[str, Dict[str, dict]]) -> None:
     for kind, name in (("backends", "reference"), ("devices", "cpu"), ("tasks", "node_classification")):
         assert probed[kind][name]["status"] == "ready"
     assert probed["devices"]["better"]["status"] == "ready" and "SIGSEGV" in probed["devices"]["crashes"]["detail"]
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
+def test_doctor_tells_who_multiplies(environment: Dict[str, str], probed: Dict[str, Dict[str, dict]]) -> None:
+    file, told = Path(environment["GNNKIT_CACHE"]) / "products.json", probed["products"]
+    assert told["file"] == str(file) and told["is_measured"] is True
+    kept = json.loads(file.read_text()).values()
+    assert {name: told[name] for name in ("library", "speedups", "measured")} in kept
 
 
 def test_those_with_one_name_are_listed_and_not_loaded(environment: Dict[str, str], listed: Dict[str, dict]) -> None:

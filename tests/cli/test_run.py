@@ -44,6 +44,7 @@ def test_importing_gnnkit_loads_no_graph_library() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [[], ["--fanouts", "5,5", "--batch-size", "64"]], ids=["full", "sampled"])
 def test_a_run_from_start_to_json(backend_name: str, how: list, own_data: Path, tmp_path: Path) -> None:
     arguments = ["run", "--backend", backend_name, "--dataset", str(own_data), "--model", "sage", "--epochs", "5"]

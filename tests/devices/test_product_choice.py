@@ -122,12 +122,3 @@ def test_a_cache_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, monkeyp
     monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache"))
     choice = product_choice()
     assert choice.is_measured and choice.file is None
-
-
-def test_doctor_tells(measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_choice(tmp_path / "cache", measured, "onednn")
-    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache"))
-    done = gnnkit_here("doctor", "--json", cwd=tmp_path)
-    products = json.loads(done.stdout)["products"]
-    assert (products["library"], products["is_measured"]) == ("onednn", False)
-    assert products["file"] == str(tmp_path / "cache" / "products.json")

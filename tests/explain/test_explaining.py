@@ -24,6 +24,7 @@ def model_of(graph, kind: str = "graphconv", backend="reference", **settings):
     return gnnkit.build_model(kind, graph, backend=backend, hidden_channels=8, num_layers=3, **settings)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_explained_is_what_the_model_computes(kind: str, backend) -> None:
     graph = communities()
@@ -80,6 +81,7 @@ def test_integrated_gradients_add_up(kind: str, backend) -> None:
     assert total == pytest.approx(found.score - float(nothing), rel=0.05, abs=0.05)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ["gcn", "graphconv", "gat"])
 def test_explanations_are_the_same_on_every_backend(method: str, kind: str, backend) -> None:

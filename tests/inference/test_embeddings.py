@@ -33,6 +33,7 @@ def opened(run: Path, backend: str = "reference", graph=None, **how):
     return open_run(run, backend=backend, device=device, graph=featureless() if graph is None else graph, **how)
 
 
+@pytest.mark.in_turn
 def test_three_ways_one_answer_on_every_backend(run: Path, backend_name: str) -> None:
     expected = opened(run).predict(method="full").outputs
     mine = opened(run, backend_name)

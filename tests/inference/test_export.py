@@ -215,13 +215,17 @@ def test_a_model_that_reads_edge_features_is_not_exported(tmp_path):
         export_program(model, communities(), tmp_path / "model.pt2")
 
 
+HEADS = {"link_prediction": "dot", "edge_classification": "mlp_joined"}
+
+
 @exporting
+@pytest.mark.in_turn
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
-@pytest.mark.parametrize(("task", "head"), [("link_prediction", "dot"), ("edge_classification", "mlp_joined")])
-def test_encoder_and_head_are_one_program(backend, suffix, task, head, tmp_path) -> None:
+def test_encoder_and_head_are_one_program(backend, suffix, task, tmp_path) -> None:
     graph = graph_of(task)
-    trained = open_run(run_of(task, head=head), backend=backend, device="cpu", graph=graph)
+    trained = open_run(run_of(task, head=HEADS[task]), backend=backend, device="cpu", graph=graph)
     file = tmp_path / f"pairs{suffix}"
     done = export_program(trained.model, graph, file, head=trained.pair_head, learned=trained.learned)
     assert done.inputs == ("x", "edge_index", "edge_weight", "pairs") and done.difference < 1e-5

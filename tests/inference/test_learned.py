@@ -77,6 +77,7 @@ def without_facts(run: Path, folder: Path, **manifest) -> Path:
     return copy
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", ["classes", "labels"])
 def test_predictions_have_the_names_of_the_run(kind, backend_name, trained, tmp_path):
     graph = data(kind)
@@ -89,6 +90,7 @@ def test_predictions_have_the_names_of_the_run(kind, backend_name, trained, tmp_
     assert (tmp_path / "mine.csv").read_bytes() == (tmp_path / "other.csv").read_bytes()
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("missing", ["no labels", "all missing"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_data_without_labels(kind, missing, backend_name, trained):
@@ -104,6 +106,7 @@ def test_data_without_labels(kind, missing, backend_name, trained):
         assert torch.allclose(total, torch.ones_like(total)) == (kind == "classes")
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", KINDS)
 def test_features_are_put_into_the_order_of_the_run(kind, backend_name, trained):
     graph = data(kind, features=True)

@@ -34,6 +34,7 @@ def result_of(task):
     return json.loads((run_of(task) / "manifest.json").read_text())["result"]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("task", TASKS)
 def test_test_pairs_get_the_outputs_that_the_run_was_tested_with(task, backend_name) -> None:
     run, result = opened(task, backend_name), result_of(task)

@@ -47,6 +47,7 @@ def by_hand(run):
         return run.model.output(layers), layers
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", MODELS)
 def test_three_methods_give_one_answer_on_every_backend(name, backend_name, trained):
     expected, layers = by_hand(opened(trained(name)))

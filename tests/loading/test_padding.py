@@ -114,6 +114,7 @@ def assert_well_formed(batch, padded, pad):
             assert not new.edge_weight[~new.edge_mask].any()
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", MODELS)
 def test_padding_changes_nothing(backend, name):
     kind = make_spec(name)
@@ -145,6 +146,7 @@ HARD = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("hard", HARD)
 @pytest.mark.parametrize("name", MODELS)
 def test_hard_batches(backend, name, hard):

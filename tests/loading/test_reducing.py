@@ -47,6 +47,7 @@ def step(model, batch):
     return [loss, outputs, *(zero if got is None else got for got, zero in zip(gradients, zeros))]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("backend", installed_backends())
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
 @pytest.mark.parametrize("conv", ["gcn", "sage", "gin"])
@@ -84,6 +85,7 @@ def test_stored_types_are_added_up_as_they_are_loaded(dtype):
     assert torch.equal(batch.x[: block.num_dst], plain.x[: block.num_dst])
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("conv", ["gcn", "sage", "graphconv"])
 @pytest.mark.parametrize("backend", installed_backends())

@@ -83,6 +83,7 @@ def test_what_does_not_stand_together(kinds: str, settings: dict, words: str) ->
         model_spec(kinds, 4, 2, **settings)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("kind", [kind for kind, conv in CONVS.items() if conv.reads_edges])
 def test_edge_features_count_wherever_a_model_computes(backend, kind: str) -> None:
     graph = communities(60)

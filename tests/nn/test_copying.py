@@ -155,6 +155,7 @@ def test_a_replaced_convolution_is_refused_with_its_parameters() -> None:
         trainer().fit(model, graph)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{}, SAMPLED, {"clip_norm": 0.1}], ids=["full", "sampled", "clipped"])
 @pytest.mark.parametrize("conv, source", [*((conv, "reference") for conv in CONVS_HERE), ("gat", "same")])
 def test_frozen_parameters_keep_their_bits(backend, conv: str, source: str, how: dict) -> None:
@@ -206,6 +207,7 @@ def pickled(model):
     return pickle.loads(pickle.dumps(model))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     "conv, way", [*((conv, pickled) for conv in [*CONVS_HERE, Mean]), ("gat", copy.deepcopy), (Mean, copy.deepcopy)]
 )

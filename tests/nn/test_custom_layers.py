@@ -164,6 +164,7 @@ def test_unknown_words_are_refused(ops: Any, backend: Any) -> None:
         ops.edge_scores(backend.lower(block), h, h, "times")
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_examples_learn(ops: Any, backend_name: str, layer: type) -> None:
     graph = communities()

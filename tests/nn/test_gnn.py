@@ -44,6 +44,7 @@ def features(num: int = 4, width: int = 6) -> torch.Tensor:
     return torch.randn(num, width, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.conv}-{s.norm}-{s.residual}-{s.jumping_knowledge}")
 def test_every_backend_starts_alike_and_computes_alike(backend, spec: ModelSpec) -> None:
     reference = GNN(spec, load_backend("reference"), seed=5)

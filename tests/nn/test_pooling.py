@@ -230,6 +230,7 @@ def roomy(batch, extra):
     return PadSpec((max(nodes, 2),) * 2, (edges,), graphs + extra[2]).repeated(len(batch.blocks))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", READOUTS)
 def test_padding_changes_nothing(backend, name) -> None:
     precision = torch.float64 if "float64" in backend.capabilities.dtypes else torch.float32

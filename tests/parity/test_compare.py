@@ -110,6 +110,7 @@ def test_wrong_trainings_are_told_by_their_curves() -> None:
     assert first.seconds_per_epoch > 0
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("jumping", ["none", "cat"])
 @pytest.mark.parametrize("norm", ["none", "layer", "batch"])
 def test_backends_agree_with_all_that_stands_between_layers(backend_name: str, norm: str, jumping: str) -> None:
@@ -154,6 +155,7 @@ def test_float64_shows_what_hides_in_rounding() -> None:
     assert found.backends[1].first_outside == "convs.0"
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{}, {"batch_size": 50}], ids=["full", "sampled"])
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gatv2", "gin"])
 def test_backends_agree_in_float64(backend_name: str, model: str, how: dict) -> None:

@@ -88,7 +88,13 @@ def test_pna_on_few_features(group: str) -> None:
     check(gnnkit.load_dataset("digits"), "pna", group, epochs=2)
 
 
-@pytest.mark.parametrize("how", [{}, {"fanouts": [4, 4], "batch_size": 32}], ids=["full", "sampled"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({}, marks=pytest.mark.long, id="full"),
+        pytest.param({"fanouts": [4, 4], "batch_size": 32}, id="sampled"),
+    ],
+)
 @pytest.mark.parametrize("model", cells(EDGES, "gine"))
 def test_edge_features(model: str, how: Dict[str, Any], group: str) -> None:
     check(communities(), model, group, epochs=2, **how)

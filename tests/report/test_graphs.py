@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Callable
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,7 +19,7 @@ from gnnkit.data import from_edge_index
 from gnnkit.errors import ConfigError
 from gnnkit.inference import open_run
 from gnnkit.loading import take_graphs
-from gnnkit.report import write_report
+from gnnkit.report import Report, write_report
 from gnnkit.report.drawing import HEIGHT, WIDTH, draw_graph, layout
 from gnnkit.report.graph_scores import score_graphs
 from gnnkit.studies import SUMMARY
@@ -29,13 +31,25 @@ QUICK = {"map": "pca", "batches": 0, "force": True}
 PICTURES = {f"{title}-{place:02}" for title in ("best", "worst") for place in range(1, 7)}
 
 
-def page_of(kind: str, folder: Path, **settings):
-    report = write_report(run_of(kind), folder / "page.html", graph=graph_of(kind), **{**QUICK, **settings})
-    return report, re.sub(r"\s+", " ", Words(report.file).text)
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
+    """Writes the page about a kind of run, once; its figures take seconds."""
+
+    @lru_cache(maxsize=None)
+    def page_of(kind: str) -> Report:
+        file = tmp_path_factory.mktemp(kind) / "page.html"
+        return write_report(run_of(kind), file, graph=graph_of(kind), **{**QUICK, "batches": 1})
+
+    return page_of
 
 
-def test_classes_of_graphs(tmp_path) -> None:
-    report, text = page_of("classes", tmp_path, batches=1)
+def words_of(report: Report) -> str:
+    return re.sub(r"\s+", " ", Words(report.file).text)
+
+
+def test_classes_of_graphs(page_of) -> None:
+    report = page_of("classes")
+    text = words_of(report)
     assert report.warnings == [] and report.missing == {}
     common = {"loss", "metric", "embeddings-layer-pooled", "sizes", "stages", "errors-by-size"}
     of_classes = {"learning-rate", "classes", "confusion", "scores"}  # The schedule is one that changes.
@@ -48,8 +62,9 @@ def test_classes_of_graphs(tmp_path) -> None:
             assert ElementTree.fromstring(file.read_text()).tag.endswith("svg")
 
 
-def test_numbers_of_graphs(tmp_path) -> None:
-    report, text = page_of("numbers", tmp_path)
+def test_numbers_of_graphs(page_of) -> None:
+    report = page_of("numbers")
+    text = words_of(report)
     drawn = {file.stem for file in report.figures}
     expected = {"numbers-0", "numbers-1", "residuals-0", "residuals-1", "errors-by-size", "sizes"}
     assert expected <= drawn and "confusion" not in drawn and "classes" not in drawn
@@ -130,7 +145,7 @@ def folds(tmp_path: Path) -> Path:
 
 def test_folds_have_one_page(folds: Path) -> None:
     report = write_report(folds)
-    text = re.sub(r"\s+", " ", Words(report.file).text)
+    text = words_of(report)
     assert report.warnings == [] and {file.stem for file in report.figures} == {"loss", "validation-loss", "metric"}
     assert "0.600 ± 0.141" in text and "gin on rings, 2 folds" in text and "and no result" in text
     assert re.search(r"fold 1 2 0.700 0.700 1.5 s mean 0.600 0.600 deviation 0.141 0.141", text)
@@ -163,9 +178,8 @@ def test_several_runs_of_graphs(tmp_path) -> None:
 
 @pytest.mark.parametrize("width, scheme", [(390, "light"), (1440, "dark")])
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
-def test_in_a_browser(browser, kind, width, scheme, tmp_path) -> None:
-    report, _ = page_of(kind, tmp_path)
-    check_shown(browser, report.file, width, scheme, least=18)
+def test_in_a_browser(browser, kind, width, scheme, page_of) -> None:
+    check_shown(browser, page_of(kind).file, width, scheme, least=18)
 
 
 @pytest.mark.parametrize("width, scheme", [(390, "dark"), (1440, "light")])

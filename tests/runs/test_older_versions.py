@@ -49,7 +49,7 @@ def test_embeddings_are_those_of_then(backend: str) -> None:
     np.testing.assert_allclose(last.numpy(), np.load(RUNS / "unsupervised.npy"), atol=2e-5)
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIERS, "unsupervised"])
+@pytest.mark.parametrize("name", ["gcn", pytest.param("gat", marks=pytest.mark.long), "unsupervised"])
 def test_a_report_shows_them(name: str, tmp_path: Path) -> None:
     run = shutil.copytree(RUNS / name, tmp_path / name)  # Figures are written beside the run.
     report = write_report(run, tmp_path / "report.html", map="pca", batches=2)

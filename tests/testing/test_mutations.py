@@ -69,7 +69,10 @@ def test_fault_of_a_task_is_caught_and_pointed_at(name: str) -> None:
     points_at_it(suite.run(only=list(TASK_MUTANTS[name].points_at_it)), TASK_MUTANTS[name])
 
 
-@pytest.mark.parametrize("conv", ["gcn", "sage", "gat", "gatv2", "gin"])
+LONG = [pytest.param(conv, marks=pytest.mark.long) for conv in ("gcn", "gatv2", "gin")]
+
+
+@pytest.mark.parametrize("conv", ["sage", "gat", *LONG])
 def test_without_a_fault_the_copy_is_conformant(conv: str) -> None:
     report = examine(narrowed(ReferenceBackend, conv), QUICK)
     assert report.is_conformant, report.problems

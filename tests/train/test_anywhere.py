@@ -81,8 +81,18 @@ def bits(result: RunResult) -> List[Any]:
     return [history, weights, result.test, result.best_epoch]
 
 
-@pytest.mark.parametrize("at", [pytest.param((1, 0), marks=pytest.mark.long), (2, 1), (3, 4)])
-@pytest.mark.parametrize("case", CASES)
+PLACES = [(2, 1), (3, 4), (1, 0)]
+"""Epochs and batches after which a training is ended; by turns the first two are for every day."""
+
+
+@pytest.mark.parametrize(
+    "case, at",
+    [
+        pytest.param(case, at, marks=[] if at == PLACES[number % 2] else pytest.mark.long)
+        for number, case in enumerate(CASES)
+        for at in PLACES
+    ],
+)
 def test_it_goes_on_from_the_batch(case: str, at: Tuple[int, int], tmp_path: Any) -> None:
     whole = fit(case)
     try:

@@ -32,6 +32,7 @@ def bits(result):
     return curve, {name: value.numpy().tobytes() for name, value in result.model.canonical_state().items()}
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{}, SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("model", ["gcn", "gat", "gin"])
 def test_any_number_of_threads_gives_the_same_bits(backend_name, model, how):

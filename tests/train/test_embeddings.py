@@ -41,6 +41,7 @@ def reference_losses():
     return {how: losses(fit(**settings)) for how, settings in HOW.items()}
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", HOW)
 def test_losses_are_alike_on_every_backend(backend_name, how: str, reference_losses) -> None:
     result = fit(backend_name, **HOW[how])
@@ -48,6 +49,7 @@ def test_losses_are_alike_on_every_backend(backend_name, how: str, reference_los
     assert losses(result)[-1] < 0.5 * losses(result)[0]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", HOW)
 def test_a_run_goes_on_exactly_and_on_any_backend(backend_name, how: str, tmp_path, reference_losses) -> None:
     whole = fit(backend_name, **HOW[how])

@@ -78,6 +78,7 @@ def on_reference(what="classes", model="sum"):
     return fit(what=what, model=model)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("what", KINDS)
 def test_same_seed_same_numbers_on_every_backend(backend_name, what) -> None:
     expected, found = on_reference(what), fit(backend_name, what)
@@ -86,6 +87,7 @@ def test_same_seed_same_numbers_on_every_backend(backend_name, what) -> None:
     assert set(found.test) == set(expected.test)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("model", MODELS)
 def test_every_readout_on_every_backend(backend_name, model) -> None:
     assert losses(fit(backend_name, model=model)) == pytest.approx(losses(on_reference(model=model)), rel=1e-4)

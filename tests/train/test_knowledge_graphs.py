@@ -62,6 +62,7 @@ def on_reference(how: str, options: str, model: str = "embedding"):
     return fit(options=OPTIONS[options], model=model, **HOW[how])
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", OPTIONS)
 def test_same_seed_same_numbers_on_every_backend(backend_name, name) -> None:
     expected, found = on_reference("sampled", name), fit(backend_name, options=OPTIONS[name], **SAMPLED)
@@ -69,6 +70,7 @@ def test_same_seed_same_numbers_on_every_backend(backend_name, name) -> None:
     assert found.test["mrr"] == pytest.approx(expected.test["mrr"], abs=0.02)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("model", ["rgcn", "sage"])
 def test_encoders_agree(backend_name, how, model) -> None:
@@ -124,6 +126,7 @@ def test_a_batch_sees_neither_its_triples_nor_their_reverses() -> None:
 RELATION = {"relation": "lives"}
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("options", [RELATION, {**RELATION, "candidates": "all"}, {"relation": "alike"}])
 def test_links_of_a_relation_agree(backend_name, how, options) -> None:

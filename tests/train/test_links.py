@@ -66,6 +66,7 @@ def on_reference(task: str, how: str, options: str = ""):
     return fit(task=task, options=OPTIONS.get(options), **HOW[how])
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("task", TASKS)
 def test_same_seed_same_numbers_on_every_backend(backend, task, how) -> None:
@@ -91,6 +92,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", OPTIONS)
 def test_options_give_the_same_numbers_on_every_backend(backend, name) -> None:
     expected, found = on_reference("link_prediction", "sampled", name), fit(backend, options=OPTIONS[name], **SAMPLED)

@@ -66,6 +66,7 @@ def assert_same(first, second):
     assert first.test == pytest.approx(second.test)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin"])
 @pytest.mark.parametrize("how", [{}, {**SAMPLED, "overflow_rate": 0.0}], ids=["full", "sampled"])
 def test_static_shapes_change_no_number(backend, how, model, request):

@@ -22,6 +22,7 @@ def losses(backend, seed: int, callbacks=(), **how) -> list[float]:
     return [record.train_loss for record in trainer.fit(model, graph).history]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", HOWS)
 def test_two_fits_in_two_threads_are_two_fits(backend, how: str) -> None:
     expected = [losses(backend, seed, **HOWS[how]) for seed in (1, 2)]

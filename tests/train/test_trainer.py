@@ -43,6 +43,7 @@ def losses(result) -> list:
     return [record.train_loss for record in result.history]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{"epochs": 60}, {"epochs": 8, **SAMPLED}], ids=["full", "sampled"])
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_learns(backend, model: str, how: dict) -> None:
@@ -57,6 +58,7 @@ REFERENCE: dict = {}
 """Losses of the reference backend, trained once for all others."""
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{}, SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("model", MODELS)
 def test_same_seed_same_losses_on_every_backend(backend, model: str, how: dict) -> None:
@@ -88,6 +90,7 @@ def test_training_leaves_the_model_and_the_global_random_state_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     "model, jumping_knowledge", [*((model, "cat") for model in MODELS), ("sage", "none"), ("sage", "max")]
 )
@@ -142,6 +145,7 @@ def test_bfloat16_trains(backend) -> None:
     assert losses(result) != losses(exact)
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("how", [{}, SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_features_of_any_floating_type_are_taken(backend, dtype: torch.dtype, how: dict) -> None:

@@ -43,8 +43,17 @@ def others():
     return [name for name in installed_backends("rgcn") if name != "reference"]
 
 
-@pytest.mark.parametrize("name", ["rgcn, bases", "hgt", "sage, sum"])
-@pytest.mark.parametrize("how", ["full", "sampled"])
+QUICK = {("rgcn, bases", "full"), ("hgt", "sampled"), ("sage, sum", "full"), ("rgcn, bases", "sampled")}
+
+
+@pytest.mark.parametrize(
+    "name, how",
+    [
+        pytest.param(name, how, marks=[] if (name, how) in QUICK else pytest.mark.long)
+        for name in ("rgcn, bases", "hgt", "sage, sum")
+        for how in ("full", "sampled")
+    ],
+)
 def test_curves_agree_between_backends(name, how):
     """Over 20 epochs to 1e-3, in training and validation."""
     settings = {"epochs": 20, **(SAMPLED if how == "sampled" else {})}

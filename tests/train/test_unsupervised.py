@@ -36,6 +36,7 @@ def losses(result) -> list:
     return [record.train_loss for record in result.history]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("model", ["sage", "gin"])
 def test_same_seed_same_numbers_on_every_backend(backend, model: str) -> None:
     expected, found = fit("reference", model), fit(backend, model)

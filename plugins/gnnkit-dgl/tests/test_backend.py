@@ -85,27 +85,30 @@ assert dgl.rand_graph(3, 2).num_edges() == 2
     run(code, tmp_path, {"DGLBACKEND": "pytorch"})
 
 
-@pytest.mark.parametrize(
-    "prepare, status, words",
-    [
-        ("", READY, "dgl 2.1.0, torch"),
-        ("sys.modules['dgl'] = None", NOT_INSTALLED, "pip install gnnkit-dgl"),
-        ("sys.modules['psutil'] = None", BROKEN, "psutil"),
-        ("os.environ['DGLBACKEND'] = 'mxnet'", BROKEN, "set it to pytorch"),
-    ],
-)
-def test_probing(prepare: str, status: str, words: str, tmp_path: object) -> None:
+PROBED = {
+    "": (READY, "dgl 2.1.0, torch"),
+    "sys.modules['dgl'] = None": (NOT_INSTALLED, "pip install gnnkit-dgl"),
+    "sys.modules['psutil'] = None": (BROKEN, "psutil"),
+    "os.environ['DGLBACKEND'] = 'mxnet'": (BROKEN, "set it to pytorch"),
+}
+
+
+def test_probing(tmp_path: object) -> None:
+    # Each in a copy of a process that has torch and not yet DGL: a new one takes two seconds.
     code = f"""
 import os, sys
-{prepare}
 from gnnkit_dgl.backend import DglBackend
-answer = DglBackend.probe()
-print(answer.status, answer.detail, answer.fix, sep="|")
-if not answer.is_ready:
-    assert not [name for name in sys.modules if name.startswith("dgl.")]
+for prepare in {list(PROBED)}:
+    if os.fork() == 0:
+        exec(prepare)
+        answer = DglBackend.probe()
+        print(answer.status, answer.detail, answer.fix, sep="|", flush=True)
+        assert answer.is_ready or not [name for name in sys.modules if name.startswith("dgl.")]
+        os._exit(0)
+    assert os.wait()[1] == 0
 """
-    output = run(code, tmp_path)
-    assert output.startswith(status + "|") and words in output
+    for line, (status, words) in zip(run(code, tmp_path).splitlines(), PROBED.values(), strict=True):
+        assert line.startswith(status + "|") and words in line
 
 
 def test_probing_here(backend: Backend) -> None:

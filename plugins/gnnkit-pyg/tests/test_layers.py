@@ -105,6 +105,17 @@ class TestListsOfEdges(UseChecks, ConvChecks):
     """The checks of layers, fed as on CUDA. Sparse matrices, which the CPU takes, pass the whole kit."""
 
     name = "pyg"
+    test_missing_library = None  # No matter of what layers are fed, and a process.
+    dear = ("many_edges", "many_passes", "wide_features")
+    """Checks that are made of every fourth convolution; of the others they are long."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        facts = metafunc.function.facts
+        if facts.name not in self.dear:
+            super().pytest_generate_tests(metafunc)
+            return
+        marks = {place: [] if place % 4 == 0 else [pytest.mark.long] for place in range(len(facts.over))}
+        metafunc.parametrize("case", [pytest.param(case, marks=marks[place]) for place, case in enumerate(facts.over)])
 
     def make_backend(self) -> Backend:
         return PygBackend(use_csr=False)

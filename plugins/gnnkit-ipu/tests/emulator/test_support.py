@@ -11,6 +11,12 @@ from gnnkit_ipu.emulator.support import ACCEPTED, MISSING, REFUSED, explain, jud
 from gnnkit_ipu.emulator.support_cases import CASES
 
 
+@pytest.fixture(scope="module")
+def table() -> str:
+    """The page, which takes seconds."""
+    return support_markdown()
+
+
 def test_cases_are_in_the_table():
     assert set(CASES) <= set(support_table()) and len(CASES) > 110
 
@@ -29,19 +35,18 @@ def test_documented_status(name):
     assert found.agrees or explain(found)
 
 
-def test_markdown_has_every_row_and_explains_disagreement():
-    text = support_markdown()
+def test_markdown_has_every_row_and_explains_disagreement(table):
     for name in support_table():
-        assert f"| {name} |" in text
-    differing = [line for line in text.splitlines() if "**Differs**" in line]
+        assert f"| {name} |" in table
+    differing = [line for line in table.splitlines() if "**Differs**" in line]
     assert differing and all(len(line.split("**Differs**: ")[1]) > 20 for line in differing)
-    assert "No run on hardware was made" in text
+    assert "No run on hardware was made" in table
 
 
-def test_the_page_of_the_documentation_is_the_one_made_here():
+def test_the_page_of_the_documentation_is_the_one_made_here(table):
     """Write it anew with ``python -m gnnkit_ipu.emulator.support > docs/ipu-support.md``."""
     page = Path(__file__).parents[4] / "docs" / "ipu-support.md"
-    made, written = support_markdown().splitlines(), page.read_text().splitlines()
+    made, written = table.splitlines(), page.read_text().splitlines()
     if made[2].split(".")[:4] != written[2].split(".")[:4]:
         pytest.skip(f"the page was made with other versions: {written[2].split('. ')[0]}")
     assert made == written
