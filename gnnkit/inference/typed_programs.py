@@ -36,7 +36,7 @@ class TypedProgram(nn.Module):
 
     def forward(self, x: Dict[str, Tensor], edge_index: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """Outputs by node type, each [N_t, out_channels]; edges of a relation may come in any order."""
-        tables = [x[name] if x[name].is_floating_point() else x[name][:, None] for name in self.types]
+        tables = [x[name] if x[name].ndim == 2 else x[name][:, None] for name in self.types]
         sizes = [table.shape[0] for table in tables]
         starts: Dict[str, int] = {}
         num_nodes = 0
@@ -88,10 +88,14 @@ def typed_inputs(graph: Graph, dtype: torch.dtype) -> Dict[str, ByName]:
     typed = graph.typed
     assert typed is not None
     x = {
-        name: typed.x[name].to(dtype) if name in typed.x else torch.arange(count)
+        name: _features(typed.x[name], dtype) if name in typed.x else torch.arange(count)
         for name, count in typed.num_nodes.items()
     }
     return {"x": x, "edge_index": {str(each): relation_edges(graph, str(each)) for each in typed.schema.relations}}
+
+
+def _features(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype) if x.is_floating_point() else x
 
 
 def random_typed_inputs(spec: ModelSpec, num_nodes: int, dtype: torch.dtype) -> Dict[str, ByName]:
@@ -101,8 +105,12 @@ def random_typed_inputs(spec: ModelSpec, num_nodes: int, dtype: torch.dtype) -> 
     draw = torch.Generator().manual_seed(num_nodes)
     sizes = {name: num_nodes + 3 * number for number, name in enumerate(types.schema.node_types)}
     x: Dict[str, Tensor] = {}
-    for name, width, num_embeddings in zip(types.schema.node_types, types.channels, types.num_nodes):
-        if width is None:
+    for number, name in enumerate(types.schema.node_types):
+        width, num_embeddings = types.channels[number], types.num_nodes[number]
+        if types.categories_of(number):
+            columns = [torch.randint(0, size, (sizes[name],), generator=draw) for size in types.categories_of(number)]
+            x[name] = torch.stack(columns, dim=1)
+        elif width is None:
             x[name] = torch.randint(0, max(num_embeddings or 0, 1), (sizes[name],), generator=draw)
         else:
             x[name] = torch.randn(sizes[name], width, generator=draw).to(dtype)
@@ -119,7 +127,7 @@ def typed_outputs(model: GNN, inputs: Mapping[str, ByName]) -> Tensor:
     """What the model itself gives for a program's inputs, type by type. Shape [N, out_channels]."""
     x, sizes = inputs["x"], {name: len(table) for name, table in inputs["x"].items()}
     graph = from_typed(inputs["edge_index"], num_nodes=sizes, node_types=list(sizes))
-    tables = tuple(table if table.is_floating_point() else table[:, None] for table in x.values())
+    tables = tuple(table if table.ndim == 2 else table[:, None] for table in x.values())
     rows = torch.arange(graph.num_nodes)
     blocks: List[Block] = [full_block(graph)] * model.num_layers
     found: Tensor = model(blocks, TypedInputs(tables, rows))
