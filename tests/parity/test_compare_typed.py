@@ -68,12 +68,32 @@ def test_backends_agree_on_typed_graphs(model: str, how: str) -> None:
         assert {item.name for item in report.gradients} == set(built.parameters_by_name())
 
 
-@pytest.mark.parametrize("model", list(MODELS))
+@pytest.mark.parametrize("model", ["rgcn", "hgt", "gat"])
 def test_the_wrong_typed_layer_is_named(model: str) -> None:
     graph, options = papers(), MODELS[model]
     built = gnnkit.build_model(model, graph, hidden_channels=16, seed=1, **options)
     found = compare(built, graph, ["reference", wrong()], device="cpu", epochs=0)
     assert found.problems == ["wrong against reference: the first to leave the tolerance is convs.1."]
+
+
+class WrongSums(ReferenceBackend):
+    """A backend whose sums over neighbours are off by a thousandth."""
+
+    name = "wrong"
+
+    def ops(self) -> Any:
+        class Ops(type(super().ops())):
+            def aggregate(self, *args: Any, **kwargs: Any) -> Any:
+                return super().aggregate(*args, **kwargs) * 1.001
+
+        return Ops()
+
+
+def test_wrong_sums_of_layers_that_are_computed_together_are_named() -> None:
+    graph = papers()
+    built = gnnkit.build_model("sage", graph, hidden_channels=16, seed=1, relational="mean")
+    found = compare(built, graph, ["reference", WrongSums()], device="cpu", epochs=0)
+    assert found.backends[1].first_outside == "convs.0"
 
 
 TRIPLES: Dict[str, Dict[str, Any]] = {
