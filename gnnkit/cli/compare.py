@@ -18,7 +18,7 @@ EXAMPLE = "Example: gnnkit compare --backends reference,pyg,dgl --dataset cora -
 
 @reports_errors
 @takes_flags(
-    *("device", "dataset", "data_dir", "model", "lr", "hidden", "layers", "dropout", "fanouts", "batch_size"),
+    *("device", "dataset", "data_dir", "task", "model", "lr", "hidden", "layers", "dropout", "fanouts", "batch_size"),
     *("precision", "seed"),
 )
 def compare(

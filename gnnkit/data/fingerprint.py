@@ -8,7 +8,7 @@ read, in evenly spread pieces with its begin and end among them: the time is bou
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -60,7 +60,9 @@ def part_fingerprints(graph: Graph) -> Dict[str, str]:
         **{f"graph_data.{name}": tensor for name, tensor in graph.graph_data.items()},
         **{f"graph_splits.{name}": ids for name, ids in graph.graph_splits.items()},
     }
-    words = (graph.graph_names, graph.node_categories, graph.edge_categories)
+    words: Tuple[Any, ...] = (graph.graph_names, graph.node_categories, graph.edge_categories)
+    if graph.typed is not None and graph.typed.node_categories:
+        words = (*words, sorted(graph.typed.node_categories.items()))
     typed = _typed_arrays(graph.typed)
     names = "" if graph.typed is None else repr(sorted(graph.typed.class_names.items()))
     parts = {

@@ -19,7 +19,8 @@ class TypedInputs:
 
     Attributes:
         tables: For each node type the features of its nodes, [n_t, F_t], floating point; or, for a type whose nodes
-            have learnt embeddings, the row of each node among those of its type, [n_t, 1], int64.
+            have learnt embeddings, the row of each node among those of its type, [n_t, 1], int64; or codes of
+            categories, [n_t, F_t], int64.
         rows: For each node of the batch, its row in the tables put one under the other. Shape [n], int64.
         is_permutation: Whether ``rows`` has each row of the tables exactly once, which spares work.
 

@@ -173,7 +173,10 @@ def normalize_features(graph: Graph) -> Graph:
         DataError: The graph has no features.
     """
     if graph.typed is not None and graph.x is None:
-        x = {name: _sum_to_one(rows) for name, rows in graph.typed.x.items()}
+        x = {
+            name: rows if name in graph.typed.node_categories else _sum_to_one(rows)
+            for name, rows in graph.typed.x.items()
+        }
         return replace(graph, typed=replace(graph.typed, x=x))
     if graph.x is None:
         raise DataError("x", "the graph has no features to normalise.", fix="Give x when building the graph.")

@@ -98,8 +98,8 @@ class Typed:
         schema: The types.
         node_type: Type of each node. Shape [N], int16.
         edge_type: Relation of each edge, ascending within a destination. Shape [E], int16.
-        x: Features by node type. Each [N_t, F_t], floating point. A model learns an embedding of every node of a type
-            that has none.
+        x: Features by node type. Each [N_t, F_t], floating point; int64 codes if they are categories. A model learns an
+            embedding of every node of a type that has none.
         y: Labels or numbers by node type, as ``Graph.y`` has them.
         class_names: Names of the classes by node type.
         splits: For each node type, its rows by split name. Each int64, one-dimensional, without repeats.
@@ -107,6 +107,7 @@ class Typed:
         edge_attr: Edge features by relation (``str(relation)``). Each [E_r, D_r], floating point.
         edge_data: For each relation (``str(relation)``), any other arrays by name. Each of first dimension E_r.
         feature_names: Names of the columns of ``x`` by node type.
+        node_categories: For each node type whose features are categories, the number of categories of each column.
     """
 
     schema: Schema
@@ -120,6 +121,7 @@ class Typed:
     edge_attr: Mapping[str, Tensor] = field(default_factory=dict)
     edge_data: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     feature_names: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    node_categories: Mapping[str, Tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
     def num_nodes(self) -> Dict[str, int]:

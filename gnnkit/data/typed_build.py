@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gnnkit.data.arrays import as_floats, as_integers, as_named, as_splits, as_tensor
+from gnnkit.data.arrays import as_codes, as_floats, as_integers, as_named, as_splits, as_tensor
 from gnnkit.data.build import check_count, sort_edges
 from gnnkit.data.check import check_finite, check_graph
 from gnnkit.data.graph import Graph
@@ -43,6 +43,7 @@ def from_typed(
     node_types: Sequence[str] = (),
     class_names: Optional[Mapping[str, Sequence[str]]] = None,
     feature_names: Optional[Mapping[str, Sequence[str]]] = None,
+    node_categories: Optional[Mapping[str, Sequence[int]]] = None,
     name: str = "graph",
     metric: Optional[str] = None,
     notes: Optional[Notes] = None,
@@ -70,6 +71,8 @@ def from_typed(
         node_types: The order of types. By default they stand as ``num_nodes``, ``edges`` and the arrays name them.
         class_names: Names of the classes by type.
         feature_names: Names of the columns of ``x`` by type.
+        node_categories: For types whose ``x`` holds categories, codes from 0, how many each column has. A model adds up
+            an embedding for each column.
         name: What messages and run folders call this graph.
         metric: "accuracy", "macro_f1" or "rocauc"; None lets the labels decide.
         notes: What the reader of the data noted.
@@ -91,7 +94,8 @@ def from_typed(
     """
     ends = {key: _as_edges(value, key) for key, value in _by_relation(edges, "edges").items()}
     by_type = {"x": x, "y": y, "splits": splits, "node_data": node_data}
-    by_type.update(class_names=class_names, feature_names=feature_names)
+    by_type.update(class_names=class_names, feature_names=feature_names, node_categories=node_categories)
+    categories = node_categories or {}
     schema = schema_of(list(ends), [node_types, num_nodes or {}, ends, *by_type.values()], reverses or {})
     types = schema.node_types
     labels = [str(relation) for relation in schema.relations]
@@ -112,7 +116,7 @@ def from_typed(
             schema=schema,
             node_type=fused.node_type,
             edge_type=fused.edge_type,
-            x=_read_types(x, lambda key, value: as_floats(value, "x")),
+            x=_read_types(x, lambda key, value: as_codes(value, "x") if key in categories else as_floats(value, "x")),
             y=_read_types(y, lambda key, value: as_labels(value, named=bool((class_names or {}).get(key)))),
             splits=_read_types(splits, lambda key, value: as_splits(value, counts[key])),
             node_data=_read_types(node_data, lambda key, value: as_named(value, "node_data")),
@@ -126,6 +130,7 @@ def from_typed(
             },
             class_names={key: tuple(map(str, names)) for key, names in (class_names or {}).items()},
             feature_names={key: tuple(map(str, names)) for key, names in (feature_names or {}).items()},
+            node_categories={key: tuple(map(int, sizes)) for key, sizes in categories.items()},
         ),
     )
     check_graph(graph)
@@ -182,6 +187,7 @@ def to_typed(graph: Graph) -> Dict[str, Any]:
         },
         "class_names": dict(typed.class_names),
         "feature_names": dict(typed.feature_names),
+        "node_categories": dict(typed.node_categories),
         "name": graph.name,
         "metric": graph.metric,
         "notes": graph.notes,

@@ -20,7 +20,7 @@ MOST_TYPES = 32767
 """How many node types or relations a schema can have: types are int16."""
 
 _CHUNK_EDGES = 1 << 22
-_OF_TYPES = ("x", "y", "class_names", "splits", "node_data", "feature_names")
+_OF_TYPES = ("x", "y", "class_names", "splits", "node_data", "feature_names", "node_categories")
 _OF_RELATIONS = ("edge_attr", "edge_data")
 
 

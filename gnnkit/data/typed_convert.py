@@ -7,7 +7,7 @@ no place for travels as :class:`TypedExtras`, which applies as far as the data a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class TypedExtras:
         reverses: ``str(relation)`` by that of its reverse.
         class_names: Names of the classes by type.
         feature_names: Names of the columns of features by type.
+        node_categories: Numbers of categories of the columns of features by type.
         name: Name of the graph.
         metric: Metric that the data ask for.
         links: Pairs of nodes to learn and judge, like ``Graph.links``.
@@ -50,6 +51,7 @@ class TypedExtras:
     reverses: Mapping[str, str] = field(default_factory=dict)
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     feature_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    node_categories: Mapping[str, Sequence[int]] = field(default_factory=dict)
     name: str = "graph"
     metric: Optional[str] = None
     links: Optional[Links] = None
@@ -60,6 +62,36 @@ class TypedExtras:
     graph_names: Tuple[str, ...] = ()
 
 
+NodeCategories = Union[Sequence[int], Mapping[str, Sequence[int]]]
+"""Numbers of categories of the columns of features, or these by node type."""
+
+
+def categories_by_type(given: NodeCategories) -> Optional[Mapping[str, Sequence[int]]]:
+    """What was given for a typed graph; None for nothing.
+
+    Raises:
+        DataError: It is not by node type.
+    """
+    if not given:
+        return None
+    if not isinstance(given, Mapping):
+        problem = f"received {list(given)}, expected a mapping from node types, because the graph is typed."
+        raise DataError("node_categories", problem)
+    return given
+
+
+def categories_of_columns(given: NodeCategories) -> Sequence[int]:
+    """What was given for a graph without types.
+
+    Raises:
+        DataError: It is by node type.
+    """
+    if isinstance(given, Mapping):
+        problem = f"received sizes of types {', '.join(map(repr, given))}, and the graph has no types."
+        raise DataError("node_categories", problem, fix="Give one number for each column of x.")
+    return given
+
+
 def plain_extras(extras: TypedExtras) -> Dict[str, Any]:
     """What was noted of a typed graph in plain values, without links; :func:`extras_of` reads it."""
     return {
@@ -68,6 +100,7 @@ def plain_extras(extras: TypedExtras) -> Dict[str, Any]:
         "reverses": dict(extras.reverses),
         "class_names": {name: list(names) for name, names in extras.class_names.items()},
         "feature_names": {name: list(names) for name, names in extras.feature_names.items()},
+        "node_categories": {name: list(sizes) for name, sizes in extras.node_categories.items()},
         "name": extras.name,
         "metric": extras.metric,
         "graph_y": None if extras.graph_y is None else extras.graph_y.tolist(),
@@ -112,6 +145,7 @@ def take_apart(graph: Graph) -> Tuple[Dict[str, Any], TypedExtras]:
         reverses=parts["reverses"],
         class_names=parts["class_names"],
         feature_names=parts["feature_names"],
+        node_categories=parts["node_categories"],
         name=graph.name,
         metric=graph.metric,
         links=_by_type(graph),
@@ -148,6 +182,7 @@ def put_together(parts: Mapping[str, Any], extras: Optional[TypedExtras]) -> Gra
     told = {
         "class_names": {name: names for name, names in extras.class_names.items() if name in num_nodes},
         "feature_names": {name: names for name, names in named.items() if x[name].shape[-1] == len(names)},
+        "node_categories": {name: sizes for name, sizes in extras.node_categories.items() if _fit(x.get(name), sizes)},
         "name": extras.name,
         "metric": extras.metric,
     }
@@ -158,6 +193,15 @@ def put_together(parts: Mapping[str, Any], extras: Optional[TypedExtras]) -> Gra
     is_same = dict(expect_typed(graph).num_nodes) == dict(extras.num_nodes)
     is_same = is_same and tuple(map(str, expect_typed(graph).schema.relations)) == extras.relations
     return attach_links(graph, extras.links, graph.num_nodes if is_same else sum(extras.num_nodes.values()))
+
+
+def _fit(x: Any, sizes: Sequence[int]) -> bool:
+    """Whether features are codes of as many columns, each below its number of categories."""
+    if x is None or (torch.is_tensor(x) and x.is_floating_point()):
+        return False
+    codes = torch.as_tensor(x)
+    is_wide = codes.ndim == 2 and codes.shape[1] == len(sizes) and not codes.is_floating_point()
+    return is_wide and bool(((codes >= 0) & (codes < torch.tensor(list(sizes)))).all())
 
 
 def _with_reverses(told: Mapping[str, Any], extras: TypedExtras) -> Graph:

@@ -34,7 +34,7 @@ def typed_layout(typed: Optional[Typed], describe: Callable[[Tensor], str]) -> D
     for field in _GROUPS:
         for name, held in getattr(typed, field).items():
             layout.update({f"{field}[{key!r}] of {name!r}": describe(rows) for key, rows in held.items()})
-    for field in ("class_names", "feature_names"):
+    for field in ("class_names", "feature_names", "node_categories"):
         layout.update({f"{field} of {name!r}": names for name, names in getattr(typed, field).items() if names})
     return layout
 

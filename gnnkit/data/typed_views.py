@@ -92,6 +92,7 @@ def type_nodes(graph: Graph, node_type: str) -> Graph:
         node_data=typed.node_data.get(node_type, {}),
         class_names=typed.class_names.get(node_type, ()),
         feature_names=typed.feature_names.get(node_type, ()),
+        node_categories=typed.node_categories.get(node_type, ()),
         name=f"{graph.name}, type {node_type!r}",
         metric=graph.metric,
         notes=Notes(),

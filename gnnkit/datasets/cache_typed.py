@@ -35,6 +35,8 @@ def typed_entries(typed: Typed, write: Callable[[Tensor], Any]) -> Dict[str, Any
         entries[field] = {name: {key: write(rows) for key, rows in arrays.items()} for name, arrays in held.items()}
     for field in _NAMES:
         entries[field] = {name: list(names) for name, names in getattr(typed, field).items()}
+    if typed.node_categories:
+        entries["node_categories"] = {name: list(sizes) for name, sizes in typed.node_categories.items()}
     return entries
 
 
@@ -52,6 +54,8 @@ def typed_of(entries: Mapping[str, Any], open_array: Callable[[Mapping[str, Any]
         fields[field] = {name: {key: open_array(each) for key, each in group.items()} for name, group in held.items()}
     for field in _NAMES:
         fields[field] = {name: tuple(_texts(names)) for name, names in entries[field].items()}
+    sizes = entries.get("node_categories", {})
+    fields["node_categories"] = {name: tuple(_numbers(values)) for name, values in sizes.items()}
     relations = tuple(_relation(each) for each in entries["relations"])
     return Typed(Schema(tuple(_texts(entries["node_types"])), relations), **fields)
 
@@ -62,6 +66,12 @@ def _relation(entry: Any) -> Relation:
     if reverse is not None and type(reverse) is not int:
         raise ValueError(f"the reverse of a relation is {str(reverse)[:40]}, expected a whole number")
     return Relation(src, name, dst, reverse)
+
+
+def _numbers(values: Any) -> List[int]:
+    if not isinstance(values, list) or any(type(value) is not int for value in values):
+        raise ValueError("a list of whole numbers is none")
+    return values
 
 
 def _texts(values: Any) -> List[str]:

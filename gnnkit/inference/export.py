@@ -1,7 +1,8 @@
 """Exported programs: a model as one file that runs without gnnkit, and without the library that computed it.
 
 Rules: a program takes a prepared graph of any size (features, edges with the self-loops that the convolution asks for,
-GCN weights), because preparation belongs to data. A file is kept only if what it computes equals the model on graphs
+GCN weights), because preparation belongs to data; of a typed graph features by node type and edges by relation. A file
+is kept only if what it computes equals the model on graphs
 other than the one it was made with.
 """
 
@@ -14,7 +15,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -24,6 +25,14 @@ from gnnkit.data import Block, Graph, check_graph, full_block
 from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import CapabilityError, ConfigError, NotInstalledError
 from gnnkit.inference.programs import AnyProgram, Inputs, make_program, random_graph, tried_inputs
+from gnnkit.inference.typed_programs import (
+    TypedProgram,
+    check_typed,
+    random_typed_inputs,
+    typed_inputs,
+    typed_outputs,
+    typed_sizes,
+)
 from gnnkit.inference.writing import check_output
 from gnnkit.io.files import replacing
 from gnnkit.nn import GNN, check_node_inputs
@@ -47,6 +56,9 @@ METADATA = "gnnkit"
 """Where an exported file says what it is: an extra file of a ``torch.export`` program, a property of an ONNX one."""
 
 Run = Callable[[Inputs], Tensor]
+
+Case = Tuple[Inputs, Tensor]
+"""Inputs of a program, and what the model makes of them."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +93,9 @@ def export_program(
 ) -> Exported:
     """Write a model as a program for graphs of any size, and compare it with the model.
 
-    The program computes the outputs of all nodes, ``[N, out_channels]``; of all graphs, ``[G, out_channels]``, where
-    the model pools; or with a head those of pairs, ``[n, C]``. It takes what :func:`program_inputs` gives. It is
-    compared on random graphs, and on the caller's if that is small.
+    The program computes the outputs of all nodes, ``[N, out_channels]``, of a typed graph by node type; of all graphs,
+    ``[G, out_channels]``, where the model pools; or with a head those of pairs, ``[n, C]``. It takes what
+    :func:`program_inputs` gives. It is compared on random graphs, and on the caller's if that is small.
 
     Args:
         model: Trained, on a backend that can be exported.
@@ -110,6 +122,8 @@ def export_program(
     path = user_path(file)
     format = _format(path, format)
     _check_possible(model, format)
+    if model.spec.typed is not None:
+        check_typed(model, graph, format, head)
     check_output(path, force)
     check_graph(graph, most_values=MOST_VALUES)
     if learned is not None:
@@ -122,20 +136,28 @@ def export_program(
     prepared = spec.prepare(graph, dtype)
     is_weighted = prepared.edge_weight is not None
     head = None if head is None else copy.deepcopy(head).to(dtype).eval()
-    example = tried_inputs(spec, random_graph(spec, 13, is_weighted), dtype, head)
-    tests = {"a random graph": random_graph(spec, 97, is_weighted)}
-    if max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED:
-        tests[graph.name] = prepared
+    is_small = max(prepared.num_edges, prepared.num_nodes * prepared.num_features) <= MOST_CHECKED
+    cases: Dict[str, Case] = {}
+    if spec.typed is not None:
+        example: Inputs = random_typed_inputs(spec, 13, dtype)
+        cases["a random graph"] = _typed_case(model, random_typed_inputs(spec, 97, dtype))
+        if is_small:
+            cases[graph.name] = _typed_case(model, typed_inputs(prepared, dtype))
+    else:
+        example = tried_inputs(spec, random_graph(spec, 13, is_weighted), dtype, head)
+        cases["a random graph"] = _case(model, head, random_graph(spec, 97, is_weighted), dtype)
+        if is_small:
+            cases[graph.name] = _case(model, head, prepared, dtype)
     with replacing(path) as temporary, _quiet():
         write = _write_torch if format == "torch" else _write_onnx
         run = write(make_program(model, head), example, temporary, _metadata(model, example, learned))
-        difference = max(_difference(model, head, test, dtype, run) for test in tests.values())
+        difference = max(_difference(run, *case) for case in cases.values())
         if not difference <= TOLERANCE:
             raise CapabilityError(
                 f"The exported program's outputs differ from the model's by {difference:.1e}, at most {TOLERANCE:g} is "
                 f"allowed; {path} was not written. Export from another backend (reference), or to another format."
             )
-    return Exported(path, format, tuple(example), difference, tuple(tests))
+    return Exported(path, format, tuple(example), difference, tuple(cases))
 
 
 def _format(path: Path, format: Optional[str]) -> str:
@@ -175,13 +197,23 @@ def _check_possible(model: GNN, format: str) -> None:
                 raise NotInstalledError(f"What writes ONNX ({package})", "pip install gnnkit[export]") from error
 
 
-def _difference(model: GNN, head: Optional[PairHead], prepared: Graph, dtype: torch.dtype, run: Run) -> float:
+def _case(model: GNN, head: Optional[PairHead], prepared: Graph, dtype: torch.dtype) -> Case:
     inputs = tried_inputs(model.spec, prepared, dtype, head)
     with torch.no_grad():
         flows = () if model.spec.pooling == "none" else (_graphs_block(inputs["graph_sizes"]),)
         expected = model([full_block(prepared)] * model.num_layers, inputs["x"], *flows)
         if head is not None:
             expected = head.score(*(expected[ends] for ends in inputs["pairs"].T))
+    return inputs, expected
+
+
+def _typed_case(model: GNN, inputs: Inputs) -> Case:
+    with torch.no_grad():
+        return inputs, typed_outputs(model, inputs)
+
+
+def _difference(run: Run, inputs: Inputs, expected: Tensor) -> float:
+    with torch.no_grad():
         found = run(inputs)
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1))
 
@@ -200,7 +232,12 @@ def _write_torch(program: AnyProgram, example: Inputs, file: Path, metadata: str
     file.write_bytes(stream.getbuffer())
     stream.seek(0)
     loaded = torch.export.load(stream).module()
-    return lambda inputs: loaded(**inputs)
+
+    def run(inputs: Inputs) -> Tensor:
+        outputs = loaded(**inputs)
+        return outputs if isinstance(outputs, Tensor) else torch.cat(list(outputs.values()))
+
+    return run
 
 
 def _write_onnx(program: AnyProgram, example: Inputs, file: Path, metadata: str) -> Run:
@@ -225,6 +262,18 @@ def _write_onnx(program: AnyProgram, example: Inputs, file: Path, metadata: str)
 
 
 def _trace(program: AnyProgram, example: Inputs) -> Any:
+    shapes = typed_sizes(example) if isinstance(program, TypedProgram) else _sizes(example)
+    try:
+        with torch.no_grad():
+            return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:  # A layer may do anything that cannot be traced.
+        raise _failure(program.model, "torch", error) from error
+
+
+def _sizes(example: Inputs) -> Dict[str, Dict[int, Any]]:
+    """Which dimensions of inputs are free."""
     nodes, edges = torch.export.Dim("num_nodes"), torch.export.Dim("num_edges")
     sizes = {
         "x": {0: nodes},
@@ -233,14 +282,7 @@ def _trace(program: AnyProgram, example: Inputs) -> Any:
         "edge_weight": {0: edges},
         "pairs": {0: torch.export.Dim("num_pairs")},
     }
-    shapes = {name: sizes[name] for name in example}
-    try:
-        with torch.no_grad():
-            return torch.export.export(program, (), kwargs=example, dynamic_shapes=shapes)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:  # A layer may do anything that cannot be traced.
-        raise _failure(program.model, "torch", error) from error
+    return {name: sizes[name] for name in example}
 
 
 def _failure(model: GNN, format: str, error: Exception) -> CapabilityError:

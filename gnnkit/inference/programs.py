@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,12 @@ from gnnkit.data.batch import BlockLayout
 from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import ConfigError
 from gnnkit.inference.pairs import pairs_of
-from gnnkit.nn import GNN, ModelSpec
+from gnnkit.inference.typed_programs import TypedProgram, typed_inputs
+from gnnkit.nn import GNN, ModelSpec, check_node_inputs
 from gnnkit.tasks import PairHead
 
-Inputs = Dict[str, Tensor]
+Inputs = Dict[str, Any]
+"""Tensors by name; for a typed graph, features by node type and edges by relation."""
 
 
 class Program(nn.Module):
@@ -81,11 +83,13 @@ class GraphProgram(nn.Module):
         return out
 
 
-AnyProgram = Union[Program, PairProgram, GraphProgram]
+AnyProgram = Union[Program, PairProgram, GraphProgram, TypedProgram]
 
 
 def make_program(model: GNN, head: Optional[PairHead] = None) -> AnyProgram:
     """The program of a model of nodes, of pairs with their head, or of graphs."""
+    if model.spec.typed is not None:
+        return TypedProgram(model)
     if head is not None:
         return PairProgram(model, head)
     return Program(model) if model.spec.pooling == "none" else GraphProgram(model)
@@ -102,7 +106,9 @@ def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None
     Returns:
         By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations;
         ``graph_sizes`` [G], int64, nodes of each graph, for a model of graphs; ``edge_weight`` [E], if the model reads
-        weights; and ``pairs``, if some are given.
+        weights; and ``pairs``, if some are given. For a typed graph two mappings: ``x`` by node type, each [N_t, F_t],
+        or where the model has learnt embeddings the numbers of nodes within the type, [N_t], int64; and ``edge_index``
+        by relation ("author:writes:paper"), each [2, E_r], int64, numbers within the types.
 
     Raises:
         ConfigError: The graph has no features, or there are no pairs in what is given.
@@ -116,6 +122,9 @@ def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None
         {'x': (34, 34), 'edge_index': (2, 190), 'edge_weight': (190,)}
     """
     check_graph(graph, most_values=MOST_VALUES)
+    if spec.typed is not None:
+        check_node_inputs(spec, graph)
+        return typed_inputs(graph, torch.float32)
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
     inputs = prepared_inputs(spec, spec.prepare(graph), torch.float32)

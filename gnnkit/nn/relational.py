@@ -2,8 +2,7 @@
 
 Rules: relation r is computed over its own edges, for the destinations of its type alone, without edges too, as by
 PyTorch Geometric's ``HeteroConv`` and DGL's ``HeteroGraphConv``. A node whose type is the destination of no relation
-gets 0. Where the convolutions are affine and shapes are free, those of all relations are computed together, by the same
-formula.
+gets 0. Where the convolutions are affine, those of all relations are computed together, by the same formula.
 """
 
 from __future__ import annotations
@@ -86,15 +85,16 @@ class RelationalConv(nn.Module):
     def prepare(self, lowered: Any) -> None:
         """Make what the block needs besides, in the loader's threads; it is kept with the block."""
         relations = self.ops.relations(lowered)
-        if self._goes_together(relations):
-            relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
-        else:
+        if not self._goes_together(relations):
             self._parts(lowered)
+        elif not relations.dense:
+            relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
 
     def forward(self, lowered: Any, h_src: Tensor, h_dst: Tensor) -> Tensor:
         """Features of the destinations, [num_dst, out_width]."""
-        if self._goes_together(self.ops.relations(lowered)):
-            return self._together(lowered, h_src)
+        relations = self.ops.relations(lowered)
+        if self._goes_together(relations):
+            return self._densely(relations, h_src, h_dst) if relations.dense else self._together(lowered, h_src)
         parts = self._parts(lowered)
         results = [
             conv(part.lowered, h_src, h_dst.index_select(0, part.nodes)) for conv, part in zip(self.relations, parts)
@@ -107,12 +107,12 @@ class RelationalConv(nn.Module):
         if self.spec.relational == "attention":
             values = values * self._shares(values, nodes, len(h_dst))[:, None]
         out = out.index_add(0, nodes, values)
-        return self._averaged(self.ops.relations(lowered), out)
+        return self._averaged(relations, out)
 
     def _goes_together(self, relations: Relations) -> bool:
-        """Whether runs will do: they add up what they are, so edges may have no weights that are read."""
+        """Whether sums over edges as they are will do: edges may have no weights that are read."""
         has_weights = relations.block.edge_weight is not None and self.spec.convolution.reads_weights
-        return self.is_together and not relations.dense and not has_weights
+        return self.is_together and not has_weights
 
     def _together(self, lowered: Any, h_src: Tensor) -> Tensor:
         """The same of a convolution that is affine: one product for each relation, and one for each type's own."""
@@ -124,9 +124,18 @@ class RelationalConv(nn.Module):
         out = sum_runs(self.ops, runs, segment_linear(reduced, runs.ptr, weights))
         return self._finished(relations, out)
 
+    def _densely(self, relations: Relations, h_src: Tensor, h_dst: Tensor) -> Tensor:
+        """The same in fixed shapes: every source times each relation's matrix."""
+        pairs = relations.pairs(self.spec.num_relations)
+        products = relations.of_pairs(h_src, self._stacked("lin_neigh.weight"))
+        is_mean = self.spec.convolution.reduces_first(self.spec.options) == "mean"
+        shares = relations.shares(self.spec.num_relations, products.dtype) if is_mean else None
+        out = self.ops.aggregate(pairs.lowered, products, "sum", shares)
+        return self._finished(relations, out + relations.by_type(h_dst, self._of_types("lin_self.weight")))
+
     def _finished(self, relations: Relations, out: Tensor) -> Tensor:
         if "bias" in self._places:
-            types = relations.src_type[: len(out)]
+            types = relations.src_type[: out.shape[0]]
             out = out + self._of_types("bias").to(out.dtype).index_select(0, types)
         return self._averaged(relations, out)
 
@@ -135,7 +144,8 @@ class RelationalConv(nn.Module):
 
         Means of features as they are need no gradient, and there are fewer of them to be multiplied than sources.
         """
-        if not isinstance(x, TypedInputs) or not self._goes_together(self.ops.relations(lowered)):
+        relations = self.ops.relations(lowered)
+        if not isinstance(x, TypedInputs) or relations.dense or not self._goes_together(relations):
             return False
         widths = [table.shape[1] if table.is_floating_point() else None for table in x.tables]
         is_mean = self.spec.convolution.reduces_first(self.spec.options) == "mean"
@@ -170,7 +180,7 @@ class RelationalConv(nn.Module):
     def _averaged(self, relations: Relations, out: Tensor) -> Tensor:
         if self.spec.relational != "mean":
             return out
-        types = relations.src_type[: len(out)]
+        types = relations.src_type[: out.shape[0]]
         return out / self.num_into.to(out.dtype).index_select(0, types)[:, None]
 
     def _stacked(self, name: str) -> Tensor:

@@ -208,7 +208,7 @@ class Relations:
             return segment_linear(h_src.index_select(0, pairs.sources), pairs.ptr, weight)
         if weight.ndim == 3:
             return torch.matmul(h_src, weight.transpose(1, 2)).flatten(0, 1)
-        by_block = h_src.reshape(len(h_src), weight.shape[1], weight.shape[3]).transpose(0, 1)
+        by_block = h_src.reshape(h_src.shape[0], weight.shape[1], weight.shape[3]).transpose(0, 1)
         return torch.matmul(by_block, weight.transpose(2, 3)).transpose(1, 2).flatten(0, 1).flatten(1)
 
     def by_type(self, h: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
@@ -222,7 +222,7 @@ class Relations:
         Returns:
             Shape [n, out].
         """
-        types = self.src_type[: len(h)]
+        types = self.src_type[: h.shape[0]]  # Of a tensor that is traced, len is a number.
         if len(weight) == 1:
             out = h @ weight[0].t()
             return out if bias is None else out + bias[0]

@@ -6,7 +6,7 @@ Rules: a model belongs to one schema. Types come in its order, also those withou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.nn.utils import skip_init
 from gnnkit.data import Graph, Relation, Schema, TypedInputs
 from gnnkit.errors import ConfigError
 from gnnkit.nn.convs import ParameterSpec
+from gnnkit.nn.encoder import make_encoder
 
 RELATIONAL = ("none", "sum", "mean", "attention")
 """How the outputs of a convolution of each relation become one."""
@@ -28,11 +29,17 @@ class TypedSpec:
         schema: Node types and relations.
         channels: Width of the features of each node type; None for a type whose nodes have learnt embeddings.
         num_nodes: Number of nodes of each type that has embeddings; None for others.
+        categories: For each type, the numbers of categories of its features' columns; () where features are numbers.
     """
 
     schema: Schema
     channels: Tuple[Optional[int], ...]
     num_nodes: Tuple[Optional[int], ...]
+    categories: Tuple[Tuple[int, ...], ...] = ()
+
+    def categories_of(self, number: int) -> Tuple[int, ...]:
+        """Numbers of categories of the features of a type; () where they are numbers."""
+        return self.categories[number] if self.categories else ()
 
     @classmethod
     def of(cls, graph: Graph) -> TypedSpec:
@@ -42,7 +49,9 @@ class TypedSpec:
         names = typed.schema.node_types
         channels = tuple(int(typed.x[name].shape[1]) if name in typed.x else None for name in names)
         counts = typed.num_nodes
-        return cls(typed.schema, channels, tuple(None if name in typed.x else counts[name] for name in names))
+        num_nodes = tuple(None if name in typed.x else counts[name] for name in names)
+        categories = tuple(tuple(typed.node_categories.get(name, ())) for name in names)
+        return cls(typed.schema, channels, num_nodes, categories if any(categories) else ())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TypedSpec:
@@ -50,7 +59,10 @@ class TypedSpec:
         schema = values["schema"]
         relations = tuple(Relation(**relation) for relation in schema["relations"])
         return cls(
-            Schema(tuple(schema["node_types"]), relations), tuple(values["channels"]), tuple(values["num_nodes"])
+            Schema(tuple(schema["node_types"]), relations),
+            tuple(values["channels"]),
+            tuple(values["num_nodes"]),
+            tuple(tuple(sizes) for sizes in values.get("categories", ())),
         )
 
     def check(self, graph: Graph, model: str) -> None:
@@ -85,6 +97,12 @@ class TypedSpec:
                     f"The model reads {words[0]} of nodes of type {name!r}, graph {graph.name!r} has {words[1]}. Build "
                     "the model for this graph; for a trained one give the data that it was trained on."
                 )
+            if self.categories_of(i) != other.categories_of(i):
+                given, wanted = (list(each.categories_of(i)) or "no categories" for each in (other, self))
+                raise ConfigError(
+                    f"The model reads node_categories {wanted} of type {name!r}, graph {graph.name!r} has {given}. "
+                    "Build the model for this graph; for a trained one give data with the categories of its training."
+                )
             if self.num_nodes[i] != other.num_nodes[i]:
                 raise ConfigError(
                     f"The model has embeddings of {self.num_nodes[i]:,} nodes of type {name!r}, graph {graph.name!r} "
@@ -94,7 +112,7 @@ class TypedSpec:
 
 
 class TypedInput(nn.Module):
-    """Features of all node types at one width: a linear layer for each type, or learnt embeddings of its nodes.
+    """Features of all node types at one width: a linear layer for each type, or embeddings of its categories or nodes.
 
     Args:
         spec: The types.
@@ -111,13 +129,13 @@ class TypedInput(nn.Module):
     def __init__(self, spec: TypedSpec, width: int) -> None:
         super().__init__()
         self.spec = spec
-        layers = []
-        for channels, num in zip(spec.channels, spec.num_nodes):
+        layers: List[nn.Module] = []
+        for number, (channels, num) in enumerate(zip(spec.channels, spec.num_nodes)):
             if channels is None:
                 # One row at least, which padding of devices with fixed shapes reads.
                 layers.append(skip_init(nn.Embedding, max(num or 0, 1), width))  # type: ignore[no-untyped-call]
             else:
-                layers.append(skip_init(nn.Linear, channels, width))  # type: ignore[no-untyped-call]
+                layers.append(make_encoder(channels, spec.categories_of(number), width))
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x: TypedInputs) -> Tensor:
@@ -189,4 +207,5 @@ def plain_typed(spec: TypedSpec) -> Dict[str, Any]:
         "schema": {"node_types": list(spec.schema.node_types), "relations": relations},
         "channels": list(spec.channels),
         "num_nodes": list(spec.num_nodes),
+        **({"categories": [list(sizes) for sizes in spec.categories]} if spec.categories else {}),
     }

@@ -143,7 +143,7 @@ def compare(
         seeds: With 2 or more, trains so often and tests the equivalence of the test metric.
         margin: Largest mean difference of the metric that does not matter.
         seed: Seed of order, samples and dropout; with several seeds, the first.
-        task: What is learned, as for :class:`gnnkit.Trainer`.
+        task: What is learned, as for :class:`gnnkit.Trainer`. Its head's outputs and gradients are compared, too.
         task_options: Settings of the task itself.
         settings: Fields of :class:`gnnkit.train.TrainConfig`.
 
@@ -171,15 +171,19 @@ def compare(
     check_graph(graph, most_values=MOST_CHECKED)
     check_rebuildable(model, "compared")
     loaded = [as_backend(choice) for choice in backends]
-    made = make_task(task, graph, task_options or {})
+    given = dict(task_options or {})
+    still = {**given, "head_dropout": 0.0} if given.get("head_dropout") else given
+    made = make_task(task, graph, still)
     config = train_config(model.spec.conv, settings, task).resolved(model.num_layers, level=made.level)
     conv, tolerance = tolerance_for(model.spec, config.precision)
     options = dict(device_options or {})
     names, is_static = _devices(device, options, loaded)
-    work = _Work(graph, list(zip(loaded, names)), options, config, seed, made, dict(task_options or {}))
+    work = _Work(graph, list(zip(loaded, names)), options, config, seed, made, still if is_static else given)
     reports = [BackendReport(backend.name, name) for backend, name in work.places]
     reports = _with_differences(reports, work.traces(model), tolerance)
     spec, train_settings, notices = _comparable(model.spec, settings, is_static, made.level)
+    if work.task_options != given:
+        notices.append("head_dropout is off: its masks have the shape of the batch, too")
     if epochs:
         # What the first training in a process loads and builds once would be booked on the first backend alone.
         work.train(work.places[0], spec, model, 0, {**train_settings, "epochs": 1})

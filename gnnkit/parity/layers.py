@@ -18,7 +18,7 @@ from gnnkit.data import Batch
 from gnnkit.devices import Device, StepOptions
 from gnnkit.engine.inference import HeadModule, LayerModule
 from gnnkit.loading import PadSpec, pad_batch
-from gnnkit.loading.padding import batch_sizes
+from gnnkit.loading.padding import batch_sizes, inputs_of
 from gnnkit.nn import GNN, rebuilt
 from gnnkit.parity.tolerances import Tolerance
 from gnnkit.tasks import LossModule, Task
@@ -35,8 +35,9 @@ class Trace:
     """What one backend computed from a batch.
 
     Attributes:
-        outputs: Output of every layer, and of the head if there is one, by name. Real rows only, in host memory.
-        gradients: Gradient of the loss by canonical name of the parameter.
+        outputs: Output of every layer, of the model's head if there is one, and of the task's ("task"), by name. Real
+            rows only, in host memory.
+        gradients: Gradient of the loss by canonical name of the parameter, of the task's head as well.
     """
 
     outputs: Dict[str, Tensor]
@@ -48,7 +49,7 @@ class Difference:
     """How far an output or a gradient is from that of the first backend.
 
     Attributes:
-        name: The layer ("convs.1", "head") or the parameter ("convs.1.lin_neigh.weight").
+        name: The layer ("convs.1", "head", "task") or the parameter ("convs.1.lin_neigh.weight").
         absolute: Largest absolute difference.
         relative: For outputs relative to the largest output; for gradients of norms.
         measured: What is held against the tolerance.
@@ -82,11 +83,13 @@ def trace(model: GNN, backend: Backend, device: Device, batch: Batch, task: Task
         backend: What computes.
         device: Where.
         batch: Unpadded, in host memory, with labels.
-        task: Gives the loss.
+        task: Gives the loss, and its head without dropout.
         precision: "float32", "bfloat16" or "float64".
     """
     if device.capabilities.static_shapes:
-        batch = pad_batch(batch, PadSpec.least(batch_sizes(batch.blocks, batch.targets, batch.graphs)))
+        batch = pad_batch(
+            batch, PadSpec.least(batch_sizes(batch.blocks, batch.targets, batch.graphs, inputs_of(batch.x)))
+        )
     options = StepOptions(precision)
     copies = [without_dropout(model, backend) for _ in range(2)]
     if precision == "float64":
@@ -119,17 +122,30 @@ def _outputs(model: GNN, device: Device, batch: Batch, task: Task, options: Step
         head = step(device.put(Batch((), joined, None, batch.nodes))).outputs
         device.synchronize()
         results["head"] = head.double().cpu()[batch.nodes.cpu() >= 0]
+    whole = _with_head(model, task, options)
+    if whole.has_head:
+        step = device.prepare(whole, None, options)
+        outputs = step(device.put(batch)).outputs.double().cpu()
+        device.synchronize()
+        mask = None if batch.targets is None else batch.targets.mask
+        results["task"] = outputs if mask is None or len(mask) != len(outputs) else outputs[mask]
     return results
 
 
+def _with_head(model: GNN, task: Task, options: StepOptions) -> LossModule:
+    module = LossModule(model, task)
+    return module.double() if options.precision == "float64" else module
+
+
 def _gradients(model: GNN, device: Device, batch: Batch, task: Task, options: StepOptions) -> Dict[str, Tensor]:
-    names = list(model.parameters_by_name())
-    before = model.canonical_state()
-    step = device.prepare(LossModule(model, task), SGD(model.parameters(), lr=_RATE), options)
+    module = _with_head(model, task, options)
+    names = list(module.parameters_by_name())
+    before = module.canonical_state()
+    step = device.prepare(module, SGD(module.parameters(), lr=_RATE), options)
     step(device.put(batch))
     device.synchronize()
     step.pull()
-    after = model.canonical_state()
+    after = module.canonical_state()
     return {name: (before[name].double() - after[name].double()).div(_RATE) for name in names}
 
 
@@ -141,8 +157,10 @@ def differences(first: Trace, other: Trace, tolerance: Tolerance) -> Tuple[List[
     """
     outputs = []
     for name, expected in first.outputs.items():
-        absolute = _largest(other.outputs[name] - expected)
-        scale = _largest(expected)
+        # A score of minus infinity stands for a negative that does not count.
+        gap = torch.where(other.outputs[name] == expected, 0.0, other.outputs[name] - expected)
+        absolute = _largest(gap)
+        scale = _largest(expected[expected.isfinite()])
         outputs.append(
             Difference(name, absolute, absolute / max(scale, 1e-30), absolute / max(scale, 1.0), tolerance.outputs)
         )

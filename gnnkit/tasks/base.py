@@ -96,6 +96,8 @@ class Task(ABC):
             then computed while loading.
         needs_features: Whether data without node features are refused unless the user asks for learnt embeddings of
             nodes. Where it is False, the model learns them by itself, as wide as its hidden layers.
+        needs_relations: Whether its items are pairs with a relation, so that it learns from typed graphs alone, and its
+            targets' ``y`` are relations.
         level: What its items are: "nodes" or "edges".
         outputs: What outputs are: "classes", "labels", "numbers", "embeddings" or "scores".
         metrics: How outputs are judged, by name; the first one picks the best model.
@@ -115,6 +117,7 @@ class Task(ABC):
     changes_inputs: ClassVar[bool] = False
     level: ClassVar[str] = "nodes"
     needs_features: ClassVar[bool] = True
+    needs_relations: ClassVar[bool] = False
     outputs: str = CLASSES
     metrics: Mapping[str, Metric]
     units: Optional[Units] = None

@@ -160,6 +160,7 @@ class KnowledgeGraph(Task):
     options_class = KnowledgeGraphOptions
     level: ClassVar[str] = "edges"
     needs_features: ClassVar[bool] = False
+    needs_relations: ClassVar[bool] = True
     outputs = SCORES
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "model": {"out_channels": 128},

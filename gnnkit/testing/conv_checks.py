@@ -51,7 +51,7 @@ class ConvChecks(BackendBase):
         """Outputs equal the formula.
 
         On graphs that hurt (no edges, isolated nodes, self-loops, multi-edges, one node, a hub, unequal sides, without
-        weights) the outputs are those of the formula, float32 to 2e-5.
+        weights) the outputs are those of the formula, float32 to 1e-5.
         """
         spec, values = CONV_SPECS[case], random_parameters(CONV_SPECS[case])
         with self.lab() as lab:

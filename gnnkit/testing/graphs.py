@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.data import Block, Graph, from_edge_index
+from gnnkit.data import Block, Graph, from_edge_index, from_typed
 
 
 def draw(*shape: int, seed: int) -> Tensor:
@@ -156,6 +156,37 @@ def communities(num_nodes: int = 240, num_classes: int = 3, seed: int = 0, *, st
     splits = {"train": order[:half], "valid": order[half:three_quarters], "test": order[three_quarters:]}
     attr = draw(int(kept.sum()), EDGE_CHANNELS, seed=seed)
     return from_edge_index(edges[:, kept], num_nodes, x=x, y=y, edge_attr=attr, splits=splits, name="communities")
+
+
+def triples(num_people: int = 160, num_places: int = 80, num_groups: int = 4, seed: int = 0) -> Graph:
+    """A typed graph whose triples can be learnt: people know people of their group, and visit places of the next one.
+
+    No two triples are between the same two nodes.
+
+    Args:
+        num_people: Number of people.
+        num_places: Number of places.
+        num_groups: Number of groups.
+        seed: Seed of everything.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {"person": num_people, "place": num_places}
+    groups = {name: torch.randint(0, num_groups, (size,), generator=generator) for name, size in sizes.items()}
+    knows = groups["person"][:, None] == groups["person"]
+    visits = (groups["person"][:, None] + 1) % num_groups == groups["place"]
+    is_kept = [torch.rand(pairs.shape, generator=generator) < 0.2 for pairs in (knows, visits)]
+    return from_typed(
+        {
+            "person:knows:person": (knows & is_kept[0]).triu(1).nonzero().T,
+            "person:visits:place": (visits & is_kept[1]).nonzero().T,
+        },
+        num_nodes=sizes,
+        x={
+            name: torch.randn(len(group), 8, generator=generator) + functional.one_hot(group, 8)
+            for name, group in groups.items()
+        },
+        name="triples",
+    )
 
 
 def many_graphs(num_graphs: int = 120, num_classes: int = 3, seed: int = 0) -> Graph:

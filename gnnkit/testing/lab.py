@@ -23,8 +23,13 @@ from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import dense_conv
 from gnnkit.testing.graphs import ALL_HARD, HARD_BLOCKS, draw
 
-TOLERANCE = 2e-5
-"""By how much a float32 result may differ from the formula's, as :func:`compare` counts."""
+TOLERANCE = 1e-5
+"""By how much a float32 result may differ from the formula's.
+
+The formula is computed in float64. The difference is the largest one of any element, absolute where the largest
+expected value is below 1 and relative to that value beyond (:func:`gnnkit.testing.compare.compare`). On the
+graphs that hurt, rounding to float32 reaches 4e-7 in outputs and 6e-6 in gradients.
+"""
 
 
 _ROUNDING = 2e-6
@@ -136,6 +141,39 @@ class Lab:
             after = place.to_canonical(native[place.name].detach().cpu(), spec.parameters[name].shape)
             found[name] = values[name].to(after.dtype) - after
         return found
+
+    def outputs_after_step(
+        self,
+        spec: ConvSpec,
+        values: Mapping[str, Tensor],
+        trained: Tuple[Block, Tensor, Tensor],
+        judged: Tuple[Block, Tensor],
+    ) -> Tuple[Dict[str, Tensor], Tensor]:
+        """Train a convolution with one step of gradient descent, and compute other inputs of equal shapes with it.
+
+        Args:
+            spec: The convolution.
+            values: Its canonical parameters before the step.
+            trained: Block, features [num_src, in_channels] and labels [num_dst, out_width] of the step.
+            judged: Block and features after it.
+
+        Returns:
+            Canonical parameters after the step, and the outputs after it.
+        """
+        batch, later = self._batch(*trained, None), self._batch(*judged, None, None)
+        module = ConvModule(self.backend, spec, values, batch.x.shape[0]).to(self.dtype)
+        step = self.device.prepare(module, torch.optim.SGD(module.conv.parameters(), lr=1.0), self.options)
+        step(self.device.put(batch))
+        self.device.synchronize()
+        step.pull()
+        native = dict(module.conv.named_parameters())
+        after = {
+            name: place.to_canonical(native[place.name].detach().cpu().clone(), spec.parameters[name].shape)
+            for name, place in native_parameters(spec, self.backend).items()
+        }
+        out = self.device.prepare(module, None, self.options)(self.device.put(later)).outputs
+        self.device.synchronize()
+        return after, out.detach().cpu()[: judged[0].num_dst]
 
     def _batch(self, block: Block, x: Tensor, y: Optional[Tensor], spare: Optional[int]) -> Batch:
         targets = None if y is None else Targets(y.to(self.dtype), num=block.num_dst)

@@ -8,19 +8,20 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gnnkit.data import Graph, Targets
+from gnnkit.data import Graph, Inputs, Targets, TypedInputs
 from gnnkit.data.links import BY_SPLIT
 from gnnkit.errors import DataError, GnnkitError, UnknownNameError
 from gnnkit.registry import API_VERSION
-from gnnkit.tasks import Metric, Task, make_task
+from gnnkit.tasks import LossModule, Metric, Task, make_task
 from gnnkit.tasks.base import CLASSES, EMBEDDINGS, LABELS, NEEDS, NUMBERS, SCORES
 from gnnkit.testing.compare import compare_states, expect_error
+from gnnkit.testing.graphs import draw as draw_normal
 from gnnkit.testing.suite import check
 from gnnkit.testing.task_base import (
     FixedShapes,
@@ -32,6 +33,9 @@ from gnnkit.testing.task_loss import DrawChecks, LossChecks
 from gnnkit.testing.training import compare_losses, losses
 from gnnkit.train.model_config import ModelConfig
 from gnnkit.train.settings import TrainConfig
+
+_FITTING = 100
+"""Updates after which embeddings know the triples of a small graph."""
 
 
 class _DeclarationChecks(TaskBase):
@@ -137,12 +141,14 @@ class _HeadChecks(TaskBase):
         module = self.module()
         for what, batch in self.batches():
             assert batch.targets is not None
-            before = batch.x.clone()
-            x = module.head.inputs(batch.x, batch.targets)
-            assert torch.equal(before, batch.x), f"the head writes into the features of {what}, which may be shared."
-            assert x.shape == batch.x.shape, f"the head makes features {list(x.shape)} of {list(batch.x.shape)}."
+            before = [tensor.clone() for tensor in _tensors(batch.x)]
+            x = _tensors(module.head.inputs(batch.x, batch.targets))
+            same = _equal(before, _tensors(batch.x))
+            assert same, f"the head writes into the features of {what}, which may be shared."
+            shapes = [[list(each.shape) for each in some] for some in (x, before)]
+            assert shapes[0] == shapes[1], f"the head makes features {shapes[0]} of {shapes[1]}."
             if not module.task.changes_inputs:
-                assert torch.equal(x, before), f"the head changes features of {what}, changes_inputs is False."
+                assert _equal(x, before), f"the head changes features of {what}, changes_inputs is False."
 
 
 class _JudgeChecks(TaskBase):
@@ -153,21 +159,20 @@ class _JudgeChecks(TaskBase):
         """The truth is the best that can be.
 
         Scores that say the truth are judged better than noise by every metric, in the direction that it declares;
-        labels that are missing take no part. The names are those of ``metrics``, in their order.
+        labels that are missing take no part. The names are those of ``metrics``, in their order. Of triples, embeddings
+        that were fitted to the triples to judge are better than noise.
         """
         task, graph = self.task(), self.labelled()
         targets = task.judged(graph, "valid").targets
+        if task.needs_relations:
+            _check_metrics(task, *(task.judge(each, targets) for each in _fitted_and_noise(self.module(), graph)))
+            return
         y = targets.y
         assert y is not None, "what is judged has labels, or says which pairs are none."
         truth = _truth(y, task)
         noise = torch.from_numpy(np.random.default_rng(0).standard_normal(tuple(truth.shape))).to(truth.dtype)
         best, worst = (task.judge(scores, targets) for scores in (truth, noise))
-        assert list(best) == list(task.metrics), f"judge names {list(best)}, metrics are {list(task.metrics)}."
-        for name, metric in task.metrics.items():
-            sign = 1 if metric.higher_is_better else -1
-            told = f"{name} of the truth is {best[name]:.4g}, of noise {worst[name]:.4g}"
-            declared = "more" if metric.higher_is_better else "less"
-            assert sign * best[name] > sign * worst[name], f"{told}, where {declared} is declared to be better."
+        _check_metrics(task, best, worst)
         if task.outputs == SCORES:  # That a pair is one is never missing.
             return
         hidden = y.clone()
@@ -287,6 +292,38 @@ def _rolled(y: Tensor, splits: Mapping[str, Tensor]) -> Tensor:
     return changed
 
 
+def _check_metrics(task: Task, best: Mapping[str, float], worst: Mapping[str, float]) -> None:
+    assert list(best) == list(task.metrics), f"judge names {list(best)}, metrics are {list(task.metrics)}."
+    for name, metric in task.metrics.items():
+        sign = 1 if metric.higher_is_better else -1
+        told = f"{name} of the truth is {best[name]:.4g}, of noise {worst[name]:.4g}"
+        declared = "more" if metric.higher_is_better else "less"
+        assert sign * best[name] > sign * worst[name], f"{told}, where {declared} is declared to be better."
+
+
+def _fitted_and_noise(module: LossModule, graph: Graph) -> Tuple[Tensor, Tensor]:
+    """Scores of a validation split, of embeddings that were fitted to it by the task's own loss, and of random ones."""
+    task, head = module.task, module.head
+    assert graph.links is not None
+    learnt: Dict[str, Any] = {
+        name: {**getattr(graph.links, name), "train": getattr(graph.links, name)["valid"]}
+        for name in ("pairs", "relations")
+    }
+    shown = replace(graph, links=replace(graph.links, **learnt))
+    draw, ids = task.draw(shown, 0), np.arange(len(task.items(shown, "train").ids))
+    assert draw is not None, "a task about triples draws its questions"
+    judged = task.judged(graph, "valid")
+    h = nn.Parameter(draw_normal(graph.num_nodes, module.model.spec.out_channels, seed=0))
+    noise = task.score(head.eval(), h.detach()[judged.nodes], judged.targets)
+    optimizer = torch.optim.Adam([h, *head.train().parameters()], lr=0.1)
+    for epoch in range(1, _FITTING + 1):
+        seeds, targets, _ = draw(ids, slice(None), epoch, 0)
+        optimizer.zero_grad()
+        torch.autograd.backward(task.loss(head(h[torch.from_numpy(np.asarray(seeds))], targets), targets))
+        optimizer.step()
+    return task.score(head.eval(), h.detach()[judged.nodes], judged.targets), noise
+
+
 def _truth(y: Tensor, task: Task) -> Tensor:
     """Scores that say the truth."""
     if y.is_floating_point():
@@ -295,6 +332,15 @@ def _truth(y: Tensor, task: Task) -> Tensor:
         known = y.nan_to_num(0.0)
         return known.reshape(len(y), -1) if task.outputs == NUMBERS else known * 8 - 4
     return nn.functional.one_hot(y.clamp(min=0), int(y.max()) + 1).float() * 8 - 4
+
+
+def _tensors(x: Inputs) -> Sequence[Tensor]:
+    """One matrix, or what typed inputs consist of."""
+    return x.tensors if isinstance(x, TypedInputs) else (x,)
+
+
+def _equal(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
+    return len(first) == len(second) and all(map(torch.equal, first, second))
 
 
 def _attributes(head: nn.Module) -> List[Any]:

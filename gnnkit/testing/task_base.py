@@ -23,7 +23,7 @@ from gnnkit.nn import GNN
 from gnnkit.runs import RunResult
 from gnnkit.tasks import LossModule, Task, arranged, make_task, tasks
 from gnnkit.tasks.base import EMBEDDINGS, LABELS, NUMBERS, SCORES
-from gnnkit.testing.graphs import communities, draw, many_graphs
+from gnnkit.testing.graphs import communities, draw, many_graphs, triples
 from gnnkit.testing.places import file_of
 from gnnkit.testing.suite import Suite
 from gnnkit.train import Trainer
@@ -60,8 +60,13 @@ class TaskBase(Suite):
         return tasks.load(self.name)
 
     def graph(self) -> Graph:
-        """What is learned from: a graph of 240 nodes, or 120 graphs, with splits and the labels or numbers it takes."""
+        """What is learned from: a graph of 240 nodes, or 120 graphs, with splits and the labels or numbers it takes.
+
+        It is typed for a task that needs relations.
+        """
         kind = self.task_class().outputs
+        if self.task_class().needs_relations:
+            return arranged(self.task_class(), triples(), self.options or {}, 0)
         if self.task_class().level == "graphs":
             graph = many_graphs()
             assert graph.graph_y is not None
@@ -104,7 +109,7 @@ class TaskBase(Suite):
             return ", ".join(sorted(cls.needs))
         if need == "labels in its loss":
             known = all(batch.targets is not None and batch.targets.y is not None for _, batch in self.batches())
-            return "" if known and cls.outputs != EMBEDDINGS else need
+            return "" if known and cls.outputs != EMBEDDINGS and not cls.needs_relations else need
         if need == "draws":
             return "" if self.task().draw(self.labelled(), 0) is not None else "targets that are drawn"
         if need == "a head":
@@ -137,7 +142,7 @@ class TaskBase(Suite):
         """A small model of two layers without dropout."""
         graph = self.graph() if graph is None else graph
         return build_model(
-            "sage",
+            "rgcn" if self.task_class().needs_relations else "sage",
             graph,
             backend=load_backend("reference"),
             seed=3,

@@ -155,7 +155,7 @@ class DrawChecks(TaskBase):
         """Items belong to their split.
 
         What is judged in the validation and test split is theirs, each once. Training is on the training split alone,
-        but for embeddings, which learn without labels.
+        but for embeddings, which learn without labels. Of triples, items are questions: a pair in either direction.
         """
         graph, task = self.labelled(), self.task()
         for split in ("train", "valid", "test"):
@@ -168,16 +168,18 @@ class DrawChecks(TaskBase):
             if split == "train" and task.outputs == EMBEDDINGS:
                 continue
             splits = graph.graph_splits if items.level == "graphs" else graph.splits
-            own = splits[split].tolist() if graph.links is None else map(tuple, graph.links.pairs[split].tolist())
-            strange = set(listed) - set(own)
+            own = set(splits[split].tolist() if graph.links is None else map(tuple, graph.links.pairs[split].tolist()))
+            if task.needs_relations:
+                own |= {(tail, head) for head, tail in own}
+            strange = set(listed) - own
             assert not strange, f"item {next(iter(strange))} of {split!r} is not in the split."
 
     @check(needs=["draws"])
     def test_draws(self) -> None:
         """What is drawn is keyed by the seed, the epoch and the items.
 
-        Drawn twice it is the same, whatever the global generators' states; another seed gives something else. Rows
-        point at seeds, and the number of targets is right.
+        Drawn twice it is the same, whatever the global generators' states; another seed gives something else, unless
+        all nodes are negatives. Rows point at seeds, and the number of targets is right.
         """
         graph, task = self.labelled(), self.task()
         items = self.numbers()[:40]
@@ -197,6 +199,11 @@ class DrawChecks(TaskBase):
         assert _same(first, second), "drawn twice with one seed in one epoch, targets differ."
         if task.level == "edges" and task.outputs != SCORES:
             return  # What is true of pairs is given: nothing need be drawn.
+        draw = task.draw(graph, 5)
+        assert draw is not None
+        shared = draw(items, slice(None), 3, 0).targets.rows.get("negatives")
+        if shared is not None and shared.ndim == 1 and len(shared) == graph.num_nodes:
+            return  # All nodes are negatives: nothing is left to chance.
         assert not (_same(first, drawn(6, 3)) and _same(first, drawn(5, 4))), "neither seed nor epoch matters."
 
     @check(needs=["draws"])

@@ -17,7 +17,7 @@ from gnnkit.testing.backend_base import BackendBase
 from gnnkit.testing.compare import compare
 from gnnkit.testing.formulas import dense_conv, random_parameters
 from gnnkit.testing.graphs import make_block
-from gnnkit.testing.lab import TOLERANCE, Lab, compare_gradients, features
+from gnnkit.testing.lab import TOLERANCE, Lab, compare_gradients, features, projection
 from gnnkit.testing.suite import check
 
 SCHEMA = Schema(
@@ -70,6 +70,12 @@ def _side_by_side(blocks: Sequence[Block]) -> Block:
 ALL_TYPED = _side_by_side(list(TYPED_BLOCKS.values()))
 """All of them in one block, for devices on which every shape is a program of its own."""
 
+UNSEEN = TYPED_BLOCKS["all relations that occur"]
+SEEN = _typed(
+    (0, 0, 1, 1, 0), ((0, 1, 0), (4, 1, 0), (1, 0, 0), (4, 0, 0), (4, 0, 0), (4, 1, 0), (3, 2, 3), (3, 2, 3)), 3
+)
+"""The nodes of ``UNSEEN``, and as many edges, of two relations only."""
+
 TYPED_SPECS: Mapping[str, ConvSpec] = {
     "rgcn": ConvSpec("rgcn", 6, 4, schema=SCHEMA),
     "rgcn, bases": ConvSpec("rgcn", 6, 4, {"num_bases": 2}, schema=SCHEMA),
@@ -105,7 +111,8 @@ class TypedChecks(BackendBase):
         """Outputs on typed graphs equal the formula.
 
         On typed graphs that hurt (no edges of a relation, a type without nodes, relations within a type, repeated
-        edges, one neighbour by two relations) the outputs are those of the formula.
+        edges, one neighbour by two relations) the outputs are those of the formula in float64, to 1e-5 of the largest
+        output, or of 1 where that is larger.
         """
         spec, values = TYPED_SPECS[case], random_parameters(TYPED_SPECS[case])
         with self.lab() as lab:
@@ -127,6 +134,19 @@ class TypedChecks(BackendBase):
                 compare_gradients(lab, spec, values, block, f"on {name!r}")
             if spec.relational == "none":
                 compare_gradients(lab, spec, values, ALL_TYPED, "on a padded batch", spare=3)
+
+    @check(needs=["the relational convolution"], over=list(TYPED_SPECS))
+    def test_unseen_relation(self, case: str) -> None:
+        """A relation may come after the training.
+
+        A layer takes a training step on a graph without edges of some relations. It then computes a graph that has
+        such edges, and the outputs are those of the formula with the weights after the step.
+        """
+        spec, values = TYPED_SPECS[case], random_parameters(TYPED_SPECS[case])
+        x = features(SEEN, spec)
+        with self.lab() as lab:
+            after, out = lab.outputs_after_step(spec, values, (SEEN, x, projection(SEEN, spec)), (UNSEEN, x))
+        compare("the output of relations that no training had", out, dense_conv(spec, after, UNSEEN, x), TOLERANCE)
 
 
 def _blocks(lab: Lab) -> Dict[str, Block]:

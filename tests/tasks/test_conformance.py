@@ -31,3 +31,12 @@ class TestNodeRegression(TaskSuite):
 class TestUnsupervised(TaskSuite):
     name = "unsupervised"
     options = {"num_negatives": 20}
+
+
+class TestKnowledgeGraph(TaskSuite):
+    name = "knowledge_graph"
+
+
+class TestDrawnNegatives(TaskSuite):
+    name = "knowledge_graph"
+    options = {"head": "rotate", "negatives": "uniform", "num_negatives": 8, "loss": "margin", "metrics": ["mean_rank"]}

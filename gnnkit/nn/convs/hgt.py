@@ -157,5 +157,5 @@ class HGTConv(ReferenceConv):
         out = relations.by_type(functional.gelu(sums), self.out_weight, self.out_bias)
         if "skip" not in self._parameters:
             return out
-        share = torch.sigmoid(self.skip).index_select(0, relations.src_type[: len(h_dst)])[:, None]
+        share = torch.sigmoid(self.skip).index_select(0, relations.src_type[: h_dst.shape[0]])[:, None]
         return share * out + (1 - share) * h_dst

@@ -113,9 +113,11 @@ class RGCNConv(ReferenceConv):
             means = self.ops.aggregate(runs.gather, h_src, "mean")
             return own + sum_runs(self.ops, runs, segment_linear(means, runs.ptr, self.weights))
         shares = relations.shares(self.spec.num_relations, h_src.dtype)
-        num_bases = self.spec.options.num_bases
-        # Both are right; what is held at a time is [E, bases, out] here and [sources, relations, out] below.
-        if num_bases is not None and num_bases * relations.block.num_edges < self.spec.num_relations * len(h_src):
+        num_bases, num_edges = self.spec.options.num_bases, relations.block.num_edges
+        # Both are right; what is held at a time is [E, bases, out] here and [sources, relations, out] below. A size
+        # that is traced is no number to choose by.
+        is_known = num_bases is not None and isinstance(num_edges, int)
+        if is_known and num_bases * num_edges < self.spec.num_relations * h_src.shape[0]:
             by_base = torch.matmul(h_src, self.bases.transpose(1, 2)).transpose(0, 1)
             factors = self.coefficients.index_select(0, relations.edge_type) * shares[:, None]
             return own + self.ops.aggregate(lowered, by_base, "sum", factors).sum(1)

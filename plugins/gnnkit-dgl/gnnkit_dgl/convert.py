@@ -31,6 +31,7 @@ from torch.nn import functional
 from gnnkit.data import Graph, attach_links, from_edge_index, log_warnings, pick_split, warn_one_way
 from gnnkit.data.convert import fitting_categories
 from gnnkit.data.splits import warn_of_splits
+from gnnkit.data.typed_convert import NodeCategories, categories_by_type, categories_of_columns
 from gnnkit.errors import DataError
 from gnnkit_dgl.compat import import_dgl
 from gnnkit_dgl.extras import SHARED, Extras
@@ -82,7 +83,7 @@ def from_dgl(
     obj: Any,
     *,
     split: Optional[int] = None,
-    node_categories: Sequence[int] = (),
+    node_categories: NodeCategories = (),
     edge_categories: Sequence[int] = (),
 ) -> Graph:
     """Turn a ``DGLGraph`` into a graph, or many into one record, whether :func:`to_dgl` made them or not.
@@ -95,7 +96,8 @@ def from_dgl(
         split: Which split to take, from 0, of masks with several columns. None leaves such masks in ``node_data``, from
             which :func:`gnnkit.data.pick_split` can take one.
         node_categories: Number of categories of each column of ``ndata["feat"]``, whose whole numbers are then codes.
-            Empty: they are numbers, and become float32, unless :func:`to_dgl` has noted them as codes.
+            Empty: they are numbers, and become float32, unless :func:`to_dgl` has noted them as codes. Of a typed
+            graph, a mapping with those of each node type.
         edge_categories: The same of ``edata["feat"]``.
 
     Returns:
@@ -113,7 +115,7 @@ def from_dgl(
     """
     graphs, labels, is_list = graphs_in(obj)
     if any(is_typed(native) for native in graphs):
-        return from_typed_dgl(graphs if is_list else graphs[0], labels)
+        return from_typed_dgl(graphs if is_list else graphs[0], labels, categories_by_type(node_categories))
     native, noted, graph_y = join_natives(graphs, labels, is_list)
     extras = noted or Extras()
     graph_y = extras.graph_y if graph_y is None else graph_y
@@ -133,7 +135,8 @@ def from_dgl(
     if feat is not None and feat.ndim == 2 and feat.shape[1] == len(extras.feature_names):
         fields["feature_names"] = extras.feature_names
     fields.update(fitting_categories(vars(extras), feat, fields.get("edge_attr")))
-    fields.update({"node_categories": node_categories} if node_categories else {})
+    sizes = categories_of_columns(node_categories)
+    fields.update({"node_categories": sizes} if sizes else {})
     fields.update({"edge_categories": edge_categories} if edge_categories else {})
     graph = from_edge_index(
         torch.stack([src, dst]).cpu().long(),

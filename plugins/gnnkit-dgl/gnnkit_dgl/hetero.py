@@ -58,12 +58,16 @@ def to_typed_dgl(graph: Graph) -> Any:
     return native
 
 
-def from_typed_dgl(obj: Any, graph_y: Any = None) -> Graph:
+def from_typed_dgl(
+    obj: Any, graph_y: Any = None, node_categories: Optional[Mapping[str, Sequence[int]]] = None
+) -> Graph:
     """Turn a ``DGLGraph`` with types, a batch or a list of them into a typed graph.
 
     Args:
         obj: The graph or the graphs.
         graph_y: Labels of the graphs. None: what :func:`to_typed_dgl` has noted.
+        node_categories: By node type, the number of categories of each column of ``feat``, whose whole numbers are then
+            codes. None: likewise.
 
     Raises:
         DataError: Something breaks a rule of :class:`gnnkit.data.Typed`, or the graphs of a list are not alike.
@@ -76,14 +80,14 @@ def from_typed_dgl(obj: Any, graph_y: Any = None) -> Graph:
     """
     dgl = import_dgl()
     if isinstance(obj, dgl.DGLGraph) and obj.batch_size == 1 and not isinstance(_noted(obj), list):
-        graph = _from_one(obj, _noted(obj))
+        graph = _from_one(obj, _noted(obj), node_categories)
         return log_warnings(graph if graph_y is None else join_graphs([graph], graph_y=graph_y))
     graphs: List[Graph] = []
     for native in obj if isinstance(obj, (list, tuple)) else [obj]:
         noted = _noted(native)
         several = dgl.unbatch(native) if native.batch_size != 1 or isinstance(noted, list) else [native]
         told: Sequence[Any] = noted if isinstance(noted, list) else [noted] * len(several)
-        graphs.extend(_from_one(each, extras) for each, extras in zip(several, told))
+        graphs.extend(_from_one(each, extras, node_categories) for each, extras in zip(several, told))
     return log_warnings(join_graphs(graphs, graph_y=graph_y))
 
 
@@ -96,7 +100,7 @@ def _noted(native: Any) -> Any:
     return getattr(native, "gnnkit", None)
 
 
-def _from_one(native: Any, noted: Any) -> Graph:
+def _from_one(native: Any, noted: Any, node_categories: Optional[Mapping[str, Sequence[int]]]) -> Graph:
     parts: Dict[str, Any] = {field: {} for field in ("x", "y", "splits", "node_data")}
     parts.update({field: {} for field in ("edges", "edge_weight", "edge_attr", "edge_data")})
     parts["num_nodes"] = {name: native.num_nodes(name) for name in native.ntypes}
@@ -115,6 +119,7 @@ def _from_one(native: Any, noted: Any) -> Graph:
         weight: Optional[Tensor] = parts["edge_weight"].get(label)
         if weight is not None and weight.ndim == 2 and weight.shape[1] == 1:
             parts["edge_weight"][label] = weight[:, 0]
+    parts["node_categories"] = node_categories
     return put_together(parts, noted if isinstance(noted, TypedExtras) else None)
 
 

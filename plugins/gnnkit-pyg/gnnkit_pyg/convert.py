@@ -48,6 +48,7 @@ from gnnkit.data import (
 from gnnkit.data.build import check_count
 from gnnkit.data.convert import fitting_categories, read_splits
 from gnnkit.data.splits import warn_of_splits
+from gnnkit.data.typed_convert import NodeCategories, categories_by_type, categories_of_columns
 from gnnkit.errors import DataError
 from gnnkit_pyg.extras import Extras, merge_extras
 from gnnkit_pyg.hetero import from_hetero, is_hetero, to_hetero
@@ -155,7 +156,7 @@ def from_pyg(
     *,
     split: Optional[int] = None,
     names: Optional[str] = None,
-    node_categories: Sequence[int] = (),
+    node_categories: NodeCategories = (),
     edge_categories: Sequence[int] = (),
 ) -> Graph:
     """Turn what PyTorch Geometric holds into a graph, whether :func:`to_pyg` made it or not.
@@ -179,7 +180,8 @@ def from_pyg(
             which :func:`gnnkit.data.pick_split` can take one.
         names: Attribute of text with the name of each graph. None takes "name", else "smiles".
         node_categories: Number of categories of each column of ``x``, whose whole numbers are then codes. Empty: they
-            are numbers, and become float32, unless :func:`to_pyg` has noted them as codes.
+            are numbers, and become float32, unless :func:`to_pyg` has noted them as codes. Of a ``HeteroData``, a
+            mapping with those of each node type.
         edge_categories: The same of ``edge_attr``.
 
     Returns:
@@ -195,7 +197,7 @@ def from_pyg(
         4
     """
     if is_hetero(obj):
-        return from_hetero(obj)
+        return from_hetero(obj, categories_by_type(node_categories))
     joined = join_data(obj) if isinstance(obj, (list, tuple)) else None
     if joined is None:
         check_data(obj)
@@ -225,7 +227,8 @@ def from_pyg(
     if fields.get("x") is not None and fields["x"].shape[-1] == len(extras.feature_names):
         fields["feature_names"] = extras.feature_names
     fields.update(fitting_categories(vars(extras), fields.get("x"), fields.get("edge_attr")))
-    fields.update({"node_categories": node_categories} if node_categories else {})
+    sizes = categories_of_columns(node_categories)
+    fields.update({"node_categories": sizes} if sizes else {})
     fields.update({"edge_categories": edge_categories} if edge_categories else {})
     graph = from_edge_index(
         edge_index,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def to_hetero(graph: Graph) -> Any:
     return data
 
 
-def from_hetero(obj: Any) -> Graph:
+def from_hetero(obj: Any, node_categories: Optional[Mapping[str, Sequence[int]]] = None) -> Graph:
     """Turn a ``HeteroData``, a ``Batch`` or a list of them into a typed graph, whether we made it or not.
 
     A type has as many nodes as ``num_nodes`` says, else as an array of it has rows, else as edges name. What is no
@@ -71,6 +71,8 @@ def from_hetero(obj: Any) -> Graph:
 
     Args:
         obj: The object.
+        node_categories: By node type, the number of categories of each column of ``x``, whose whole numbers are then
+            codes. None: what :func:`to_hetero` has noted.
 
     Raises:
         DataError: Something breaks a rule of :class:`gnnkit.data.Typed`, or the graphs of a list are not alike.
@@ -85,8 +87,8 @@ def from_hetero(obj: Any) -> Graph:
     if isinstance(obj, Batch):
         obj = _apart(obj)
     if isinstance(obj, (list, tuple)):
-        return log_warnings(join_graphs([_from_one(each) for each in obj]))
-    return log_warnings(_from_one(obj))
+        return log_warnings(join_graphs([_from_one(each, node_categories) for each in obj]))
+    return log_warnings(_from_one(obj, node_categories))
 
 
 def is_hetero(obj: Any) -> bool:
@@ -105,7 +107,7 @@ def _apart(batch: Any) -> List[Any]:
     return several
 
 
-def _from_one(data: Any) -> Graph:
+def _from_one(data: Any, node_categories: Optional[Mapping[str, Sequence[int]]]) -> Graph:
     if not isinstance(data, HeteroData):
         raise DataError("graph", f"received {type(data).__name__} in a list of HeteroData.")
     if not data.node_types and not data.edge_types:
@@ -117,6 +119,7 @@ def _from_one(data: Any) -> Graph:
         left_out += _read_nodes(parts, name, dict(data[name].items()))
     for relation in data.edge_types:
         left_out += _read_edges(parts, relation, dict(data[relation].items()))
+    parts["node_categories"] = node_categories
     shared = dict(data._global_store.items())
     extras = shared.pop("gnnkit", None)
     graph_y = shared.pop("y", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Tuple, Type
 
 import numpy as np
@@ -16,6 +16,7 @@ from gnnkit.loading import Drawn
 from gnnkit.tasks import METRICS, Head, Metric, NodeClassification, NodeRegression, Task, Unsupervised
 from gnnkit.tasks.graph_classification import GraphClassification
 from gnnkit.tasks.graph_regression import GraphRegression
+from gnnkit.tasks.knowledge_graph import KnowledgeGraph, KnowledgeGraphOptions
 
 
 class Classes(NodeClassification):
@@ -36,6 +37,16 @@ class Graphs(GraphClassification):
 
 class NumbersOfGraphs(GraphRegression):
     name = "mutant"
+
+
+@dataclass(frozen=True)
+class FewNegatives(KnowledgeGraphOptions):
+    num_negatives: int = 20
+
+
+class Triples(KnowledgeGraph):
+    name = "mutant"
+    options_class = FewNegatives
 
 
 class MeanOverPadding(Classes):
@@ -279,6 +290,31 @@ class CountsMissingOfGraphs(NumbersOfGraphs):
         return super().loss(outputs, replace(targets, y=targets.y.nan_to_num(0.0)))
 
 
+class MeanOverPaddingTriples(Triples):
+    def loss(self, outputs, targets):
+        return super().loss(outputs, replace(targets, mask=None))
+
+
+class RanksByTheOtherEnd(Triples):
+    """Puts last what comes first."""
+
+    def score(self, head, h, targets):
+        found = super().score(head, h, targets)
+        found[:, 0] = h.shape[0] + 1 - found[:, 0]
+        return found
+
+
+class TrainsOnValidationTriples(Triples):
+    def _questions(self, graph, split):
+        return super()._questions(graph, "valid" if split == "train" else split)
+
+
+class SeedOfTriplesIsIgnored(Triples):
+    def draw(self, graph, seed):
+        keyed = super().draw(graph, 0)
+        return lambda items, part, epoch, number: keyed(items, part, 0, number)
+
+
 FAULTS: Tuple[Tuple[str, Type[Task], Tuple[str, ...], str], ...] = (
     ("mean over padding", MeanOverPadding, ("missing", "padding"), "padding counts"),
     ("missing numbers counted", CountsMissing, ("missing",), "every other label missing"),
@@ -311,5 +347,9 @@ FAULTS: Tuple[Tuple[str, Type[Task], Tuple[str, ...], str], ...] = (
     ("trains on validation graphs", TrainsOnValidationGraphs, ("items", "unseen"), "not in the split"),
     ("graphs are called nodes", CallsGraphsNodes, ("items",), "declared are graphs"),
     ("missing numbers of graphs counted", CountsMissingOfGraphs, ("missing",), "every other label missing"),
+    ("mean over padding triples", MeanOverPaddingTriples, ("nothing", "padding"), "padding counts"),
+    ("ranks of triples the wrong way round", RanksByTheOtherEnd, ("judge",), "more is declared to be better"),
+    ("trains on validation triples", TrainsOnValidationTriples, ("items", "unseen"), "not in the split"),
+    ("seed of triples ignored", SeedOfTriplesIsIgnored, ("draws",), "neither seed nor epoch"),
     ("takes graphs without validation nodes", TakesGraphsWithoutValidation, ("missing_data",), "valid"),
 )
