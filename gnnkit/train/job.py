@@ -35,7 +35,7 @@ from gnnkit.parallel import ALONE, World, made_once
 from gnnkit.runs.callback import Callback
 from gnnkit.stages import stage
 from gnnkit.tasks import LossModule, Task, arranged, make_task
-from gnnkit.train.allocator import keep_freed_memory
+from gnnkit.train.allocator import keep_freed_memory, use_large_pages
 from gnnkit.train.capabilities import check_updates
 from gnnkit.train.config import train_config
 from gnnkit.train.fit_checks import check_fit, check_judging
@@ -138,6 +138,7 @@ def prepare_job(
     config = settings.resolved(model.num_layers, static_shapes=static_shapes, level=task.level)
     if config.keep_memory:
         keep_freed_memory()
+        use_large_pages()
     labelled = task.labelled(graph)
     check_fit(model, labelled, task, backend, device, config)
     check_processes(world, model, task, device, config)

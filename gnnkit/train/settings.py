@@ -58,8 +58,9 @@ class TrainConfig:
         fuse_first_layer: Whether the first layer's sum over neighbours is done while loading sampled batches: "auto"
             where the model begins with one ("sage" with mean, "gcn", "gin", without input dropout), "always" to
             insist, "never". Changes results by rounding only.
-        keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system
-            (glibc only). Steps are up to 1.6 times faster, resident memory is larger. It cannot be undone.
+        keep_memory: Whether the process keeps freed memory for the next batch instead of giving it back to the system,
+            in large pages if possible (Linux with glibc only). Steps are up to 1.6 times faster, resident memory is
+            larger. It cannot be undone.
         packing: For tasks about graphs, whether batches are bins of about the same number of nodes: "auto" on devices
             with fixed shapes, "always", or "never". See :func:`gnnkit.loading.propose_bins`.
         overflow: On devices with fixed shapes, what to do with a batch that is too large for the planned sizes:
