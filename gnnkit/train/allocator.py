@@ -1,7 +1,7 @@
 """Letting the process keep the memory that it frees, in large pages.
 
-Rules: the settings hold for the whole process and cannot be undone, so nothing makes them but a training that is about to
-begin; importing gnnkit does not.
+Rules: the settings hold for the whole process and cannot be undone, so nothing makes them but a training that is about
+to begin; importing gnnkit does not.
 """
 
 from __future__ import annotations

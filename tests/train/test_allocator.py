@@ -70,7 +70,11 @@ def test_batches_lie_in_large_pages(addresses: str) -> None:
     if not ENABLED.exists() or "[never]" in ENABLED.read_text():
         pytest.skip("this system has no large pages")
     done = subprocess.run(
-        [sys.executable, "-c", LARGE_PAGES, addresses], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [sys.executable, "-c", LARGE_PAGES, addresses],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     taken, megabytes = done.stdout.split()
     assert taken == str(addresses == "free")
