@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
@@ -15,6 +16,12 @@ def peak_resident() -> int:
     peak = _status("self", "VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit if peak is None else peak
+
+
+def forget_peak() -> None:
+    """Let :func:`peak_resident` begin anew with what is resident now, where the system can do it (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def resident(pid: int) -> Optional[int]:
