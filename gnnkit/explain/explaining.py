@@ -59,7 +59,7 @@ def explain_nodes(
 
     Returns:
         One explanation for each node. In an undirected graph without edge features, both directions of an edge have
-        the same score, the mean of the two, as the masks of Ying et al. are symmetric.
+        the same score, that of the direction which matters more.
 
     Raises:
         ConfigError: No such method or output, or a model that cannot be explained.
@@ -144,13 +144,15 @@ def _explained(
 
 
 def _same_both_ways(masked: MaskedModel, scores: Tensor) -> Tensor:
-    """The mean score of all edges between the same two nodes, for each edge. [E] to [E]."""
+    """The highest score of the edges between the same two nodes, for each edge. [E] to [E].
+
+    Often only one direction reaches the node in time; a mean would rank such an edge below one without a reverse.
+    """
     ends = torch.stack([masked.block.indices, masked.block.dst])
     pairs = ends.amin(dim=0) * masked.nodes.numel() + ends.amax(dim=0)
-    pair, counts = torch.unique(pairs, return_inverse=True, return_counts=True)[1:]
-    sums = torch.zeros(counts.numel()).index_add(0, pair, scores)
-    mean: Tensor = sums / counts
-    return mean[pair]
+    kept, pair = torch.unique(pairs, return_inverse=True)
+    highest = torch.full((kept.numel(),), -torch.inf).scatter_reduce(0, pair, scores, "amax")
+    return highest[pair]
 
 
 def _gradient(masked: MaskedModel, score: Score, is_class: bool, seed: int) -> Tuple[Tensor, Tensor]:
