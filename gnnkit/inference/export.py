@@ -2,8 +2,7 @@
 
 Rules: a program takes a prepared graph of any size (features, edges with the self-loops that the convolution asks for,
 GCN weights), because preparation belongs to data; of a typed graph features by node type and edges by relation. A file
-is kept only if what it computes equals the model on graphs
-other than the one it was made with.
+is kept only if what it computes equals the model on graphs other than the one it was made with.
 """
 
 from __future__ import annotations

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import sys
 from functools import lru_cache
+
+from gnnkit.io.memory import memory_limit
 
 # Numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _MADV_HUGEPAGE = 14
 """Of Linux's mman-common.h."""
 _RESERVED = 0.25
-"""How many addresses are reserved for large pages, as a share of the machine's memory."""
+"""How many addresses are reserved for large pages, as a share of the memory that the process may have."""
 
 
 @lru_cache(maxsize=None)
@@ -62,7 +63,7 @@ def use_large_pages() -> bool:
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    size = int(_RESERVED * mmap.PAGESIZE * os.sysconf("SC_PHYS_PAGES"))
+    size = int(_RESERVED * memory_limit())
     start = libc.malloc(size)
     if not start:
         return False
