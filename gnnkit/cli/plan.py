@@ -65,7 +65,7 @@ def make_plan(config: Any, num_batches: int) -> Tuple[PaddingPlan, int]:
     spec = make_model(config, graph, config.backend).spec
     labelled = task.labelled(graph)
     computed = computed_graph(labelled, spec.prepare(labelled), spec, settings.precision)
-    loader = training_loader(computed, spec, task, settings, config.seed)
+    loader = training_loader(computed, spec, task, settings, config.seed, static_shapes=True)
     rate, epochs = settings.overflow_rate, settings.planned_epochs
     return plan_padding(loader, overflow_rate=rate, num_batches=num_batches, epochs=epochs), len(loader)
 

@@ -38,7 +38,7 @@ from gnnkit.tasks import (
 )
 from gnnkit.train import RunConfig
 from gnnkit.train.judging import head_outputs
-from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler
+from gnnkit.train.loaders import computed_graph, evaluation_reduction, make_sampler
 from gnnkit.train.settings import TrainConfig
 
 Nodes = Union[Tensor, ArrayLike, None]
@@ -178,9 +178,8 @@ class OpenedRun:
             return computed_graph(messages, prepared, spec, config.precision)
 
         graph = made_once(self.world, make, "the data to be prepared")
-        sampler = reduction = None
+        sampler = None
         if is_sampled:
-            reduction = input_reduction(spec, config.fuse_first_layer, precision=config.precision)
             sampler = make_sampler(graph, spec, config, config.eval_fanouts, self.config.seed)
         return make_inference(
             config.evaluation,
@@ -191,6 +190,6 @@ class OpenedRun:
             batch_size=config.eval_batch_size or 0,
             memory=config.eval_memory * 1e9,
             sampler=sampler,
-            reduction=reduction,
+            reduction=evaluation_reduction(spec, config, self.device),
             world=self.world,
         )

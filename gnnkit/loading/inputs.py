@@ -7,16 +7,21 @@ layers of a layer-wise evaluation. Within a batch the rows of a type come in the
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, List, Union
+from typing import Any, List, Tuple, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gnnkit.data import Block, Graph, Inputs, Typed, TypedInputs, missing_array
-from gnnkit.jit import kernel
+from gnnkit.jit import fetch, kernel
 from gnnkit.loading.gather import gathered, loaded_dtype
+from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
+from gnnkit.loading.reducing_typed import TypedRows, reduce_typed_inputs, reduced_typed_block
 from gnnkit.sampling import Buffers
+
+NODES_AHEAD = 32
+"""Nodes between the one that is asked for and the one that is read."""
 
 
 class InputTable:
@@ -50,16 +55,48 @@ class InputTable:
         """
         if isinstance(self._source, Tensor):
             return gathered(self._source, nodes, self._buffers)
-        num_types = len(self._source.schema.node_types)
-        counts = np.zeros(num_types + 1, dtype=np.int64)
-        wanted, place = np.empty((2, nodes.numel()), dtype=np.int64)
-        _by_type(self._types, self._rows, nodes.numpy(), counts, wanted, place)
-        parts = torch.split(torch.from_numpy(wanted), np.diff(counts).tolist())
+        found = self._sorted(nodes, self._source)
         tables: List[Tensor] = []
-        for name, part in zip(self._source.schema.node_types, parts):
+        for name, part in zip(self._source.schema.node_types, found.rows):
             x = self._source.x.get(name)
             tables.append(part[:, None] if x is None else gathered(x, part, self._buffers))
-        return TypedInputs(tuple(tables), torch.from_numpy(place), is_permutation=True)
+        return TypedInputs(tuple(tables), torch.from_numpy(found.place), is_permutation=True)
+
+    def reduced_block(self, block: Block, reduction: InputReduction) -> Block:
+        """The first block with its neighbours reduced.
+
+        Args:
+            block: As it was sampled.
+            reduction: What to do.
+        """
+        if isinstance(self._source, Tensor):
+            return reduced_block(block, reduction)
+        return reduced_typed_block(block, self._source.schema)[0]
+
+    def reduced(self, nodes: Tensor, block: Block, reduction: InputReduction) -> Tuple[Block, Inputs]:
+        """The first block with its neighbours reduced, and the features of its sources.
+
+        Args:
+            nodes: Ids of the sources of the block as it was sampled. Shape [block.num_src], int64.
+            block: That block.
+            reduction: What to do.
+        """
+        if isinstance(self._source, Tensor):
+            x = reduce_inputs(self._source, nodes, block, reduction, self._buffers)
+            return reduced_block(block, reduction), x
+        made, runs = reduced_typed_block(block, self._source.schema)
+        sources = np.empty(block.num_edges, dtype=np.int64)
+        _rows_of(self._rows, nodes.numpy(), runs.sources, sources)
+        own = self._sorted(nodes[: block.num_dst], self._source)
+        return made, reduce_typed_inputs(self._source, own, sources, runs, reduction.rounded, self._buffers)
+
+    def _sorted(self, nodes: Tensor, typed: Typed) -> TypedRows:
+        counts = np.zeros(len(typed.schema.node_types) + 1, dtype=np.int64)
+        wanted, place = np.empty((2, nodes.numel()), dtype=np.int64)
+        types = np.empty(nodes.numel(), dtype=np.int16)
+        _by_type(self._types, self._rows, nodes.numpy(), counts, wanted, place, types)
+        rows = torch.split(torch.from_numpy(wanted), np.diff(counts).tolist())
+        return TypedRows(rows, place, counts[:-1], types)
 
     @property
     def everything(self) -> Inputs:
@@ -113,19 +150,33 @@ def with_types(block: Block, graph: Graph, edges: Tensor, nodes: Tensor) -> Bloc
 
 
 @kernel
-def _by_type(types: Any, rows: Any, nodes: Any, counts: Any, wanted: Any, place: Any) -> None:
+def _by_type(types: Any, rows: Any, nodes: Any, counts: Any, wanted: Any, place: Any, kinds: Any) -> None:
     """Sort nodes by their types.
 
     ``counts``: int64 zeros [types + 1], becomes where each type begins. ``wanted`` becomes the row of each sorted node
-    in the table of its type, ``place`` where each node is among the sorted ones.
+    in the table of its type, ``place`` where each node is among the sorted ones, ``kinds`` its type.
     """
-    for node in nodes:
-        counts[types[node] + 1] += 1
+    for position in range(len(nodes)):
+        if position + NODES_AHEAD < len(nodes):
+            fetch(types, nodes[position + NODES_AHEAD], 0)
+            fetch(rows, nodes[position + NODES_AHEAD], 0)
+        kind = types[nodes[position]]
+        kinds[position] = kind
+        counts[kind + 1] += 1
     for each in range(1, len(counts)):
         counts[each] += counts[each - 1]
     at = counts[:-1].copy()
     for position in range(len(nodes)):
-        kind = types[nodes[position]]
+        kind = kinds[position]
         place[position] = at[kind]
         wanted[at[kind]] = rows[nodes[position]]
         at[kind] += 1
+
+
+@kernel
+def _rows_of(rows: Any, nodes: Any, sources: Any, out: Any) -> None:
+    """Write ``rows[nodes[sources]]``."""
+    for edge in range(len(sources)):
+        if edge + NODES_AHEAD < len(sources):
+            fetch(rows, nodes[sources[edge + NODES_AHEAD]], 0)
+        out[edge] = rows[nodes[sources[edge]]]

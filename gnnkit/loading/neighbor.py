@@ -28,7 +28,6 @@ from gnnkit.loading.base import (
     Stages,
     Transfer,
     edge_features_of,
-    features_of,
     identity,
     part_of,
     spread,
@@ -39,7 +38,7 @@ from gnnkit.loading.gather import gathered
 from gnnkit.loading.inputs import InputTable, input_sizes
 from gnnkit.loading.padding import BatchSizes, PadSpec, batch_sizes, pad_batch
 from gnnkit.loading.prefetch import Pace, num_cores, prefetch
-from gnnkit.loading.reducing import InputReduction, reduce_inputs, reduced_block
+from gnnkit.loading.reducing import InputReduction
 from gnnkit.sampling import Buffers, SampledBlocks, Sampler, row_keys, shuffle_order
 from gnnkit.sampling.neighbor import check_node_ids
 
@@ -154,6 +153,11 @@ class NeighborLoader(Loader):
         self.share = share
         self.dropout_keys = dropout_keys
         self._draw = draw
+        if reduction is not None and pad is not None and graph.typed is not None:
+            raise ConfigError(
+                "reduction and pad exclude each other for a typed graph: means of relations have no slots. "
+                "Leave reduction out."
+            )
         self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
         self._buffers = Buffers()
         self._inputs = InputTable(graph, self._buffers)
@@ -296,7 +300,7 @@ class NeighborLoader(Loader):
         """The blocks that a batch will have."""
         if self.reduction is None:
             return sampled.blocks
-        return (reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
+        return (self._inputs.reduced_block(sampled.blocks[0], self.reduction), *sampled.blocks[1:])
 
     def _sizes_of(self, targets: Optional[Targets], sampled: SampledBlocks) -> BatchSizes:
         inputs = input_sizes(self.graph, sampled.nodes) if self.reduction is None else ()
@@ -307,13 +311,13 @@ class NeighborLoader(Loader):
     ) -> Batch:
         x: Inputs
         if self.reduction is None:
-            x = self._features(sampled.nodes)
+            blocks, x = sampled.blocks, self._features(sampled.nodes)
         else:
-            x = reduce_inputs(features_of(self.graph), sampled.nodes, sampled.blocks[0], self.reduction, self._buffers)
+            first, x = self._inputs.reduced(sampled.nodes, sampled.blocks[0], self.reduction)
+            blocks = (first, *sampled.blocks[1:])
         nodes = torch.from_numpy(seeds.copy())
         if targets is None and self.graph.y is not None:
             targets = Targets.of_labels(self.graph.y[nodes])
-        blocks = self._blocks(sampled)
         if self._edge_attr is not None:
             blocks = tuple(self._with_edge_features(block, self._edge_attr) for block in blocks)
         if self.dropout_keys:

@@ -9,7 +9,7 @@ its finished aggregate; no layer needs to know.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -82,23 +82,49 @@ def reduce_inputs(x: Tensor, nodes: Tensor, block: Block, reduction: InputReduct
     """
     num = block.num_dst
     first = num if reduction.keep_own else 0
-    dtype = loaded_dtype(x.dtype)
-    if reduction.rounded and dtype == torch.float32:
-        dtype = torch.bfloat16
-    out = buffers.empty((first + num, x.shape[1]), dtype)
+    out = buffers.empty((first + num, x.shape[1]), reduced_dtype(x.dtype, reduction.rounded))
     indptr, indices = block.indptr.numpy(), block.indices.numpy()
     weights = None
     if reduction.reduce == "weighted_sum" and block.edge_weight is not None:
         weights = block.edge_weight.numpy()
-    reduce = _reduce_rounded if dtype == torch.bfloat16 else _reduce
-    table, target, done = stored_array(x), stored_array(out[first:]), 0
+    target, done = out[first:], 0
     for part in parts_ahead(x, nodes):
         stop = num if part.stop == len(nodes) else _num_with(indptr, indices, part.stop)
         options = (indices, weights, reduction.reduce == "mean")
-        reduce(table, nodes.numpy(), indptr[done : stop + 1], *options, target[done:stop])
+        reduce_rows(x, nodes.numpy(), indptr[done : stop + 1], *options, target[done:stop])
         done = stop
     gather_rows(x, nodes[:first], out[:first])
     return out
+
+
+def reduced_dtype(dtype: torch.dtype, rounded: bool) -> torch.dtype:
+    """The type in which stored features of type ``dtype`` come once they are reduced."""
+    loaded = loaded_dtype(dtype)
+    return torch.bfloat16 if rounded and loaded == torch.float32 else loaded
+
+
+def reduce_rows(
+    x: Tensor,
+    nodes: Optional[NDArray[np.int64]],
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    weights: Optional[NDArray[Any]],
+    is_mean: bool,
+    out: Tensor,
+) -> None:
+    """Write the sum, or the mean, of rows of a table for each destination.
+
+    Args:
+        x: The table. Shape [N, F].
+        nodes: Row of each source. Shape [num_src], int64. None: ``indices`` are rows.
+        indptr: Where each destination's edges begin in ``indices``. Shape [n + 1], int64.
+        indices: Source of each edge. One-dimensional, int64.
+        weights: Weight of each edge, likewise. None: they are 1.
+        is_mean: Whether sums are divided by the number of edges.
+        out: Where they go. Shape [n, F], of a type of :func:`reduced_dtype`.
+    """
+    reduce = _reduce_rounded if out.dtype == torch.bfloat16 else _reduce
+    reduce(stored_array(x), nodes, indptr, indices, weights, is_mean, stored_array(out))
 
 
 def _num_with(indptr: NDArray[np.int64], indices: NDArray[np.int64], num_src: int) -> int:
@@ -129,10 +155,15 @@ def _reduce_rounded(table: Any, nodes: Any, indptr: Any, indices: Any, weights: 
 
 
 @kernel
+def _row(nodes: Any, source: int) -> Any:
+    return source if nodes is None else nodes[source]
+
+
+@kernel
 def _fetch_sources(table: Any, nodes: Any, indices: Any, begin: int, end: int) -> None:
     """Ask for the rows that are read after those of the edges from ``begin`` to ``end``."""
     for later in range(begin + AHEAD, min(end + AHEAD, len(indices))):
-        fetch_row(table, nodes[indices[later]])
+        fetch_row(table, _row(nodes, indices[later]))
 
 
 @kernel
@@ -145,8 +176,8 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
             end = min(edge + _PART, indptr[dst + 1])
             _fetch_sources(table, nodes, indices, edge, end)
             while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
-                r0, r1 = nodes[indices[edge]], nodes[indices[edge + 1]]
-                r2, r3 = nodes[indices[edge + 2]], nodes[indices[edge + 3]]
+                r0, r1 = _row(nodes, indices[edge]), _row(nodes, indices[edge + 1])
+                r2, r3 = _row(nodes, indices[edge + 2]), _row(nodes, indices[edge + 3])
                 for column in range(out.shape[1]):
                     total = out[dst, column] + widened(table[r0, column])
                     total = total + widened(table[r1, column])
@@ -154,7 +185,7 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
                     out[dst, column] = total + widened(table[r3, column])
                 edge += 4
             while edge < end:
-                source = nodes[indices[edge]]
+                source = _row(nodes, indices[edge])
                 for column in range(out.shape[1]):
                     out[dst, column] += widened(table[source, column])
                 edge += 1
@@ -171,6 +202,6 @@ def _reduce_weighted_rows(table: Any, nodes: Any, indptr: Any, indices: Any, wei
             out[dst, column] = 0
         for edge in range(indptr[dst], indptr[dst + 1]):
             _fetch_sources(table, nodes, indices, edge, edge + 1)
-            source, weight = nodes[indices[edge]], weights[edge]
+            source, weight = _row(nodes, indices[edge]), weights[edge]
             for column in range(out.shape[1]):
                 out[dst, column] += weight * widened(table[source, column])

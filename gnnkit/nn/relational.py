@@ -7,18 +7,17 @@ gets 0. Where the convolutions are affine, those of all relations are computed t
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gnnkit.data import Block, Inputs, TypedInputs
 from gnnkit.nn.conv_library import ConvLibrary
 from gnnkit.nn.convs import ConvSpec
 from gnnkit.nn.parameters import NativeParameter
-from gnnkit.nn.relations import Relations, sum_runs
-from gnnkit.nn.segments import segment_linear
+from gnnkit.nn.relations import Relations, Runs, sum_runs
+from gnnkit.nn.segments import segment_linear, tables_linear
 
 
 def make_conv(spec: ConvSpec, backend: ConvLibrary) -> nn.Module:
@@ -167,15 +166,38 @@ class RelationalConv(nn.Module):
         runs = relations.runs_and_own(self.spec.num_relations, self.spec.num_types)
         schema = self.spec.schema
         kinds = [*(schema.node_type(each.src) for each in schema.relations), *range(self.spec.num_types)]
-        weights = torch.cat([self._stacked("lin_neigh.weight"), self._of_types("lin_self.weight")])
-        products = []
-        for part, kind, weight in zip(relations.by_table(runs, kinds, x), kinds, weights):
-            # Also without runs, so that every parameter has a gradient, as it has where features are projected first.
-            table, layer = x.tables[kind], projections[kind]
-            means = table[:0] if part is None else self.ops.aggregate(part, table, "mean")
-            products.append(functional.linear(means, weight @ layer.weight, weight @ layer.bias))
-        out = sum_runs(self.ops, runs, torch.cat(products))
+        means = self._means(relations, runs, kinds, x)
+        # Also of relations without runs, so that every parameter has a gradient, as where features are projected first.
+        out = sum_runs(self.ops, runs, tables_linear(means, *self._projecting(kinds, projections)))
         return self._finished(relations, out)
+
+    def _means(self, relations: Relations, runs: Runs, kinds: List[int], x: TypedInputs) -> List[Tensor]:
+        """The mean of features in each run, by relation, and of each destination, by type."""
+        if not relations.block.is_reduced:
+            pairs = zip(relations.by_table(runs, kinds, x), (x.tables[kind] for kind in kinds))
+            return [table[:0] if part is None else self.ops.aggregate(part, table, "mean") for part, table in pairs]
+        sizes = [stop - start for start, stop in zip(runs.ptr, runs.ptr[1:])]
+        of_types = sizes[self.spec.num_relations :]  # A table has these first, then its relations' means.
+        at = list(of_types)
+        means = []
+        for kind, size in zip(kinds, sizes[: self.spec.num_relations]):
+            means.append(x.tables[kind][at[kind] : at[kind] + size])
+            at[kind] += size
+        return means + [table[:size] for table, size in zip(x.tables, of_types)]
+
+    def _projecting(
+        self, kinds: List[int], projections: Sequence[nn.Module]
+    ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """The matrices of relations, then of types, times the linear layer of their source's type; their biases too."""
+        weights = [*self._stacked("lin_neigh.weight").unbind(), *self._of_types("lin_self.weight").unbind()]
+        found: Dict[int, Tuple[Tensor, Tensor]] = {}
+        for kind, layer in enumerate(projections):
+            own = [number for number, each in enumerate(kinds) if each == kind]
+            together = torch.cat([weights[number] for number in own])
+            products = (together @ factor for factor in (layer.weight, layer.bias))
+            found.update(zip(own, zip(*(product.split(self.spec.out_width) for product in products))))
+        matrices, biases = zip(*(found[number] for number in range(len(kinds))))
+        return matrices, biases
 
     def _averaged(self, relations: Relations, out: Tensor) -> Tensor:
         if self.spec.relational != "mean":

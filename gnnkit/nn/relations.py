@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnnkit.data import Block, TypedInputs
 from gnnkit.jit import kernel
+from gnnkit.loading.runs import edge_runs
 from gnnkit.nn.segments import segment_linear
 
 if TYPE_CHECKING:
@@ -250,18 +251,13 @@ class Relations:
 
     def _make_runs(self, num_relations: int) -> Runs:
         block, device = self.block, self.block.indices.device
-        num_edges = block.num_edges
-        indptr, indices, types = (each.cpu().numpy() for each in (block.indptr, block.indices, self.edge_type))
-        counts = np.zeros((2, num_relations + 1), dtype=np.int64)
-        num_runs = _count_runs(indptr, types, counts)
-        offsets, sources = np.empty(num_runs + 1, dtype=np.int64), np.empty(num_edges, dtype=np.int64)
-        ends, places = np.empty(block.num_dst + 1, dtype=np.int64), np.empty(num_runs, dtype=np.int64)
-        owners = np.empty(num_runs, dtype=np.int64)
-        _fill_runs(indptr, indices, types, counts.copy(), offsets, sources, ends, places, owners)
-        tensors = [torch.from_numpy(array).to(device) for array in (offsets, sources, ends, places, owners)]
-        gather = Block(tensors[0], tensors[1], block.num_src)
-        spread = Block(tensors[2], tensors[3], num_runs)
-        return Runs(self._lower(gather), self._lower(spread), counts[0].tolist(), gather, tensors[4])
+        found = edge_runs(block.map(torch.Tensor.cpu), self.edge_type.cpu().numpy(), num_relations)
+        arrays = (found.indptr, found.sources, found.dst_indptr, found.places, found.dst)
+        indptr, sources, ends, places, dst = (torch.from_numpy(array).to(device) for array in arrays)
+        # The sources of a reduced block are its runs, in their order: nothing is left to be added up.
+        gather = Block(indptr, sources, block.num_src, is_reduced=block.is_reduced)
+        spread = Block(ends, places, len(places))
+        return Runs(self._lower(gather), self._lower(spread), found.ptr.tolist(), gather, dst)
 
     def _make_pairs(self, num_relations: int) -> Pairs:
         block, device = self.block, self.block.indices.device
@@ -308,46 +304,6 @@ def _with_own(
         at = indptr[destination + 1] + destination
         sources[at] = destination
         kinds[at] = num_relations + node_types[destination]
-
-
-@kernel
-def _count_runs(indptr: Any, types: Any, counts: Any) -> int:
-    """Write where the runs, and the edges, of each relation begin: int64 zeros [2, R + 1]. Returns how many runs."""
-    for destination in range(len(indptr) - 1):
-        for edge in range(indptr[destination], indptr[destination + 1]):
-            counts[1, types[edge] + 1] += 1
-            if edge == indptr[destination] or types[edge] != types[edge - 1]:
-                counts[0, types[edge] + 1] += 1
-    for relation in range(1, counts.shape[1]):
-        counts[0, relation] += counts[0, relation - 1]
-        counts[1, relation] += counts[1, relation - 1]
-    return counts[0, -1]  # type: ignore[no-any-return]
-
-
-@kernel
-def _fill_runs(
-    indptr: Any, indices: Any, types: Any, at: Any, offsets: Any, sources: Any, ends: Any, places: Any, owners: Any
-) -> None:
-    """Write runs in order of (relation, destination), and each destination's own. ``at`` is what was counted.
-
-    ``owners`` becomes the destination of each run.
-    """
-    position = 0
-    ends[0] = 0
-    for destination in range(len(indptr) - 1):
-        for edge in range(indptr[destination], indptr[destination + 1]):
-            relation = types[edge]
-            if edge == indptr[destination] or relation != types[edge - 1]:
-                run = at[0, relation]
-                at[0, relation] += 1
-                offsets[run] = at[1, relation]
-                places[position] = run
-                owners[run] = destination
-                position += 1
-            sources[at[1, relation]] = indices[edge]
-            at[1, relation] += 1
-        ends[destination + 1] = position
-    offsets[len(offsets) - 1] = len(sources)
 
 
 @kernel

@@ -6,7 +6,7 @@ calls of its products and no more.
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -60,6 +60,53 @@ class _SegmentLinear(torch.autograd.Function):
                 elif size:
                     torch.bmm(_by_group(g, weight).transpose(1, 2), _by_group(rows, weight), out=out)
         return grad_x, None, grad_weight
+
+
+def tables_linear(tables: Sequence[Tensor], weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """Multiply tables of any widths by a matrix each, add a bias each, and put the results one under the other.
+
+    Args:
+        tables: Each [n_i, in_i].
+        weights: Each [out, in_i].
+        biases: Each [out].
+
+    Returns:
+        Shape [sum of n_i, out], in the type that torch gives to such products here and now.
+
+    Example:
+        >>> tables, weights = [torch.ones(1, 2), torch.ones(2, 1)], [torch.eye(2), torch.ones(2, 1)]
+        >>> tables_linear(tables, weights, [torch.zeros(2), torch.ones(2)]).tolist()
+        [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]]
+    """
+    dtype = (tables[0][:0] @ weights[0].t()).dtype
+    parts = [part.to(dtype) for part in (*tables, *weights, *biases)]
+    out: Tensor = _TablesLinear.apply(*parts)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _TablesLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *parts: Tensor) -> Tensor:
+        num = len(parts) // 3
+        tables, weights, biases = parts[:num], parts[num : 2 * num], parts[2 * num :]
+        ctx.save_for_backward(*tables, *weights)
+        sizes = [len(table) for table in tables]
+        out = weights[0].new_empty(sum(sizes), len(weights[0]))
+        for table, weight, bias, into in zip(tables, weights, biases, torch.split(out, sizes)):
+            torch.addmm(bias, table, weight.t(), out=into)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        num = len(ctx.saved_tensors) // 2
+        tables, weights = ctx.saved_tensors[:num], ctx.saved_tensors[num:]
+        wanted = ctx.needs_input_grad
+        grads = torch.split(grad.contiguous(), [len(table) for table in tables])
+        return (
+            *(g @ weight if wants else None for g, weight, wants in zip(grads, weights, wanted)),
+            *(g.t() @ table if wants else None for g, table, wants in zip(grads, tables, wanted[num:])),
+            *(g.sum(0) if wants else None for g, wants in zip(grads, wanted[2 * num :])),
+        )
 
 
 def _multiply(x: Tensor, ptr: Sequence[int], weight: Tensor, out: Tensor) -> None:

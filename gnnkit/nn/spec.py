@@ -198,11 +198,18 @@ class ModelSpec:
 
     @property
     def reduces_first(self) -> Optional[str]:
-        """How the first layer reduces neighbours before its first parameter; None if a parameter comes before."""
-        if self.has_encoder or self.typed is not None:
+        """How the first layer reduces neighbours before its first parameter; None if a parameter comes before.
+
+        Of a typed graph, "mean" is of each relation: it passes through the linear layer of a type, as no sum does.
+        """
+        if self.has_encoder:
             return None
         first = self.conv_spec(0)
-        return first.convolution.reduces_first(first.options)
+        how = first.convolution.reduces_first(first.options)
+        if self.typed is None:
+            return how
+        is_by_relation = self.relational != "none" or first.convolution.reads_types
+        return how if how == "mean" and is_by_relation and self.typed.is_linear else None
 
     @property
     def has_head(self) -> bool:

@@ -41,6 +41,11 @@ class TypedSpec:
         """Numbers of categories of the features of a type; () where they are numbers."""
         return self.categories[number] if self.categories else ()
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether features of every type are numbers, which a linear layer brings to one width."""
+        return None not in self.channels and not any(self.categories)
+
     @classmethod
     def of(cls, graph: Graph) -> TypedSpec:
         """The types of a typed graph. Types that have no features get embeddings."""

@@ -40,7 +40,7 @@ from gnnkit.train.capabilities import check_updates
 from gnnkit.train.config import train_config
 from gnnkit.train.fit_checks import check_fit, check_judging
 from gnnkit.train.keeper import StateKeeper
-from gnnkit.train.loaders import computed_graph, input_reduction, make_sampler, training_loader
+from gnnkit.train.loaders import computed_graph, evaluation_reduction, make_sampler, training_loader
 from gnnkit.train.optimizers import make_optimizer, optimizer_name
 from gnnkit.train.processes import check_processes
 from gnnkit.train.progress import Progress
@@ -248,7 +248,7 @@ def _inference(
     module: LossModule, graph: Graph, device: Device, config: TrainConfig, seed: int, world: World
 ) -> Inference:
     """How the outputs that are judged are computed."""
-    spec, is_sampled = module.model.spec, config.evaluation == "sampled"
+    spec = module.model.spec
     if module.task.level == "graphs":
         step = device.prepare(module, None, StepOptions(config.precision))
         assert config.eval_batch_size is not None
@@ -264,7 +264,7 @@ def _inference(
         batch_size=config.eval_batch_size or 0,
         memory=config.eval_memory * 1e9,
         sampler=make_sampler(graph, spec, config, config.eval_fanouts, seed),
-        reduction=input_reduction(spec, config.fuse_first_layer, precision=config.precision) if is_sampled else None,
+        reduction=evaluation_reduction(spec, config, device),
         world=world,
     )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.data import Graph
+from gnnkit.devices import Device
 from gnnkit.errors import ConfigError
 from gnnkit.loading import (
     FullGraphLoader,
@@ -135,7 +136,7 @@ def training_loader(
         transfer: What to do with a batch last.
         pad: Sizes to bring batches to, but those of whole graphs.
         overlap: Whether batches are prepared while others are in use.
-        static_shapes: Whether batches of whole graphs are brought to one size.
+        static_shapes: Whether batches are brought to one size, those of whole graphs here, others by ``pad``.
         share: Which process this is, and of how many.
         dropout_keys: Whether dropout of sampled batches is drawn by node, so that it is the same in every share.
     """
@@ -180,7 +181,9 @@ def training_loader(
         transfer=transfer,
         pad=pad,
         overflow=config.overflow,
-        reduction=input_reduction(spec, config.fuse_first_layer, task, precision=config.precision),
+        reduction=input_reduction(
+            spec, config.fuse_first_layer, task, precision=config.precision, static_shapes=static_shapes
+        ),
         draw=draw,
         edge_features=spec.reads_edges,
         share=share,
@@ -189,7 +192,12 @@ def training_loader(
 
 
 def input_reduction(
-    spec: ModelSpec, fuse: str, task: Optional[Task] = None, *, precision: str = "float32"
+    spec: ModelSpec,
+    fuse: str,
+    task: Optional[Task] = None,
+    *,
+    precision: str = "float32",
+    static_shapes: bool = False,
 ) -> Optional[InputReduction]:
     """What of the first layer can be done while loading, if it is to be.
 
@@ -199,6 +207,7 @@ def input_reduction(
         task: What is trained. None: nothing.
         precision: In which it computes. In bfloat16, features come rounded where the layer does nothing but multiply
             them, which would round them as well.
+        static_shapes: Whether batches are to have fixed shapes.
 
     Raises:
         ConfigError: "always", and the model does not allow it.
@@ -210,19 +219,47 @@ def input_reduction(
         reason = "it reads edge features, which a sum over neighbours would lose"
     elif spec.num_embeddings is not None:
         reason = "it learns embeddings of nodes, which change with every update"
-    elif spec.typed is not None:
-        reason = "it brings each node type's features to one width first"
+    elif spec.typed is not None and static_shapes:
+        reason = "the device needs fixed shapes, and the number of relations that a node has neighbours by is not"
+    elif spec.typed is not None and spec.reduces_first is None:
+        reason = "it does not begin with a mean over each relation's neighbours whose features are numbers"
     elif spec.input_dropout:
         reason = f"its input dropout of {spec.input_dropout} comes before the sum"
     elif spec.reduces_first is None:
         reason = f"the convolution {spec.kinds[0]!r} does not begin with a sum or mean over neighbours"
     if fuse == "always" and reason is not None:
         raise ConfigError(f"fuse_first_layer is 'always', but this model's first layer cannot be fused: {reason}.")
-    if fuse == "never" or reason is not None:
+    if fuse == "never" or reason is not None or (fuse == "auto" and _is_wide(spec)):
         return None
     assert spec.reduces_first is not None
     first = spec.conv_spec(0)
     reads_own = first.convolution.reads_own
-    only_multiplied = not spec.residual and (first.convolution.is_affine(first.options) or not reads_own)
+    is_affine = first.convolution.is_affine(first.options)
+    # Features of types are multiplied by the linear layers of these, whatever comes next.
+    only_multiplied = spec.typed is not None or (not spec.residual and (is_affine or not reads_own))
     rounded = precision == "bfloat16" and only_multiplied
     return InputReduction(spec.reduces_first, keep_own=reads_own or spec.residual, rounded=rounded)
+
+
+def evaluation_reduction(spec: ModelSpec, config: TrainConfig, device: Device) -> Optional[InputReduction]:
+    """What of the first layer is done while loading the samples of an evaluation; None where it takes no samples.
+
+    Args:
+        spec: The model.
+        config: Resolved settings.
+        device: Where it runs.
+
+    Raises:
+        ConfigError: As :func:`input_reduction`.
+    """
+    if config.evaluation != "sampled":
+        return None
+    static_shapes = device.capabilities.static_shapes
+    return input_reduction(spec, config.fuse_first_layer, precision=config.precision, static_shapes=static_shapes)
+
+
+def _is_wide(spec: ModelSpec) -> bool:
+    """Whether features by type are so wide that it pays to project them before there are more of them."""
+    if spec.typed is None:
+        return False
+    return any(width is not None and width > 2 * spec.encoded_channels for width in spec.typed.channels)

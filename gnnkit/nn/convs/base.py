@@ -204,7 +204,8 @@ class Convolution(ABC):
         """How neighbours' features are reduced before the first parameter.
 
         Returns:
-            "sum", "weighted_sum" (by edge weights) or "mean". None: a parameter comes before.
+            "sum", "weighted_sum" (by edge weights) or "mean"; of each relation by itself, where types are read. None:
+            a parameter comes before.
         """
         return None
 

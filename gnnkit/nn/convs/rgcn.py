@@ -45,6 +45,10 @@ class RGCN(Convolution):
     options_class = RGCNOptions
     reads_types = True
 
+    def reduces_first(self, options: Any) -> Optional[str]:
+        """See :class:`Convolution`."""
+        return "mean"
+
     def parameters(self, spec: ConvSpec) -> Dict[str, ParameterSpec]:
         """See :class:`Convolution`."""
         out, width, relations = spec.out_channels, spec.in_channels, spec.num_relations

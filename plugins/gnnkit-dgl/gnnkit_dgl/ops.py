@@ -57,6 +57,8 @@ class DglOps(MessageOps):
     def aggregate(self, lowered: DglBlock, h_src: Tensor, reduce: str, edge_weight: Optional[Tensor] = None) -> Tensor:
         """See :class:`gnnkit.nn.MessageOps`. One kernel: no message is ever stored."""
         if edge_weight is None:
+            if reduce in ("sum", "mean") and h_src.ndim == 2 and lowered.sums is not None:
+                return lowered.sums.reduce(h_src, reduce)  # Half the time of DGL's kernel.
             return self._reduce(lowered, "copy_u", reduce, h_src)
         trailing = (1,) * (h_src.ndim - edge_weight.ndim)
         factors = edge_weight.to(h_src.dtype).reshape(tuple(edge_weight.shape) + trailing)
