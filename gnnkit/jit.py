@@ -76,6 +76,19 @@ def fetch_row(table: Any, row: int) -> None:
     fetch(table, row, width - 1)  # Rows need not begin where a line does, and then reach into one more.
 
 
+_MOST_ROWS, _BYTES_AHEAD = 16, 4096
+
+
+@kernel
+def rows_ahead(table: Any) -> int:
+    """In a kernel: how many rows there should be between the one that is asked for and the one that is read.
+
+    Memory answers within the time of some rows. Of wide rows fewer are asked for, since the processor waits for no more
+    than some dozens of lines at once, and keeps those that have come in a small cache.
+    """
+    return min(_MOST_ROWS, max(2, _BYTES_AHEAD // (table.shape[1] * table.itemsize + 1)))
+
+
 class _Announcer(event.Listener):
     """Names the stage in which kernels are compiled; where nobody listens, says so once per process."""
 

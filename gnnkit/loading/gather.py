@@ -16,12 +16,10 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.jit import fetch_row, kernel
+from gnnkit.jit import fetch_row, kernel, rows_ahead
 from gnnkit.loading.ahead import parts_ahead
 from gnnkit.sampling.buffers import Buffers
 
-AHEAD = 16
-"""Rows between the one that is asked for and the one that is read."""
 _EXPONENT_SHIFT = np.float32(2.0**112)
 
 
@@ -110,9 +108,10 @@ def _put_rounded(out, row, column, value):  # type: ignore[no-untyped-def]
 
 @kernel
 def _gather(table: Any, rows: Any, out: Any) -> None:
+    ahead = rows_ahead(table)
     for row in range(len(rows)):
-        if row + AHEAD < len(rows):
-            fetch_row(table, rows[row + AHEAD])
+        if row + ahead < len(rows):
+            fetch_row(table, rows[row + ahead])
         source = rows[row]
         for column in range(table.shape[1]):
             put_number(out, row, column, widened(table[source, column]))

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
-from gnnkit.jit import fetch_row, kernel
+from gnnkit.jit import fetch_row, kernel, rows_ahead
 from gnnkit.loading.ahead import parts_ahead
-from gnnkit.loading.gather import AHEAD, gather_rows, loaded_dtype, put_number, stored_array, widened
+from gnnkit.loading.gather import gather_rows, loaded_dtype, put_number, stored_array, widened
 from gnnkit.sampling import Buffers
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
@@ -160,21 +160,22 @@ def _row(nodes: Any, source: int) -> Any:
 
 
 @kernel
-def _fetch_sources(table: Any, nodes: Any, indices: Any, begin: int, end: int) -> None:
+def _fetch_sources(table: Any, nodes: Any, indices: Any, begin: int, end: int, ahead: int) -> None:
     """Ask for the rows that are read after those of the edges from ``begin`` to ``end``."""
-    for later in range(begin + AHEAD, min(end + AHEAD, len(indices))):
+    for later in range(begin + ahead, min(end + ahead, len(indices))):
         fetch_row(table, _row(nodes, indices[later]))
 
 
 @kernel
 def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: bool, out: Any) -> None:
+    ahead = rows_ahead(table)
     for dst in range(len(indptr) - 1):
         for column in range(out.shape[1]):
             out[dst, column] = 0
         edge = indptr[dst]
         while edge < indptr[dst + 1]:  # In parts: the rows of a hub are not all asked for before the first is read.
             end = min(edge + _PART, indptr[dst + 1])
-            _fetch_sources(table, nodes, indices, edge, end)
+            _fetch_sources(table, nodes, indices, edge, end, ahead)
             while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
                 r0, r1 = _row(nodes, indices[edge]), _row(nodes, indices[edge + 1])
                 r2, r3 = _row(nodes, indices[edge + 2]), _row(nodes, indices[edge + 3])
@@ -197,11 +198,12 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
 
 @kernel
 def _reduce_weighted_rows(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, out: Any) -> None:
+    ahead = rows_ahead(table)
     for dst in range(len(indptr) - 1):
         for column in range(out.shape[1]):
             out[dst, column] = 0
         for edge in range(indptr[dst], indptr[dst + 1]):
-            _fetch_sources(table, nodes, indices, edge, edge + 1)
+            _fetch_sources(table, nodes, indices, edge, edge + 1, ahead)
             source, weight = _row(nodes, indices[edge]), weights[edge]
             for column in range(out.shape[1]):
                 out[dst, column] += weight * widened(table[source, column])

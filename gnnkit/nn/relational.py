@@ -167,15 +167,15 @@ class RelationalConv(nn.Module):
         schema = self.spec.schema
         kinds = [*(schema.node_type(each.src) for each in schema.relations), *range(self.spec.num_types)]
         means = self._means(relations, runs, kinds, x)
+        matrices, biases = self._projecting(kinds, projections)
         # Also of relations without runs, so that every parameter has a gradient, as where features are projected first.
-        out = sum_runs(self.ops, runs, tables_linear(means, *self._projecting(kinds, projections)))
-        return self._finished(relations, out)
+        return self._averaged(relations, sum_runs(self.ops, runs, tables_linear(means, matrices, biases)))
 
     def _means(self, relations: Relations, runs: Runs, kinds: List[int], x: TypedInputs) -> List[Tensor]:
         """The mean of features in each run, by relation, and of each destination, by type."""
         if not relations.block.is_reduced:
-            pairs = zip(relations.by_table(runs, kinds, x), (x.tables[kind] for kind in kinds))
-            return [table[:0] if part is None else self.ops.aggregate(part, table, "mean") for part, table in pairs]
+            parts = zip(relations.by_table(runs, kinds, x), (x.tables[kind] for kind in kinds))
+            return [self._mean(part, table) for part, table in parts]
         sizes = [stop - start for start, stop in zip(runs.ptr, runs.ptr[1:])]
         of_types = sizes[self.spec.num_relations :]  # A table has these first, then its relations' means.
         at = list(of_types)
@@ -185,10 +185,15 @@ class RelationalConv(nn.Module):
             at[kind] += size
         return means + [table[:size] for table, size in zip(x.tables, of_types)]
 
+    def _mean(self, part: Any, table: Tensor) -> Tensor:
+        if part is None:
+            return table[:0]
+        return table.index_select(0, part) if isinstance(part, Tensor) else self.ops.aggregate(part, table, "mean")
+
     def _projecting(
         self, kinds: List[int], projections: Sequence[nn.Module]
     ) -> Tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """The matrices of relations, then of types, times the linear layer of their source's type; their biases too."""
+        """The matrices of relations, then of types, times the linear layer of their source's type; and the biases."""
         weights = [*self._stacked("lin_neigh.weight").unbind(), *self._of_types("lin_self.weight").unbind()]
         found: Dict[int, Tuple[Tensor, Tensor]] = {}
         for kind, layer in enumerate(projections):
@@ -197,6 +202,9 @@ class RelationalConv(nn.Module):
             products = (together @ factor for factor in (layer.weight, layer.bias))
             found.update(zip(own, zip(*(product.split(self.spec.out_width) for product in products))))
         matrices, biases = zip(*(found[number] for number in range(len(kinds))))
+        if "bias" in self._places:
+            of_types = (a + b for a, b in zip(biases[self.spec.num_relations :], self._of_types("bias").unbind()))
+            biases = (*biases[: self.spec.num_relations], *of_types)
         return matrices, biases
 
     def _averaged(self, relations: Relations, out: Tensor) -> Tensor:

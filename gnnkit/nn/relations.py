@@ -167,6 +167,8 @@ class Relations:
     def by_table(self, runs: Runs, types: Sequence[int], x: TypedInputs) -> List[Any]:
         """The lowered block of each relation's runs from the table of its source type; None where it has no runs.
 
+        Of runs of one edge each, such as those of destinations themselves, the rows in the table instead.
+
         Args:
             runs: Of this block.
             types: Source type of each of their relations.
@@ -179,7 +181,11 @@ class Relations:
             found: List[Any] = []
             for kind, first, last in zip(types, runs.ptr, runs.ptr[1:]):
                 own = indptr[first : last + 1]
-                block = Block(own - own[0], rows[int(own[0]) : int(own[-1])] - starts[kind], x.sizes[kind])
+                chosen = rows[int(own[0]) : int(own[-1])] - starts[kind]
+                if 0 < len(chosen) == last - first:
+                    found.append(chosen)
+                    continue
+                block = Block(own - own[0], chosen, x.sizes[kind])
                 found.append(self._lower(block) if last > first else None)
             made = self._made[("tables", len(types))] = (x.rows, found)
         lowered: List[Any] = made[1]

@@ -192,12 +192,13 @@ class NeighborSampler:
                 offsets, edges, weights = self._pick(dst, fanout, key, scratch, hidden)
             else:
                 offsets, edges, weights = self._pick_runs(dst, self._by_relation[hop], key, scratch, hidden)
-            kept = self._ids_of(edges) if edge_ids else None  # Before the edges are overwritten.
+            kept = self._ids_of(edges) if edge_ids else None
             relations = None if self._types is None else self._taken(self._types, edges)
             nodes = scratch.room_for(num + len(edges), kept=num)
-            num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num)
+            sources = self._room_for(len(edges))
+            num = kernels.relabel(self._indices, edges, scratch.keys, scratch.local, nodes, num, sources)
             weight = None if weights is None else torch.from_numpy(weights)
-            block = Block(torch.from_numpy(offsets), torch.from_numpy(edges), num, weight, edge_ids=kept)
+            block = Block(torch.from_numpy(offsets), torch.from_numpy(sources), num, weight, edge_ids=kept)
             if self._node_types is not None:
                 block = replace_fields(block, edge_type=relations, src_type=self._taken(self._node_types, nodes[:num]))
             blocks.append(block)
@@ -219,7 +220,7 @@ class NeighborSampler:
         keep = self.keep_self_loops
         offsets = self._room_for(len(dst) + 1)
         kernels.count_edges(self._indptr, self._indices, dst, fanout, replace, keep, *hidden, offsets)
-        edges = self._room_for(int(offsets[-1]))
+        edges = scratch.edges(int(offsets[-1]))
         graph = (self._indptr, self._indices, self._weights)
         options = (replace, self.weighted, keep)
         kernels.pick_edges(*graph, dst, offsets, key, *options, *hidden, scratch.marks, scratch.numbers, edges)
@@ -239,10 +240,10 @@ class NeighborSampler:
     ) -> Tuple[NDArray[np.int64], NDArray[np.int64], Optional[NDArray[Any]]]:
         """As :meth:`_pick`, with a fan-out for each relation."""
         offsets = self._room_for(len(dst) + 1)
-        typed_kernels.count_runs(self._indptr, self._types, dst, fanouts, self.replace, *hidden, offsets)
-        edges = self._room_for(int(offsets[-1]))
-        options = (fanouts, key, self.replace)
-        typed_kernels.pick_runs(self._indptr, self._types, dst, offsets, *options, *hidden, scratch.marks, edges)
+        room = scratch.edges(typed_kernels.most_picks(self._indptr, dst, fanouts, self.replace))
+        graph, options = (self._indptr, self._types), (fanouts, key, self.replace)
+        typed_kernels.pick_runs(*graph, dst, *options, *hidden, scratch.marks, offsets, room)
+        edges = room[: offsets[-1]]
         return offsets, edges, self._weights[edges] if len(self._weights) else None
 
     def _taken(self, types: NDArray[np.int16], positions: NDArray[np.int64]) -> Tensor:
@@ -306,6 +307,13 @@ class _Scratch:
         self.marks = np.zeros(max_degree, dtype=np.uint8)
         self.numbers = np.empty(2 * max_degree if weighted else 0, dtype=np.float64)
         self.nodes = np.empty(0, dtype=np.int64)
+        self._edges = np.empty(0, dtype=np.int64)
+
+    def edges(self, num: int) -> NDArray[np.int64]:
+        """Memory for the positions of edges."""
+        if num > len(self._edges):
+            self._edges = np.empty(num + num // 2, dtype=np.int64)
+        return self._edges[:num]
 
     def room_for(self, num: int, *, kept: int) -> NDArray[np.int64]:
         """The list of sampled nodes with room for ``num`` in all, its first ``kept`` as they were."""

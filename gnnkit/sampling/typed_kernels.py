@@ -21,33 +21,22 @@ Array = Any
 
 
 @kernel
-def count_runs(
-    indptr: Array, types: Array, dst: Array, fanouts: Array, replace: bool, hidden: Array, ends: Array, out: Array
-) -> None:
-    """Write the offsets of the edges that every destination will take. ``out``: int64 [len(dst) + 1].
-
-    ``fanouts``: int64 by relation, -1 for all. ``hidden`` and ``ends`` are those of ``count_edges``.
-    """
-    out[0] = 0
+def most_picks(indptr: Array, dst: Array, fanouts: Array, replace: bool) -> int:
+    """How many edges all destinations take at most. ``fanouts``: int64 by relation, -1 for all."""
+    total, takes_all = 0, False
+    for fanout in fanouts:
+        total += max(fanout, 0)
+        takes_all |= fanout < 0
+    most = 0
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
             fetch(indptr, dst[row + AHEAD], 0)
-        if row + NEAR < len(dst):
-            fetch(types, indptr[dst[row + NEAR]], 0)
-        start, end = indptr[dst[row]], indptr[dst[row] + 1]
-        looks = ends[dst[row] & (len(ends) - 1)]
-        total = 0
-        while start < end:
-            relation = types[start]
-            stop = first_not_below(types, start, end, relation + 1)
-            num = stop - start
-            if looks:
-                first, last = hidden_edges(hidden, start, stop)
-                num -= last - first
-            fanout = fanouts[relation]
-            total += fanout if fanout >= 0 and num > 0 and (replace or num > fanout) else num
-            start = stop
-        out[row + 1] = out[row] + total
+        degree = indptr[dst[row] + 1] - indptr[dst[row]]
+        if replace and degree:
+            most += total + degree * takes_all
+        else:
+            most += degree if takes_all else min(degree, total)
+    return most
 
 
 @kernel
@@ -55,20 +44,22 @@ def pick_runs(
     indptr: Array,
     types: Array,
     dst: Array,
-    offsets: Array,
     fanouts: Array,
     key: np.uint64,
     replace: bool,
     hidden: Array,
     ends: Array,
     marks: Array,
+    offsets: Array,
     out: Array,
 ) -> None:
     """Write the edges that every destination takes of each relation, as ascending positions.
 
-    ``offsets`` comes from ``count_runs``. The random numbers of a run are keyed by its node and relation. ``marks``:
-    uint8 zeros, [largest degree].
+    The random numbers of a run are keyed by its node and relation. ``hidden`` and ``ends`` are those of
+    ``count_edges``; ``marks``: uint8 zeros, [largest degree]; ``offsets``: int64 [len(dst) + 1], becomes where each
+    destination's edges begin; ``out``: int64, with room for ``most_picks``.
     """
+    begin = offsets[0] = 0
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
             fetch(indptr, dst[row + AHEAD], 0)
@@ -76,7 +67,6 @@ def pick_runs(
             fetch(types, indptr[dst[row + NEAR]], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         looks = ends[dst[row] & (len(ends) - 1)]
-        begin = offsets[row]
         while start < end:
             relation = types[start]
             stop = first_not_below(types, start, end, relation + 1)
@@ -100,6 +90,7 @@ def pick_runs(
                 put_others(start, stop, hidden, first, last, out, begin)
                 begin += num
             start = stop
+        offsets[row + 1] = begin
 
 
 @kernel
