@@ -86,7 +86,8 @@ def rows_ahead(table: Any) -> int:
     Memory answers within the time of some rows. Of wide rows fewer are asked for, since the processor waits for no more
     than some dozens of lines at once, and keeps those that have come in a small cache.
     """
-    return min(_MOST_ROWS, max(2, _BYTES_AHEAD // (table.shape[1] * table.itemsize + 1)))
+    width = table.shape[1] * table.itemsize + 1
+    return min(_MOST_ROWS, max(2, _BYTES_AHEAD // width))  # type: ignore[no-any-return]
 
 
 class _Announcer(event.Listener):

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 from gnnkit.data import Block
+from gnnkit.nn.tall import weight_gradient
 from gnnkit.nn.thread_switch import ThreadSwitch
 
 
@@ -207,8 +208,8 @@ class _Affine(torch.autograd.Function):
         return (
             of_src,
             grad @ own_weight if wants_dst else None,
-            grad.t() @ own if wants_own else None,
-            grad.t() @ total if wants_neighbor else None,
+            weight_gradient(grad, own) if wants_own else None,
+            weight_gradient(grad, total) if wants_neighbor else None,
             grad.sum(0) if wants_bias else None,
             *(None, None, None),
         )

@@ -64,7 +64,8 @@ class Block:
         dst_mask: Which destinations are real. Shape [num_dst], bool. None means all: the block is not padded.
         edge_mask: Which edges are real. Shape [E], bool. None means all.
         is_reduced: Whether neighbours were added up while loading: every destination has one in-edge, of weight 1, from
-            its finished aggregate. See :func:`gnnkit.backends.aggregates`.
+            its finished aggregate. See :func:`gnnkit.backends.aggregates`. In a typed block it has one of each relation
+            that it has neighbours by; the sources are the destinations, then the aggregates by (relation, destination).
     """
 
     indptr: Tensor

@@ -199,8 +199,8 @@ class RelationalConv(nn.Module):
         for kind, layer in enumerate(projections):
             own = [number for number, each in enumerate(kinds) if each == kind]
             together = torch.cat([weights[number] for number in own])
-            products = (together @ factor for factor in (layer.weight, layer.bias))
-            found.update(zip(own, zip(*(product.split(self.spec.out_width) for product in products))))
+            products = (together @ layer.get_parameter(name) for name in ("weight", "bias"))
+            found.update(zip(own, zip(*(torch.split(product, self.spec.out_width) for product in products))))
         matrices, biases = zip(*(found[number] for number in range(len(kinds))))
         if "bias" in self._places:
             of_types = (a + b for a, b in zip(biases[self.spec.num_relations :], self._of_types("bias").unbind()))

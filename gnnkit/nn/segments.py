@@ -11,6 +11,8 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from gnnkit.nn.tall import weight_gradient
+
 
 def segment_linear(x: Tensor, ptr: Sequence[int], weight: Tensor) -> Tensor:
     """Multiply every slice of rows by a matrix of its own.
@@ -56,7 +58,7 @@ class _SegmentLinear(torch.autograd.Function):
             slices = zip(torch.split(grad, sizes), torch.split(x, sizes), grad_weight.unbind(), sizes)
             for g, rows, out, size in slices:
                 if size and weight.ndim == 3:
-                    torch.mm(g.t(), rows, out=out)
+                    out.copy_(weight_gradient(g, rows))
                 elif size:
                     torch.bmm(_by_group(g, weight).transpose(1, 2), _by_group(rows, weight), out=out)
         return grad_x, None, grad_weight
@@ -104,7 +106,7 @@ class _TablesLinear(torch.autograd.Function):
         grads = torch.split(grad.contiguous(), [len(table) for table in tables])
         return (
             *(g @ weight if wants else None for g, weight, wants in zip(grads, weights, wanted)),
-            *(g.t() @ table if wants else None for g, table, wants in zip(grads, tables, wanted[num:])),
+            *(weight_gradient(g, table) if wants else None for g, table, wants in zip(grads, tables, wanted[num:])),
             *(g.sum(0) if wants else None for g, wants in zip(grads, wanted[2 * num :])),
         )
 

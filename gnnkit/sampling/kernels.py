@@ -320,7 +320,8 @@ def label_seeds(seeds: Array, keys: Array, local: Array, nodes: Array) -> None:
 def relabel(indices: Array, edges: Array, keys: Array, local: Array, nodes: Array, num: int, out: Array) -> int:
     """Turn edges into the local numbers of their sources; new ones are appended to ``nodes``.
 
-    ``out`` may be ``edges``. ``local``: int32, the number of each node by ``slot_of``, or -1. Returns how many nodes there are now.
+    ``out`` may be ``edges``. ``local``: int32, the number of each node by ``slot_of``, or -1. Returns how many nodes
+    there are now.
     """
     for position in range(len(edges)):
         if position + AHEAD < len(edges):
@@ -329,12 +330,12 @@ def relabel(indices: Array, edges: Array, keys: Array, local: Array, nodes: Arra
         slot = slot_of(keys, source)
         # Without a branch: whether a node is new is as good as random, and a wrong guess costs more than the writing.
         known = local[slot]
-        number = np.int64(num) if known < 0 else np.int64(known)
+        number: Any = np.int64(num) if known < 0 else np.int64(known)
         local[slot] = number
         if keys is not None:
             keys[slot] = source
         nodes[num] = source
-        num += np.int64(known < 0)
+        num += known < 0
         out[position] = number
     return num
 

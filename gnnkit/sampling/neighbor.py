@@ -241,8 +241,8 @@ class NeighborSampler:
         """As :meth:`_pick`, with a fan-out for each relation."""
         offsets = self._room_for(len(dst) + 1)
         room = scratch.edges(typed_kernels.most_picks(self._indptr, dst, fanouts, self.replace))
-        graph, options = (self._indptr, self._types), (fanouts, key, self.replace)
-        typed_kernels.pick_runs(*graph, dst, *options, *hidden, scratch.marks, offsets, room)
+        arrays = (self._indptr, self._types, dst, fanouts)
+        typed_kernels.pick_runs(*arrays, key, self.replace, *hidden, scratch.marks, offsets, room)
         edges = room[: offsets[-1]]
         return offsets, edges, self._weights[edges] if len(self._weights) else None
 
