@@ -53,7 +53,7 @@ def _fetch(_typing: Any, array: Any, position: Any, offset: Any) -> Any:
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        builder.call(function, [pointer, number(0), number(3), number(1)])  # To read; keep in all caches; data.
+        builder.call(function, [pointer, number(0), number(2), number(1)])  # To read; second-level cache; data.
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), generate
@@ -61,8 +61,9 @@ def _fetch(_typing: Any, array: Any, position: Any, offset: Any) -> Any:
 
 fetch: Any = intrinsic(_fetch)
 """In a kernel: ``fetch(array, position, offset)`` has the processor bring the memory that is ``offset`` bytes after the
-begin of ``array[position]`` into its caches, and goes on at once.
+begin of ``array[position]`` into its second-level cache, and goes on at once.
 
+A processor waits for fewer lines on behalf of the first-level cache: sums over rows then take up to twice as long.
 Processors guess ahead where memory is read in order. Rows in random order wait for memory one after another instead,
 unless they are asked for some rows before they are needed."""
 
@@ -76,18 +77,18 @@ def fetch_row(table: Any, row: int) -> None:
     fetch(table, row, width - 1)  # Rows need not begin where a line does, and then reach into one more.
 
 
-_MOST_ROWS, _BYTES_AHEAD = 16, 4096
+_ROWS_AHEAD, _BYTES_AHEAD = (4, 64), 4096
 
 
 @kernel
 def rows_ahead(table: Any) -> int:
     """In a kernel: how many rows there should be between the one that is asked for and the one that is read.
 
-    Memory answers within the time of some rows. Of wide rows fewer are asked for, since the processor waits for no more
-    than some dozens of lines at once, and keeps those that have come in a small cache.
+    Memory answers within the time of so many bytes; more are of no use, as a processor waits for some dozens of lines
+    at once.
     """
     width = table.shape[1] * table.itemsize + 1
-    return min(_MOST_ROWS, max(2, _BYTES_AHEAD // width))  # type: ignore[no-any-return]
+    return min(_ROWS_AHEAD[1], max(_ROWS_AHEAD[0], _BYTES_AHEAD // width))  # type: ignore[no-any-return]
 
 
 class _Announcer(event.Listener):

@@ -17,6 +17,8 @@ from gnnkit.sampling.random import derive, next_below, next_unit
 
 AHEAD = 64
 """Edges between the one that is asked for and the one that is read."""
+NEAR = AHEAD // 2
+"""The same for what depends on an array that was asked for before."""
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape, Numba compiles for what it is given."""
 
@@ -326,6 +328,8 @@ def relabel(indices: Array, edges: Array, keys: Array, local: Array, nodes: Arra
     for position in range(len(edges)):
         if position + AHEAD < len(edges):
             fetch(indices, edges[position + AHEAD], 0)
+        if keys is None and position + NEAR < len(edges):
+            fetch(local, indices[edges[position + NEAR]], 0)
         source = indices[edges[position]]
         slot = slot_of(keys, source)
         # Without a branch: whether a node is new is as good as random, and a wrong guess costs more than the writing.

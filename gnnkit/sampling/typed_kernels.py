@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from gnnkit.jit import fetch, kernel
-from gnnkit.sampling.kernels import AHEAD, draw_distinct, first_not_below, hidden_edges, put_others
+from gnnkit.sampling.kernels import AHEAD, NEAR, draw_distinct, first_not_below, hidden_edges, put_others
 from gnnkit.sampling.random import derive, next_below
 
-NEAR = AHEAD // 2
-"""Destinations between the one whose relations are asked for and the one that is read."""
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
 
