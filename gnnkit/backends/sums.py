@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 from gnnkit.data import Block
-from gnnkit.nn.tall import weight_gradient
+from gnnkit.nn.tall import add_product, product, weight_gradient
 from gnnkit.nn.thread_switch import ThreadSwitch
 
 
@@ -191,8 +191,7 @@ class _Affine(torch.autograd.Function):
         total = sums.product(h_src, how, weighted)
         ctx.save_for_backward(h_src, h_dst, own_weight, neighbor_weight, total)
         own = h_src[: sums.block.num_dst] if h_dst is None else h_dst
-        out = own @ own_weight.t() if bias is None else torch.addmm(bias, own, own_weight.t())
-        return out.addmm_(total, neighbor_weight.t())
+        return add_product(product(own, own_weight.t(), bias), total, neighbor_weight.t())
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Any, ...]:
@@ -202,12 +201,12 @@ class _Affine(torch.autograd.Function):
             total = sums.reduce(h_src, how, weighted=weighted)
         own = h_src[: sums.block.num_dst] if h_dst is None else h_dst
         wants_src, wants_dst, wants_own, wants_neighbor, wants_bias = ctx.needs_input_grad[:5]
-        of_src = sums.adjoint(grad @ neighbor_weight, how, weighted) if wants_src else None
+        of_src = sums.adjoint(product(grad, neighbor_weight), how, weighted) if wants_src else None
         if of_src is not None and h_dst is None:
-            of_src[: len(grad)].addmm_(grad, own_weight)
+            add_product(of_src[: len(grad)], grad, own_weight)
         return (
             of_src,
-            grad @ own_weight if wants_dst else None,
+            product(grad, own_weight) if wants_dst else None,
             weight_gradient(grad, own) if wants_own else None,
             weight_gradient(grad, total) if wants_neighbor else None,
             grad.sum(0) if wants_bias else None,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import lru_cache
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterable, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -21,18 +21,14 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from gnnkit.backends import composing
+from gnnkit.nn.tall import SIZES, apart, covering
 
 _WORTH = 2e7
 """Operations from which a product is handed on; below, the call costs more than it saves."""
 _WORTH_OF_GRADIENT = 1e8
 """The same for gradients of parameters, whose operands are copied into oneDNN's form first."""
-_ROWS = (4096, 2048, 1024, 512, 256)
-"""Numbers of rows that oneDNN gets at a time. It compiles code for every shape that it meets and keeps it, up to a
-millisecond and some memory for each, and sampled batches never have the same number of rows twice; memory that is kept
-between large blocks also leaves the allocator with gaps that fit nothing. So few rows also stay in the cache from their
-copy, in the form that oneDNN wants, to their product."""
-_ROWS_OF_GRADIENT = (4096, 2048, 1024)
-"""The same for gradients of parameters. No row may be added up twice, so a rest is left to torch."""
+_LEAST_OF_GRADIENT = 1024
+"""Rows of a part that gradients of parameters are worth it from. No row may be added up twice: torch gets the rest."""
 
 
 @lru_cache(maxsize=None)
@@ -40,7 +36,7 @@ def has_onednn() -> bool:
     """Whether this torch can multiply with oneDNN: one built without it cannot, nor can torch 2.0."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    x, weight = torch.ones(_ROWS_OF_GRADIENT[-1], 1), torch.ones(1, 1)
+    x, weight = torch.ones(_LEAST_OF_GRADIENT, 1), torch.ones(1, 1)
     try:
         return bool(multiply(x, weight)[0] == 1) and bool(parameter_gradients(x, x, weight)[0] == len(x))
     except (AttributeError, RuntimeError):
@@ -58,10 +54,10 @@ def multiply(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor
     Returns:
         Shape [rows, out].
     """
-    if len(x) < _ROWS[-1]:
+    if len(x) < SIZES[-1]:
         return functional.linear(x, weight, bias)
     out = x.new_empty((len(x), len(weight)))
-    for part in _covering(len(x)):
+    for part in covering(len(x)):
         out[part] = torch.ops.mkldnn._linear_pointwise(x[part], weight, bias, "none", [], "")
     return out
 
@@ -74,7 +70,7 @@ def parameter_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> Tuple[Tensor
         x: Inputs. Shape [rows, in], float32.
         weight: Shape [out, in]; its values do not matter.
     """
-    parts = list(_parts(len(x)))
+    parts = list(apart(len(x), _LEAST_OF_GRADIENT))
     rest = slice(parts[-1].stop if parts else 0, len(x))
     of_weight, of_bias = grad[rest].t() @ x[rest], grad[rest].sum(0)
     for part in parts:
@@ -90,29 +86,6 @@ def onednn_products(x: Tensor, w: Tensor, y: Tensor, passes_gradient: bool) -> N
     parameter_gradients(y, x, w)
     if passes_gradient:
         multiply(y, w.t())
-
-
-def _covering(num_rows: int) -> Iterator[slice]:
-    """All rows in parts of so many as ``_ROWS`` has, at least the least of these.
-
-    A part may begin in the one before: to compute some rows twice costs less than calls for a few rows each.
-    """
-    start = 0
-    while start < num_rows:
-        most = min(num_rows, max(1.25 * (num_rows - start), _ROWS[-1]))
-        rows = next(rows for rows in _ROWS if rows <= most)
-        end = min(start + rows, num_rows)
-        yield slice(end - rows, end)
-        start = end
-
-
-def _parts(num_rows: int) -> Iterator[slice]:
-    """All rows but the last, too few ones, each once, in parts of so many as ``_ROWS_OF_GRADIENT`` has."""
-    start = 0
-    for rows in _ROWS_OF_GRADIENT:
-        while num_rows - start >= rows:
-            yield slice(start, start + rows)
-            start += rows
 
 
 def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
