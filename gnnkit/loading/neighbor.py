@@ -153,11 +153,8 @@ class NeighborLoader(Loader):
         self.share = share
         self.dropout_keys = dropout_keys
         self._draw = draw
-        if reduction is not None and pad is not None and graph.typed is not None:
-            raise ConfigError(
-                "reduction and pad exclude each other for a typed graph: means of relations have no slots. "
-                "Leave reduction out."
-            )
+        if reduction is not None and graph.typed is not None:
+            _check_typed_reduction(reduction, pad)
         self._edge_attr = edge_features_of(sampler.graph) if edge_features else None
         self._buffers = Buffers()
         self._inputs = InputTable(graph, self._buffers)
@@ -345,3 +342,16 @@ class NeighborLoader(Loader):
 
 _Sampled = Tuple[NDArray[np.int64], Optional[Targets], SampledBlocks]
 """Seeds, targets and neighbourhoods of a batch or of a part of one."""
+
+
+def _check_typed_reduction(reduction: InputReduction, pad: Optional[PadSpec]) -> None:
+    if pad is not None:
+        raise ConfigError(
+            "reduction and pad exclude each other for a typed graph: means of relations have no slots. Leave reduction "
+            "out."
+        )
+    if reduction.reduce != "mean" or not reduction.keep_own:
+        raise ConfigError(
+            f"reduction is {reduction}, but a typed graph can be reduced by the mean of each relation alone, beside the "
+            "destinations' own features. Give InputReduction('mean')."
+        )

@@ -50,7 +50,7 @@ def step(model, batch):
 @pytest.mark.in_turn
 @pytest.mark.parametrize("backend", installed_backends())
 @pytest.mark.parametrize("residual", [False, True], ids=["plain", "residual"])
-@pytest.mark.parametrize("conv", ["gcn", "sage", "gin"])
+@pytest.mark.parametrize("conv", ["gcn", "sage", "gin", "rgcn"])
 def test_fused_steps_equal_the_others(backend, conv, residual):
     spec = ModelSpec(conv, NUM_FEATURES, 3, hidden_channels=4, residual=residual)
     model = GNN(spec, load_backend(backend)).double()

@@ -175,8 +175,11 @@ def test_the_model_decides() -> None:
             found(name, "always", **options)
 
 
-def test_means_have_no_slots() -> None:
+def test_what_cannot_be_reduced_is_refused() -> None:
     graph = make_graph({"item": 9, "person": 4, "ghost": 2}, 20, seed=0)
+    for reduction in (InputReduction("sum"), InputReduction("mean", keep_own=False)):
+        with pytest.raises(ConfigError, match="by the mean of each relation alone"):
+            loader_of(graph, reduction)
     with pytest.raises(ConfigError, match="reduction and pad exclude each other"):
         loader_of(graph, InputReduction("mean"), pad=PadSpec((64, 32, 16), (64, 32), num_inputs=(32, 32, 32)))
 
