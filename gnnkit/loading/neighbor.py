@@ -352,6 +352,6 @@ def _check_typed_reduction(reduction: InputReduction, pad: Optional[PadSpec]) ->
         )
     if reduction.reduce != "mean" or not reduction.keep_own:
         raise ConfigError(
-            f"reduction is {reduction}, but a typed graph can be reduced by the mean of each relation alone, beside the "
-            "destinations' own features. Give InputReduction('mean')."
+            f"reduction is {reduction}, but a typed graph can be reduced by the mean of each relation alone, beside "
+            "the destinations' own features. Give InputReduction('mean')."
         )
