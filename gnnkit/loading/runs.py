@@ -19,7 +19,6 @@ class EdgeRuns(NamedTuple):
 
     Attributes:
         ptr: Where the runs of each relation begin, and where the last one's end. Shape [R + 1], int64.
-        edge_ptr: Where the edges of each relation begin, likewise. Shape [R + 1], int64.
         indptr: Where the edges of each run begin. Shape [runs + 1], int64.
         sources: Source of each edge. Shape [E], int64.
         dst: Destination of each run. Shape [runs], int64.
@@ -28,7 +27,6 @@ class EdgeRuns(NamedTuple):
     """
 
     ptr: NDArray[np.int64]
-    edge_ptr: NDArray[np.int64]
     indptr: NDArray[np.int64]
     sources: NDArray[np.int64]
     dst: NDArray[np.int64]
@@ -58,7 +56,7 @@ def edge_runs(block: Block, edge_type: NDArray[np.int64], num_relations: int) ->
     owners, places = np.empty((2, num_runs), dtype=np.int64)
     ends = np.empty(len(indptr), dtype=np.int64)
     _fill_runs(indptr, indices, edge_type, counts.copy(), offsets, sources, ends, places, owners)
-    return EdgeRuns(counts[0], counts[1], offsets, sources, owners, ends, places)
+    return EdgeRuns(counts[0], offsets, sources, owners, ends, places)
 
 
 @kernel
