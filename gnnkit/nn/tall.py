@@ -27,8 +27,8 @@ def covering(num_rows: int) -> Iterator[slice]:
     A part may begin in the one before: to compute some rows twice costs less than calls for a few rows each.
 
     Example:
-        >>> [(part.start, part.stop) for part in covering(4500)]
-        [(0, 4096), (3988, 4500)]
+        >>> [(part.start, part.stop) for part in covering(4600)]
+        [(0, 4096), (4088, 4600)]
     """
     start = 0
     while start < num_rows:
