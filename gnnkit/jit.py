@@ -87,7 +87,7 @@ def rows_ahead(table: Any) -> int:
     Memory answers within the time of so many bytes; more are of no use, as a processor waits for some dozens of lines
     at once.
     """
-    width = table.shape[1] * table.itemsize + 1
+    width = table.shape[1] * table.itemsize + 1  # A table may have no columns.
     return min(_ROWS_AHEAD[1], max(_ROWS_AHEAD[0], _BYTES_AHEAD // width))  # type: ignore[no-any-return]
 
 

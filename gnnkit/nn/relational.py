@@ -175,7 +175,10 @@ class RelationalConv(nn.Module):
         """The mean of features in each run, by relation, and of each destination, by type."""
         if not relations.block.is_reduced:
             parts = zip(relations.by_table(runs, kinds, x), (x.tables[kind] for kind in kinds))
-            return [self._mean(part, table) for part, table in parts]
+            return [
+                table.index_select(0, part) if isinstance(part, Tensor) else self.ops.aggregate(part, table, "mean")
+                for part, table in parts
+            ]
         sizes = [stop - start for start, stop in zip(runs.ptr, runs.ptr[1:])]
         of_types = sizes[self.spec.num_relations :]  # A table has these first, then its relations' means.
         at = list(of_types)
@@ -184,11 +187,6 @@ class RelationalConv(nn.Module):
             means.append(x.tables[kind][at[kind] : at[kind] + size])
             at[kind] += size
         return means + [table[:size] for table, size in zip(x.tables, of_types)]
-
-    def _mean(self, part: Any, table: Tensor) -> Tensor:
-        if part is None:
-            return table[:0]
-        return table.index_select(0, part) if isinstance(part, Tensor) else self.ops.aggregate(part, table, "mean")
 
     def _projecting(
         self, kinds: List[int], projections: Sequence[nn.Module]

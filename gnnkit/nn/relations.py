@@ -165,9 +165,10 @@ class Relations:
         return runs
 
     def by_table(self, runs: Runs, types: Sequence[int], x: TypedInputs) -> List[Any]:
-        """The lowered block of each relation's runs from the table of its source type; None where it has no runs.
+        """The lowered block of each relation's runs from the table of its source type.
 
-        Of runs of one edge each, such as those of destinations themselves, the rows in the table instead.
+        Where all runs have one edge, as those of destinations themselves, the rows in the table stand instead: a tensor
+        of shape [runs], int64. It is empty for a relation without runs.
 
         Args:
             runs: Of this block.
@@ -182,11 +183,8 @@ class Relations:
             for kind, first, last in zip(types, runs.ptr, runs.ptr[1:]):
                 own = indptr[first : last + 1]
                 chosen = rows[int(own[0]) : int(own[-1])] - starts[kind]
-                if 0 < len(chosen) == last - first:
-                    found.append(chosen)
-                    continue
-                block = Block(own - own[0], chosen, x.sizes[kind])
-                found.append(self._lower(block) if last > first else None)
+                is_single = len(chosen) == last - first
+                found.append(chosen if is_single else self._lower(Block(own - own[0], chosen, x.sizes[kind])))
             made = self._made[("tables", len(types))] = (x.rows, found)
         lowered: List[Any] = made[1]
         return lowered

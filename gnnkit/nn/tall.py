@@ -18,7 +18,8 @@ SIZES = (4096, 2048, 1024, 512, 256)
 _PARTS = 2
 """Parts of each thread, where threads share the rows of a sum."""
 _ROWS = 2048
-"""Rows that such a part has at least: adding the parts up costs more than fewer of them save."""
+"""Rows of a part of a sum: so many in bfloat16; else at least so many, as adding up smaller parts costs more than it
+saves."""
 
 
 def covering(num_rows: int) -> Iterator[slice]:
@@ -140,5 +141,5 @@ def _of_each(grad: Tensor, x: Tensor, num: int) -> Tensor:
 
 
 def _goes_in_parts(x: Tensor) -> bool:
-    # Where gradients are asked for, of gradients too, operations must have them.
+    # Writing into a given tensor has no gradient, so nothing is written into one while gradients are recorded.
     return x.dtype == torch.bfloat16 and x.device.type == "cpu" and len(x) >= SIZES[-1] and not torch.is_grad_enabled()
