@@ -26,6 +26,9 @@ class NativeConv(nn.Module):
         names: Dotted name of each parameter in this module, by canonical name.
         finds_own: Whether ``h_dst`` may be None, which stands for the first of the sources. A layer that takes them
             from there by itself saves the gradient of a slice, which is as large as the sources and mostly zeros.
+        activates: Whether ``forward`` takes the ``activation`` that follows as a fourth argument, one of
+            :data:`gnnkit.nn.activations.ACTIVATIONS` or None. A layer that applies it as it writes its outputs saves a
+            way to memory and back.
         spec: The convolution.
 
     Example:
@@ -40,6 +43,7 @@ class NativeConv(nn.Module):
 
     names: ClassVar[Mapping[str, str]]
     finds_own: ClassVar[bool] = False
+    activates: ClassVar[bool] = False
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__()

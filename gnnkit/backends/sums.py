@@ -1,24 +1,23 @@
 """Sums over a block's edges in host memory, and the layers that multiply them, each as one operation.
 
-Rules: a sum is a product of torch's with a sparse matrix [num_dst, num_src], one entry per edge, parallel edges
-included, whose rows are the block's own ``indptr``; no message is ever stored. A block is transposed once, for all
-layers and steps that it serves. Gradients go into one buffer each: nothing is cut out, filled with zeros or added up
-apart.
+Rules: a sum reads the block's own edges, parallel ones included, and no message is ever stored. A block is transposed
+once, for all layers and steps that it serves. Gradients go into one buffer each: nothing is cut out, filled with zeros
+or added up apart.
 """
 
 from __future__ import annotations
 
-import warnings
-from functools import lru_cache
 from typing import Any, ContextManager, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gnnkit.backends.bags import adds_in_float32, bag_sums, csr
 from gnnkit.backends.transposed import EdgesBySource, edges_by_source
 from gnnkit.data import Block
-from gnnkit.nn.tall import add_product, product, weight_gradient
+from gnnkit.nn.activations import activated
+from gnnkit.nn.tall import add_product, affine, affine_gradients, product
 from gnnkit.nn.thread_switch import ThreadSwitch
 
 
@@ -39,7 +38,7 @@ class BlockSums:
         self.block = block
         self._matrices: Dict[Tuple[torch.dtype, bool], Tensor] = {}
         self._by_source: Optional[EdgesBySource] = None
-        self._transposed: Dict[Tuple[torch.dtype, str, bool], Tensor] = {}
+        self._values_back: Dict[Tuple[torch.dtype, str, bool], Optional[Tensor]] = {}
 
     def matrix(self, dtype: torch.dtype, *, weighted: bool) -> Tensor:
         """The sparse matrix from sources to destinations.
@@ -51,16 +50,17 @@ class BlockSums:
         Returns:
             A ``torch.sparse_csr`` tensor of shape [num_dst, num_src].
         """
-        block = self.block
-        weighted = weighted and block.edge_weight is not None
-        key = (dtype, weighted)
+        key = (dtype, weighted and self.block.edge_weight is not None)
         if key not in self._matrices:
-            if weighted and block.edge_weight is not None:
-                values = block.edge_weight.to(dtype)
-            else:
-                values = torch.ones(block.num_edges, dtype=dtype)
-            self._matrices[key] = _csr(block.indptr, block.indices, values, (block.num_dst, block.num_src))
+            values = self._values(*key)
+            values = torch.ones(self.block.num_edges, dtype=dtype) if values is None else values
+            size = (self.block.num_dst, self.block.num_src)
+            self._matrices[key] = csr(self.block.indptr, self.block.indices, values, size)
         return self._matrices[key]
+
+    def _values(self, dtype: torch.dtype, weighted: bool) -> Optional[Tensor]:
+        weight = self.block.edge_weight
+        return weight.to(dtype) if weighted and weight is not None else None
 
     def reduce(self, h_src: Tensor, how: str = "sum", *, weighted: bool = False, own: float = 0.0) -> Tensor:
         """Reduce the features of each destination's in-neighbours.
@@ -86,33 +86,31 @@ class BlockSums:
 
     def product(self, h_src: Tensor, how: str, weighted: bool) -> Tensor:
         """Sums or means, without a gradient of ours; a view of the sources where the block is reduced."""
-        if self.block.is_reduced:
-            return h_src[len(h_src) - self.block.num_dst :]
-        out: Tensor = torch.sparse.mm(self.matrix(h_src.dtype, weighted=weighted), h_src, how)
-        return out
+        block = self.block
+        if block.is_reduced:
+            return h_src[len(h_src) - block.num_dst :]
+        return bag_sums(h_src, block.indptr, block.indices, self._values(h_src.dtype, weighted), how)
 
     def adjoint(self, grad: Tensor, how: str, weighted: bool) -> Tensor:
         """The gradient of the sources from that of sums or means. [num_dst, F] to [num_src, F], new memory."""
         if self.block.is_reduced:
             return torch.cat([grad.new_zeros((self.block.num_src - self.block.num_dst, grad.shape[1])), grad])
-        out: Tensor = torch.sparse.mm(self._matrix_back(grad.dtype, how, weighted), grad, "sum")
-        return out
+        if self._by_source is None:
+            self._by_source = edges_by_source(self.block)
+        indptr, dst, _ = self._by_source
+        return bag_sums(grad, indptr, dst, self._back(self._by_source, grad.dtype, how, weighted), "sum")
 
-    def _matrix_back(self, dtype: torch.dtype, how: str, weighted: bool) -> Tensor:
-        """The matrix that takes gradients of sums or means to the sources. Shape [num_src, num_dst].
-
-        torch's own gradient would sort the edges by source anew each time; the bits are the same.
-        """
+    def _back(self, edges: EdgesBySource, dtype: torch.dtype, how: str, weighted: bool) -> Optional[Tensor]:
+        """By what gradients are multiplied on each edge, by source; None: by one."""
         key = (dtype, how, weighted)
-        if key not in self._transposed:
-            if self._by_source is None:
-                self._by_source = edges_by_source(self.block)
-            indptr, dst, edges = self._by_source
-            values = self.matrix(dtype, weighted=weighted).values()[edges]
+        if key not in self._values_back:
+            values = self._values(dtype, weighted)
+            values = None if values is None else values[edges.edges]
             if how == "mean":
-                values = values / self.block.indptr.diff().clamp(min=1).to(dtype)[dst]
-            self._transposed[key] = _csr(indptr, dst, values, (self.block.num_src, self.block.num_dst))
-        return self._transposed[key]
+                degrees = self.block.indptr.diff().clamp(min=1).to(dtype)[edges.dst]
+                values = degrees.reciprocal_() if values is None else values / degrees
+            self._values_back[key] = values
+        return self._values_back[key]
 
     def affine(
         self,
@@ -124,9 +122,11 @@ class BlockSums:
         how: str,
         *,
         weighted: bool = False,
+        activation: Optional[str] = None,
     ) -> Tensor:
-        """W_own h_v + W_neighbor reduce(h_u) + b, the second product added onto the first in place.
+        """W_own h_v + W_neighbor reduce(h_u) + b, and an activation of that.
 
+        The second product is added onto the first in place, and the activation follows, for some rows at a time.
         Where that is less work, neighbours are multiplied before they are reduced: on a block whose destinations are
         all of its sources, by a matrix that makes features narrower.
 
@@ -138,24 +138,27 @@ class BlockSums:
             bias: Shape [out].
             how: "sum" or "mean".
             weighted: Whether neighbours are multiplied by the edge weights.
+            activation: One of :data:`gnnkit.nn.activations.ACTIVATIONS`.
 
         Returns:
             Shape [num_dst, out], in the type that torch gives to such products here and now.
         """
-        dtype, of_sums = product_dtype(h_src, own_weight), sum_dtype(h_src, own_weight)
+        dtype = product_dtype(h_src, own_weight)
+        of_sums = _sum_dtype(dtype, own_weight)
         is_square = self.block.num_src == self.block.num_dst and not self.block.is_reduced
         if is_square and len(neighbor_weight) < h_src.shape[1]:
             projected = functional.linear(h_src, neighbor_weight).to(of_sums)
             own = functional.linear(h_src if h_dst is None else h_dst, own_weight, bias)
-            return own + self.reduce(projected, how, weighted=weighted)
+            return activated(own + self.reduce(projected, how, weighted=weighted), activation)
         if _COMPOSING.is_on or of_sums != dtype:
             total = self.reduce(h_src.to(of_sums), how, weighted=weighted)
             own = h_src[: self.block.num_dst] if h_dst is None else h_dst
-            return functional.linear(total, neighbor_weight, bias) + functional.linear(own, own_weight)
+            out = functional.linear(total, neighbor_weight, bias) + functional.linear(own, own_weight)
+            return activated(out, activation)
         parts = (h_src, h_dst, own_weight, neighbor_weight, bias)
         cast = [None if part is None else part.to(dtype) for part in parts]
-        out: Tensor = _Affine.apply(*cast, self, how, weighted)  # type: ignore[no-untyped-call]
-        return out
+        found: Tensor = _Affine.apply(*cast, self, how, weighted, activation)  # type: ignore[no-untyped-call]
+        return found
 
 
 class _Sum(torch.autograd.Function):
@@ -186,32 +189,34 @@ class _Affine(torch.autograd.Function):
         sums: BlockSums,
         how: str,
         weighted: bool,
+        activation: Optional[str],
     ) -> Tensor:
-        ctx.call = (sums, how, weighted)
+        ctx.call = (sums, how, weighted, activation)
         total = sums.product(h_src, how, weighted)
-        ctx.save_for_backward(h_src, h_dst, own_weight, neighbor_weight, total)
         own = h_src[: sums.block.num_dst] if h_dst is None else h_dst
-        return add_product(product(own, own_weight.t(), bias), total, neighbor_weight.t())
+        out = affine([(own, own_weight.t()), (total, neighbor_weight.t())], bias, activation)
+        kept = None if activation is None else out
+        ctx.save_for_backward(h_src, h_dst, own_weight, neighbor_weight, total, kept)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Any, ...]:
-        sums, how, weighted = ctx.call
-        h_src, h_dst, own_weight, neighbor_weight, total = ctx.saved_tensors
+        sums, how, weighted, activation = ctx.call
+        h_src, h_dst, own_weight, neighbor_weight, total, out = ctx.saved_tensors
         if torch.is_grad_enabled():  # Somebody wants gradients of gradients: a sum that has them.
             total = sums.reduce(h_src, how, weighted=weighted)
         own = h_src[: sums.block.num_dst] if h_dst is None else h_dst
         wants_src, wants_dst, wants_own, wants_neighbor, wants_bias = ctx.needs_input_grad[:5]
-        of_src = sums.adjoint(product(grad, neighbor_weight), how, weighted) if wants_src else None
-        if of_src is not None and h_dst is None:
-            add_product(of_src[: len(grad)], grad, own_weight)
-        return (
-            of_src,
-            product(grad, own_weight) if wants_dst else None,
-            weight_gradient(grad, own) if wants_own else None,
-            weight_gradient(grad, total) if wants_neighbor else None,
-            grad.sum(0) if wants_bias else None,
-            *(None, None, None),
-        )
+        xs = (own if wants_own else None, total if wants_neighbor else None)
+        before, of_weights, of_bias = affine_gradients(grad, out, activation, xs, wants_before=wants_src or wants_dst)
+        of_src = of_dst = None
+        if before is not None and wants_src:
+            of_src = sums.adjoint(product(before, neighbor_weight), how, weighted)
+            if h_dst is None:
+                add_product(of_src[: len(grad)], before, own_weight)
+        if before is not None and wants_dst:
+            of_dst = product(before, own_weight)
+        return (of_src, of_dst, *of_weights, of_bias if wants_bias else None, None, None, None, None)
 
 
 _COMPOSING = ThreadSwitch()
@@ -237,25 +242,9 @@ def sum_dtype(h: Tensor, weight: Tensor) -> torch.dtype:
 
     The latter where torch would add bfloat16 up in bfloat16, as releases before 2.1 do.
     """
-    dtype = product_dtype(h, weight)
-    return dtype if dtype != torch.bfloat16 or _adds_bfloat16_in_float32() else weight.dtype
+    return _sum_dtype(product_dtype(h, weight), weight)
 
 
-@lru_cache(maxsize=None)
-def _adds_bfloat16_in_float32() -> bool:
-    num = 512
-    row = BlockSums(Block(torch.tensor([0, num]), torch.arange(num), num)).matrix(torch.bfloat16, weighted=False)
-    return float(torch.sparse.mm(row, torch.ones(num, 1, dtype=torch.bfloat16), "sum")) == num
-
-
-def _csr(indptr: Tensor, indices: Tensor, values: Tensor, size: Tuple[int, int]) -> Tensor:
-    _silence_remarks()
-    return torch.sparse_csr_tensor(indptr, indices, values, size)
-
-
-@lru_cache(maxsize=None)
-def _silence_remarks() -> None:
-    """Let torch say to nobody what it says once per process of sparse tensors: that they are in beta, and unchecked."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse (CSR tensor support|invariant checks)")
-        torch.sparse_csr_tensor(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), (1, 1))
+def _sum_dtype(of_products: torch.dtype, weight: Tensor) -> torch.dtype:
+    is_fine = of_products != torch.bfloat16 or adds_in_float32(of_products)
+    return of_products if is_fine else weight.dtype

@@ -13,14 +13,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnnkit.backends import Backend, load_backend
 from gnnkit.backends.reference import ReferenceBackend
 from gnnkit.data import Graph, check_graph, full_block, missing_array
 from gnnkit.data.check import MOST_CHECKED
 from gnnkit.errors import CheckpointError, ConfigError, DataError, UnknownNameError
-from gnnkit.nn import GNN, ConvSpec, ModelSpec
+from gnnkit.nn import GNN, ConvSpec, ModelSpec, activated
 
 GNNKIT = "gnnkit"
 """The word for gnnkit's own checkpoints where a library is named."""
@@ -330,5 +329,5 @@ def _library_outputs(
     for i, (part, state) in enumerate(zip(parts, states)):
         h = library.apply_layer(part.spec, state, graph, h)
         if i < len(parts) - 1:
-            h = functional.elu(h) if activation == "elu" else functional.relu(h)
+            h = activated(h, activation)
     return h

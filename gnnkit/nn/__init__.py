@@ -1,5 +1,6 @@
 """Models written once: specifications, canonical parameters, the GNN skeleton, message passing."""
 
+from gnnkit.nn.activations import ACTIVATIONS, activated
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions, check_layer_class, undeclared_convolution
 from gnnkit.nn.convs import (
     AGGREGATIONS,
@@ -52,6 +53,7 @@ from gnnkit.nn.spec import ModelSpec
 from gnnkit.nn.typed import RELATIONAL, TypedInput, TypedSpec
 
 __all__ = [
+    "ACTIVATIONS",
     "AGGREGATIONS",
     "ALL_OPTIONS",
     "CONVS",
@@ -79,6 +81,7 @@ __all__ = [
     "Runs",
     "TypedInput",
     "TypedSpec",
+    "activated",
     "beyond_spec",
     "can_read_edges",
     "check_choice",

@@ -13,12 +13,12 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from gnnkit.data import Block, Inputs, TypedInputs
 from gnnkit.errors import ConfigError
 from gnnkit.html import html_table
+from gnnkit.nn.activations import activated
 from gnnkit.nn.canonical import CanonicalModule, Entry
 from gnnkit.nn.conv_library import ConvLibrary, check_convolutions
 from gnnkit.nn.convs import ConvSpec, ParameterSpec
@@ -227,6 +227,7 @@ class GNN(CanonicalModule):
         """
         check_edge_attr(self.spec, block)
         out: Tensor
+        is_activated = False
         if isinstance(h, TypedInputs):
             out = cast(RelationalConv, self.convs[i]).on_tables(self.lower(block), h, list(self.input.layers))
         else:
@@ -238,10 +239,13 @@ class GNN(CanonicalModule):
                 dropped_dst = None
             else:
                 dropped_dst = dropped if is_square else dropped[: block.num_dst]
-            out = conv(self.lower(block), dropped, dropped_dst)
+            follows = i < self.num_activated and self.spec.norm == "none" and not self.spec.residual
+            is_activated = follows and getattr(type(conv), "activates", False)
+            more = [self.spec.activation] if is_activated else []
+            out = conv(self.lower(block), dropped, dropped_dst, *more)
             if self.spec.residual:
                 out = out + self.residuals[i](h if is_square else h[: block.num_dst])
-        if i < self.num_activated:
+        if i < self.num_activated and not is_activated:
             out = self._normalized(self.norms[i], out, block.dst_mask)
         if block.dst_mask is not None:
             # Sums over padding edges would otherwise grow from layer to layer, past what half precision can hold.
@@ -301,8 +305,7 @@ class GNN(CanonicalModule):
         """Normalisation and activation."""
         h = apply_norm(norm, h, mask)
         # A norm's output is nobody else's and is not read by its gradient, so it need not be kept.
-        in_place = self.spec.norm != "none"
-        return functional.elu(h, inplace=in_place) if self.spec.activation == "elu" else functional.relu(h, in_place)
+        return activated(h, self.spec.activation, in_place=self.spec.norm != "none")
 
     def lower(self, block: Block) -> Any:
         """The block as the backend's own graph object, made once per block."""

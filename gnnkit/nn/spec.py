@@ -13,6 +13,7 @@ import torch
 
 from gnnkit.data import Graph, Schema, categories_as_columns, prepare_graph
 from gnnkit.errors import ConfigError, UnknownNameError
+from gnnkit.nn.activations import ACTIVATIONS
 from gnnkit.nn.convs import ALL_OPTIONS, CONVS, Convolution, ConvSpec, convolution, option_defaults
 from gnnkit.nn.kinds import Kinds, conv_kinds, conv_name, is_library_layer, place_options
 from gnnkit.nn.pooling import POOLINGS
@@ -344,7 +345,7 @@ _COUNTS = (
     "head_layers",
 )
 _CHOICES: Mapping[str, Tuple[str, ...]] = {
-    "activation": ("relu", "elu"),
+    "activation": ACTIVATIONS,
     "norm": ("none", "batch", "layer"),
     "jumping_knowledge": ("none", "cat", "max"),
     "pooling": POOLINGS,

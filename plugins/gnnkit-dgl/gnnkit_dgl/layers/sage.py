@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnnkit.backends import NativeConv, aggregates, product_dtype
-from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit.nn import ConvSpec, NativeParameter, activated
 from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.common import native
 
@@ -23,6 +23,7 @@ class SAGE(NativeConv):
     }
 
     finds_own: ClassVar[bool] = True
+    activates: ClassVar[bool] = True
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
@@ -46,13 +47,28 @@ class SAGE(NativeConv):
             names["lin_pool.bias"] = NativeParameter("conv.fc_pool.bias")
         return names
 
-    def forward(self, lowered: DglBlock, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
+    def forward(
+        self, lowered: DglBlock, h_src: Tensor, h_dst: Optional[Tensor], activation: Optional[str] = None
+    ) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        conv = self.conv
-        if lowered.sums is not None and self.spec.options.aggregation == "mean":
+        conv, sums = self.conv, lowered.sums
+        if sums is not None and self.spec.options.aggregation == "mean":
             matrices = (conv.fc_self.weight, conv.fc_neigh.weight, conv.fc_self.bias)
-            return self.normalized(lowered.sums.affine(h_src, h_dst, *matrices, "mean"))
+            if not self.spec.options.normalize:
+                return sums.affine(h_src, h_dst, *matrices, "mean", activation=activation)
+            return activated(self.normalized(sums.affine(h_src, h_dst, *matrices, "mean")), activation)
         own = h_src[: lowered.block.num_dst] if h_dst is None else h_dst
+        return activated(self.by_library(lowered, h_src, own), activation)
+
+    def by_library(self, lowered: DglBlock, h_src: Tensor, own: Tensor) -> Tensor:
+        """The same by DGL's layer, or by its linear layers where there is nothing for it to add up.
+
+        Args:
+            lowered: The lowered block.
+            h_src: Features of the sources. Shape [num_src, F].
+            own: Features of the destinations. Shape [num_dst, F].
+        """
+        conv = self.conv
         if lowered.is_reduced:
             return self.normalized(conv.fc_self(own) + conv.fc_neigh(aggregates(h_src, own)))
         if lowered.block.num_edges == 0:

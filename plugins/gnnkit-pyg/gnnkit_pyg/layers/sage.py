@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch_geometric import nn as pyg
 
 from gnnkit.backends import NativeConv, aggregates
-from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit.nn import ConvSpec, NativeParameter, activated
 from gnnkit_pyg.block import PygBlock
 from gnnkit_pyg.layers.common import unweighted
 
@@ -23,6 +23,7 @@ class SAGE(NativeConv):
     }
 
     finds_own: ClassVar[bool] = True
+    activates: ClassVar[bool] = True
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
@@ -46,16 +47,21 @@ class SAGE(NativeConv):
             places["lin_pool.bias"] = NativeParameter("conv.lin.bias")
         return places
 
-    def forward(self, lowered: PygBlock, h_src: Tensor, h_dst: Optional[Tensor]) -> Tensor:
+    def forward(
+        self, lowered: PygBlock, h_src: Tensor, h_dst: Optional[Tensor], activation: Optional[str] = None
+    ) -> Tensor:
         """Features of the destinations, [num_dst, out_channels]."""
-        conv, options = self.conv, self.spec.options
+        conv, sums = self.conv, lowered.sums
+        if sums is not None and self.spec.options.aggregation == "mean":
+            matrices = (conv.lin_r.weight, conv.lin_l.weight, conv.lin_l.bias)
+            if not self.spec.options.normalize:
+                return sums.affine(h_src, h_dst, *matrices, "mean", activation=activation)
+            return activated(functional.normalize(sums.affine(h_src, h_dst, *matrices, "mean"), dim=-1), activation)
         own = h_src[: lowered.num_dst] if h_dst is None else h_dst
-        if lowered.sums is not None and options.aggregation == "mean":
-            updated = lowered.sums.affine(h_src, h_dst, conv.lin_r.weight, conv.lin_l.weight, conv.lin_l.bias, "mean")
-        elif lowered.is_reduced:
-            updated = conv.lin_l(aggregates(h_src, own)) + conv.lin_r(own)
+        if lowered.is_reduced:
+            out = conv.lin_l(aggregates(h_src, own)) + conv.lin_r(own)
+            out = functional.normalize(out, dim=-1) if self.spec.options.normalize else out
         else:
             h_src, graph = unweighted(lowered, h_src, conv.lin_l.weight)
-            out: Tensor = conv((h_src, own), graph)
-            return out
-        return functional.normalize(updated, dim=-1) if options.normalize else updated
+            out = conv((h_src, own), graph)
+        return activated(out, activation)

@@ -1,0 +1,56 @@
+"""What follows a layer: activations by name, and their gradients from what they gave."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ACTIVATIONS = ("relu", "elu")
+"""Activations that models know."""
+
+
+def activated(h: Tensor, activation: Optional[str], *, in_place: bool = False) -> Tensor:
+    """Apply an activation.
+
+    Args:
+        h: Any shape, floating point.
+        activation: One of ``ACTIVATIONS``. None: ``h`` itself is returned.
+        in_place: Whether ``h`` is overwritten.
+
+    Returns:
+        The shape of ``h``.
+
+    Example:
+        >>> activated(torch.tensor([-1.0, 2.0]), "relu").tolist()
+        [0.0, 2.0]
+    """
+    if activation is None:
+        return h
+    return functional.elu(h, inplace=in_place) if activation == "elu" else functional.relu(h, in_place)
+
+
+def gradient_before(grad: Tensor, out: Tensor, activation: Optional[str], into: Optional[Tensor] = None) -> Tensor:
+    """The gradient of what an activation was applied to.
+
+    Args:
+        grad: Gradient of the activation's output.
+        out: The output, of the same shape.
+        activation: One of ``ACTIVATIONS``. None: ``grad`` itself is returned.
+        into: Where the result is written, of the same shape. Leave it out if gradients are recorded.
+
+    Returns:
+        The shape of ``grad``.
+
+    Example:
+        >>> gradient_before(torch.ones(2), torch.tensor([0.0, 2.0]), "relu").tolist()
+        [0.0, 1.0]
+    """
+    if activation is None:
+        return grad
+    arguments: Tuple[Any, ...] = (grad, 1, 1, 1, True, out) if activation == "elu" else (grad, out, 0)
+    aten = torch.ops.aten.elu_backward if activation == "elu" else torch.ops.aten.threshold_backward
+    found: Tensor = aten(*arguments) if into is None else aten.grad_input(*arguments, grad_input=into)
+    return found
