@@ -91,6 +91,60 @@ def rows_ahead(table: Any) -> int:
     return min(_ROWS_AHEAD[1], max(_ROWS_AHEAD[0], _BYTES_AHEAD // width))  # type: ignore[no-any-return]
 
 
+_STREAMED = 2**22
+"""Bytes from which a table is written past the caches: they would not keep it until it is read."""
+
+
+def _stream(_typing: Any, out: Any, row: Any, table: Any, source: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        into, at = _place(context, builder, out, arguments[0], arguments[1])
+        read, _ = _place(context, builder, table, arguments[2], arguments[3])
+        width = builder.extract_value(at.strides, 0)
+        line = ir.VectorType(ir.IntType(8), _LINE)
+        past = builder.module.add_metadata([ir.IntType(32)(1)])
+        num = builder.udiv(width, width.type(_LINE))
+        with cgutils.for_range(builder, num) as loop:  # type: ignore[no-untyped-call]
+            offset = builder.mul(loop.index, width.type(_LINE))
+            begin, end = (builder.bitcast(builder.gep(place, [offset]), line.as_pointer()) for place in (read, into))
+            store = builder.store(builder.load(begin, align=1), end, align=_LINE)
+            store.set_metadata("nontemporal", past)
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, table, types.intp), generate
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array)
+    offset = builder.mul(row, builder.extract_value(data.strides, 0))
+    return cgutils.pointer_add(builder, data.data, offset, ir.IntType(8).as_pointer()), data  # type: ignore[no-untyped-call]
+
+
+stream: Any = intrinsic(_stream)
+"""In a kernel: ``stream(out, row, table, source)`` copies a row of a table, in C order and of the type of ``out``, past the
+caches, if :func:`is_streamed` says so of ``out``. :func:`finish_streams` follows after the last one.
+
+An ordinary store first reads the memory that it is about to overwrite, which is a third of the traffic of a copy."""
+
+
+def _finish(_typing: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+finish_streams: Any = intrinsic(_finish)
+"""In a kernel: other threads that see what the kernel writes from here on also see what it has streamed."""
+
+
+@kernel
+def is_streamed(out: Any) -> bool:
+    """In a kernel: whether a table in C order is large, and its rows consist of whole lines."""
+    width = out.shape[1] * out.itemsize
+    return len(out) * width >= _STREAMED and width % _LINE == 0 and out.ctypes.data % _LINE == 0  # type: ignore[no-any-return]
+
+
 class _Announcer(event.Listener):
     """Names the stage in which kernels are compiled; where nobody listens, says so once per process."""
 

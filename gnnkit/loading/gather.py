@@ -16,7 +16,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.jit import fetch_row, kernel, rows_ahead
+from gnnkit.jit import fetch_row, finish_streams, is_streamed, kernel, rows_ahead, stream
 from gnnkit.loading.ahead import parts_ahead
 from gnnkit.sampling.buffers import Buffers
 
@@ -106,15 +106,39 @@ def _put_rounded(out, row, column, value):  # type: ignore[no-untyped-def]
     out[row, column] = np.uint16(np.uint32(0x7FC0) if is_nan else nearest)
 
 
+def put_row(out: Any, row: Any, table: Any, source: Any, line: Any) -> None:
+    """In a kernel: write a row of a stored table past the caches; ``line`` is [1, F], of the type of ``out``."""
+    raise TypeError("put_row is for kernels only: call gather_rows")
+
+
+@overload(put_row, inline="always")
+def _put_row(out, row, table, source, line):  # type: ignore[no-untyped-def]
+    if out.dtype == table.dtype:
+        return lambda out, row, table, source, line: stream(out, row, table, source)
+
+    def put(out, row, table, source, line):  # type: ignore[no-untyped-def]
+        for column in range(table.shape[1]):
+            put_number(line, 0, column, widened(table[source, column]))
+        stream(out, row, line, 0)
+
+    return put
+
+
 @kernel
 def _gather(table: Any, rows: Any, out: Any) -> None:
     ahead = rows_ahead(table)
+    is_past = is_streamed(out)
+    line = np.empty((1, out.shape[1]), out.dtype)
     for row in range(len(rows)):
         if row + ahead < len(rows):
             fetch_row(table, rows[row + ahead])
         source = rows[row]
-        for column in range(table.shape[1]):
-            put_number(out, row, column, widened(table[source, column]))
+        if is_past:
+            put_row(out, row, table, source, line)
+        else:
+            for column in range(table.shape[1]):
+                put_number(out, row, column, widened(table[source, column]))
+    finish_streams()
 
 
 def gather_rows(x: Tensor, rows: Tensor, out: Tensor) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gnnkit.data import Block
 from gnnkit.errors import ConfigError
-from gnnkit.jit import fetch_row, kernel, rows_ahead
+from gnnkit.jit import fetch_row, finish_streams, is_streamed, kernel, rows_ahead, stream
 from gnnkit.loading.ahead import parts_ahead
 from gnnkit.loading.gather import gather_rows, loaded_dtype, put_number, stored_array, widened
 from gnnkit.sampling import Buffers
@@ -169,9 +169,12 @@ def _fetch_sources(table: Any, nodes: Any, indices: Any, begin: int, end: int, a
 @kernel
 def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: bool, out: Any) -> None:
     ahead = rows_ahead(table)
+    is_past = is_streamed(out)
+    line = np.empty((1, out.shape[1]), out.dtype)
+    sums = line[0]  # In the first-level cache, until they are complete.
     for dst in range(len(indptr) - 1):
         for column in range(out.shape[1]):
-            out[dst, column] = 0
+            sums[column] = 0
         edge = indptr[dst]
         while edge < indptr[dst + 1]:  # In parts: the rows of a hub are not all asked for before the first is read.
             end = min(edge + _PART, indptr[dst + 1])
@@ -180,20 +183,26 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
                 r0, r1 = _row(nodes, indices[edge]), _row(nodes, indices[edge + 1])
                 r2, r3 = _row(nodes, indices[edge + 2]), _row(nodes, indices[edge + 3])
                 for column in range(out.shape[1]):
-                    total = out[dst, column] + widened(table[r0, column])
+                    total = sums[column] + widened(table[r0, column])
                     total = total + widened(table[r1, column])
                     total = total + widened(table[r2, column])
-                    out[dst, column] = total + widened(table[r3, column])
+                    sums[column] = total + widened(table[r3, column])
                 edge += 4
             while edge < end:
                 source = _row(nodes, indices[edge])
                 for column in range(out.shape[1]):
-                    out[dst, column] += widened(table[source, column])
+                    sums[column] += widened(table[source, column])
                 edge += 1
         if is_mean and indptr[dst + 1] > indptr[dst]:
             num = np.float32(indptr[dst + 1] - indptr[dst])  # An integer would make this a division in float64.
             for column in range(out.shape[1]):
-                out[dst, column] /= num
+                sums[column] /= num
+        if is_past:
+            stream(out, dst, line, 0)
+        else:
+            for column in range(out.shape[1]):
+                out[dst, column] = sums[column]
+    finish_streams()
 
 
 @kernel
