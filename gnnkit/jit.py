@@ -103,7 +103,7 @@ def _stream(_typing: Any, out: Any, row: Any, table: Any, source: Any) -> Any:
         line = ir.VectorType(ir.IntType(8), _LINE)
         past = builder.module.add_metadata([ir.IntType(32)(1)])
         num = builder.udiv(width, width.type(_LINE))
-        with cgutils.for_range(builder, num) as loop:  # type: ignore[no-untyped-call]
+        with cgutils.for_range(builder, num) as loop:
             offset = builder.mul(loop.index, width.type(_LINE))
             begin, end = (builder.bitcast(builder.gep(place, [offset]), line.as_pointer()) for place in (read, into))
             store = builder.store(builder.load(begin, align=1), end, align=_LINE)
@@ -116,12 +116,13 @@ def _stream(_typing: Any, out: Any, row: Any, table: Any, source: Any) -> Any:
 def _place(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
     data = context.make_array(kind)(context, builder, array)
     offset = builder.mul(row, builder.extract_value(data.strides, 0))
-    return cgutils.pointer_add(builder, data.data, offset, ir.IntType(8).as_pointer()), data  # type: ignore[no-untyped-call]
+    byte = ir.IntType(8).as_pointer()
+    return cgutils.pointer_add(builder, data.data, offset, byte), data  # type: ignore[no-untyped-call]
 
 
 stream: Any = intrinsic(_stream)
-"""In a kernel: ``stream(out, row, table, source)`` copies a row of a table, in C order and of the type of ``out``, past the
-caches, if :func:`is_streamed` says so of ``out``. :func:`finish_streams` follows after the last one.
+"""In a kernel: ``stream(out, row, table, source)`` copies a row of a table, in C order and of the type of ``out``, past
+the caches, if :func:`is_streamed` says so of ``out``. :func:`finish_streams` follows after the last one.
 
 An ordinary store first reads the memory that it is about to overwrite, which is a third of the traffic of a copy."""
 

@@ -173,11 +173,12 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
     line = np.empty((1, out.shape[1]), out.dtype)
     sums = line[0]  # In the first-level cache, until they are complete.
     for dst in range(len(indptr) - 1):
+        edge, last = indptr[dst], indptr[dst + 1]
+        num = np.float32(last - edge)  # An integer would make the division one in float64.
         for column in range(out.shape[1]):
             sums[column] = 0
-        edge = indptr[dst]
-        while edge < indptr[dst + 1]:  # In parts: the rows of a hub are not all asked for before the first is read.
-            end = min(edge + _PART, indptr[dst + 1])
+        while edge < last:  # In parts: the rows of a hub are not all asked for before the first is read.
+            end = min(edge + _PART, last)
             _fetch_sources(table, nodes, indices, edge, end, ahead)
             while edge + 4 <= end:  # Four at a time: the sums make a quarter of the ways to memory and back.
                 r0, r1 = _row(nodes, indices[edge]), _row(nodes, indices[edge + 1])
@@ -193,15 +194,14 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
                 for column in range(out.shape[1]):
                     sums[column] += widened(table[source, column])
                 edge += 1
-        if is_mean and indptr[dst + 1] > indptr[dst]:
-            num = np.float32(indptr[dst + 1] - indptr[dst])  # An integer would make this a division in float64.
-            for column in range(out.shape[1]):
-                sums[column] /= num
+        by = num if is_mean and num > 1 else np.float32(1)
         if is_past:
+            for column in range(out.shape[1]):
+                sums[column] /= by
             stream(out, dst, line, 0)
         else:
             for column in range(out.shape[1]):
-                out[dst, column] = sums[column]
+                out[dst, column] = sums[column] / by
     finish_streams()
 
 

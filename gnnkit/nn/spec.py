@@ -7,6 +7,7 @@ models is a field of its own; what belongs to one kind of convolution is one of 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -182,7 +183,7 @@ class ModelSpec:
         """Names of the options that are dropout probabilities."""
         return list(dict.fromkeys(name for conv in self.convolutions for name in conv.dropouts))
 
-    @property
+    @cached_property
     def is_propagation(self) -> bool:
         """Whether the layers are steps of one propagation, with nothing between them."""
         return any(conv.is_propagation for conv in self.convolutions)

@@ -47,6 +47,8 @@ class Saver:
         self._job = job
         writes = job.keeper is not None and run_dir is not None and job.world.is_first
         self._file = run_dir / FOLDER / LAST if run_dir is not None and writes else None
+        # Asked once: to compare an object with a protocol takes longer than the rest of what is done after a batch.
+        self._grouping = job.step if isinstance(job.step, GroupingStep) else None
         self._losses: Optional[Losses] = None
         self._last: Optional[_Done] = None
         self._settled: Optional[_Done] = None
@@ -82,8 +84,7 @@ class Saver:
         assert self._losses is not None
         self._batches += 1
         self._last = _Done(len(self._losses), index + 1, key)
-        step = self._job.step
-        if not isinstance(step, GroupingStep) or not step.num_waiting:
+        if self._grouping is None or not self._grouping.num_waiting:
             self.settle()
 
     def settle(self) -> None:
