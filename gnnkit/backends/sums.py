@@ -208,7 +208,8 @@ class _Affine(torch.autograd.Function):
         own = h_src[: sums.block.num_dst] if h_dst is None else h_dst
         wants_src, wants_dst, wants_own, wants_neighbor, wants_bias = ctx.needs_input_grad[:5]
         xs = (own if wants_own else None, total if wants_neighbor else None)
-        before, of_weights, of_bias = affine_gradients(grad, out, activation, xs, wants_before=wants_src or wants_dst)
+        wants = {"wants_before": wants_src or wants_dst, "wants_bias": wants_bias}
+        before, of_weights, of_bias = affine_gradients(grad, out, activation, xs, **wants)
         of_src = of_dst = None
         if before is not None and wants_src:
             of_src = sums.adjoint(product(before, neighbor_weight), how, weighted)
@@ -216,7 +217,7 @@ class _Affine(torch.autograd.Function):
                 add_product(of_src[: len(grad)], before, own_weight)
         if before is not None and wants_dst:
             of_dst = product(before, own_weight)
-        return (of_src, of_dst, *of_weights, of_bias if wants_bias else None, None, None, None, None)
+        return (of_src, of_dst, *of_weights, of_bias, None, None, None, None)
 
 
 _COMPOSING = ThreadSwitch()

@@ -32,13 +32,15 @@ def activated(h: Tensor, activation: Optional[str], *, in_place: bool = False) -
     return functional.elu(h, inplace=in_place) if activation == "elu" else functional.relu(h, in_place)
 
 
-def gradient_before(grad: Tensor, out: Tensor, activation: Optional[str], into: Optional[Tensor] = None) -> Tensor:
+def gradient_before(
+    grad: Tensor, out: Optional[Tensor], activation: Optional[str], into: Optional[Tensor] = None
+) -> Tensor:
     """The gradient of what an activation was applied to.
 
     Args:
         grad: Gradient of the activation's output.
-        out: The output, of the same shape.
-        activation: One of ``ACTIVATIONS``. None: ``grad`` itself is returned.
+        out: The output, of the same shape. It is not read if there is no activation.
+        activation: One of ``ACTIVATIONS``. None: the gradient is ``grad``.
         into: Where the result is written, of the same shape. Leave it out if gradients are recorded.
 
     Returns:
@@ -49,7 +51,7 @@ def gradient_before(grad: Tensor, out: Tensor, activation: Optional[str], into: 
         [0.0, 1.0]
     """
     if activation is None:
-        return grad
+        return grad if into is None else into.copy_(grad)
     arguments: Tuple[Any, ...] = (grad, 1, 1, 1, True, out) if activation == "elu" else (grad, out, 0)
     aten = torch.ops.aten.elu_backward if activation == "elu" else torch.ops.aten.threshold_backward
     found: Tensor = aten(*arguments) if into is None else aten.grad_input(*arguments, grad_input=into)

@@ -12,7 +12,6 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnnkit.nn.activations import activated, gradient_before
 
@@ -25,20 +24,24 @@ _ROWS = 2048
 saves. Of as many for each thread, several operations find in the cache what the one before has written."""
 
 
-def covering(num_rows: int) -> Iterator[slice]:
-    """All rows in parts of so many as ``SIZES`` has, of which there are the least of these at least.
+def covering(num_rows: int, start: int = 0) -> Iterator[slice]:
+    """The rows from ``start`` on in parts of so many as ``SIZES`` has.
 
-    A part may begin in the one before: to compute some rows twice costs less than calls for a few rows each.
+    A part may begin in the one before, or before ``start``: to compute some rows twice costs less than calls for a few
+    rows each.
+
+    Args:
+        num_rows: How many rows there are, as many as the least of these sizes at least.
+        start: The first row that is wanted.
 
     Example:
         >>> [(part.start, part.stop) for part in covering(4600)]
         [(0, 4096), (4088, 4600)]
     """
-    start = 0
     while start < num_rows:
         most = min(num_rows, max(1.25 * (num_rows - start), SIZES[-1]))
         rows = next(rows for rows in SIZES if rows <= most)
-        end = min(start + rows, num_rows)
+        end = max(min(start + rows, num_rows), rows)
         yield slice(end - rows, end)
         start = end
 
@@ -102,56 +105,128 @@ def affine(terms: Sequence[Tuple[Tensor, Tensor]], bias: Optional[Tensor], activ
 
 
 def affine_gradients(
-    grad: Tensor, out: Tensor, activation: Optional[str], xs: Sequence[Optional[Tensor]], *, wants_before: bool
-) -> Tuple[Optional[Tensor], List[Optional[Tensor]], Tensor]:
+    grad: Tensor,
+    out: Optional[Tensor],
+    activation: Optional[str],
+    xs: Sequence[Optional[Tensor]],
+    *,
+    wants_before: bool = False,
+    wants_bias: bool = True,
+) -> Tuple[Optional[Tensor], List[Optional[Tensor]], Optional[Tensor]]:
     """Gradients of :func:`affine`.
+
+    Libraries share a product out among threads by rows and columns of the result. That of a weight's gradient is small,
+    and its sum goes over all rows: where these are many, each thread has parts of them instead.
 
     Args:
         grad: Gradient of its result. Shape [n, out].
-        out: Its result. It is not read if there is no activation.
+        out: Its result. None if there is no activation.
         activation: As there.
         xs: Features, [n, in_i], of which matrices have a gradient; None for others.
         wants_before: Whether the gradient before the activation is needed as a whole.
+        wants_bias: Whether the bias has a gradient.
 
     Returns:
         The gradient of what the activation was applied to, [n, out], or None; the gradient of each transposed matrix,
-        [out, in_i]; that of the bias, [out].
+        [out, in_i], or None; that of the bias, [out], or None.
     """
-    num = _PARTS * torch.get_num_threads()
-    if activation is None or not _is_exact(grad) or torch.is_grad_enabled() or len(grad) < num * _ROWS:
+    parts = _parts_of_sum(grad)
+    if len(parts) == 1 and grad.dtype != torch.bfloat16:
         before = gradient_before(grad, out, activation)
-        return before, [None if x is None else weight_gradient(before, x) for x in xs], before.sum(0)
-    parts = list(in_turn(len(grad)))
-    kept = torch.empty_like(out) if wants_before else None
-    scratch = out.new_empty(max(part.stop - part.start for part in parts), out.shape[1])
-    sums = [None if x is None else _SumOfParts(grad, x, num) for x in xs]
-    of_bias = torch.zeros_like(out[0])
-    for part in parts:
-        into = scratch[: part.stop - part.start] if kept is None else kept[part]
-        before = gradient_before(grad[part], out[part], activation, into)
-        of_bias += before.sum(0)
+        of_weights = [None if x is None else before.t() @ x for x in xs]
+        return before, of_weights, before.sum(0) if wants_bias else None
+    kept = grad if activation is None else torch.empty_like(grad) if wants_before else None
+    scratch = grad.new_empty(max(part.stop - part.start for part, _ in parts), grad.shape[1])
+    sums = [None if x is None else _WeightSum(grad, x) for x in xs]
+    of_bias = torch.zeros(grad.shape[1], dtype=_sum_type(grad))
+    for part, again in parts:
+        if activation is None and not again:
+            before = grad[part]
+        else:
+            into = scratch[: part.stop - part.start] if kept is None or again else kept[part]
+            of_part = None if out is None else out[part]
+            before = gradient_before(grad[part], of_part, activation, into)
+        if again:
+            if kept is not None and kept is not grad:
+                kept[part.start + again : part.stop] = before[again:]
+            before[:again] = 0
+        if wants_bias:
+            of_bias += before.sum(0)
         for total, x in zip(sums, xs):
             if total is not None and x is not None:
                 total.add(before, x[part])
-    return kept, [None if total is None else total.total() for total in sums], of_bias
+    of_weights = [None if total is None else total.total() for total in sums]
+    return kept, of_weights, of_bias.to(grad.dtype) if wants_bias else None
 
 
-class _SumOfParts:
-    """``grad.t() @ x``, added up part by part; threads share the rows of each."""
+def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a weight W from that of x W^T; see :func:`affine_gradients`.
 
-    def __init__(self, grad: Tensor, x: Tensor, num: int) -> None:
-        self._sums = x.new_zeros(num, grad.shape[1], x.shape[1])
+    Args:
+        grad: Gradient of the product. Shape [n, out].
+        x: Shape [n, in].
+
+    Returns:
+        ``grad.t() @ x``. Shape [out, in].
+    """
+    found = affine_gradients(grad, None, None, [x], wants_bias=False)[1][0]
+    assert found is not None, "it was asked for"
+    return found
+
+
+def _parts_of_sum(grad: Tensor) -> List[Tuple[slice, int]]:
+    """Parts of rows, and how many of the first ones of each were in the part before."""
+    num_rows, num = len(grad), _num_parts()
+    if _goes_in_parts(grad):
+        whole = num_rows // _ROWS * _ROWS
+        parts = [(slice(start, min(start + num * _ROWS, whole)), 0) for start in range(0, whole, num * _ROWS)]
+        done = whole
+        for part in covering(num_rows, whole):
+            parts.append((part, done - part.start))
+            done = part.stop
+        return parts
+    is_exact = grad.dtype in (torch.float32, torch.float64)
+    is_one = not is_exact or grad.device.type != "cpu" or torch.is_grad_enabled() or num_rows < 2 * num * _ROWS
+    return [(slice(0, num_rows), 0)] if is_one else [(part, 0) for part in in_turn(num_rows)]
+
+
+def _num_parts() -> int:
+    """In how many parts threads share the rows of a sum."""
+    threads = torch.get_num_threads()
+    return 1 if threads == 1 else _PARTS * threads
+
+
+def _sum_type(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+
+
+class _WeightSum:
+    """``grad.t() @ x``, added up part by part, each of which threads share by its rows.
+
+    In bfloat16 the result of every product is rounded, and then added up in float32.
+    """
+
+    def __init__(self, grad: Tensor, x: Tensor) -> None:
+        self._dtype = x.dtype
+        shape = (grad.shape[1], x.shape[1])
+        self._is_rounded = x.dtype == torch.bfloat16
+        self._sums = torch.zeros(1 if self._is_rounded else _num_parts(), *shape, dtype=_sum_type(x))
 
     def add(self, grad: Tensor, x: Tensor) -> None:
-        num = len(self._sums)
+        """Add the product of some rows, in bfloat16 of so many as compiled code is there for."""
+        num = len(self._sums) if not self._is_rounded else max(1, len(x) // _ROWS)
         whole = num * (len(x) // num)
         grads, rows = (part[:whole].reshape(num, whole // num, part.shape[1]) for part in (grad, x))
-        self._sums.baddbmm_(grads.transpose(1, 2), rows)
+        if self._is_rounded:
+            self._sums += torch.bmm(grads.transpose(1, 2), rows).sum(0, keepdim=True, dtype=torch.float32)
+        else:
+            self._sums.baddbmm_(grads.transpose(1, 2), rows)
         if whole < len(x):
             self._sums[0].addmm_(grad[whole:].t(), x[whole:])
 
     def total(self) -> Tensor:
-        return self._sums.sum(0)
+        """The sum of all that was added."""
+        return self._sums.sum(0).to(self._dtype)
 
 
 def product(x: Tensor, matrix: Tensor, bias: Optional[Tensor] = None) -> Tensor:
@@ -184,63 +259,13 @@ def add_product(out: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
     if not _goes_in_parts(x):
         return out.addmm_(x, matrix)
     done = 0
-    for part in apart(len(x)):
-        out[part].addmm_(x[part], matrix)
+    for part in covering(len(x)):
+        if part.start == done:
+            out[part].addmm_(x[part], matrix)
+        else:  # No row may be added twice.
+            out[done : part.stop] += torch.mm(x[part], matrix)[done - part.start :]
         done = part.stop
-    if done < len(x):  # No row may be added twice.
-        out[done:] += torch.mm(x[-SIZES[-1] :], matrix)[done - len(x) :]
     return out
-
-
-def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    """The gradient of a weight W from that of x W^T.
-
-    Libraries share a product out among threads by rows and columns of the result. This one is small, and its sum goes
-    over all rows: where these are many, each thread has parts of them instead.
-
-    Args:
-        grad: Gradient of the product. Shape [n, out].
-        x: Shape [n, in].
-
-    Returns:
-        ``grad.t() @ x``. Shape [out, in].
-    """
-    if _goes_in_parts(x):
-        return _in_fixed_parts(grad, x)
-    threads = torch.get_num_threads()
-    num = _PARTS * threads
-    if threads == 1 or not _is_exact(x) or len(x) < num * _ROWS:
-        return grad.t() @ x
-    whole = num * (len(x) // num)
-    total = _of_each(grad[:whole], x[:whole], num).sum(0)
-    return total if whole == len(x) else total.addmm_(grad[whole:].t(), x[whole:])
-
-
-def _in_fixed_parts(grad: Tensor, x: Tensor) -> Tensor:
-    num, rest = divmod(len(x), _ROWS)
-    at = len(x) - rest
-    # Sums are in float32: results are rounded once for each part and at the end.
-    total = torch.zeros(grad.shape[1], x.shape[1])
-    if num:
-        total += _of_each(grad[:at], x[:at], num).sum(0, dtype=torch.float32)
-    for part in apart(rest):
-        total += grad[at:][part].t() @ x[at:][part]
-    missing = -rest % SIZES[-1]
-    if missing:
-        start = len(x) + missing - SIZES[-1]
-        last_grad, last_x = (functional.pad(rows[start:], (0, 0, 0, missing)) for rows in (grad, x))
-        total += last_grad.t() @ last_x
-    return total.to(x.dtype)
-
-
-def _of_each(grad: Tensor, x: Tensor, num: int) -> Tensor:
-    """The gradient from each of so many equal parts. Shape [num, out, in]."""
-    size = len(x) // num
-    return torch.bmm(grad.reshape(num, size, -1).transpose(1, 2), x.reshape(num, size, -1))
-
-
-def _is_exact(x: Tensor) -> bool:
-    return x.dtype in (torch.float32, torch.float64) and x.device.type == "cpu"
 
 
 def _goes_in_parts(x: Tensor) -> bool:
