@@ -36,7 +36,7 @@ def bag_sums(h: Tensor, indptr: Tensor, indices: Tensor, values: Optional[Tensor
         >>> bag_sums(torch.eye(2), torch.tensor([0, 2, 2]), torch.tensor([0, 1]), None, "mean").tolist()
         [[0.5, 0.5], [0.0, 0.0]]
     """
-    if torch.is_grad_enabled() or not _adds_up(h.dtype):
+    if torch.is_grad_enabled() or not h.shape[1] or not _adds_up(h.dtype):
         values = torch.ones(len(indices), dtype=h.dtype) if values is None else values
         out: Tensor = torch.sparse.mm(csr(indptr, indices, values, (len(indptr) - 1, len(h))), h, how)
         return out

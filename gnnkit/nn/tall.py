@@ -131,7 +131,7 @@ def affine_gradients(
         [out, in_i], or None; that of the bias, [out], or None.
     """
     parts = _parts_of_sum(grad)
-    if len(parts) == 1 and grad.dtype != torch.bfloat16:
+    if len(parts) == 1 and not _goes_in_parts(grad):
         before = gradient_before(grad, out, activation)
         of_weights = [None if x is None else before.t() @ x for x in xs]
         return before, of_weights, before.sum(0) if wants_bias else None

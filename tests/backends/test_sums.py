@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import warnings
 import weakref
-from typing import Any, List
+from functools import partial
+from typing import Any, List, Optional
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 
 import gnnkit
 from gnnkit.backends import BlockSums, composing
+from gnnkit.backends.bags import bag_sums
 from gnnkit.data import Block, full_block
+from gnnkit.nn import ACTIVATIONS, activated
 
 
 @st.composite
@@ -64,9 +67,9 @@ def layer_inputs(block: Block) -> List[Tensor]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(blocks(), st.sampled_from(["sum", "mean"]), st.booleans(), st.booleans(), st.booleans())
+@given(blocks(), st.sampled_from(["sum", "mean"]), st.sampled_from([None, *ACTIVATIONS]), *[st.booleans()] * 3)
 def test_layers_in_one_operation_equal_those_in_parts(
-    block: Block, how: str, weighted: bool, is_own_apart: bool, is_reduced: bool
+    block: Block, how: str, activation: Optional[str], weighted: bool, is_own_apart: bool, is_reduced: bool
 ) -> None:
     if is_reduced:
         num = block.num_dst
@@ -74,11 +77,12 @@ def test_layers_in_one_operation_equal_those_in_parts(
     sums, (h, own, neighbor, bias) = BlockSums(block), layer_inputs(block)
     apart = torch.randn(block.num_dst, 3, dtype=torch.float64, requires_grad=True) if is_own_apart else None
     inputs = [each for each in (h, apart, own, neighbor, bias) if each is not None]
-    out = sums.affine(h, apart, own, neighbor, bias, how, weighted=weighted)
+    out = sums.affine(h, apart, own, neighbor, bias, how, weighted=weighted, activation=activation)
     with composing():
-        parts = sums.affine(h, apart, own, neighbor, bias, how, weighted=weighted)
+        parts = sums.affine(h, apart, own, neighbor, bias, how, weighted=weighted, activation=activation)
     total = torchs_own(block, h, how, weighted)
     by_hand = (h[: block.num_dst] if apart is None else apart) @ own.t() + total @ neighbor.t() + bias
+    by_hand = activated(by_hand, activation)
     grad = torch.randn(out.shape, dtype=torch.float64)
     expected = torch.autograd.grad(by_hand, inputs, grad)
     for found in (out, parts):
@@ -101,7 +105,45 @@ def test_gradients_of_gradients() -> None:
     block = Block(torch.tensor([0, 2, 3]), torch.tensor([2, 0, 2]), 3)
     sums, inputs = BlockSums(block), layer_inputs(block)
     assert torch.autograd.gradgradcheck(lambda x: sums.reduce(x, "mean", own=0.5) ** 2, inputs[:1])
-    assert torch.autograd.gradgradcheck(lambda x, *rest: sums.affine(x, None, *rest, "mean") ** 2, inputs)
+    for activation in (None, "elu"):
+        layer = partial(sums.affine, how="mean", activation=activation)
+        assert torch.autograd.gradgradcheck(lambda x, *rest, layer=layer: layer(x, None, *rest) ** 2, inputs)
+
+
+def test_gradients_of_gradients_in_bfloat16() -> None:
+    num = 600
+    sums = BlockSums(Block(torch.arange(num + 1), torch.randint(0, num + 1, (num,)), num + 1))
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        inputs = [torch.randn(*size).to(dtype).requires_grad_() for size in ((num + 1, 6), (4, 6), (4, 6), (4,))]
+        out = sums.affine(inputs[0], None, *inputs[1:], "mean", activation="elu")
+        first = torch.autograd.grad(out.float().square().sum(), inputs, create_graph=True)
+        found.append(torch.autograd.grad(first[0].float().square().sum(), inputs[1])[0].float())
+    assert float((found[0] - found[1]).norm() / found[0].norm()) < 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_bags_are_what_a_sparse_product_gives(how: str, dtype: torch.dtype) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(blocks(), st.integers(0, 70))
+    def check(block: Block, width: int) -> None:
+        torch.manual_seed(0)
+        h = torch.randn(block.num_src, width).to(dtype)
+        values = None if block.edge_weight is None else block.edge_weight.to(dtype)
+        with torch.no_grad():
+            found = bag_sums(h, block.indptr, block.indices, values, how)
+        with torch.enable_grad():  # Where gradients are recorded it is a product.
+            product = bag_sums(h.clone().requires_grad_(), block.indptr, block.indices, values, how)
+        assert found.dtype == dtype and product.requires_grad
+        if dtype in (torch.float32, torch.float64):
+            assert torch.equal(found, product)
+        expected = torchs_own(block, h.double(), how, values is not None)
+        tolerance = {torch.float16: 1e-2, torch.bfloat16: 5e-2}.get(dtype, 1e-5)
+        torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+    check()
 
 
 @pytest.mark.parametrize("how", ["sum", "mean"])

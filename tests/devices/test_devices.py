@@ -93,6 +93,16 @@ def test_an_evaluating_step_changes_nothing() -> None:
     assert not result.outputs.requires_grad
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_step_puts_every_module_into_its_mode(training: bool) -> None:
+    device, module = load_device("cpu"), Regression()
+    step = device.prepare(module, torch.optim.SGD(module.parameters(), lr=0.1) if training else None, StepOptions())
+    for _ in range(2):
+        module.linear.train(not training)  # The whole stays as it was, one of its modules does not.
+        step(device.put(batch()))
+        assert all(each.training is training for each in module.modules())
+
+
 def test_put_on_cpu_copies_nothing_and_a_shared_block_stays_one() -> None:
     host = batch()
     assert load_device("cpu").put(host) is host

@@ -12,6 +12,7 @@ from gnnkit.data import Graph, from_edge_index, prepare_graph
 from gnnkit.errors import ConfigError
 from gnnkit.loading import InputReduction, NeighborLoader
 from gnnkit.loading.gather import gather_rows
+from gnnkit.loading.reducing import reduce_rows
 from gnnkit.nn import GNN, ModelSpec
 from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train import TrainConfig
@@ -117,6 +118,26 @@ def test_rounding_is_that_of_torch():
     is_number = ~expected.isnan()
     assert torch.equal(out.isnan(), ~is_number) and not is_number.all()
     assert torch.equal(out[is_number].view(torch.int16), expected[is_number].view(torch.int16))
+
+
+@pytest.mark.parametrize("width", [1, 16, 50, 256])
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64], ids=str)
+def test_large_tables_are_written_like_small_ones(stored, width):
+    """Past the caches, if their rows are whole lines of these."""
+    num = 4 * 2**20 // width + 3  # More than the four mebibytes from which that is done, in every type.
+    random = torch.Generator().manual_seed(0)
+    table = torch.randint(-9, 9, (500, width), generator=random).to(stored)
+    rows = torch.randint(0, 500, (num,), generator=random)
+    wanted = table[rows].to(torch.float32 if table.element_size() == 2 else stored)
+    memory = torch.empty(num * width + 1, dtype=wanted.dtype)
+    for out in (memory[:-1].view(num, width), memory[1:].view(num, width)):  # The latter begins within a line.
+        gather_rows(table, rows, out)
+        assert torch.equal(out, wanted)
+    if table.is_floating_point():
+        indptr = torch.arange(num // 3 + 1) * 3
+        sums = memory[: num // 3 * width].view(num // 3, width)
+        reduce_rows(table, None, indptr.numpy(), rows.numpy(), None, False, sums)
+        assert torch.equal(sums, wanted[: num // 3 * 3].view(-1, 3, width).sum(1))
 
 
 def test_a_hub_of_a_million_neighbours_and_seeds_that_come_twice():

@@ -44,6 +44,31 @@ def features(num: int = 4, width: int = 6) -> torch.Tensor:
     return torch.randn(num, width, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.parametrize(
+    ("conv", "options"),
+    [("sage", {}), ("sage", {"aggregation": "max"}), ("sage", {"normalize": True}), ("graphconv", {})],
+    ids=str,
+)
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_layers_that_activate_by_themselves_do_it_everywhere(backend, conv: str, activation: str, options) -> None:
+    settings = {"hidden_channels": 4, "activation": activation, "dropout": 0.0, **options}
+    spec = ModelSpec.from_dict({"conv": conv, "in_channels": 6, "out_channels": 3, **settings})
+    model, reference = (GNN(spec, each, seed=5) for each in (backend, load_backend("reference")))
+    reduced = Block(torch.arange(5), torch.arange(4, 8), 8, is_reduced=True)
+    blocks = {"square": square(), **({"reduced": reduced} if options.get("aggregation") != "max" else {})}
+    for name, block in blocks.items():
+        x = features(block.num_src)
+        found, expected = (each([block, square()], x) for each in (model, reference))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, msg=name)
+        grads = [
+            torch.autograd.grad(out.square().sum(), list(each.parameters_by_name().values()))
+            for out, each in ((found, model), (expected, reference))
+        ]
+        assert len(grads[0]) == len(grads[1])
+        norms = [sum(float(part.square().sum()) for part in each) for each in grads]
+        assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
 @pytest.mark.in_turn
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.conv}-{s.norm}-{s.residual}-{s.jumping_knowledge}")
 def test_every_backend_starts_alike_and_computes_alike(backend, spec: ModelSpec) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 import torch
@@ -13,7 +13,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gnnkit.backends import load_backend
 from gnnkit.data import Block
 from gnnkit.nn import GNN, ModelSpec
-from gnnkit.nn.tall import SIZES, add_product, apart, covering, product, weight_gradient
+from gnnkit.nn.activations import ACTIVATIONS, activated, gradient_before
+from gnnkit.nn.tall import (
+    SIZES,
+    add_product,
+    affine,
+    affine_gradients,
+    apart,
+    covering,
+    in_turn,
+    product,
+    weight_gradient,
+)
 from tests.conftest import installed_backends
 
 ROWS = st.one_of(st.integers(0, 700), st.integers(4000, 4700), st.integers(8191, 20000))
@@ -27,6 +38,10 @@ def test_parts_cover_all_rows(num: int) -> None:
         assert part.stop - part.start in SIZES
         seen[part] += 1
     assert bool((seen > 0).all())
+    for start in (num // 2, num - 1):
+        later = [row for part in covering(num, start) for row in range(part.start, part.stop)]
+        assert set(range(start, num)) <= set(later) and max(later) == num - 1
+    assert [row for part in in_turn(num) for row in range(part.start, part.stop)] == list(range(num))
     once = torch.zeros(num, dtype=torch.int64)
     for part in apart(num):
         assert part.stop - part.start in SIZES
@@ -61,6 +76,48 @@ def test_products_are_torchs(dtype: torch.dtype) -> None:
             torch.testing.assert_close(got.double(), wanted, rtol=0, atol=DTYPES[dtype] * max(scale, 1.0))
 
     check()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
+@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
+def test_layers_and_their_gradients_are_torchs(dtype: torch.dtype, activation: Optional[str], threads: int) -> None:
+    @settings(max_examples=12, deadline=None)
+    @given(ROWS, st.booleans(), st.booleans())
+    def check(num: int, has_bias: bool, wants_before: bool) -> None:
+        random = torch.Generator().manual_seed(num)
+        shapes = ((num, 5), (num, 4), (3, 5), (3, 4), (3,), (num, 3))
+        x, other, weight, second, bias, grad = (torch.randn(*s, generator=random).to(dtype) for s in shapes)
+        given_bias = bias if has_bias else None
+        with torch.no_grad():
+            out = affine([(x, weight.t()), (other, second.t())], given_bias, activation)
+            kept, of_weights, of_bias = affine_gradients(
+                grad, out, activation, [x, None, other], wants_before=wants_before, wants_bias=has_bias
+            )
+        assert of_weights[1] is None and (of_bias is not None) == has_bias
+        assert not wants_before or kept is not None
+        wide = [part.double().requires_grad_() for part in (x, other, weight, second, bias)]
+        inner = wide[0] @ wide[2].t() + wide[1] @ wide[3].t() + (wide[4] if has_bias else 0)
+        inner.retain_grad()
+        expected = activated(inner, activation)
+        if dtype == torch.bfloat16:  # Rounded to 0, an output has another gradient.
+            inner.backward(gradient_before(grad.double(), out.double(), activation))
+        else:
+            expected.backward(grad.double())
+        pairs = [(out, expected), (of_weights[0], wide[2].grad), (of_weights[2], wide[3].grad)]
+        pairs += [(of_bias, wide[4].grad)] if has_bias else []
+        pairs += [(kept, inner.grad)] if wants_before else []
+        for got, wanted in pairs:
+            assert got.dtype == dtype
+            scale = float(wanted.detach().abs().max()) if wanted.numel() else 1.0
+            torch.testing.assert_close(got.double(), wanted.detach(), rtol=0, atol=DTYPES[dtype] * max(scale, 1.0))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        check()
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Shapes(TorchDispatchMode):
