@@ -20,7 +20,7 @@ from gnnkit.data import Block
 from gnnkit.errors import ConfigError
 from gnnkit.jit import fetch_row, finish_streams, is_streamed, kernel, rows_ahead, stream
 from gnnkit.loading.ahead import parts_ahead
-from gnnkit.loading.gather import gather_rows, loaded_dtype, put_number, stored_array, widened
+from gnnkit.loading.gather import gather_rows, loaded_dtype, put_number, put_row, stored_array, widened
 from gnnkit.sampling import Buffers
 
 REDUCTIONS = ("sum", "weighted_sum", "mean")
@@ -146,12 +146,18 @@ def _reduce(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, is_
 def _reduce_rounded(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, is_mean: bool, out: Any) -> None:
     """The same in float32, some rows at a time in memory that stays in the cache, then rounded."""
     sums = np.empty((min(_AT_ONCE, len(out)), out.shape[1]), np.float32)
+    is_past = is_streamed(out)
+    line = np.empty((1, out.shape[1]), out.dtype)
     for begin in range(0, len(out), _AT_ONCE):
         end = min(begin + _AT_ONCE, len(out))
         _reduce(table, nodes, indptr[begin : end + 1], indices, weights, is_mean, sums[: end - begin])
         for row in range(begin, end):
-            for column in range(out.shape[1]):
-                put_number(out, row, column, sums[row - begin, column])
+            if is_past:
+                put_row(out, row, sums, row - begin, line)
+            else:
+                for column in range(out.shape[1]):
+                    put_number(out, row, column, sums[row - begin, column])
+    finish_streams()
 
 
 @kernel
@@ -164,6 +170,18 @@ def _fetch_sources(table: Any, nodes: Any, indices: Any, begin: int, end: int, a
     """Ask for the rows that are read after those of the edges from ``begin`` to ``end``."""
     for later in range(begin + ahead, min(end + ahead, len(indices))):
         fetch_row(table, _row(nodes, indices[later]))
+
+
+@kernel
+def _put_sums(out: Any, dst: int, line: Any, by: Any, is_past: bool) -> None:
+    """Write sums, divided by a number, into a row."""
+    if is_past:
+        for column in range(out.shape[1]):
+            line[0, column] /= by
+        stream(out, dst, line, 0)
+    else:
+        for column in range(out.shape[1]):
+            out[dst, column] = line[0, column] / by
 
 
 @kernel
@@ -194,25 +212,23 @@ def _reduce_rows(table: Any, nodes: Any, indptr: Any, indices: Any, is_mean: boo
                 for column in range(out.shape[1]):
                     sums[column] += widened(table[source, column])
                 edge += 1
-        by = num if is_mean and num > 1 else np.float32(1)
-        if is_past:
-            for column in range(out.shape[1]):
-                sums[column] /= by
-            stream(out, dst, line, 0)
-        else:
-            for column in range(out.shape[1]):
-                out[dst, column] = sums[column] / by
+        _put_sums(out, dst, line, num if is_mean and num > 1 else np.float32(1), is_past)
     finish_streams()
 
 
 @kernel
 def _reduce_weighted_rows(table: Any, nodes: Any, indptr: Any, indices: Any, weights: Any, out: Any) -> None:
     ahead = rows_ahead(table)
+    is_past = is_streamed(out)
+    line = np.empty((1, out.shape[1]), out.dtype)
+    sums = line[0]
     for dst in range(len(indptr) - 1):
         for column in range(out.shape[1]):
-            out[dst, column] = 0
+            sums[column] = 0
         for edge in range(indptr[dst], indptr[dst + 1]):
             _fetch_sources(table, nodes, indices, edge, edge + 1, ahead)
             source, weight = _row(nodes, indices[edge]), weights[edge]
             for column in range(out.shape[1]):
-                out[dst, column] += weight * widened(table[source, column])
+                sums[column] += weight * widened(table[source, column])
+        _put_sums(out, dst, line, np.float32(1), is_past)
+    finish_streams()
