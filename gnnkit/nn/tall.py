@@ -137,7 +137,7 @@ def affine_gradients(
         return before, of_weights, before.sum(0) if wants_bias else None
     kept = grad if activation is None else torch.empty_like(grad) if wants_before else None
     scratch = grad.new_empty(max(part.stop - part.start for part, _ in parts), grad.shape[1])
-    sums = [None if x is None else _WeightSum(grad, x) for x in xs]
+    sums = [None if x is None else _WeightSum(_num_parts()) for x in xs]
     of_bias = torch.zeros(grad.shape[1], dtype=_sum_type(grad))
     for part, again in parts:
         if activation is None and not again:
@@ -155,7 +155,7 @@ def affine_gradients(
         for total, x in zip(sums, xs):
             if total is not None and x is not None:
                 total.add(before, x[part])
-    of_weights = [None if total is None else total.total() for total in sums]
+    of_weights = [None if total is None else total.total(grad.dtype) for total in sums]
     return kept, of_weights, of_bias.to(grad.dtype) if wants_bias else None
 
 
@@ -186,7 +186,8 @@ def _parts_of_sum(grad: Tensor) -> List[Tuple[slice, int]]:
             done = part.stop
         return parts
     is_exact = grad.dtype in (torch.float32, torch.float64)
-    is_one = not is_exact or grad.device.type != "cpu" or torch.is_grad_enabled() or num_rows < 2 * num * _ROWS
+    is_short = num_rows < max(num, 2) * _ROWS
+    is_one = is_short or not is_exact or grad.device.type != "cpu" or torch.is_grad_enabled()
     return [(slice(0, num_rows), 0)] if is_one else [(part, 0) for part in in_turn(num_rows)]
 
 
@@ -206,27 +207,29 @@ class _WeightSum:
     In bfloat16 the result of every product is rounded, and then added up in float32.
     """
 
-    def __init__(self, grad: Tensor, x: Tensor) -> None:
-        self._dtype = x.dtype
-        shape = (grad.shape[1], x.shape[1])
-        self._is_rounded = x.dtype == torch.bfloat16
-        self._sums = torch.zeros(1 if self._is_rounded else _num_parts(), *shape, dtype=_sum_type(x))
+    def __init__(self, num: int) -> None:
+        self._num = num
+        self._sums: Optional[Tensor] = None
 
     def add(self, grad: Tensor, x: Tensor) -> None:
         """Add the product of some rows, in bfloat16 of so many as compiled code is there for."""
-        num = len(self._sums) if not self._is_rounded else max(1, len(x) // _ROWS)
+        is_rounded = x.dtype == torch.bfloat16
+        num = max(1, len(x) // _ROWS) if is_rounded else self._num
         whole = num * (len(x) // num)
         grads, rows = (part[:whole].reshape(num, whole // num, part.shape[1]) for part in (grad, x))
-        if self._is_rounded:
-            self._sums += torch.bmm(grads.transpose(1, 2), rows).sum(0, keepdim=True, dtype=torch.float32)
-        else:
+        if self._sums is not None and not is_rounded:
             self._sums.baddbmm_(grads.transpose(1, 2), rows)
+        else:
+            found = torch.bmm(grads.transpose(1, 2), rows)
+            found = found.sum(0, keepdim=True, dtype=torch.float32) if is_rounded else found
+            self._sums = found if self._sums is None else self._sums.add_(found)
         if whole < len(x):
             self._sums[0].addmm_(grad[whole:].t(), x[whole:])
 
-    def total(self) -> Tensor:
+    def total(self, dtype: torch.dtype) -> Tensor:
         """The sum of all that was added."""
-        return self._sums.sum(0).to(self._dtype)
+        assert self._sums is not None, "there is a part"
+        return self._sums.sum(0).to(dtype)
 
 
 def product(x: Tensor, matrix: Tensor, bias: Optional[Tensor] = None) -> Tensor:
