@@ -67,6 +67,10 @@ def merged(schema: Type[Any], layers: Sequence[Mapping[str, Any]], kinds: Kinds 
         told = _CONVERSION.fullmatch(problem)
         kind = None if told is None else _EXPECTED.get(told["kind"].casefold())
         words = f": {problem}" if told is None or kind is None else f" is {told['value']}, expected {kind}"
+        if "Cannot convert 'DictConfig'" in problem:
+            options = f"{error.full_key}_{_OPTIONS}"
+            more = f", and its options as {options}.KEY=VALUE" if options in base else ""
+            words = f" has one value and no settings of its own. Write it as {error.full_key}=VALUE{more}"
         raise ConfigError(f"Setting {error.full_key!r}{words}.") from error
 
 

@@ -42,6 +42,9 @@ def test_evaluation_is_one_program_on_devices_with_fixed_shapes_unless_asked_oth
         (["train.epochs=three"], ConfigError, "train.epochs"),
         (["epochs"], ConfigError, "key=value"),
         (["train=5"], ConfigError, "train"),
+        (["task.options.metrics=[auc]"], ConfigError, r"'task' .* its options as task_options.KEY=VALUE\.$"),
+        (["backend.name=pyg"], ConfigError, r"'backend' has one value .* Write it as backend=VALUE"),
+        (["train.lr.x=1"], ConfigError, "expected a number"),
     ],
 )
 def test_mistakes(overrides: list, error: type, message: str) -> None:
