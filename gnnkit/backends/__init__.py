@@ -2,7 +2,7 @@
 
 from gnnkit.backends.base import Backend, BackendCapabilities
 from gnnkit.backends.layer_state import LayerState, attention_spec, read_gin
-from gnnkit.backends.native import LibraryLayer, NativeConv, NativeGIN, aggregates
+from gnnkit.backends.native import LibraryLayer, NativeConv, NativeGIN, NativeSAGE, aggregates
 from gnnkit.backends.registry import as_backend, backends, build_model, load_backend, move_model
 from gnnkit.backends.store import GraphStore, PartSize, Served
 from gnnkit.backends.sums import BlockSums, composing, product_dtype, sum_dtype
@@ -18,6 +18,7 @@ __all__ = [
     "LibraryLayer",
     "NativeConv",
     "NativeGIN",
+    "NativeSAGE",
     "PartSize",
     "Served",
     "aggregates",

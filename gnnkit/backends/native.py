@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from types import ModuleType
-from typing import Any, ClassVar, Dict, List, Mapping, Optional
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gnnkit.backends.sums import sum_dtype
 from gnnkit.errors import ConfigError, LayerError, UnknownNameError
-from gnnkit.nn import ConvSpec, NativeParameter
+from gnnkit.nn import ConvSpec, NativeParameter, activated
 from gnnkit.nn.failures import OUT_OF_MEMORY
 
 
@@ -112,6 +113,48 @@ class NativeGIN(NativeConv):
         own = h_src[: lowered.block.num_dst] if h_dst is None else h_dst
         total = aggregates(h_src, own) if lowered.is_reduced else self.neighbors(lowered, h_src, weight)
         return mlp(total + (own if factor == 1 else factor * own))  # type: ignore[no-any-return]
+
+
+class NativeSAGE(NativeConv):
+    """Base of "sage" around a library's layer: its two products in one operation, by the block's sums if it has them.
+
+    What a block is lowered to has ``block`` and ``sums``, a :class:`BlockSums` or None.
+    """
+
+    finds_own: ClassVar[bool] = True
+    activates: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def matrices(self) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        """The library's parameters: of the node itself and of its neighbours, [out, in] each, and the bias, [out]."""
+
+    @abstractmethod
+    def by_library(self, lowered: Any, h_src: Tensor, own: Tensor) -> Tensor:
+        """The layer by the library, normalised where the options say so.
+
+        Args:
+            lowered: The lowered block.
+            h_src: Features of the sources. Shape [num_src, F].
+            own: Features of the destinations. Shape [num_dst, F].
+
+        Returns:
+            Shape [num_dst, out_channels].
+        """
+
+    def forward(self, lowered: Any, h_src: Tensor, h_dst: Optional[Tensor], activation: Optional[str] = None) -> Tensor:
+        """Features of the destinations, [num_dst, out_channels]."""
+        options = self.spec.options
+        if lowered.sums is not None and options.aggregation == "mean":
+            before = None if options.normalize else activation
+            out: Tensor = lowered.sums.affine(h_src, h_dst, *self.matrices, "mean", activation=before)
+            return activated(self.normalized(out), activation) if options.normalize else out
+        own = h_src[: lowered.block.num_dst] if h_dst is None else h_dst
+        return activated(self.by_library(lowered, h_src, own), activation)
+
+    def normalized(self, out: Tensor) -> Tensor:
+        """Outputs divided by their norms, where the convolution says so. Shape [n, out_channels]."""
+        return functional.normalize(out, dim=-1) if self.spec.options.normalize else out
 
 
 class LibraryLayer(nn.Module):

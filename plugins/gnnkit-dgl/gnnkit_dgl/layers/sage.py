@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Dict, Mapping, Optional
+from typing import ClassVar, Dict, Mapping, Optional, Tuple
 
 from torch import Tensor
 from torch.nn import functional
 
-from gnnkit.backends import NativeConv, aggregates, product_dtype
-from gnnkit.nn import ConvSpec, NativeParameter, activated
+from gnnkit.backends import NativeSAGE, aggregates, product_dtype
+from gnnkit.nn import ConvSpec, NativeParameter
 from gnnkit_dgl.block import DglBlock
 from gnnkit_dgl.layers.common import native
 
 
-class SAGE(NativeConv):
+class SAGE(NativeSAGE):
     """``dgl.nn.SAGEConv`` with "mean" or "pool"."""
 
     names: ClassVar[Mapping[str, str]] = {
         "lin_self.weight": "conv.fc_self.weight",
         "lin_neigh.weight": "conv.fc_neigh.weight",
     }
-
-    finds_own: ClassVar[bool] = True
-    activates: ClassVar[bool] = True
 
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__(spec)
@@ -47,27 +44,13 @@ class SAGE(NativeConv):
             names["lin_pool.bias"] = NativeParameter("conv.fc_pool.bias")
         return names
 
-    def forward(
-        self, lowered: DglBlock, h_src: Tensor, h_dst: Optional[Tensor], activation: Optional[str] = None
-    ) -> Tensor:
-        """Features of the destinations, [num_dst, out_channels]."""
-        conv, sums = self.conv, lowered.sums
-        if sums is not None and self.spec.options.aggregation == "mean":
-            matrices = (conv.fc_self.weight, conv.fc_neigh.weight, conv.fc_self.bias)
-            if not self.spec.options.normalize:
-                return sums.affine(h_src, h_dst, *matrices, "mean", activation=activation)
-            return activated(self.normalized(sums.affine(h_src, h_dst, *matrices, "mean")), activation)
-        own = h_src[: lowered.block.num_dst] if h_dst is None else h_dst
-        return activated(self.by_library(lowered, h_src, own), activation)
+    @property
+    def matrices(self) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        """See :class:`NativeSAGE`."""
+        return self.conv.fc_self.weight, self.conv.fc_neigh.weight, self.conv.fc_self.bias
 
     def by_library(self, lowered: DglBlock, h_src: Tensor, own: Tensor) -> Tensor:
-        """The same by DGL's layer, or by its linear layers where there is nothing for it to add up.
-
-        Args:
-            lowered: The lowered block.
-            h_src: Features of the sources. Shape [num_src, F].
-            own: Features of the destinations. Shape [num_dst, F].
-        """
+        """See :class:`NativeSAGE`; by the library's linear layers where there is nothing for it to add up."""
         conv = self.conv
         if lowered.is_reduced:
             return self.normalized(conv.fc_self(own) + conv.fc_neigh(aggregates(h_src, own)))
@@ -78,7 +61,3 @@ class SAGE(NativeConv):
         h_src = h_src.to(product_dtype(h_src, conv.fc_neigh.weight))
         out: Tensor = conv(lowered.native, (h_src, own))
         return out
-
-    def normalized(self, out: Tensor) -> Tensor:
-        """Outputs divided by their norms, where the convolution says so."""
-        return functional.normalize(out, dim=-1) if self.spec.options.normalize else out
