@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Callable, Collection, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
@@ -69,11 +70,12 @@ def prefetch(
     threads: List[threading.Thread] = []
     submitted, disk = 0, threading.Event()
     room = least = least_in_hand(num_threads, ahead, overlap=overlap)
+    cores = None if overlap else _cores_of(num_threads)
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
-            name = f"{THREAD_NAME}-{number}"
-            thread = threading.Thread(target=_work, args=(work, produce, disk), name=name, daemon=True)
+            name, core = f"{THREAD_NAME}-{number}", None if cores is None else cores[number]
+            thread = threading.Thread(target=_work, args=(work, produce, disk, core), name=name, daemon=True)
             thread.start()
             threads.append(thread)
         for item in range(num):
@@ -124,10 +126,28 @@ def _wait(futures: Collection[Future[T]], first: int) -> None:
         told *= 2
 
 
+def _cores_of(num_threads: int) -> Optional[List[int]]:
+    """A core for each thread of a burst, if there are threads for all cores of this process.
+
+    A burst is short. The system would otherwise leave threads on the same core for much of it, as OpenMP's threads,
+    which go on spinning for some milliseconds after a step, make the other cores look busy.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[i % len(cores)] for i in range(num_threads)] if num_threads >= len(cores) else None
+
+
 def _work(
-    work: SimpleQueue[Optional[Tuple[Future[T], int]]], produce: Callable[[int], T], disk: threading.Event
+    work: SimpleQueue[Optional[Tuple[Future[T], int]]],
+    produce: Callable[[int], T],
+    disk: threading.Event,
+    core: Optional[int],
 ) -> None:
     """Make items until there is None to make; ``disk`` is set while much of them comes from it."""
+    if core is not None:
+        with suppress(OSError):  # The process may have lost the core in the meantime.
+            os.sched_setaffinity(0, {core})  # Of this thread alone.
     # Else torch's operations start more threads for this one, and OpenMP, which then counts more threads than there are
     # cores, puts those of the consumer to sleep between any two operations: steps take a fifth longer.
     torch.set_num_threads(1)

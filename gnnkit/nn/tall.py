@@ -22,6 +22,8 @@ _PARTS = 2
 _ROWS = 2048
 """Rows of a part of a sum: so many in bfloat16; else at least so many, as adding up smaller parts costs more than it
 saves. Of as many for each thread, several operations find in the cache what the one before has written."""
+_SHARED = 640
+"""Rows for each part of a thread from which on threads share the rows of a sum."""
 
 
 def covering(num_rows: int, start: int = 0) -> Iterator[slice]:
@@ -133,7 +135,7 @@ def affine_gradients(
     parts = _parts_of_sum(grad)
     if len(parts) == 1 and not _goes_in_parts(grad):
         before = gradient_before(grad, out, activation)
-        of_weights = [None if x is None else before.t() @ x for x in xs]
+        of_weights = [None if x is None else _sum_of_all(before, x) for x in xs]
         return before, of_weights, before.sum(0) if wants_bias else None
     kept = grad if activation is None else torch.empty_like(grad) if wants_before else None
     scratch = grad.new_empty(max(part.stop - part.start for part, _ in parts), grad.shape[1])
@@ -185,10 +187,24 @@ def _parts_of_sum(grad: Tensor) -> List[Tuple[slice, int]]:
             parts.append((part, done - part.start))
             done = part.stop
         return parts
-    is_exact = grad.dtype in (torch.float32, torch.float64)
-    is_short = num_rows < max(num, 2) * _ROWS
-    is_one = is_short or not is_exact or grad.device.type != "cpu" or torch.is_grad_enabled()
+    is_one = num_rows < max(num, 2) * _ROWS or not _is_exact(grad)
     return [(slice(0, num_rows), 0)] if is_one else [(part, 0) for part in in_turn(num_rows)]
+
+
+def _sum_of_all(grad: Tensor, x: Tensor) -> Tensor:
+    """``grad.t() @ x`` at once."""
+    num = _num_parts()
+    if num == 1 or len(grad) < num * _SHARED or not _is_exact(grad):
+        return grad.t() @ x
+    total = _WeightSum(num)
+    total.add(grad, x)
+    return total.total(grad.dtype)
+
+
+def _is_exact(grad: Tensor) -> bool:
+    """Whether a sum may be made of parts in memory: they are not rounded, and nothing records them."""
+    is_exact = grad.dtype in (torch.float32, torch.float64)
+    return is_exact and grad.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 def _num_parts() -> int:
