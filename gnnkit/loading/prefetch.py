@@ -87,7 +87,8 @@ def prefetch(
             if is_burst:
                 _wait(pending, item)
                 fitting = len(pending) * _BURST_SECONDS / max(time.monotonic() - start, 1e-6)
-                room = min(max(least, int(fitting)), _LONGER_BURST * least)
+                rounds = round(fitting / num_threads)  # Whole ones: no thread waits while others make the last items.
+                room = min(max(least, num_threads * rounds), _LONGER_BURST * least)
             if not pending[0].done():
                 _wait([pending[0]], item)
             yield pending.popleft().result()

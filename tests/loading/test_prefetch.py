@@ -75,6 +75,55 @@ def test_without_overlap_nothing_is_made_while_the_consumer_works(seconds):
     assert bursts == ([4, 16, 16, 16, 8] if seconds == 0 else [4] * 15)
 
 
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_every_thread_makes_as_many_items_of_a_burst(num_threads):
+    made = []
+
+    def produce(item):
+        time.sleep(0.02)
+        made.append(item)
+        return item
+
+    bursts, before = [], 0
+    for item in prefetch(produce, 24, num_threads=num_threads, ahead=0, overlap=False):
+        if item == before:
+            bursts.append(len(made) - before)
+            before = len(made)
+    assert bursts[0] == num_threads and all(burst % num_threads == 0 for burst in bursts)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a thread's cores")
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("times", [1, 2])
+def test_threads_of_a_burst_share_all_cores_evenly(overlap, times):
+    whole, found = os.sched_getaffinity(0), {}
+
+    def produce(item):
+        time.sleep(0.002)
+        found[threading.current_thread().name] = os.sched_getaffinity(0)
+
+    num_threads = times * len(whole)
+    list(prefetch(produce, 10 * num_threads, num_threads=num_threads, ahead=0, overlap=overlap))
+    if overlap:
+        assert all(cores == whole for cores in found.values())
+    else:
+        assert sorted(core for cores in found.values() for core in cores) == sorted(times * list(whole))
+    assert os.sched_getaffinity(0) == whole
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a thread's cores")
+def test_fewer_threads_than_cores_go_where_there_is_room():
+    whole, found = os.sched_getaffinity(0), []
+    if len(whole) == 1:
+        pytest.skip("this process has one core")
+
+    def produce(item):
+        found.append(os.sched_getaffinity(0))
+
+    list(prefetch(produce, 4, num_threads=len(whole) - 1, ahead=0, overlap=False))
+    assert found == [whole] * 4
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what comes from the disk")
 def test_what_comes_from_the_disk_is_made_while_the_consumer_works(tmp_path):
     size, made = 2 << 20, []
