@@ -9,14 +9,12 @@ anew.
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator
 
 import torch
 
-_PAUSE_HARD = 2  # Of OpenMP 5.0: threads end, numbers of threads stay as they are.
+from gnnkit.openmp import end_threads, openmp_libraries
 
 
 @contextmanager
@@ -38,34 +36,16 @@ def flushing_denormals() -> Iterator[bool]:
         return
     is_flushing = torch.set_flush_denormal(True)
     try:
-        if is_flushing and not _restart_threads():
+        if is_flushing and not end_threads(openmp_libraries()):
             torch.set_flush_denormal(False)
             is_flushing = False
         yield is_flushing
     finally:
         if is_flushing:
             torch.set_flush_denormal(False)
-            _restart_threads()
+            end_threads(openmp_libraries())
 
 
 def is_flushing_denormals() -> bool:
     """Whether this thread treats float32 numbers below 1e-38 as zeros; torch does not tell, a product does."""
     return bool(torch.tensor(1e-38, dtype=torch.float32) * 0.1 == 0)
-
-
-def _restart_threads() -> bool:
-    """End the threads that compute for this one; the next operation starts them again."""
-    if torch.get_num_threads() == 1:
-        return True
-    try:
-        results = [ctypes.CDLL(path).omp_pause_resource_all(_PAUSE_HARD) for path in _openmp_libraries()]
-    except (OSError, AttributeError):  # A release of OpenMP before 5.0.
-        return False
-    return bool(results) and not any(results)
-
-
-def _openmp_libraries() -> List[str]:
-    """The OpenMP libraries of this process; a graph library may bring its own."""
-    maps = Path("/proc/self/maps")
-    lines = maps.read_text().splitlines() if maps.is_file() else []
-    return sorted({line.split()[-1] for line in lines if "/libgomp" in line or "/libiomp" in line})

@@ -23,6 +23,7 @@ import torch
 
 from gnnkit.loading.ahead import bytes_read
 from gnnkit.loading.gate import GATE
+from gnnkit.openmp import end_threads, openmp_libraries
 from gnnkit.place import launched_place
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def prefetch(
     submitted, disk = 0, threading.Event()
     room = least = least_in_hand(num_threads, ahead, overlap=overlap)
     cores = None if overlap else _cores_of(num_threads)
+    openmp = [] if cores is None else openmp_libraries()
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
@@ -80,6 +82,8 @@ def prefetch(
             threads.append(thread)
         for item in range(num):
             start, is_burst = time.monotonic(), not overlap and not pending
+            if is_burst:  # After a step they go on spinning for some milliseconds, on cores that the burst wants.
+                end_threads(openmp)
             while submitted < num and len(pending) < room and (overlap or is_burst or disk.is_set()):
                 pending.append(Future())
                 work.put((pending[-1], submitted))
@@ -130,8 +134,7 @@ def _wait(futures: Collection[Future[T]], first: int) -> None:
 def _cores_of(num_threads: int) -> Optional[List[int]]:
     """A core for each thread of a burst, if there are threads for all cores of this process.
 
-    A burst is short. The system would otherwise leave threads on the same core for much of it, as OpenMP's threads,
-    which go on spinning for some milliseconds after a step, make the other cores look busy.
+    A burst is short, and the system may leave two threads on one core for much of it.
     """
     if not hasattr(os, "sched_setaffinity"):
         return None

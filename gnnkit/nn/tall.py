@@ -141,7 +141,7 @@ def affine_gradients(
     scratch = grad.new_empty(max(part.stop - part.start for part, _ in parts), grad.shape[1])
     sums = [None if x is None else _WeightSum(_num_parts()) for x in xs]
     of_bias = torch.zeros(grad.shape[1], dtype=_sum_type(grad))
-    for part, again in parts:
+    for part, again in reversed(parts):  # What was read last on the way here may still be in the cache.
         if activation is None and not again:
             before = grad[part]
         else:

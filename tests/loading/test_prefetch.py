@@ -111,6 +111,28 @@ def test_threads_of_a_burst_share_all_cores_evenly(overlap, times):
     assert os.sched_getaffinity(0) == whole
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the threads of a process")
+@pytest.mark.parametrize("overlap", [True, False])
+def test_no_thread_of_a_step_spins_beside_a_burst(overlap):
+    before, x, found = torch.get_num_threads(), torch.ones(300, 300), []
+    num_threads = len(os.sched_getaffinity(0))
+
+    def produce(item):
+        found.append(len(os.listdir("/proc/self/task")))
+
+    torch.set_num_threads(3)
+    try:
+        expected = x @ x
+        computing = len(os.listdir("/proc/self/task"))
+        for _ in prefetch(produce, 4 * num_threads, num_threads=num_threads, ahead=0, overlap=overlap):
+            assert torch.equal(x @ x, expected)
+    finally:
+        torch.set_num_threads(before)
+    if not overlap:
+        # Two of three compute for this thread; a loader thread may have ended, or not have begun.
+        assert max(found) <= computing - 2 + num_threads
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell a thread's cores")
 def test_fewer_threads_than_cores_go_where_there_is_room():
     whole, found = os.sched_getaffinity(0), []
