@@ -15,11 +15,19 @@ import torch
 _PAUSE_HARD = 2  # Of OpenMP 5.0: threads end, numbers of threads stay as they are.
 
 
-def openmp_libraries() -> List[ctypes.CDLL]:
-    """The OpenMP libraries of this process; a graph library may bring its own. Empty where the system does not tell."""
+GNU, INTEL = "libgomp", "libiomp"
+"""What the files of OpenMP libraries begin with."""
+
+
+def openmp_libraries(names: Sequence[str] = (GNU, INTEL)) -> List[ctypes.CDLL]:
+    """The OpenMP libraries of this process; a graph library may bring its own. Empty where the system does not tell.
+
+    Args:
+        names: What their files begin with.
+    """
     maps = Path("/proc/self/maps")
     lines = maps.read_text().splitlines() if maps.is_file() else []
-    paths = sorted({line.split()[-1] for line in lines if "/libgomp" in line or "/libiomp" in line})
+    paths = sorted({line.split()[-1] for line in lines if any(f"/{name}" in line for name in names)})
     try:
         return [ctypes.CDLL(path) for path in paths]
     except OSError:
@@ -27,7 +35,7 @@ def openmp_libraries() -> List[ctypes.CDLL]:
 
 
 def end_threads(libraries: Sequence[ctypes.CDLL]) -> bool:
-    """End the threads that compute for this one.
+    """End the threads that compute for this one; Intel's library ends those of all threads.
 
     Args:
         libraries: Those of :func:`openmp_libraries`.

@@ -23,7 +23,7 @@ import torch
 
 from gnnkit.loading.ahead import bytes_read
 from gnnkit.loading.gate import GATE
-from gnnkit.openmp import end_threads, openmp_libraries
+from gnnkit.openmp import GNU, end_threads, openmp_libraries
 from gnnkit.place import launched_place
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def prefetch(
     submitted, disk = 0, threading.Event()
     room = least = least_in_hand(num_threads, ahead, overlap=overlap)
     cores = None if overlap else _cores_of(num_threads)
-    openmp = [] if cores is None else openmp_libraries()
+    openmp = [] if cores is None else openmp_libraries((GNU,))
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.

@@ -192,7 +192,7 @@ def _parts_of_sum(grad: Tensor) -> List[Tuple[slice, int]]:
 
 
 def _sum_of_all(grad: Tensor, x: Tensor) -> Tensor:
-    """``grad.t() @ x`` at once."""
+    """``grad.t() @ x`` of few rows, which threads share all the same if there are enough."""
     num = _num_parts()
     if num == 1 or len(grad) < num * _SHARED or not _is_exact(grad):
         return grad.t() @ x
