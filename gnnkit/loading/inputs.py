@@ -162,14 +162,15 @@ def _by_type(types: Any, rows: Any, nodes: Any, counts: Any, wanted: Any, place:
             fetch(rows, nodes[position + NODES_AHEAD], 0)
         kind = types[nodes[position]]
         kinds[position] = kind
+        place[position] = rows[nodes[position]]
         counts[kind + 1] += 1
     for each in range(1, len(counts)):
         counts[each] += counts[each - 1]
     at = counts[:-1].copy()
     for position in range(len(nodes)):
         kind = kinds[position]
+        wanted[at[kind]] = place[position]
         place[position] = at[kind]
-        wanted[at[kind]] = rows[nodes[position]]
         at[kind] += 1
 
 

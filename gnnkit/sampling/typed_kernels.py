@@ -14,6 +14,9 @@ from gnnkit.jit import fetch, kernel
 from gnnkit.sampling.kernels import AHEAD, NEAR, draw_distinct, first_not_below, hidden_edges, put_others
 from gnnkit.sampling.random import derive, next_below
 
+SHORT = 16
+"""Edges that are looked at one after another; then the end is searched for by halves."""
+
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
 
@@ -67,7 +70,7 @@ def pick_runs(
         looks = ends[dst[row] & (len(ends) - 1)]
         while start < end:
             relation = types[start]
-            stop = first_not_below(types, start, end, relation + 1)
+            stop = end_of_run(types, start, end)
             first, last = 0, 0
             if looks:
                 first, last = hidden_edges(hidden, start, stop)
@@ -89,6 +92,17 @@ def pick_runs(
                 begin += num
             start = stop
         offsets[row + 1] = begin
+
+
+@kernel
+def end_of_run(types: Array, start: int, end: int) -> int:
+    """Where the edges from ``start`` on have another relation for the first time; ``end`` if they have not."""
+    stop, near = start + 1, min(start + SHORT, end)
+    while stop < near and types[stop] == types[start]:
+        stop += 1
+    if stop < near or near == end:
+        return stop
+    return first_not_below(types, stop, end, types[start] + 1)
 
 
 @kernel
@@ -171,7 +185,7 @@ def write_between(indptr: Array, indices: Array, types: Array, pair: Array, loop
     found = 0
     while start < end:
         relation = types[start]
-        stop = first_not_below(types, start, end, relation + 1)
+        stop = end_of_run(types, start, end)
         if wanted < 0 or relation == wanted:
             edge = first_not_below(indices, start, stop, source)
             while edge < stop and indices[edge] == source:

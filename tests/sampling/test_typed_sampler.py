@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnnkit.data import from_typed
 from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.loading import NeighborLoader
 from gnnkit.sampling import NeighborSampler
@@ -53,6 +54,20 @@ def test_each_relation_has_its_fanout(by_relation, seeds, replace, epoch):
                 assert taken[row, relation] == expected
         if not replace:
             assert len(set(block.edge_ids.tolist())) == block.num_edges
+
+
+@settings(max_examples=30, deadline=None)
+@given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=4), wanted=st.sampled_from([-1, 3, 20]))
+def test_runs_of_any_length_end_where_the_next_relation_begins(lengths, wanted):
+    edges = {
+        f"node:r{i}:node": torch.stack([torch.arange(num), torch.zeros(num).long()]) for i, num in enumerate(lengths)
+    }
+    graph = from_typed(edges, num_nodes={"node": 71})
+    sampled = NeighborSampler(graph, {"*": [wanted]}, seed=0).sample([0], epoch=0, batch=0, edge_ids=True)
+    taken = Counter(sampled.blocks[0].edge_type.tolist())
+    for relation, num in relations_into(graph, 0).items():
+        assert taken[relation] == (num if wanted < 0 else min(num, wanted))
+    assert torch.equal(sampled.blocks[0].edge_type, graph.typed.edge_type[sampled.blocks[0].edge_ids].long())
 
 
 def test_a_run_is_drawn_alike_whatever_other_relations_take():
