@@ -6,6 +6,11 @@ import gc
 from typing import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A kernel may have to be compiled first. All else is as Hypothesis has it, which in CI is another profile.
+settings.register_profile("gnnkit", settings(), deadline=None)
+settings.load_profile("gnnkit")
 
 
 def pytest_collection_finish() -> None:

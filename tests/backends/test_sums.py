@@ -42,7 +42,7 @@ def torchs_own(block: Block, h: Tensor, how: str, weighted: bool) -> Tensor:
     return torch.sparse.mm(matrix, h, how)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(blocks(), st.sampled_from(["sum", "mean"]), st.booleans(), st.sampled_from([torch.float32, torch.float64]))
 def test_values_and_gradients_have_the_bits_of_torch(
     block: Block, how: str, weighted: bool, dtype: torch.dtype
@@ -66,7 +66,7 @@ def layer_inputs(block: Block) -> List[Tensor]:
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(blocks(), st.sampled_from(["sum", "mean"]), st.sampled_from([None, *ACTIVATIONS]), *[st.booleans()] * 3)
 def test_layers_in_one_operation_equal_those_in_parts(
     block: Block, how: str, activation: Optional[str], weighted: bool, is_own_apart: bool, is_reduced: bool
@@ -90,7 +90,7 @@ def test_layers_in_one_operation_equal_those_in_parts(
         torch.testing.assert_close(torch.autograd.grad(found, inputs, grad), expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(blocks(), st.sampled_from(["sum", "mean"]))
 def test_own_features_are_added_to_sums(block: Block, how: str) -> None:
     h = layer_inputs(block)[0]
@@ -126,7 +126,7 @@ def test_gradients_of_gradients_in_bfloat16() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("how", ["sum", "mean"])
 def test_bags_are_what_a_sparse_product_gives(how: str, dtype: torch.dtype) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(blocks(), st.integers(0, 70))
     def check(block: Block, width: int) -> None:
         torch.manual_seed(0)

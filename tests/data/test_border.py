@@ -236,7 +236,7 @@ def test_names_of_features_survive(names, turned, caplog):
 
 
 @given(st.permutations(range(5)), st.permutations(range(7)), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_of_rows_and_columns_changes_nothing(rows, lines, random):
     graph = from_edge_index(
         [[0, 1, 2, 3, 4, 0, 1], [1, 2, 3, 4, 0, 2, 3]],

@@ -40,7 +40,7 @@ def build(num_nodes, edges, order, numbers):
 
 
 @given(edge_lists(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_of_edges_changes_nothing(case, random):
     num_nodes, edges = case
     same = np.arange(num_nodes)
@@ -51,7 +51,7 @@ def test_order_of_edges_changes_nothing(case, random):
 
 
 @given(edge_lists(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_renumbered_nodes_carry_everything_with_them(case, random):
     num_nodes, edges = case
     numbers = list(range(num_nodes))
@@ -73,7 +73,7 @@ def test_renumbered_nodes_carry_everything_with_them(case, random):
 
 
 @given(edge_lists())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sorting_is_stable_and_equals_a_plain_sort(case):
     num_nodes, edges = case
     count = edges.shape[1]
@@ -94,7 +94,7 @@ def test_sorting_of_many_edges_equals_lexsort():
 
 
 @given(edge_lists())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_from_csc_sorts_within_destinations(case):
     num_nodes, edges = case
     order = np.argsort(edges[1], kind="stable")

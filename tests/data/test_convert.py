@@ -71,20 +71,20 @@ def assert_same(result, graph):
 
 
 @given(graphs())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_networkx_round_trip(graph):
     assert_same(from_networkx(to_networkx(graph)), graph)
 
 
 @given(graphs())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_pandas_round_trip(graph):
     nodes, edges = to_pandas(graph)
     assert_same(from_pandas(edges, nodes), graph)
 
 
 @given(graphs(), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_of_pandas_rows_changes_nothing(graph, random):
     nodes, edges = to_pandas(graph)
     edges = edges.drop_duplicates(["source", "target"])
@@ -94,7 +94,7 @@ def test_order_of_pandas_rows_changes_nothing(graph, random):
 
 
 @given(graphs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_edge_list_round_trip(graph):
     fields = {
         name: getattr(graph, name)
@@ -105,7 +105,7 @@ def test_edge_list_round_trip(graph):
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), unique=True), st.sampled_from(FLOATS[2:]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_scipy_round_trip(edges, dtype):
     count = len(edges)
     graph = from_edge_index(

@@ -16,7 +16,7 @@ from tests.data.many import assert_same, parts
 
 
 @given(parts())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_lists_of_networkx_graphs(graphs):
     record = join_graphs(graphs)
     natives = [to_networkx(each) for each in split_graphs(record)]
@@ -25,7 +25,7 @@ def test_lists_of_networkx_graphs(graphs):
 
 
 @given(parts())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_networkx_graph_of_many(graphs):
     record = join_graphs(graphs)
     assert_same(from_networkx(to_networkx(record)), record)
@@ -33,7 +33,7 @@ def test_one_networkx_graph_of_many(graphs):
 
 
 @given(parts())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_tables(graphs):
     for graph in (join_graphs(graphs), graphs[0]):
         nodes, edges = to_pandas(graph)

@@ -73,7 +73,7 @@ def test_direction_across_chunks(monkeypatch):
     assert is_undirected(to_undirected(graph))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
 def test_direction(pairs):
     graph = from_edge_index(torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).t(), 6)

@@ -35,7 +35,7 @@ def share_of(ids, labels, cls):
     return sum(labels[i] == cls for i in ids)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LABELS, st.integers(0, 99), st.floats(0.1, 0.3), st.floats(0.1, 0.3))
 def test_a_random_split(labels, seed, valid, test) -> None:
     graph = random_graph_split(record(labels), valid, test, seed=seed)
@@ -49,7 +49,7 @@ def test_a_random_split(labels, seed, valid, test) -> None:
     assert all(torch.equal(again.graph_splits[name], graph.graph_splits[name]) for name in parts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(LABELS, st.integers(0, 99), st.integers(2, 10))
 def test_folds(labels, seed, count) -> None:
     graph = make_folds(record(labels), count, seed=seed)

@@ -84,7 +84,7 @@ def test_a_broken_rule_is_named(fields, message):
 
 
 @given(multigraphs(), st.integers(0, 3), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_planted_leak_is_found_in_either_direction(graph, seed, data):
     split = split_edges(graph, valid=0.2, test=0.3, seed=seed, negatives=False)
     name = data.draw(st.sampled_from(["valid", "test"]))

@@ -25,7 +25,7 @@ RING = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]]
 
 
 @given(multigraphs(), st.integers(0, 5), st.booleans() | st.none())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_pair_is_in_one_split_with_all_its_edges(graph, seed, undirected):
     split = split_edges(graph, valid=0.2, test=0.3, undirected=undirected, seed=seed, negatives=False)
     check_graph(split)
@@ -46,7 +46,7 @@ def test_every_pair_is_in_one_split_with_all_its_edges(graph, seed, undirected):
 
 
 @given(multigraphs(), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arrays_of_edges_go_with_their_edges(graph, seed):
     split = split_edges(graph, valid=0.2, test=0.3, seed=seed, negatives=False)
     before = {row: (s, d) for row, s, d in zip(graph.edge_data["row"].tolist(), *graph.edge_index.tolist())}
@@ -56,7 +56,7 @@ def test_arrays_of_edges_go_with_their_edges(graph, seed):
 
 
 @given(multigraphs(), st.integers(0, 5), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_neither_the_order_of_edges_nor_the_day_changes_a_split(graph, seed, random):
     order = list(range(graph.num_edges))
     random.shuffle(order)
@@ -95,7 +95,7 @@ def test_a_split_of_share_0_is_left_out():
 
 
 @given(multigraphs(), st.sampled_from([1, 3, 5]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_by_time_nothing_to_be_learnt_is_later_than_what_is_judged(graph, every):
     times = graph.edge_data["row"] // every
     dated = from_edge_index(graph.edge_index, graph.num_nodes, edge_data={"when": times.double()})
@@ -132,7 +132,7 @@ def test_labels_go_with_their_pairs_and_leave_the_messages():
 
 
 @given(multigraphs(), st.booleans(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_negatives_are_no_edges_and_all_different(graph, undirected, data):
     edges = graph.edge_index.t()
     nodes = range(graph.num_nodes)

@@ -17,7 +17,7 @@ from tests.data.many import assert_same, parts
 
 
 @given(parts())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_list_comes_back_as_it_was(graphs):
     record = join_graphs(graphs)
     assert record.num_graphs == len(graphs)
@@ -29,7 +29,7 @@ def test_a_list_comes_back_as_it_was(graphs):
 
 
 @given(parts(), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_parts_are_those_that_can_be_taken(graphs, data):
     record = join_graphs(graphs)
     number = data.draw(st.integers(0, len(graphs) - 1))
@@ -39,7 +39,7 @@ def test_parts_are_those_that_can_be_taken(graphs, data):
 
 
 @given(parts(), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_records_of_several_graphs_are_joined_too(graphs, data):
     cut = data.draw(st.integers(0, len(graphs)))
     halves = [join_graphs(half) for half in (graphs[:cut], graphs[cut:]) if half]

@@ -45,7 +45,7 @@ def dense(graph):
 
 
 @given(graphs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_add_self_loops(graph):
     looped = add_self_loops(graph)
     check_graph(looped)
@@ -61,7 +61,7 @@ def test_add_self_loops(graph):
 
 
 @given(graphs(repeated=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_self_loops_can_have_the_mean_of_the_edges_that_come_in(graph):
     looped = add_self_loops(graph, edge_fill="mean")
     old = looped.edge_data["place"] > 0
@@ -76,7 +76,7 @@ def test_self_loops_can_have_the_mean_of_the_edges_that_come_in(graph):
 
 
 @given(graphs(repeated=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_remove_self_loops(graph):
     bare = remove_self_loops(graph)
     check_graph(bare)
@@ -88,7 +88,7 @@ def test_remove_self_loops(graph):
 
 
 @given(graphs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_to_undirected(graph):
     both = to_undirected(graph)
     check_graph(both)
@@ -107,7 +107,7 @@ def test_to_undirected_adds_one_reverse_for_repeated_edges():
 
 
 @given(graphs(repeated=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gcn_norm(graph):
     normed = gcn_norm(graph)
     adjacency = dense(graph)  # [source, destination]
@@ -135,7 +135,7 @@ def test_normalize_features(dtype):
 
 
 @given(st.integers(20, 200), st.floats(0.1, 0.7), st.floats(0.1, 0.25), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_random_split(num_nodes, train, valid, seed):
     y = np.arange(num_nodes) % 5
     y[::7] = -100

@@ -44,7 +44,7 @@ WRITES = {"author:writes:paper": [[0, 1], [1, 0]]}
 
 
 @given(typed_graphs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_graph_is_what_its_parts_say(graph):
     typed = graph.typed
     assert same(from_typed(**to_typed(graph)), graph)
@@ -59,7 +59,7 @@ def test_a_graph_is_what_its_parts_say(graph):
 
 
 @given(typed_graphs(min_relations=1), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_edges_in_the_source_changes_nothing(graph, random):
     parts = to_typed(graph)
     label = random.choice(list(parts["edges"]))
@@ -82,7 +82,7 @@ def test_the_order_of_edges_in_the_source_changes_nothing(graph, random):
 
 
 @given(st.lists(typed_graphs(), min_size=1, max_size=1), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lists_come_apart_as_they_were(graphs, times):
     graphs = graphs * times
     record = join_graphs(graphs, graph_y=list(range(times)))
@@ -92,7 +92,7 @@ def test_lists_come_apart_as_they_were(graphs, times):
 
 
 @given(typed_graphs())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_reverses_hold_the_same_edges_and_arrays(graph):
     both = add_reverses(graph)
     check_graph(both)
@@ -115,7 +115,7 @@ def test_arrays_of_a_reverse_are_those_of_its_edges():
 
 
 @given(typed_graphs(), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_edges_that_are_left_out_take_their_arrays_along(graph, random):
     keep = torch.tensor([random.random() < 0.6 for _ in range(graph.num_edges)], dtype=torch.bool)
     kept = map_arrays(graph, edges=lambda rows: rows[keep])

@@ -21,7 +21,7 @@ KNOWS = pd.DataFrame({"from": ["bob", "ann"], "to": ["ann", "cat"], "weight": [1
 
 
 @given(typed_graphs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_networkx(graph):
     native = to_networkx(graph)
     assert isinstance(native, nx.MultiDiGraph)
@@ -29,7 +29,7 @@ def test_networkx(graph):
 
 
 @given(typed_graphs())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_tables(graph):
     nodes, edges = to_pandas(graph)
     assert list(nodes) == list(graph.typed.schema.node_types) and list(edges) == list(graph.typed.num_edges)
@@ -38,7 +38,7 @@ def test_tables(graph):
 
 
 @given(typed_graphs())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_saved_folders(graph):
     with tempfile.TemporaryDirectory() as folder:
         save_graph(graph, folder + "/graph")

@@ -60,7 +60,7 @@ def test_karate_is_the_graph_that_networkx_has():
     assert sorted(torch.cat(list(graph.splits.values())).tolist()) == list(range(34))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(8, 300), st.integers(2, 8), st.integers(1, 20), st.booleans(), st.data())
 def test_synthetic_has_the_size_asked_for(num_nodes, num_classes, num_features, multi_label, data):
     num_edges = data.draw(st.integers(0, num_nodes * 2))

@@ -367,7 +367,7 @@ def test_a_saved_graph_takes_no_options_that_would_do_nothing(tmp_path):
         load_dataset(str(tmp_path / "saved"), label_bins=3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(order=st.permutations(range(5)), columns=st.permutations(["id", "label", "age", "split"]), flip=st.booleans())
 def test_the_order_of_columns_and_rows_changes_nothing(order, columns, flip, tmp_path_factory):
     table = {

@@ -91,7 +91,7 @@ def collections(draw):
     return graphs
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(collections())
 def test_what_is_written_is_read(tmp_path_factory, graphs):
     root = tmp_path_factory.mktemp("gin")

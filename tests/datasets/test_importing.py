@@ -44,7 +44,7 @@ def edge_lists(draw):
     return num, np.array(draw(st.lists(st.tuples(node, node), max_size=60)), dtype=np.int64).reshape(-1, 2).T
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(edge_lists(), st.booleans(), st.booleans(), st.sampled_from([1, 2, 7, 1000]))
 def test_any_list_is_what_from_edge_index_makes(tmp_path_factory, case, undirected, dedup, bucket):
     num, edges = case

@@ -18,7 +18,7 @@ from tests.data.typed_graphs import typed_graphs
 
 
 @given(graph=typed_graphs(min_relations=1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_files_give_what_from_typed_makes(graph, tmp_path_factory):
     home = tmp_path_factory.mktemp("edges")
     parts, files = to_typed(graph), {}

@@ -207,7 +207,7 @@ def test_the_table_is_needed(tmp_path):
 CORES = ["", "c1ccccc1", "C1CCCCC1", "c1ccncc1", "C1CC1"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from(CORES), st.integers(1, 4)), min_size=1, max_size=30),
     st.sampled_from([(0.8, 0.1), (0.5, 0.3), (0.6, 0.2)]),

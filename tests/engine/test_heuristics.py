@@ -33,7 +33,7 @@ def by_hand(name: str, edges: list[tuple[int, int]], u: int, v: int) -> float:
 
 
 @pytest.mark.parametrize("name", HEURISTICS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(some_pairs, st.lists(st.tuples(node, node), max_size=8))
 def test_scores_are_sums_over_common_neighbors(
     name: str, edges: list[tuple[int, int]], pairs: list[tuple[int, int]]

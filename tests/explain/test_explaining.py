@@ -39,7 +39,7 @@ def test_what_is_explained_is_what_the_model_computes(kind: str, backend) -> Non
             assert torch.allclose(masked.outputs(torch.ones(masked.block.num_edges)), whole[node], atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 9), st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=25), st.integers(1, 3))
 def test_the_neighbourhood_holds_all_that_can_reach_the_node(num_nodes: int, pairs: list, layers: int) -> None:
     kept = sorted({(a, b) for a, b in pairs if max(a, b) < num_nodes})

@@ -39,7 +39,7 @@ def check(tally: Tally) -> None:
 def test_what_is_damaged_is_read_or_refused(target: Target, tmp_path: Path) -> None:
     fuzzer = Fuzzer(target, tmp_path / "work")
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck))
     @given(number=st.integers(min_value=0, max_value=(1 << 32) - 1))
     def one(number: int) -> None:
         tally = Tally()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 import gnnkit
@@ -27,7 +26,6 @@ def random_graph(num_nodes, num_edges, seed):
     return from_edge_index(np.unique(pairs, axis=1), num_nodes, x=torch.rand(num_nodes, 2), y=y)
 
 
-@limits(deadline=None)
 @given(st.integers(2, 40), st.integers(1, 120), st.integers(1, 6), st.integers(1, 3), st.integers(0, 99))
 def test_every_node_comes_once_with_all_edges_inside_its_batch(num_nodes, num_edges, num_parts, per_batch, seed):
     graph = random_graph(num_nodes, num_edges, seed)
@@ -93,7 +91,6 @@ def test_all_batches_are_planned_for():
     assert plan.is_exact and len({b.blocks[0].num_src for e in range(1, 5) for b in padded.epoch(e)}) == 1
 
 
-@limits(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 150), st.integers(1, 8), st.integers(0, 99))
 def test_parts_are_of_about_one_size(num_nodes, num_edges, num_parts, seed):
     graph = random_graph(num_nodes, num_edges, seed)

@@ -34,7 +34,7 @@ from gnnkit.tasks import LossModule, NodeClassification
 from gnnkit.train.loaders import input_reduction
 from tests.graphs import communities
 
-EXAMPLES = settings(max_examples=40, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=40, derandomize=True)
 
 
 @st.composite

@@ -31,7 +31,7 @@ def assert_same(first, second):
         assert torch.equal(ours, theirs)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(0, 59), min_size=1, max_size=60, unique=True),
     st.integers(1, 20),
@@ -94,7 +94,7 @@ def test_bins_are_as_many_and_what_fills_them_is_not_the_same() -> None:
     assert len(groups) > 2 * len(batches)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(0, 9))
 def test_no_batch_is_larger_than_foreseen(size, seed) -> None:
     for packed in (0, size):

@@ -63,7 +63,7 @@ def ids_by_features(batch: Batch) -> torch.Tensor:
     return batch.x.argmax(dim=1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(graph=multigraphs(), seed=st.integers(0, 99), model=st.sampled_from(MODELS), pad=st.booleans())
 def test_no_block_holds_a_pair_of_its_batch_or_one_that_is_judged(graph, seed, model, pad) -> None:
     graph = split(graph, seed)
@@ -87,7 +87,7 @@ def test_no_block_holds_a_pair_of_its_batch_or_one_that_is_judged(graph, seed, m
 
 
 @pytest.mark.parametrize("name", installed_backends())
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(graph=multigraphs(), seed=st.integers(0, 99))
 def test_a_backend_computes_what_it_would_on_a_graph_without_the_pairs(name, graph, seed) -> None:
     """Outputs of a batch on the full graph are those of a graph from which its pairs have been taken by hand."""
@@ -120,7 +120,7 @@ def test_a_backend_computes_what_it_would_on_a_graph_without_the_pairs(name, gra
         torch.testing.assert_close(model(batch.blocks, batch.x), h, atol=1e-5, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(graph=multigraphs(), seed=st.integers(0, 99), both=st.booleans())
 def test_negatives_are_no_known_training_pairs(graph, seed, both) -> None:
     graph = split(graph, seed)
@@ -138,7 +138,7 @@ def test_negatives_are_no_known_training_pairs(graph, seed, both) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"both": True}, {"in_batch": 2, "negatives": None}])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(graph=multigraphs(), seed=st.integers(0, 99), cut=st.integers(1, 3))
 def test_parts_of_a_batch_draw_what_the_whole_does(options, graph, seed, cut) -> None:
     graph = split(graph, seed)

@@ -69,7 +69,7 @@ def test_seed_changes_the_order():
     assert orders[0] != orders[1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 50), st.integers(1, 60), st.booleans(), st.integers(0, 3))
 def test_each_node_comes_once_an_epoch(num, batch_size, shuffle, epoch):
     nodes = torch.arange(0, 50)[torch.randperm(50, generator=torch.Generator().manual_seed(num))[:num]]
@@ -297,7 +297,7 @@ def tight_spec(quantile):
     return PadSpec(tuple(values[:3]), tuple(values[3:]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0, 1.5), st.integers(1, 20), st.integers(0, 4), st.integers(0, 3))
 def test_every_seed_comes_once_for_any_sizes(quantile, batch_size, num_threads, epoch):
     spec = tight_spec(quantile)

@@ -20,7 +20,7 @@ from gnnkit.loading.packing import deal
 SIZES = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), min_size=1, max_size=40)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SIZES, st.integers(21, 60), st.integers(41, 120), st.integers(2, 10))
 def test_every_graph_once_and_no_bin_too_full(sizes, num_nodes, num_edges, num_graphs):
     packing = pack_graphs(sizes, num_nodes=num_nodes, num_edges=num_edges, num_graphs=num_graphs)
@@ -35,7 +35,7 @@ def test_every_graph_once_and_no_bin_too_full(sizes, num_nodes, num_edges, num_g
     assert len(packing.bins) <= len(pad_to_maximum(sizes).bins)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SIZES)
 def test_padding_to_the_maximum(sizes):
     most = max(1, *(nodes for nodes, _ in sizes))
@@ -86,7 +86,7 @@ def random_record(counts, seed):
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 99), st.data())
 def test_taking_and_padding_graphs(counts, seed, data):
     record = random_record(counts, seed)
@@ -154,7 +154,7 @@ def test_packing_mutag_fills_its_slots(data_dir, tmp_path):
     assert packed.efficiency == sum(filled) / (128 * len(filled))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SIZES, st.integers(1, 12))
 def test_proposed_bins_hold_every_graph_and_are_decided_by_nodes(sizes, graphs_per_bin):
     packing = propose_bins(sizes, graphs_per_bin)
@@ -166,7 +166,7 @@ def test_proposed_bins_hold_every_graph_and_are_decided_by_nodes(sizes, graphs_p
     assert spec.num_edges[0] <= 1.02 * filled[:, 1].max() + 2 and spec.num_graphs <= 1.1 * filled[:, 2].max() + 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SIZES, st.integers(1, 12), st.integers(0, 99))
 def test_dealt_bins_have_the_same_size_and_lose_no_graph(sizes, graphs_per_bin, seed):
     packing = propose_bins(sizes, graphs_per_bin)

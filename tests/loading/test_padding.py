@@ -119,7 +119,7 @@ def assert_well_formed(batch, padded, pad):
 def test_padding_changes_nothing(backend, name):
     kind = make_spec(name)
 
-    @settings(max_examples=12, deadline=None, derandomize=True)
+    @settings(max_examples=12, derandomize=True)
     @given(data=st.data())
     def check(data):
         num_nodes = data.draw(st.integers(1, 20))
@@ -222,7 +222,7 @@ def test_sizes_for_another_number_of_layers():
         pad_batch(batch, PadSpec((40, 20), (50,)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 20), st.integers(0, 10), st.integers(0, 50))
 def test_masked_batch_norm_equals_torch_on_real_rows(num, padding, seed):
     torch.manual_seed(seed)

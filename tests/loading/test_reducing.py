@@ -56,7 +56,7 @@ def test_fused_steps_equal_the_others(backend, conv, residual):
     spec = ModelSpec(conv, NUM_FEATURES, 3, hidden_channels=4, residual=residual)
     model = GNN(spec, load_backend(backend)).double()
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(st.integers(1, 30), st.integers(0, 90), st.integers(0, 1000))
     def check(num_nodes, num_edges, seed):
         graph = make_graph(num_nodes, num_edges, seed)

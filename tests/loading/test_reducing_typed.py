@@ -86,7 +86,7 @@ def test_fused_steps_equal_the_others(backend: str, name: str) -> None:
     model = gnnkit.build_model(whole.pop("conv"), make_graph({"item": 3, "person": 2, "ghost": 0}, 3, 0), **whole)
     model = model.double()
 
-    @settings(max_examples=6, deadline=None)
+    @settings(max_examples=6)
     @given(st.integers(1, 20), st.integers(0, 9), st.integers(0, 2), st.integers(0, 40), st.integers(0, 1000))
     def check(items: int, persons: int, ghosts: int, num_edges: int, seed: int) -> None:
         graph = make_graph({"item": items, "person": persons, "ghost": ghosts}, num_edges, seed)

@@ -16,7 +16,7 @@ def keys(ids: np.ndarray, *words: int) -> torch.Tensor:
     return torch.from_numpy(row_keys(ids, *words))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 300), st.floats(0, 1), st.integers(0, 99))
 def test_rows_depend_on_their_keys_alone(ids: list[int], width: int, p: float, seed: int) -> None:
     every = dropout(torch.ones(51, width), p, True, keys(np.arange(51), seed))
@@ -65,7 +65,7 @@ def test_masks_without_keys_are_the_generators_on_the_host(dtype: torch.dtype) -
     assert set(odd.flatten().tolist()) <= {0.0, 2.0}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 30), st.integers(1, 40), st.floats(0.01, 0.99), st.integers(0, 99))
 def test_the_kernel_keeps_what_other_devices_keep(num: int, width: int, p: float, seed: int) -> None:
     rows = keys(np.arange(num), seed)

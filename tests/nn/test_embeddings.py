@@ -78,7 +78,7 @@ def gradient(backend, own: ModelSpec, batch, graph) -> torch.Tensor:
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     data=st.data(),
     conv=st.sampled_from([*KINDS, "pna", "appnp"]),

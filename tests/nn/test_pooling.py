@@ -165,7 +165,7 @@ def test_order_of_graphs_and_of_nodes_changes_rounding_only(backend, name) -> No
     model = perturbed(GNN(make_spec(name, norm="layer"), backend, seed=1)).eval()
     plain = model(*inputs(make_batch(graph)))
 
-    @settings(max_examples=5, deadline=None, derandomize=True)
+    @settings(max_examples=5, derandomize=True)
     @given(st.permutations(range(12)), st.integers(0, 99))
     def check(order, seed):
         moved = model(*inputs(make_batch(shuffled_within(graph, seed), graphs=order)))
@@ -236,7 +236,7 @@ def test_padding_changes_nothing(backend, name) -> None:
     precision = torch.float64 if "float64" in backend.capabilities.dtypes else torch.float32
     tolerance = 1e-6 if precision == torch.float64 else 1e-4
 
-    @settings(max_examples=8, deadline=None, derandomize=True)
+    @settings(max_examples=8, derandomize=True)
     @given(data=st.data())
     def check(data):
         graphs = data.draw(st.lists(st.integers(0, 11), min_size=1, max_size=12, unique=True))

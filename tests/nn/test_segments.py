@@ -11,7 +11,7 @@ from gnnkit.nn import Relations, segment_linear
 from tests.typed_graphs import papers
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=5), groups=st.integers(0, 2))
 def test_slices_are_multiplied_by_their_own_matrix(sizes, groups):
     ptr = [0, *torch.tensor(sizes).cumsum(0).tolist()]

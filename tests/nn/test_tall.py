@@ -51,7 +51,7 @@ def test_parts_cover_all_rows(num: int) -> None:
 
 @pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
 def test_products_are_torchs(dtype: torch.dtype) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(ROWS, st.booleans())
     def check(num: int, has_bias: bool) -> None:
         random = torch.Generator().manual_seed(num)
@@ -82,7 +82,7 @@ def test_products_are_torchs(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
 @pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
 def test_layers_and_their_gradients_are_torchs(dtype: torch.dtype, activation: Optional[str], threads: int) -> None:
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(ROWS, st.booleans(), st.booleans())
     def check(num: int, has_bias: bool, wants_before: bool) -> None:
         random = torch.Generator().manual_seed(num)

@@ -198,7 +198,7 @@ def test_several_seeds_are_tested_for_equivalence() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=8), st.floats(-0.2, 0.2))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equivalence_is_shown_within_the_margin_only(first: list, shift: float) -> None:
     result = equivalence_test(first, [value + shift for value in first], margin=0.1)
     assert result.difference == pytest.approx(shift, abs=1e-9)

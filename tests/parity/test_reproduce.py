@@ -36,7 +36,7 @@ def test_the_first_epoch_that_leaves_the_tolerance_is_named(name):
     assert compare_curves(CURVE, changed(4, **{name: value * (1 + 1e-6)})).verdict == "within tolerance"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(1e-7, 1e-1), st.floats(1e-6, 1e-2))
 def test_the_tolerance_decides(change, tolerance):
     verdict = compare_curves(CURVE, changed(2, train_loss=0.5 * (1 + change)), loss_tolerance=tolerance)

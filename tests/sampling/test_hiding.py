@@ -34,7 +34,7 @@ def hidden_cases(draw):
     return edges, num, weights, pairs, fanouts, draw(st.lists(node, min_size=1, max_size=6)), options
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(hidden_cases(), st.integers(0, 5))
 def test_hiding_is_sampling_from_a_graph_without_the_edges(case, seed):
     edges, num, weights, pairs, fanouts, seeds, options = case
@@ -59,7 +59,7 @@ def test_hiding_is_sampling_from_a_graph_without_the_edges(case, seed):
         assert one.edge_weight is None or torch.equal(one.edge_weight, other.edge_weight)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hidden_cases())
 def test_no_block_holds_a_hidden_pair(case):
     edges, num, weights, pairs, fanouts, seeds, options = case
@@ -97,7 +97,7 @@ def test_weights_are_rescaled_by_the_neighbours_that_are_left():
     assert sampled.blocks[0].edge_weight.tolist() == [2.0] * 4
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hidden_cases())
 def test_edges_between_pairs(case):
     edges, num, _, pairs, *_ = case

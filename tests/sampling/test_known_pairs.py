@@ -31,7 +31,7 @@ def as_set(known: KnownPairs) -> set[tuple[int, int]]:
     return set(zip(sources[found].tolist(), destinations[found].tolist()))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(pairs, pairs, pairs, pairs, st.booleans())
 def test_edges_and_pairs_of_splits_are_known(
     edges: list[tuple[int, int]],
@@ -52,7 +52,7 @@ def test_edges_and_pairs_of_splits_are_known(
     assert as_set(known_pairs(graph, [])) == set(edges)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(pairs)
 def test_destinations_ascend_without_repeats(edges: list[tuple[int, int]]) -> None:
     known = known_pairs(graph_of(edges))

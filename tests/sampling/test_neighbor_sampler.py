@@ -47,7 +47,7 @@ def cases(draw):
     return csc_graph(edges, num, weights), fanouts, seeds, options
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases(), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
 def test_sampler_matches_plain_python(case, seed, epoch, batch):
     graph, fanouts, seeds, options = case
@@ -75,7 +75,7 @@ def _by_id(hops, nodes):
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_blocks_hold_edges_of_the_graph(case):
     graph, fanouts, seeds, options = case
@@ -243,7 +243,7 @@ def test_int32_indices_and_strided_arrays():
         assert torch.equal(got.blocks[0].indices, expected.blocks[0].indices)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(), st.integers(0, 3))
 def test_hashed_numbers_equal_dense_ones(case, batch):
     graph, fanouts, seeds, options = case

@@ -21,7 +21,7 @@ def test_stream_matches_published_splitmix64():
     assert got == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1, max_size=5), st.integers(1, 2**32 - 1))
 def test_kernels_match_plain_python(words, bound):
     key = stream_key(*words)

@@ -38,7 +38,7 @@ def flow(sampled, hop):
     return Counter((source, end, round(weight, 5)) for source, end, weight in edges)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(case=cases(), kind=st.sampled_from(["none", "self_loops", "gcn_norm"]), hides=st.booleans())
 def test_with_all_neighbours_blocks_are_those_of_our_sampler(case, kind, hides):
     graph, pairs, seeds = case
@@ -56,7 +56,7 @@ def test_with_all_neighbours_blocks_are_those_of_our_sampler(case, kind, hides):
     assert found.nodes[: len(seeds)].tolist() == seeds
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(case=cases(), fanout=st.integers(1, 3), replace=st.booleans(), loops=st.booleans())
 def test_hidden_pairs_are_in_no_block(case, fanout, replace, loops):
     graph, pairs, seeds = case

@@ -30,7 +30,7 @@ def relations_into(graph, node):
 fanout = st.one_of(st.just(-1), st.integers(0, 4))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     by_relation=st.lists(st.tuples(fanout, fanout), min_size=len(LABELS), max_size=len(LABELS)),
     seeds=st.lists(st.integers(0, GRAPH.num_nodes - 1), min_size=1, max_size=8, unique=True),
@@ -56,7 +56,7 @@ def test_each_relation_has_its_fanout(by_relation, seeds, replace, epoch):
             assert len(set(block.edge_ids.tolist())) == block.num_edges
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(lengths=st.lists(st.integers(0, 70), min_size=1, max_size=4), wanted=st.sampled_from([-1, 3, 20]))
 def test_runs_of_any_length_end_where_the_next_relation_begins(lengths, wanted):
     edges = {

@@ -38,7 +38,7 @@ def test_certain_outputs_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "rocauc"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 30), st.integers(2, 5), st.integers(0, 2**31))
 def test_a_constant_per_node_changes_no_metric(metric: str, num: int, classes: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -78,7 +78,7 @@ def test_metrics_of_graphs_are_those_of_ogb(dataset):
     assert official(outputs, y) == pytest.approx(expected) and 0 < expected < 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 6), st.booleans(), st.integers(0, 2**31))
 def test_macro_f1_is_that_of_scikit_learn(num: int, classes: int, several: bool, seed: int) -> None:
     """Bit for bit; with few nodes classes are absent from labels, outputs or both, and labels are missing."""

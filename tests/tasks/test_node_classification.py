@@ -40,7 +40,7 @@ def test_no_targets_give_no_loss_and_no_gradient(y: torch.Tensor) -> None:
     assert float(outputs.grad.abs().max()) == 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(2, 5), st.integers(0, 2**31))
 def test_metrics_ignore_unlabelled_nodes(num: int, classes: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -53,7 +53,7 @@ def by_hand(name: str, positive: Tensor, negative: Tensor) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored())
 def test_metrics_are_their_definitions(name: str, scores: tuple[Tensor, Tensor]) -> None:
     assert pair_metric(name)(*scores) == pytest.approx(by_hand(name, *scores), abs=1e-12)

@@ -39,7 +39,7 @@ def candidates(source: int, known: set[tuple[int, int]]) -> list[int]:
     return [v for v in range(NODES) if v != source and (source, v) not in known]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(embeddings, some_pairs, some_pairs, MEMORY, st.sampled_from([torch.float32, torch.float64]))
 def test_ranks_are_those_among_candidates(
     rows: list[list[int]],
@@ -60,7 +60,7 @@ def test_ranks_are_those_among_candidates(
         assert log_share == pytest.approx(-math.log(total), abs=1e-5)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(embeddings, st.lists(node, max_size=6), some_pairs, st.integers(0, NODES + 2), MEMORY)
 def test_the_best_destinations_come_in_order(
     rows: list[list[int]], sources: list[int], known: list[tuple[int, int]], k: int, memory: int

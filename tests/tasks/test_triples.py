@@ -130,7 +130,7 @@ def plain_ranks(scores, answer, known, allowed):
     return 1 + better, 1 + better + sum(other == scores[answer] for other in others)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from(list(TRIPLE_HEADS)), st.booleans())
 def test_ranks_are_those_of_going_through_the_nodes_of_the_answers_type(seed, kind, reciprocal) -> None:
     graph = split_edges(knowledge(12), valid=0.2, test=0.2, seed=seed, negatives=False)
@@ -184,7 +184,7 @@ def test_drawn_negatives_are_unknown_and_of_the_answers_type() -> None:
     assert np.array_equal(part, drawn[5:9])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 60), st.integers(0, 40), st.integers(0, 9))
 def test_shared_negatives_are_different_nodes_keyed_by_the_batch(num, mine, batch) -> None:
     own = np.arange(mine)

@@ -74,7 +74,7 @@ def graphs(draw: Any) -> Graph:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(graphs())
 def test_round_trip_loses_nothing(graph: Graph) -> None:
     backend = load_backend("dgl")

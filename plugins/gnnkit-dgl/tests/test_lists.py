@@ -59,7 +59,7 @@ def lists(draw: Any) -> List[Graph]:
     return graphs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lists())
 def test_a_list_comes_back_as_it_was(graphs: List[Graph]) -> None:
     record = join_graphs(graphs)

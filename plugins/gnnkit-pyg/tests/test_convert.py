@@ -78,7 +78,7 @@ def graphs(draw: Any) -> Graph:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs())
 def test_round_trip_loses_nothing(graph: Graph) -> None:
     data = backend.to_native(graph)
