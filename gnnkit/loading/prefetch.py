@@ -16,6 +16,8 @@ import time
 from collections import deque
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from ctypes import CDLL
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, Callable, Collection, Deque, Generator, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
@@ -72,7 +74,7 @@ def prefetch(
     submitted, disk = 0, threading.Event()
     room = least = least_in_hand(num_threads, ahead, overlap=overlap)
     cores = None if overlap else _cores_of(num_threads)
-    openmp = [] if cores is None else openmp_libraries((GNU,))
+    openmp = [] if cores is None else _gnu_openmp()
     try:
         for number in range(num_threads):
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
@@ -140,6 +142,12 @@ def _cores_of(num_threads: int) -> Optional[List[int]]:
         return None
     cores = sorted(os.sched_getaffinity(0))
     return [cores[i % len(cores)] for i in range(num_threads)] if num_threads >= len(cores) else None
+
+
+@lru_cache(maxsize=None)
+def _gnu_openmp() -> List[CDLL]:
+    """Looked for once: it takes a millisecond, as much as a small batch."""
+    return openmp_libraries((GNU,))
 
 
 def _work(

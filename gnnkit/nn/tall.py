@@ -20,8 +20,8 @@ SIZES = (4096, 2048, 1024, 512, 256)
 _PARTS = 2
 """Parts of each thread, where threads share the rows of a sum."""
 _ROWS = 2048
-"""Rows of a part of a sum: so many in bfloat16; else at least so many, as adding up smaller parts costs more than it
-saves. Of as many for each thread, several operations find in the cache what the one before has written."""
+"""Rows of a part of a sum: so many in bfloat16, and in other types as many for each thread. Several operations then
+find in the cache what the one before has written."""
 _SHARED = 640
 """Rows for each part of a thread from which on threads share the rows of a sum."""
 

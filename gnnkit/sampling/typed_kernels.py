@@ -14,11 +14,10 @@ from gnnkit.jit import fetch, kernel
 from gnnkit.sampling.kernels import AHEAD, NEAR, draw_distinct, first_not_below, hidden_edges, put_others
 from gnnkit.sampling.random import derive, next_below
 
-SHORT = 16
-"""Edges that are looked at one after another; then the end is searched for by halves."""
-
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
+_SHORT = 16
+"""Edges of a run that are looked at one after another; then its end is searched for by halves."""
 
 
 @kernel
@@ -97,7 +96,7 @@ def pick_runs(
 @kernel
 def end_of_run(types: Array, start: int, end: int) -> int:
     """Where the edges from ``start`` on have another relation for the first time; ``end`` if they have not."""
-    stop, near = start + 1, min(start + SHORT, end)
+    stop, near = start + 1, min(start + _SHORT, end)
     while stop < near and types[stop] == types[start]:
         stop += 1
     if stop < near or near == end:
