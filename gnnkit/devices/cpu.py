@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, ContextManager, Dict, Iterator, Mapping, Optional, Sequence, Type
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator, Mapping, Optional, Sequence, Type
 
 import torch
 from torch import nn
@@ -17,15 +17,15 @@ from gnnkit.devices.denormals import flushing_denormals
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.processor import processor_name
-from gnnkit.devices.product_choice import ONEDNN, TORCH, product_choice
-from gnnkit.devices.products import OneDnnProducts, has_onednn, onednn_products
+from gnnkit.devices.product_choice import MIXED, ONEDNN, TORCH, product_choice
+from gnnkit.devices.products import OneDnnProducts, PackedProducts, has_onednn, has_packing, onednn_products
 from gnnkit.devices.resident import available_memory, peak_resident
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
 from gnnkit.nn.dropout import masks_on_host
 
 AUTO = "auto"
-PRODUCTS = (AUTO, TORCH, ONEDNN)
+PRODUCTS = (AUTO, TORCH, ONEDNN, MIXED)
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class CpuOptions:
     """What a user can set for the processor.
 
     Attributes:
-        products: Who multiplies large matrices in float32: "torch" as torch does by itself, "onednn", or "auto", the
-            faster of both: the first run on a machine measures that in half a second. Results differ by rounding. A
-            run's configuration records which it was.
+        products: Who multiplies large matrices in float32: "torch" as torch does by itself, "onednn", "mixed", which
+            takes oneDNN for layers of wide features, or "auto", the fastest: the first run on a machine measures that
+            in half a second. Results differ by rounding. A run's configuration records which it was.
     """
 
     products: str = AUTO
@@ -43,8 +43,8 @@ class CpuOptions:
     def __post_init__(self) -> None:
         if self.products not in PRODUCTS:
             raise ConfigError(f"products is {self.products!r}; expected one of {', '.join(PRODUCTS)}.")
-        if self.products == "onednn" and not has_onednn():
-            problem = f"products is 'onednn', but torch {torch.__version__} cannot multiply with it"
+        if not _can_multiply(self.products):
+            problem = f"products is {self.products!r}, but torch {torch.__version__} cannot multiply with it"
             raise ConfigError(f"{problem}; take device_options.products=auto.")
 
 
@@ -90,8 +90,9 @@ class CpuDevice(EagerDevice):
         if options.precision == "float32":
             if self._products is None:
                 self.settle({})
-            if self._products == ONEDNN:
-                return OneDnnProducts()
+            mode = _MODES.get(str(self._products))
+            if mode is not None:
+                return mode()
         return super().forward_mode(options)
 
     def settle(self, recorded: Mapping[str, Any]) -> Dict[str, Any]:
@@ -100,7 +101,7 @@ class CpuDevice(EagerDevice):
         chosen = self.options.products if isinstance(self.options, CpuOptions) else AUTO
         if chosen == AUTO:
             named = recorded.get("products")
-            can_repeat = named == TORCH or (named == ONEDNN and has_onednn())
+            can_repeat = named in PRODUCTS and named != AUTO and _can_multiply(named)
             chosen = str(named) if can_repeat else product_choice().library
         self._products = chosen
         return {"products": chosen} if isinstance(self.options, CpuOptions) else {}
@@ -128,6 +129,15 @@ class CpuDevice(EagerDevice):
         """See :class:`Device`."""
         facts: Dict[str, Any] = {"processor": processor_name(), "threads": torch.get_num_threads()}
         return facts if self._products is None else {**facts, "products": self._products}
+
+
+_MODES: Mapping[str, Callable[[], ContextManager[Any]]] = {ONEDNN: OneDnnProducts, MIXED: PackedProducts}
+"""What holds while outputs are computed, by who multiplies."""
+
+
+def _can_multiply(products: str) -> bool:
+    """Whether this torch has these products."""
+    return has_onednn() if products == ONEDNN else has_packing() if products == MIXED else True
 
 
 @lru_cache(maxsize=None)

@@ -1,11 +1,12 @@
 """Which library multiplies float32 matrices fastest on this machine: measured once, and kept.
 
 torch gives float32 products to MKL; oneDNN, which comes with torch, is more than twice as fast on some processors and a
-sixth slower on others. Nothing but a measurement tells which.
+sixth slower on others, where it may still be faster at layers of wide features. Nothing but a measurement tells which.
 
 Rules: the choice is kept in the cache for each processor, version of torch and number of threads, so runs on a machine
 repeat their bits; runs record it, and go on with what they recorded. oneDNN is taken where it is clearly faster at
-every size that was measured, else torch does what it does by itself. What the file says counts, whoever wrote it.
+every size that was measured, or for wide layers only where it is faster at these; else torch does what it does by
+itself. What the file says counts, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -14,35 +15,41 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
-from gnnkit.devices.base import Way
 from gnnkit.devices.eager import torch_products
 from gnnkit.devices.processor import processor_name
-from gnnkit.devices.products import has_onednn, onednn_products
+from gnnkit.devices.products import has_onednn, has_packing, onednn_products
 from gnnkit.errors import ConfigError, FileError, GnnkitError
 from gnnkit.io.files import write_text
 from gnnkit.io.text import read_json
+from gnnkit.nn.packed import packed_affine
+from gnnkit.nn.tall import affine
 from gnnkit.paths import cache_root
 from gnnkit.stages import stage
 from gnnkit.strict_json import to_json
 
 _LOG = logging.getLogger(__name__)
 
-TORCH, ONEDNN = "torch", "onednn"
+TORCH, ONEDNN, MIXED = "torch", "onednn", "mixed"
+"""Who multiplies. "mixed" is torch, but oneDNN for layers of wide features (:mod:`gnnkit.nn.packed`)."""
 FILE = "products.json"
 """Name of the file in the cache."""
 _SIZES = ((8000, 256, 256), (8000, 128, 128), (4000, 512, 128))
 """Rows, inputs and outputs of the linear layers that are measured: those of batches on which products take the time."""
+_WIDE_SIZE = (10_000, 512, 128)
+"""The same of a layer of two products with wide inputs, forward only."""
 _ROUNDS = 4
 _LONGEST = 0.6
 """Seconds after which no further round begins."""
 _CLEARLY = 1.1
 """How many times faster oneDNN must be at every size."""
+_CLEARLY_WIDE = 1.05
+"""The same of wide layers, where nothing is lost besides."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,10 @@ class ProductChoice:
     """Who multiplies.
 
     Attributes:
-        library: "torch" or "onednn".
+        library: "torch", "onednn" or "mixed".
         speedups: How many times faster oneDNN is than torch, by size "rows x inputs x outputs": a layer's product and
-            its two gradients. Empty where there was nothing to choose.
+            its two gradients, or only the products if the name ends with ", wide". Empty where there was nothing to
+            choose.
         measured: The day of the measurement.
         file: Where the choice is kept; None if it is not.
     """
@@ -76,8 +84,9 @@ class ProductChoice:
         """In words."""
         if not self.speedups:
             return f"{self.library}, as this torch has no other way"
-        low, high = min(self.speedups.values()), max(self.speedups.values())
-        found = f"oneDNN was {low:.2f} to {high:.2f} times as fast as torch on {self.measured}"
+        whole, wide = _parts(self.speedups)
+        found = f"oneDNN was {min(whole):.2f} to {max(whole):.2f} times as fast as torch"
+        found += f", and {wide:.2f} times for wide layers, on {self.measured}"
         return f"{self.library}, because {found if self.is_measured else f'the file says so, although {found}'}"
 
 
@@ -85,7 +94,7 @@ def product_choice() -> ProductChoice:
     """The choice for this processor, torch and number of threads; it is measured if nobody has yet.
 
     Example:
-        >>> product_choice().library in ("torch", "onednn")
+        >>> product_choice().library in ("torch", "onednn", "mixed")
         True
     """
     if not has_onednn():
@@ -99,13 +108,26 @@ def product_choice() -> ProductChoice:
 
 def best_library(speedups: Mapping[str, float]) -> str:
     """What a measurement speaks for."""
-    return ONEDNN if min(speedups.values()) >= _CLEARLY else TORCH
+    whole, wide = _parts(speedups)
+    if min(whole) >= _CLEARLY:
+        return ONEDNN
+    return MIXED if wide >= _CLEARLY_WIDE else TORCH
+
+
+def _parts(speedups: Mapping[str, float]) -> Tuple[List[float], float]:
+    """What was measured of whole layers, and of wide ones; 0 where there is no such way."""
+    wide = _name(_WIDE_SIZE, "wide")
+    return [speedup for name, speedup in speedups.items() if name != wide], speedups.get(wide, 0.0)
+
+
+def _name(size: Tuple[int, int, int], *more: str) -> str:
+    return ", ".join([" x ".join(map(str, size)), *more])
 
 
 @lru_cache(maxsize=None)
 def _choice(file: Optional[Path], machine: str) -> ProductChoice:
     kept = {} if file is None else _read(file)
-    if machine in kept:
+    if machine in kept and set(kept[machine].speedups) == set(_sizes()):
         return kept[machine]
     with stage("measuring who multiplies fastest"):
         speedups = measure_products()
@@ -135,7 +157,7 @@ def _read(file: Path) -> Dict[str, ProductChoice]:
 
 
 def _checked(value: Any, file: Path) -> ProductChoice:
-    if value["library"] not in (TORCH, ONEDNN):
+    if value["library"] not in (TORCH, ONEDNN, MIXED):
         raise ValueError(value["library"])
     speedups = {str(size): float(speedup) for size, speedup in value["speedups"].items()}
     if not speedups or not min(speedups.values()) > 0:
@@ -146,30 +168,44 @@ def _checked(value: Any, file: Path) -> ProductChoice:
 def measure_products() -> Dict[str, float]:
     """How many times faster oneDNN is than torch at sizes that matter, in about half a second.
 
-    The libraries take turns, and the fastest round of each counts: what disturbs a round only ever makes it slower.
-
     Returns:
-        By size, "rows x inputs x outputs".
+        By size, "rows x inputs x outputs", and ", wide" after it for the products of a layer with wide inputs.
     """
     generator = torch.Generator().manual_seed(0)
-    began = time.perf_counter()
+    until = time.perf_counter() + _LONGEST
     speedups = {}
     with torch.no_grad():
-        for rows, inputs, outputs in _SIZES:
+        for name, (rows, inputs, outputs) in _sizes().items():
             shapes = ((rows, inputs), (outputs, inputs), (rows, outputs))
             x, weight, grad = (torch.randn(shape, generator=generator) for shape in shapes)
-            seconds: Dict[str, List[float]] = {library: [] for library in _WAYS}
-            for number in range(_ROUNDS):
-                if number > 1 and time.perf_counter() - began > _LONGEST:
-                    break
-                for library, products in _WAYS.items():
-                    start = time.perf_counter()
-                    products(x, weight, grad, True)
-                    seconds[library].append(time.perf_counter() - start)
-            # The first round compiles and warms up.
-            speedup = min(seconds[TORCH][1:]) / min(seconds[ONEDNN][1:])
-            speedups[f"{rows} x {inputs} x {outputs}"] = round(speedup, 3)
+            ways: List[Callable[[], object]]
+            if name == _name(_WIDE_SIZE, "wide"):
+                terms = [(x, weight.t())] * 2
+                ways = [partial(affine, terms, None), partial(packed_affine, terms, None, None)]
+            else:
+                ways = [partial(way, x, weight, grad, True) for way in (torch_products, onednn_products)]
+            speedups[name] = round(_speedup(ways, until), 3)
     return speedups
 
 
-_WAYS: Mapping[str, Way] = {TORCH: torch_products, ONEDNN: onednn_products}
+def _sizes() -> Dict[str, Tuple[int, int, int]]:
+    """What is measured, by name."""
+    wide = {_name(_WIDE_SIZE, "wide"): _WIDE_SIZE} if has_packing() else {}
+    return {**{_name(size): size for size in _SIZES}, **wide}
+
+
+def _speedup(ways: Sequence[Callable[[], object]], until: float) -> float:
+    """How many times faster the second way is than the first.
+
+    They take turns, and the fastest round of each counts: what disturbs a round only ever makes it slower.
+    """
+    seconds: List[List[float]] = [[] for _ in ways]
+    for number in range(_ROUNDS):
+        if number > 1 and time.perf_counter() > until:
+            break
+        for way, taken in zip(ways, seconds):
+            start = time.perf_counter()
+            way()
+            taken.append(time.perf_counter() - start)
+    first, second = (min(taken[1:]) for taken in seconds)  # The first round compiles and warms up.
+    return first / second

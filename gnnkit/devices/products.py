@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from gnnkit.backends import composing
+from gnnkit.nn.packed import ROWS, packed_affine, packing
 from gnnkit.nn.tall import SIZES, apart, covering
 
 _WORTH = 2e7
@@ -39,6 +40,18 @@ def has_onednn() -> bool:
     x, weight = torch.ones(_LEAST_OF_GRADIENT, 1), torch.ones(1, 1)
     try:
         return bool(multiply(x, weight)[0] == 1) and bool(parameter_gradients(x, x, weight)[0] == len(x))
+    except (AttributeError, RuntimeError):
+        return False
+
+
+@lru_cache(maxsize=None)
+def has_packing() -> bool:
+    """Whether this torch can multiply with oneDNN by packed matrices, :func:`gnnkit.nn.packed.packed_affine`."""
+    if not has_onednn():
+        return False
+    term = (torch.ones(ROWS, 1), torch.ones(1, 1))
+    try:
+        return bool(packed_affine([term, term], None, None)[0] == 2)
     except (AttributeError, RuntimeError):
         return False
 
@@ -145,6 +158,22 @@ class OneDnnProducts(TorchFunctionMode):
         if operands is not None and _suits(*operands):
             return linear(*operands)
         return func(*args, **(kwargs or {}))
+
+
+class PackedProducts:
+    """While it is entered, layers of several products with wide inputs are oneDNN's; see :mod:`gnnkit.nn.packed`.
+
+    It may be entered again and again.
+    """
+
+    def __init__(self) -> None:
+        self._entered = ExitStack()
+
+    def __enter__(self) -> None:
+        self._entered.enter_context(packing())
+
+    def __exit__(self, *exception: Any) -> None:
+        self._entered.close()
 
 
 def _of_matmul(x: Tensor, other: Tensor) -> Optional[Tuple[Tensor, Tensor, Optional[Tensor]]]:

@@ -12,13 +12,13 @@ ACTIVATIONS = ("relu", "elu")
 """Activations that models know."""
 
 
-def activated(h: Tensor, activation: Optional[str], *, in_place: bool = False) -> Tensor:
+def activated(h: Tensor, activation: Optional[str], into: Optional[Tensor] = None) -> Tensor:
     """Apply an activation.
 
     Args:
         h: Any shape, floating point.
-        activation: One of ``ACTIVATIONS``. None: ``h`` itself is returned.
-        in_place: Whether ``h`` is overwritten.
+        activation: One of ``ACTIVATIONS``. None: the values of ``h``.
+        into: Where the result is written, of the same shape; ``h`` itself may be overwritten.
 
     Returns:
         The shape of ``h``.
@@ -28,8 +28,12 @@ def activated(h: Tensor, activation: Optional[str], *, in_place: bool = False) -
         [0.0, 2.0]
     """
     if activation is None:
-        return h
-    return functional.elu(h, inplace=in_place) if activation == "elu" else functional.relu(h, in_place)
+        return h if into is None or into is h else into.copy_(h)
+    if into is h:  # The only way that has a gradient.
+        return functional.elu_(h) if activation == "elu" else functional.relu_(h)
+    if into is None:
+        return functional.elu(h) if activation == "elu" else functional.relu(h)
+    return torch.ops.aten.elu(h, out=into) if activation == "elu" else torch.clamp_min(h, 0, out=into)
 
 
 def gradient_before(

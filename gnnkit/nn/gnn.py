@@ -305,7 +305,7 @@ class GNN(CanonicalModule):
         """Normalisation and activation."""
         h = apply_norm(norm, h, mask)
         # A norm's output is nobody else's and is not read by its gradient, so it need not be kept.
-        return activated(h, self.spec.activation, in_place=self.spec.norm != "none")
+        return activated(h, self.spec.activation, into=h if self.spec.norm != "none" else None)
 
     def lower(self, block: Block) -> Any:
         """The block as the backend's own graph object, made once per block."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gnnkit.nn.activations import activated, gradient_before
+from gnnkit.nn.packed import is_packed, packed_affine
 
 SIZES = (4096, 2048, 1024, 512, 256)
 """Rows of a part. So few also stay in the cache between two passes over them."""
@@ -92,6 +93,8 @@ def affine(terms: Sequence[Tuple[Tensor, Tensor]], bias: Optional[Tensor], activ
         ...     affine([(torch.ones(1, 2), torch.eye(2)), (torch.ones(1, 1), torch.ones(1, 2))], None, "relu").tolist()
         [[2.0, 2.0]]
     """
+    if is_packed(terms):
+        return packed_affine(terms, bias, activation)
     first, matrix = terms[0]
     out = first.new_empty(len(first), matrix.shape[1])
     for part in covering(len(first)) if _goes_in_parts(first) else in_turn(len(first)):
@@ -102,7 +105,7 @@ def affine(terms: Sequence[Tuple[Tensor, Tensor]], bias: Optional[Tensor], activ
             torch.addmm(bias, first[part], matrix, out=rows)
         for x, other in terms[1:]:
             rows.addmm_(x[part], other)
-        activated(rows, activation, in_place=True)
+        activated(rows, activation, into=rows)
     return out
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import gnnkit
 from gnnkit.devices import load_device
-from gnnkit.devices.product_choice import product_choice
-from gnnkit.devices.products import has_onednn
+from gnnkit.devices.product_choice import best_library, product_choice
+from gnnkit.devices.products import has_onednn, has_packing
 from gnnkit.io.yaml_files import read_yaml
 from gnnkit.runs import read_run
 from tests.commands import gnnkit_here
@@ -33,8 +33,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
 
 
 def write_choice(cache: Path, measured: Dict[str, Any], library: str) -> Path:
-    """A cache in which somebody has chosen; "torch" and "onednn" are both wrong for one of the two measurements."""
-    speedup = {"torch": 2.0, "onednn": 0.5}[library]
+    """A cache in which somebody has chosen what the measurement does not speak for."""
+    speedup = {"torch": 2.0, "onednn": 0.5, "mixed": 0.5}[library]
     (machine,) = measured
     speedups = dict.fromkeys(measured[machine]["speedups"], speedup)
     cache.mkdir()
@@ -43,7 +43,10 @@ def write_choice(cache: Path, measured: Dict[str, Any], library: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("library", ["torch", "onednn"])
+LIBRARIES = ["torch", "onednn", pytest.param("mixed", marks=pytest.mark.skipif(not has_packing(), reason="no packing"))]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_what_the_file_says_counts_and_is_told(
     library: str, measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +118,28 @@ def test_a_file_that_cannot_be_used_is_measured_anew(
     assert product_choice().is_measured
     assert "measured again" in caplog.text
     assert set(json.loads(file.read_text())) == {machine}
+
+
+def test_a_choice_from_other_sizes_is_measured_anew(
+    measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_choice(tmp_path / "cache", measured, "onednn")
+    values = json.loads(file.read_text())
+    (kept,) = values.values()
+    kept["speedups"].popitem()
+    file.write_text(json.dumps(values))
+    monkeypatch.setenv("GNNKIT_CACHE", str(file.parent))
+    choice = product_choice()
+    assert choice.is_measured and set(choice.speedups) == set(next(iter(measured.values()))["speedups"])
+    assert json.loads(file.read_text()) != values
+
+
+@pytest.mark.parametrize(
+    ("whole", "wide", "library"),
+    [(2.0, 2.0, "onednn"), (1.0, 1.2, "mixed"), (1.09, 1.0, "torch"), (0.8, 1.04, "torch"), (2.0, 1.0, "onednn")],
+)
+def test_what_a_measurement_speaks_for(whole: float, wide: float, library: str) -> None:
+    assert best_library({"8000 x 256 x 256": whole, "10000 x 512 x 128, wide": wide}) == library
 
 
 def test_a_cache_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

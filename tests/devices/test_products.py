@@ -12,7 +12,7 @@ from torch.nn import functional
 import gnnkit
 from gnnkit.datasets import load_dataset
 from gnnkit.devices.cpu import CpuDevice
-from gnnkit.devices.products import OneDnnProducts, has_onednn, linear
+from gnnkit.devices.products import OneDnnProducts, has_onednn, has_packing, linear
 from gnnkit.errors import ConfigError, UnknownNameError
 
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
@@ -108,9 +108,9 @@ def test_what_is_handed_on() -> None:
     assert not handed_on(functional.linear(x, weight, bias))
 
 
-def losses(backend: str, products: str) -> Tuple[float, ...]:
-    graph = load_dataset("synthetic", num_nodes=1000, num_edges=4000, num_features=64)
-    model = gnnkit.build_model("sage", graph, backend=backend, hidden_channels=256, num_layers=2, dropout=0.5)
+def losses(backend: str, products: str, nodes: int = 1000, features: int = 64, hidden: int = 256) -> Tuple[float, ...]:
+    graph = load_dataset("synthetic", num_nodes=nodes, num_edges=4000, num_features=features)
+    model = gnnkit.build_model("sage", graph, backend=backend, hidden_channels=hidden, num_layers=2, dropout=0.5)
     options = {"products": products}
     trainer = gnnkit.Trainer(device="cpu", epochs=3, device_options=options, keep_memory=False, progress=False)
     return tuple(record.train_loss for record in trainer.fit(model, graph).history)
@@ -123,12 +123,22 @@ def test_training_differs_by_rounding_and_repeats_its_bits(backend: str) -> None
     assert ours == pytest.approx(losses(backend, "torch"), rel=1e-5)
 
 
-def test_auto_is_one_of_both() -> None:
+@pytest.mark.skipif(not has_packing(), reason="this torch cannot multiply with packed matrices")
+@pytest.mark.parametrize("backend", ["pyg", "dgl"])
+def test_mixed_products_are_others_for_wide_layers_alone(backend: str) -> None:
+    wide = {"nodes": 4200, "features": 512, "hidden": 512}
+    ours, torchs = losses(backend, "mixed", **wide), losses(backend, "torch", **wide)
+    assert ours == losses(backend, "mixed", **wide)
+    assert ours != torchs and ours == pytest.approx(torchs, rel=1e-5)
+    assert losses(backend, "mixed") == losses(backend, "torch")
+
+
+def test_auto_is_one_of_them() -> None:
     assert losses("reference", "auto") in (losses("reference", "onednn"), losses("reference", "torch"))
 
 
 def test_wrong_options_are_refused() -> None:
-    with pytest.raises(ConfigError, match="products is 'mkl'; expected one of auto, torch, onednn"):
+    with pytest.raises(ConfigError, match="products is 'mkl'; expected one of auto, torch, onednn, mixed"):
         CpuDevice().configure({"products": "mkl"})
     with pytest.raises(UnknownNameError, match="product"):
         CpuDevice().configure({"product": "torch"})
