@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
+import torch
 
 import gnnkit
 from gnnkit.devices import load_device
-from gnnkit.devices.product_choice import best_library, product_choice
+from gnnkit.devices.product_choice import best_library, is_alone, measure_products, product_choice
 from gnnkit.devices.products import has_onednn, has_packing
 from gnnkit.io.yaml_files import read_yaml
 from gnnkit.runs import read_run
@@ -132,6 +136,25 @@ def test_a_choice_from_other_sizes_is_measured_anew(
     choice = product_choice()
     assert choice.is_measured and set(choice.speedups) == set(next(iter(measured.values()))["speedups"])
     assert json.loads(file.read_text()) != values
+
+
+def test_other_programs_change_little(measured: Dict[str, Any]) -> None:
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        found = measure_products()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    (quiet,) = (kept["speedups"] for kept in measured.values())
+    assert set(found) == set(quiet)
+    assert all(0.5 < found[name] / quiet[name] < 2 for name in quiet), (found, quiet)
+
+
+def test_whether_a_process_had_the_cores_for_itself() -> None:
+    threads = torch.get_num_threads()
+    assert is_alone(2.0, own=1.95 * threads)
+    assert not is_alone(2.0, own=1.0 * threads)
 
 
 @pytest.mark.parametrize(
