@@ -19,6 +19,8 @@ AHEAD = 64
 """Edges between the one that is asked for and the one that is read."""
 NEAR = AHEAD // 2
 """The same for what depends on an array that was asked for before."""
+_NEAR_NUMBERS = 2**17
+"""Nodes up to which their numbers stay in a core's own cache, where to ask for them costs more than to wait."""
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape, Numba compiles for what it is given."""
 
@@ -325,10 +327,11 @@ def relabel(indices: Array, edges: Array, keys: Array, local: Array, nodes: Arra
     ``out`` may be ``edges``. ``local``: int32, the number of each node by ``slot_of``, or -1. Returns how many nodes
     there are now.
     """
+    is_far = keys is None and len(local) > _NEAR_NUMBERS
     for position in range(len(edges)):
         if position + AHEAD < len(edges):
             fetch(indices, edges[position + AHEAD], 0)
-        if keys is None and position + NEAR < len(edges):
+        if is_far and position + NEAR < len(edges):
             fetch(local, indices[edges[position + NEAR]], 0)
         source = indices[edges[position]]
         slot = slot_of(keys, source)

@@ -69,12 +69,19 @@ def pick_runs(
         looks = ends[dst[row] & (len(ends) - 1)]
         while start < end:
             relation = types[start]
+            fanout = fanouts[relation]
+            is_long = fanout >= 0 and start + fanout < end and types[start + fanout] == relation
+            if not (is_long or looks or replace):  # Most runs. All of it is taken, so nobody asks first where it ends.
+                while start < end and types[start] == relation:
+                    out[begin] = start
+                    begin += 1
+                    start += 1
+                continue
             stop = end_of_run(types, start, end)
             first, last = 0, 0
             if looks:
                 first, last = hidden_edges(hidden, start, stop)
             num = stop - start - (last - first)
-            fanout = fanouts[relation]
             if fanout >= 0 and num > 0 and (replace or num > fanout):
                 chosen = out[begin : begin + fanout]
                 state = derive(derive(key, np.uint64(dst[row])), np.uint64(relation))
