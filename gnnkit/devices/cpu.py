@@ -19,9 +19,10 @@ from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.processor import processor_name
 from gnnkit.devices.product_choice import MIXED, ONEDNN, TORCH, product_choice
 from gnnkit.devices.products import OneDnnProducts, PackedProducts, has_onednn, has_packing, onednn_products
-from gnnkit.devices.resident import available_memory, peak_resident
+from gnnkit.devices.resident import peak_resident
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
+from gnnkit.io.memory import available_memory
 from gnnkit.nn.dropout import masks_on_host
 
 AUTO = "auto"

@@ -1,13 +1,14 @@
-"""How much host memory processes have, and how much there is."""
+"""How much host memory processes have."""
 
 from __future__ import annotations
 
-import re
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Optional
+
+from gnnkit.io.memory import named_number
 
 
 def peak_resident() -> int:
@@ -29,24 +30,6 @@ def resident(pid: int) -> Optional[int]:
     return _status(str(pid), "VmRSS")
 
 
-def available_memory() -> Optional[int]:
-    """Host memory that can be had at the moment, in bytes; a container's limit counts. None if the system is silent."""
-    free = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB", 1024)
-    group = Path("/sys/fs/cgroup")
-    most, used = (_number(group / name, r"^(\d+)\s*$") for name in ("memory.max", "memory.current"))
-    if free is None or most is None or used is None:
-        return free
-    return min(free, max(0, most - used))
-
-
 def _status(process: str, name: str) -> Optional[int]:
-    return _number(Path("/proc") / process / "status", rf"{name}:\s+(\d+) kB", 1024)
-
-
-def _number(file: Path, pattern: str, unit: int = 1) -> Optional[int]:
-    """A number out of a system's file; None if there is none."""
-    try:
-        found = re.search(pattern, file.read_text())
-    except OSError:
-        return None
-    return None if found is None else int(found[1]) * unit
+    found = named_number(Path("/proc") / process / "status", f"{name}:")
+    return None if found is None else 1024 * found

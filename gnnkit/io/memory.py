@@ -6,7 +6,7 @@ import mmap
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional, Tuple
 
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -20,14 +20,49 @@ def memory_limit() -> int:
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         most = 1 << 62
-    for file in _limit_files():
+    for folder, (limit, _, _) in _groups():
         with suppress(OSError, ValueError):  # There is no such file, or it says "max".
-            most = min(most, int(file.read_text()))
+            most = min(most, int((folder / limit).read_text()))
     return most
 
 
-def _limit_files() -> Iterator[Path]:
-    """Where limits of this process may be: those of its control group, of either version, and of the groups above."""
+def available_memory() -> Optional[int]:
+    """Bytes of memory that can be had at the moment: the machine's, or what control groups leave of their limits.
+
+    Pages of files count as free in both, because the system gives them up when memory is needed. None if the system
+    does not tell.
+    """
+    free = named_number(Path("/proc/meminfo"), "MemAvailable:")
+    if free is None:
+        return None
+    left = 1024 * free
+    for folder, (limit, usage, prefix) in _groups():
+        with suppress(OSError, ValueError):
+            used = int((folder / usage).read_text())
+            files = [named_number(folder / "memory.stat", f"{prefix}{kind}_file") for kind in ("active", "inactive")]
+            left = min(left, max(0, int((folder / limit).read_text()) - used + sum(each or 0 for each in files)))
+    return left
+
+
+def named_number(file: Path, name: str) -> Optional[int]:
+    """The number after a name, the first word of a line in a file of the system; None if there is none."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return None
+    words = (line.split() for line in lines)
+    return next((int(each[1]) for each in words if each[:1] == [name]), None)
+
+
+_FILES = {
+    "": ("memory.max", "memory.current", ""),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+}
+"""Names of a group's limit and usage, and before the names of its statistics, in version 2 and 1."""
+
+
+def _groups() -> Iterator[Tuple[Path, Tuple[str, str, str]]]:
+    """Control groups that this process is in, of either version, and those above them."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -38,7 +73,7 @@ def _limit_files() -> Iterator[Path]:
             root = _GROUPS / controllers
             group = root / name.strip("/")
             for folder in (group, *group.parents):
-                yield folder / ("memory.limit_in_bytes" if controllers else "memory.max")
+                yield folder, _FILES[controllers]
                 if folder == root:
                     break
 

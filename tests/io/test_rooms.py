@@ -22,7 +22,6 @@ ALLOWED = {
     "datasets/tu.py": "text that gnnkit.io has read",
     "datasets/triples.py": "text that gnnkit.io has read",
     "devices/processor.py": "/proc",
-    "devices/resident.py": "/proc",
     "measure/trial.py": "what its own processes print",
     "openmp.py": "/proc",
     "parallel/servers.py": "what its own servers print",
