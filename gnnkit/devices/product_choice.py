@@ -90,7 +90,7 @@ class ProductChoice:
             return f"{self.library}, as this torch has no other way"
         whole, wide = _parts(self.speedups)
         found = f"oneDNN was {min(whole):.2f} to {max(whole):.2f} times as fast as torch"
-        found += f", and {wide:.2f} times for wide layers, on {self.measured}"
+        found += f"{f', and {wide:.2f} times for wide layers,' if wide else ''} on {self.measured}"
         return f"{self.library}, because {found if self.is_measured else f'the file says so, although {found}'}"
 
 
@@ -182,6 +182,8 @@ def measure_products() -> Dict[str, float]:
     if speedups is None:
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as executor:
             speedups = executor.submit(_measured, time.thread_time, lambda _elapsed, _own: True).result()
+        # A thread's own number is also that of threads to come, until another thread says its own.
+        torch.set_num_threads(torch.get_num_threads())
     assert speedups is not None, "every round counts"
     return speedups
 

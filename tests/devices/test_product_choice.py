@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict
 
@@ -14,7 +15,7 @@ import torch
 
 import gnnkit
 from gnnkit.devices import load_device
-from gnnkit.devices.product_choice import best_library, is_alone, measure_products, product_choice
+from gnnkit.devices.product_choice import ProductChoice, best_library, is_alone, measure_products, product_choice
 from gnnkit.devices.products import has_onednn, has_packing
 from gnnkit.io.yaml_files import read_yaml
 from gnnkit.runs import read_run
@@ -146,6 +147,8 @@ def test_other_programs_change_little(measured: Dict[str, Any]) -> None:
         for other in others:
             other.kill()
             other.wait()
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(torch.get_num_threads).result() == torch.get_num_threads()
     (quiet,) = (kept["speedups"] for kept in measured.values())
     assert set(found) == set(quiet)
     assert all(0.5 < found[name] / quiet[name] < 2 for name in quiet), (found, quiet)
@@ -163,6 +166,14 @@ def test_whether_a_process_had_the_cores_for_itself() -> None:
 )
 def test_what_a_measurement_speaks_for(whole: float, wide: float, library: str) -> None:
     assert best_library({"8000 x 256 x 256": whole, "10000 x 512 x 128, wide": wide}) == library
+
+
+@pytest.mark.parametrize(
+    ("wide", "words"),
+    [({}, "1.00 times as fast as torch on"), ({"10000 x 512 x 128, wide": 1.2}, "and 1.20 times for wide layers, on")],
+)
+def test_a_choice_in_words(wide: Dict[str, float], words: str) -> None:
+    assert words in str(ProductChoice("torch", {"8000 x 256 x 256": 1.0, **wide}, "2020-01-01"))
 
 
 def test_a_cache_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
