@@ -2,7 +2,8 @@
 
 Rules: features leave the page cache before every batch; edges and labels stay in it. Batches with and without reading
 ahead take turns, and so do measurements of what the disk gives to 16 threads that read at random places. Features that
-are too large for the memory are the same ones, read as on a machine with as much memory as they take.
+are too large for the memory are the same ones, read as on a machine with as much memory as they take. Where a control
+group leaves less memory than that, nothing is put out or assumed: the group's limit decides what stays in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 from unittest.mock import patch
 
 import numpy as np
@@ -64,6 +65,7 @@ class Case:
     Attributes:
         fanouts: Of the batches.
         is_large: Whether features are read as those that are larger than half of the memory.
+        limit: Bytes of memory that there really are, if features do not fit into them.
         rows: Rows of features a batch, mean.
         ahead: With reading ahead.
         plain: Without.
@@ -72,6 +74,7 @@ class Case:
 
     fanouts: Tuple[int, ...]
     is_large: bool
+    limit: Optional[int] = None
     rows: float = 0.0
     ahead: Reading = field(default_factory=Reading)
     plain: Reading = field(default_factory=Reading)
@@ -93,7 +96,7 @@ class Case:
         share = self.ahead.rate / self.disk.rate
         return [
             ",".join(map(str, self.fanouts)),
-            "larger than half of it" if self.is_large else "smaller",
+            self._beside,
             f"{self.rows:,.0f}",
             f"{1 / b:.2f}",
             f"{1 / a:.2f}",
@@ -103,6 +106,12 @@ class Case:
             f"{self.disk.rate / 1e6:.0f} at {self.request >> 10} kB",
             f"{share:.1f}",
         ]
+
+    @property
+    def _beside(self) -> str:
+        if self.limit is not None:
+            return f"larger than all of it, {self.limit / 1e9:.1f} GB"
+        return "larger than half of it" if self.is_large else "smaller"
 
 
 HEADER = (
@@ -180,14 +189,37 @@ def measure(features: Features, case: Case, rounds: int, batch_size: int) -> Cas
             turns = [(case.ahead, True), (case.plain, False)]
             for reading, is_ahead in turns if number % 2 else reversed(turns):
                 features.drop(case.is_large)
-                with patch("gnnkit.loading.ahead._IS_SUPPORTED", is_ahead):
-                    before, start = _num_read(), time.perf_counter()
-                    next(loader.epoch(0, range(number, number + 1)))
-                    told = time.perf_counter() - start, _num_read() - before
+                told = _load(loader, number, is_ahead)
                 if number:  # In the first one, kernels are compiled.
                     reading.add(*told)
             case.disk.add(*features.at_random(case.request, number))
     return case
+
+
+def measure_limited(features: Features, case: Case, rounds: int, batch_size: int) -> Case:
+    """The same where features really do not fit: batches follow each other, every other one is read ahead."""
+    graph = features.graph
+    wanted = graph.splits["train"][: 2 * (rounds + 1) * batch_size]
+    sampler = NeighborSampler(graph, list(case.fanouts))
+    loader = NeighborLoader(graph, wanted, sampler, batch_size=batch_size, shuffle=False, num_threads=0)
+    case.rows = statistics.mean(size.num_nodes[0] for size in loader.sizes(0, limit=rounds))
+    for number in range(rounds):
+        case.disk.add(*features.at_random(case.request, number))
+    features.drop(is_large=True)
+    for number in range(2 * (rounds + 1)):
+        is_ahead = number % 4 in (0, 3)
+        told = _load(loader, number, is_ahead)
+        if number > 1:  # In the first ones, kernels are compiled, and memory fills.
+            (case.ahead if is_ahead else case.plain).add(*told)
+    return case
+
+
+def _load(loader: NeighborLoader, number: int, is_ahead: bool) -> Tuple[float, int]:
+    """Seconds and bytes from the disk of a batch."""
+    with patch("gnnkit.loading.ahead._IS_SUPPORTED", is_ahead):
+        before, start = _num_read(), time.perf_counter()
+        next(loader.epoch(0, range(number, number + 1)))
+        return time.perf_counter() - start, _num_read() - before
 
 
 def _num_read() -> int:
@@ -200,6 +232,11 @@ def measure_all(spec: GraphSpec, every: Sequence[Tuple[int, ...]], rounds: int, 
     """Batches of all fan-outs from one graph."""
     prepare(spec)
     features = Features(open_graph(spec), home() / spec.key / "x.npy")
+    limit = memory_limit()
+    if limit < features.num_bytes:
+        for fanouts in every:
+            yield measure_limited(features, Case(fanouts, True, limit), rounds, batch_size)
+        return
     for is_large in (True, False):
         for fanouts in every:
             yield measure(features, Case(fanouts, is_large), rounds, batch_size)
@@ -224,7 +261,8 @@ def main(arguments: Sequence[str] = ()) -> List[Case]:
     if options.write:
         machine = report.machine()
         text = f"{datetime.date.today().isoformat()}, {report.machine_title(machine)}, {machine['memory']}."
-        report.write_section("cold", f"{report.markdown(HEADER, [case.cells() for case in cases])}\n\n{text}")
+        section = "cold" if cases[0].limit is None else "cold-limited"
+        report.write_section(section, f"{report.markdown(HEADER, [case.cells() for case in cases])}\n\n{text}")
     return cases
 
 

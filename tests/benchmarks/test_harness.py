@@ -65,6 +65,14 @@ def test_quick_cold_batches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ratio" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux says what comes from the disk")
+def test_quick_batches_of_features_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "memory_limit", lambda: 100_000)  # To set a control group's takes an administrator.
+    (case,) = cold.main(["--quick"])
+    assert case.cells()[1] == "larger than all of it, 0.0 GB"
+    assert len(case.ahead.seconds) == len(case.plain.seconds) == 1
+
+
 def test_quick_results_are_never_written() -> None:
     with pytest.raises(SystemExit):
         run.main(["--quick", "--write"])
