@@ -176,11 +176,7 @@ class Features:
 
 def measure(features: Features, case: Case, rounds: int, batch_size: int) -> Case:
     """Measure one kind of batches."""
-    graph = features.graph
-    wanted = graph.splits["train"][: (rounds + 1) * batch_size]
-    sampler = NeighborSampler(graph, list(case.fanouts))
-    loader = NeighborLoader(graph, wanted, sampler, batch_size=batch_size, shuffle=False, num_threads=0)
-    case.rows = statistics.mean(size.num_nodes[0] for size in loader.sizes(0, limit=rounds))
+    loader = _loader(features, case, rounds + 1, batch_size)
     limit = features.num_bytes if case.is_large else memory_limit()
     with ExitStack() as stack:
         for place in _PLACES:
@@ -198,11 +194,7 @@ def measure(features: Features, case: Case, rounds: int, batch_size: int) -> Cas
 
 def measure_limited(features: Features, case: Case, rounds: int, batch_size: int) -> Case:
     """The same where features really do not fit: batches follow each other, every other one is read ahead."""
-    graph = features.graph
-    wanted = graph.splits["train"][: 2 * (rounds + 1) * batch_size]
-    sampler = NeighborSampler(graph, list(case.fanouts))
-    loader = NeighborLoader(graph, wanted, sampler, batch_size=batch_size, shuffle=False, num_threads=0)
-    case.rows = statistics.mean(size.num_nodes[0] for size in loader.sizes(0, limit=rounds))
+    loader = _loader(features, case, 2 * (rounds + 1), batch_size)
     for number in range(rounds):
         case.disk.add(*features.at_random(case.request, number))
     features.drop(is_large=True)
@@ -212,6 +204,16 @@ def measure_limited(features: Features, case: Case, rounds: int, batch_size: int
         if number > 1:  # In the first ones, kernels are compiled, and memory fills.
             (case.ahead if is_ahead else case.plain).add(*told)
     return case
+
+
+def _loader(features: Features, case: Case, num: int, batch_size: int) -> NeighborLoader:
+    """Makes so many batches of a kind, whose rows are counted here."""
+    graph = features.graph
+    wanted = graph.splits["train"][: num * batch_size]
+    sampler = NeighborSampler(graph, list(case.fanouts))
+    loader = NeighborLoader(graph, wanted, sampler, batch_size=batch_size, shuffle=False, num_threads=0)
+    case.rows = statistics.mean(size.num_nodes[0] for size in loader.sizes(0, limit=num))
+    return loader
 
 
 def _load(loader: NeighborLoader, number: int, is_ahead: bool) -> Tuple[float, int]:

@@ -88,7 +88,7 @@ class ProductChoice:
         """In words."""
         if not self.speedups:
             return f"{self.library}, as this torch has no other way"
-        whole, wide = _parts(self.speedups)
+        whole, wide = _whole_and_wide(self.speedups)
         found = f"oneDNN was {min(whole):.2f} to {max(whole):.2f} times as fast as torch"
         found += f"{f', and {wide:.2f} times for wide layers,' if wide else ''} on {self.measured}"
         return f"{self.library}, because {found if self.is_measured else f'the file says so, although {found}'}"
@@ -112,13 +112,13 @@ def product_choice() -> ProductChoice:
 
 def best_library(speedups: Mapping[str, float]) -> str:
     """What a measurement speaks for."""
-    whole, wide = _parts(speedups)
+    whole, wide = _whole_and_wide(speedups)
     if min(whole) >= _CLEARLY:
         return ONEDNN
     return MIXED if wide >= _CLEARLY_WIDE else TORCH
 
 
-def _parts(speedups: Mapping[str, float]) -> Tuple[List[float], float]:
+def _whole_and_wide(speedups: Mapping[str, float]) -> Tuple[List[float], float]:
     """What was measured of whole layers, and of wide ones; 0 where there is no such way."""
     wide = _name(_WIDE_SIZE, "wide")
     return [speedup for name, speedup in speedups.items() if name != wide], speedups.get(wide, 0.0)
@@ -194,6 +194,10 @@ def is_alone(elapsed: float, own: float) -> bool:
     Args:
         elapsed: Seconds that went by.
         own: Seconds that this process computed, of all threads together.
+
+    Example:
+        >>> is_alone(2.0, own=2.0 * torch.get_num_threads()), is_alone(2.0, own=0.0)
+        (True, False)
     """
     return own >= _OWN * elapsed * torch.get_num_threads()
 

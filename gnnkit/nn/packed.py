@@ -69,7 +69,10 @@ def packed_affine(terms: Sequence[Tuple[Tensor, Tensor]], bias: Optional[Tensor]
 
 
 def _parts(num_rows: int) -> Iterator[slice]:
-    """All rows, in parts of few sizes; the last one may begin in the one before."""
+    """All rows, in parts of few sizes; the last one may begin in the one before.
+
+    As packing favours large parts, one of many sizes takes the rest, where :func:`gnnkit.nn.tall.covering` has several.
+    """
     for start in range(0, num_rows, ROWS):
         end = min(start + ROWS, num_rows)
         yield slice(end + (start - end) // _STEP * _STEP, end)
