@@ -161,7 +161,7 @@ class ClusterLoader(Loader):
         )
         block = with_types(block, self.graph, rows, nodes)
         blocks = (block,) * self.num_layers
-        return Batch(blocks, self._inputs.rows(nodes), self._targets(chosen), nodes, key)
+        return Batch(blocks, self._inputs.rows(nodes, blocks[0].src_type), self._targets(chosen), nodes, key)
 
     def _targets(self, chosen: NDArray[np.int64]) -> Optional[Targets]:
         if self.graph.y is None:

@@ -185,7 +185,7 @@ class GraphLoader(Loader):
         numbers = torch.from_numpy(chosen)
         return Batch(
             (block,) * self.num_layers,
-            self._inputs.rows(torch.from_numpy(nodes)),
+            self._inputs.rows(torch.from_numpy(nodes), block.src_type),
             None if graph.graph_y is None else Targets.of_labels(graph.graph_y[numbers]),
             numbers,
             key,

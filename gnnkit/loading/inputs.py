@@ -7,7 +7,7 @@ layers of a layer-wise evaluation. Within a batch the rows of a type come in the
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, List, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -41,21 +41,22 @@ class InputTable:
             self._source = graph.x
         elif graph.typed is not None:
             self._source = graph.typed
-            self._types = np.ascontiguousarray(graph.typed.node_type.numpy())
             self._rows = np.ascontiguousarray(graph.typed.rows.numpy())
         else:
             raise missing_array("x", "a batch")
         self._buffers = buffers
 
-    def rows(self, nodes: Tensor) -> Inputs:
+    def rows(self, nodes: Tensor, types: Optional[Tensor]) -> Inputs:
         """The features of nodes, in memory that is used again.
 
         Args:
             nodes: Node ids. Shape [n], int64.
+            types: Their types, as a block's ``src_type``; None where features are one matrix. Shape [n], int64.
         """
         if isinstance(self._source, Tensor):
             return gathered(self._source, nodes, self._buffers)
-        found = self._sorted(nodes, self._source)
+        assert types is not None, "blocks of a graph with types have them"
+        found = self._sorted(nodes, types, self._source)
         tables: List[Tensor] = []
         for name, part in zip(self._source.schema.node_types, found.rows):
             x = self._source.x.get(name)
@@ -87,16 +88,17 @@ class InputTable:
         made, runs = reduced_typed_block(block, self._source.schema)
         sources = np.empty(block.num_edges, dtype=np.int64)
         _rows_of(self._rows, nodes.numpy(), runs.sources, sources)
-        own = self._sorted(nodes[: block.num_dst], self._source)
+        assert block.src_type is not None, "blocks of a graph with types have them"
+        own = self._sorted(nodes[: block.num_dst], block.src_type[: block.num_dst], self._source)
         return made, reduce_typed_inputs(self._source, own, sources, runs, reduction.rounded, self._buffers)
 
-    def _sorted(self, nodes: Tensor, typed: Typed) -> TypedRows:
-        counts = np.zeros(len(typed.schema.node_types) + 1, dtype=np.int64)
+    def _sorted(self, nodes: Tensor, types: Tensor, typed: Typed) -> TypedRows:
+        kinds = types.numpy()
+        starts = np.zeros(len(typed.schema.node_types) + 1, dtype=np.int64)
         wanted, place = np.empty((2, nodes.numel()), dtype=np.int64)
-        types = np.empty(nodes.numel(), dtype=np.int16)
-        _by_type(self._types, self._rows, nodes.numpy(), counts, wanted, place, types)
-        rows = torch.split(torch.from_numpy(wanted), np.diff(counts).tolist())
-        return TypedRows(rows, place, counts[:-1], types)
+        _by_type(kinds, self._rows, nodes.numpy(), starts, wanted, place)
+        rows = torch.split(torch.from_numpy(wanted), np.diff(starts).tolist())
+        return TypedRows(rows, place, starts[:-1], kinds)
 
     @property
     def everything(self) -> Inputs:
@@ -150,26 +152,22 @@ def with_types(block: Block, graph: Graph, edges: Tensor, nodes: Tensor) -> Bloc
 
 
 @kernel
-def _by_type(types: Any, rows: Any, nodes: Any, counts: Any, wanted: Any, place: Any, kinds: Any) -> None:
+def _by_type(kinds: Any, rows: Any, nodes: Any, starts: Any, wanted: Any, place: Any) -> None:
     """Sort nodes by their types.
 
-    ``counts``: int64 zeros [types + 1], becomes where each type begins. ``wanted`` becomes the row of each sorted node
-    in the table of its type, ``place`` where each node is among the sorted ones, ``kinds`` its type.
+    ``starts``: int64 zeros [types + 1], becomes where each type begins. ``wanted`` becomes the row of each sorted node
+    in the table of its type, ``place`` where each node is among the sorted ones.
     """
+    for kind in kinds:
+        starts[kind + 1] += 1
+    for each in range(1, len(starts)):
+        starts[each] += starts[each - 1]
+    at = starts[:-1].copy()
     for position in range(len(nodes)):
         if position + NODES_AHEAD < len(nodes):
-            fetch(types, nodes[position + NODES_AHEAD], 0)
             fetch(rows, nodes[position + NODES_AHEAD], 0)
-        kind = types[nodes[position]]
-        kinds[position] = kind
-        place[position] = rows[nodes[position]]
-        counts[kind + 1] += 1
-    for each in range(1, len(counts)):
-        counts[each] += counts[each - 1]
-    at = counts[:-1].copy()
-    for position in range(len(nodes)):
         kind = kinds[position]
-        wanted[at[kind]] = place[position]
+        wanted[at[kind]] = rows[nodes[position]]
         place[position] = at[kind]
         at[kind] += 1
 

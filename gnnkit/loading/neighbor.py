@@ -308,13 +308,13 @@ class NeighborLoader(Loader):
     ) -> Batch:
         x: Inputs
         if self.reduction is None:
-            blocks, x = sampled.blocks, self._features(sampled.nodes)
+            blocks, x = sampled.blocks, self._features(sampled)
         else:
             first, x = self._inputs.reduced(sampled.nodes, sampled.blocks[0], self.reduction)
             blocks = (first, *sampled.blocks[1:])
         nodes = torch.from_numpy(seeds.copy())
         if targets is None and self.graph.y is not None:
-            targets = Targets.of_labels(self.graph.y[nodes])
+            targets = Targets.of_labels(self.graph.y.index_select(0, nodes))  # Indexing takes twice as long.
         if self._edge_attr is not None:
             blocks = tuple(self._with_edge_features(block, self._edge_attr) for block in blocks)
         if self.dropout_keys:
@@ -331,9 +331,11 @@ class NeighborLoader(Loader):
             made.append(block)
         return tuple(made)
 
-    def _features(self, nodes: Tensor) -> Inputs:
+    def _features(self, sampled: SampledBlocks) -> Inputs:
         remote = self.graph.remote
-        return self._inputs.rows(nodes) if remote is None else remote.neighbors.features(nodes)
+        if remote is not None:
+            return remote.neighbors.features(sampled.nodes)
+        return self._inputs.rows(sampled.nodes, sampled.blocks[0].src_type)
 
     def _with_edge_features(self, block: Block, edge_attr: Tensor) -> Block:
         assert block.edge_ids is not None, "the sampler was asked for them"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections import defaultdict
+from functools import lru_cache
 from typing import Any, DefaultDict, List, Sequence
 
 import numpy as np
@@ -47,8 +48,8 @@ class Buffers:
         """
         if dtype == torch.bfloat16:
             return self.empty(shape, torch.int16).view(dtype)
-        like = torch.empty(0, dtype=dtype)
-        num_bytes = math.prod(shape) * like.element_size()
+        like = _numpy_type(dtype)
+        num_bytes = math.prod(shape) * like.itemsize
         if num_bytes < SMALLEST:
             return torch.empty(tuple(shape), dtype=dtype)
         # Few sizes, so that memory soon fits whatever comes; of what is unused no page is ever touched.
@@ -60,6 +61,11 @@ class Buffers:
             block: Any = torch.empty(size, dtype=torch.uint8).numpy()
             memory = memoryview(block)
         # The array belongs to this tensor alone, which keeps it; NumPy's own views of it would keep the memory instead.
-        array: Any = np.frombuffer(memory, dtype=like.numpy().dtype, count=math.prod(shape))
+        array: Any = np.ndarray(tuple(shape), like, memory)
         weakref.finalize(array, free.append, memory).atexit = False
-        return torch.from_numpy(array).view(tuple(shape))
+        return torch.from_numpy(array)
+
+
+@lru_cache(maxsize=None)
+def _numpy_type(dtype: torch.dtype) -> Any:
+    return torch.empty(0, dtype=dtype).numpy().dtype

@@ -16,6 +16,8 @@ from gnnkit.sampling.random import derive, next_below
 
 Array = Any
 """A NumPy array; the kernels' own docstrings give dtype and shape."""
+_FEW = 64
+"""Bits of the number that says which of a run's edges are taken; of longer runs an array says so."""
 _SHORT = 16
 """Edges of a run that are looked at one after another; then its end is searched for by halves."""
 
@@ -59,6 +61,7 @@ def pick_runs(
     ``count_edges``; ``marks``: uint8 zeros, [largest degree]; ``offsets``: int64 [len(dst) + 1], becomes where each
     destination's edges begin; ``out``: int64, with room for ``most_picks``.
     """
+    least = least_fanout(fanouts)
     begin = offsets[0] = 0
     for row in range(len(dst)):
         if row + AHEAD < len(dst):
@@ -67,6 +70,12 @@ def pick_runs(
             fetch(types, indptr[dst[row + NEAR]], 0)
         start, end = indptr[dst[row]], indptr[dst[row] + 1]
         looks = ends[dst[row] & (len(ends) - 1)]
+        is_few = end - start <= least * len(fanouts)  # Else there is a longer run for sure.
+        if is_few and not (looks or replace or has_longer(types, start, end, least)):
+            for edge in range(start, end):  # Most destinations. All of it is taken.
+                out[begin + edge - start] = edge
+            begin += end - start
+            start = end
         while start < end:
             relation = types[start]
             fanout = fanouts[relation]
@@ -83,21 +92,38 @@ def pick_runs(
                 first, last = hidden_edges(hidden, start, stop)
             num = stop - start - (last - first)
             if fanout >= 0 and num > 0 and (replace or num > fanout):
-                chosen = out[begin : begin + fanout]
                 state = derive(derive(key, np.uint64(dst[row])), np.uint64(relation))
-                if replace:
-                    for step in range(fanout):
-                        chosen[step], state = next_below(state, num)
+                chosen = out[begin : begin + fanout]
+                if num <= _FEW and not (replace or looks):
+                    put_distinct(state, start, num, chosen)
                 else:
-                    draw_distinct(state, num, marks, chosen)
-                sort_few(chosen)
-                put_candidates(chosen, start, hidden, first, last)
+                    draw_candidates(state, num, replace, marks, chosen)
+                    put_candidates(chosen, start, hidden, first, last)
                 begin += fanout
             else:
                 put_others(start, stop, hidden, first, last, out, begin)
                 begin += num
             start = stop
         offsets[row + 1] = begin
+
+
+@kernel
+def least_fanout(fanouts: Array) -> int:
+    """The smallest fan-out of ``fanouts``, where -1 is all."""
+    least: Any = np.int64(2**31)
+    for fanout in fanouts:
+        if 0 <= fanout < least:
+            least = np.int64(fanout)
+    return least  # type: ignore[no-any-return]
+
+
+@kernel
+def has_longer(types: Array, start: int, end: int, length: int) -> bool:
+    """Whether a run between two positions has more than ``length`` edges."""
+    found = False
+    for edge in range(start, end - length):  # Without a way out, so that many are compared at once.
+        found |= types[edge] == types[edge + length]
+    return found
 
 
 @kernel
@@ -109,6 +135,37 @@ def end_of_run(types: Array, start: int, end: int) -> int:
     if stop < near or near == end:
         return stop
     return first_not_below(types, stop, end, types[start] + 1)
+
+
+@kernel
+def draw_candidates(state: np.uint64, num: int, replace: bool, marks: Array, out: Array) -> None:
+    """Fill ``out`` with candidates in [0, num), ascending. ``marks``: as for ``draw_distinct``."""
+    if replace:
+        for step in range(len(out)):
+            out[step], state = next_below(state, num)
+    else:
+        draw_distinct(state, num, marks, out)
+    sort_few(out)
+
+
+@kernel
+def put_distinct(state: np.uint64, start: int, num: int, chosen: Array) -> None:
+    """Write distinct positions of the ``num`` from ``start`` on, ascending: those that ``draw_candidates`` would draw.
+
+    ``num``: 64 at most, so that one number says by its bits which are taken.
+    """
+    taken, one = np.uint64(0), np.uint64(1)
+    for step in range(len(chosen)):
+        last = num - len(chosen) + step
+        choice, state = next_below(state, last + 1)
+        # Without a branch, which would be guessed wrong often.
+        is_taken = (taken >> np.uint64(choice)) & one
+        taken |= (one << np.uint64(choice)) | (is_taken << np.uint64(last))
+    found, candidate = 0, 0
+    while found < len(chosen):
+        chosen[found] = start + candidate
+        found += np.int64((taken >> np.uint64(candidate)) & one)
+        candidate += 1
 
 
 @kernel
