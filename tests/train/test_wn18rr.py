@@ -23,12 +23,13 @@ def fit(data_dir: Path, **settings):
     return graph, trainer.fit(model, graph)
 
 
-def test_ranks_are_those_of_plain_python(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num", [50, pytest.param(200, marks=pytest.mark.long)])
+def test_ranks_are_those_of_plain_python(num: int, data_dir: Path, tmp_path: Path) -> None:
     settings = {"width": 8, "epochs": 1, "options": {"num_negatives": 64}, "run_dir": tmp_path / "run"}
     graph, result = fit(data_dir, cache_dir=tmp_path / "cache", **settings)
     assert 0 < result.test["mrr"] < 1
     run = open_run(tmp_path / "run", graph=graph, device="cpu")
-    some = torch.randperm(len(graph.links.pairs["test"]), generator=torch.Generator().manual_seed(0))[:50]
+    some = torch.randperm(len(graph.links.pairs["test"]), generator=torch.Generator().manual_seed(0))[:num]
     pairs, relations = graph.links.pairs["test"][some], graph.links.relations["test"][some]
     found = run.rank_triples(pairs, relations)
     tails, heads = {}, {}
