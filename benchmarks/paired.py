@@ -65,8 +65,9 @@ def run_contest(
     outcomes: Dict[str, Outcome] = {}
     with ExitStack() as stack:
         say(f"  starting {', '.join(side.label for side in sides.values())}")
-        active = {key: stack.enter_context(Participant(work, side)) for key, side in sides.items()}
-        for key, side in sides.items():
+        own = {key: side for key, side in sides.items() if side.within is None}
+        active = {key: stack.enter_context(Participant(work, side)) for key, side in own.items()}
+        for key, side in own.items():
             try:
                 active[key].ready()
                 outcomes[key] = SideResult(side.label, side.same_work)
@@ -74,6 +75,11 @@ def run_contest(
                 outcomes[key] = error
                 del active[key]
                 say(f"  without {side.label}: {error}")
+        for key, side in sides.items():
+            if side.within is not None:
+                host = outcomes[side.within]
+                is_there = isinstance(host, SideResult)
+                outcomes[key] = SideResult(side.label, side.same_work) if is_there else host
 
         def ask(key: str, command: Dict[str, Any]) -> Dict[str, Any]:
             """Ask one side; one that fails leaves the contest."""
@@ -91,11 +97,14 @@ def run_contest(
             told = []
             for key in list(active) if number % 2 else list(reversed(active)):
                 answer = ask(key, {"do": "turn"})
-                result = outcomes[key]
-                if number and isinstance(result, SideResult):
-                    result.seconds.append(answer["seconds"] / (sides[key].work or work).batches)
+                if not number or not answer:
+                    continue
+                for done, measured in ((key, answer), *answer.get("within", {}).items()):
+                    result = outcomes[done]
+                    assert isinstance(result, SideResult), "it has answered"
+                    result.seconds.append(measured["seconds"] / (sides[done].work or work).batches)
                     # Trainings on other data have other losses.
-                    result.losses.append(answer["loss"] if sides[key].work is None else None)
+                    result.losses.append(measured["loss"] if sides[done].work is None else None)
                     told.append(f"{result.label} {result.seconds[-1] * 1000:.4g} ms")
             say(f"  round {number} of {rounds}: {', '.join(told)}" if number else "  warmed up")
         for key in list(active):

@@ -97,6 +97,9 @@ class SideSpec:
         cores: Processor cores that the process may use. None: all that the harness has.
         work: A work of its own. None: that of the contest.
         same_work: Whether it samples as gnnkit does, so that nodes and edges of a batch must agree.
+        within: Key of the side whose process does this one's work as well, a batch of each by turns. For work so short
+            that two processes, which never have the same pages of memory, differ by more than what is asked. None: it
+            has a process of its own.
     """
 
     runs: str
@@ -106,6 +109,7 @@ class SideSpec:
     cores: Optional[int] = None
     work: Optional[Work] = None
     same_work: bool = True
+    within: Optional[str] = None
 
 
 def to_message(work: Work, side: SideSpec) -> Dict[str, Any]:

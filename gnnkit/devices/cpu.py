@@ -18,12 +18,13 @@ from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.processor import processor_name
 from gnnkit.devices.product_choice import MIXED, ONEDNN, TORCH, product_choice
-from gnnkit.devices.products import OneDnnProducts, PackedProducts, has_onednn, has_packing, onednn_products
+from gnnkit.devices.products import OneDnnProducts, has_onednn, has_packing, onednn_products
 from gnnkit.devices.resident import peak_resident
 from gnnkit.devices.sparse import optimizer_parts
 from gnnkit.errors import ConfigError
 from gnnkit.io.memory import available_memory
 from gnnkit.nn.dropout import masks_on_host
+from gnnkit.nn.packed import packing
 
 AUTO = "auto"
 PRODUCTS = (AUTO, TORCH, ONEDNN, MIXED)
@@ -132,7 +133,7 @@ class CpuDevice(EagerDevice):
         return facts if self._products is None else {**facts, "products": self._products}
 
 
-_MODES: Mapping[str, Callable[[], ContextManager[Any]]] = {ONEDNN: OneDnnProducts, MIXED: PackedProducts}
+_MODES: Mapping[str, Callable[[], ContextManager[Any]]] = {ONEDNN: OneDnnProducts, MIXED: packing}
 """What holds while outputs are computed, by who multiplies."""
 
 

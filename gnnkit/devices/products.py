@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from gnnkit.backends import composing
-from gnnkit.nn.packed import ROWS, packed_affine, packing
+from gnnkit.nn.packed import ROWS, packed_affine
 from gnnkit.nn.tall import SIZES, apart, covering
 
 _WORTH = 2e7
@@ -158,22 +158,6 @@ class OneDnnProducts(TorchFunctionMode):
         if operands is not None and _suits(*operands):
             return linear(*operands)
         return func(*args, **(kwargs or {}))
-
-
-class PackedProducts:
-    """While it is entered, layers of several products with wide inputs are oneDNN's; see :mod:`gnnkit.nn.packed`.
-
-    It may be entered again and again.
-    """
-
-    def __init__(self) -> None:
-        self._entered = ExitStack()
-
-    def __enter__(self) -> None:
-        self._entered.enter_context(packing())
-
-    def __exit__(self, *exception: Any) -> None:
-        self._entered.close()
 
 
 def _of_matmul(x: Tensor, other: Tensor) -> Optional[Tuple[Tensor, Tensor, Optional[Tensor]]]:

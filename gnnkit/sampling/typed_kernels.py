@@ -161,7 +161,8 @@ def put_distinct(state: np.uint64, start: int, num: int, chosen: Array) -> None:
         # Without a branch, which would be guessed wrong often.
         is_taken = (taken >> np.uint64(choice)) & one
         taken |= (one << np.uint64(choice)) | (is_taken << np.uint64(last))
-    found, candidate = 0, 0
+    found: Any = 0
+    candidate = 0
     while found < len(chosen):
         chosen[found] = start + candidate
         found += np.int64((taken >> np.uint64(candidate)) & one)
