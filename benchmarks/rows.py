@@ -43,62 +43,36 @@ FLOOR = SideSpec("floor", "the floor of torch's products", same_work=False)
 FASTEST = SideSpec("floor", "the floor of the fastest products", {"fastest": True}, keep_memory=True, same_work=False)
 
 
-def _fanouts_5_10_15() -> Contest:
-    what = "SAGE 3 x 256, fan-outs 5,10,15"
+def _fanouts(*fanouts: int) -> Contest:
+    numbers = ",".join(str(each) for each in fanouts)
+    name, what = numbers.replace(",", "-"), f"SAGE 3 x 256, fan-outs {numbers}"
     f32, bf16 = f"{what}, float32", f"{what}, bfloat16, fused"
-    tutorial, keeping = DGL.label, "the same, freed memory kept as gnnkit does"
-    return Contest(
-        what,
-        replace(SAGE, fanouts=(5, 10, 15)),
-        {
-            "dgl": DGL,
-            "dgl-keeping": DGL_KEEPING,
-            "ours-pyg": ours("pyg"),
-            "ours-dgl": ours("dgl"),
-            "ours-pyg-torch": ours("pyg", ", torch's products", device_options={"products": "torch"}),
-            "ours-pyg-bf16": ours("pyg", ", bfloat16, fused", **FUSED),
-            "ours-dgl-bf16": ours("dgl", ", bfloat16, fused", **FUSED),
-            "floor": FLOOR,
-            "fastest": FASTEST,
-        },
-        [
-            Row("5-10-15-pyg", f"{f32}, `pyg`", tutorial, "ours-pyg", "dgl", at_least=2.0),
-            Row("5-10-15-dgl", f"{f32}, `dgl`", tutorial, "ours-dgl", "dgl", at_least=2.0),
-            Row("5-10-15-pyg-bf16", f"{bf16}, `pyg`", tutorial, "ours-pyg-bf16", "dgl", at_least=3.0),
-            Row("5-10-15-dgl-bf16", f"{bf16}, `dgl`", tutorial, "ours-dgl-bf16", "dgl", at_least=3.0),
-            Row("5-10-15-pyg-keeping", f"{f32}, `pyg`", keeping, "ours-pyg", "dgl-keeping", at_least=1.2),
-            Row("5-10-15-dgl-keeping", f"{f32}, `dgl`", keeping, "ours-dgl", "dgl-keeping", at_least=1.2),
-            Row("5-10-15-pyg-torch", f"{f32} by torch's own products, `pyg`", keeping, "ours-pyg-torch", "dgl-keeping"),
-            Row("5-10-15-pyg-bf16-keeping", f"{bf16}, `pyg`", keeping, "ours-pyg-bf16", "dgl-keeping", at_least=2.0),
-            Row("5-10-15-pyg-floor", f"{f32}, `pyg`", FLOOR.label, "ours-pyg", "floor", at_most=1.6),
-            Row("5-10-15-pyg-fastest", f"{f32}, `pyg`", FASTEST.label, "ours-pyg", "fastest", at_most=1.35),
-            Row("5-10-15-dgl-fastest", f"{f32}, `dgl`", FASTEST.label, "ours-dgl", "fastest", at_most=1.35),
-        ],
-    )
-
-
-def _fanouts_15_10_5() -> Contest:
-    what = "SAGE 3 x 256, fan-outs 15,10,5"
-    f32, bf16 = f"{what}, float32", f"{what}, bfloat16, fused"
-    return Contest(
-        what,
-        replace(SAGE, fanouts=(15, 10, 5)),
-        {
-            "dgl": DGL,
-            "ours-pyg": ours("pyg"),
-            "ours-dgl": ours("dgl"),
-            "ours-pyg-bf16": ours("pyg", ", bfloat16, fused", **FUSED),
-            "floor": FLOOR,
-            "fastest": FASTEST,
-        },
-        [
-            Row("15-10-5-pyg", f"{f32}, `pyg`", DGL.label, "ours-pyg", "dgl", at_least=2.0),
-            Row("15-10-5-dgl", f"{f32}, `dgl`", DGL.label, "ours-dgl", "dgl", at_least=2.0),
-            Row("15-10-5-pyg-bf16", f"{bf16}, `pyg`", DGL.label, "ours-pyg-bf16", "dgl", at_least=3.0),
-            Row("15-10-5-pyg-floor", f"{f32}, `pyg`", FLOOR.label, "ours-pyg", "floor", at_most=1.6),
-            Row("15-10-5-pyg-fastest", f"{f32}, `pyg`", FASTEST.label, "ours-pyg", "fastest", at_most=1.35),
-        ],
-    )
+    keeping = "the same, freed memory kept as gnnkit does"
+    sides = {
+        "dgl": DGL,
+        "dgl-keeping": DGL_KEEPING,
+        "ours-pyg-torch": ours("pyg", ", torch's products", device_options={"products": "torch"}),
+        "floor": FLOOR,
+        "fastest": FASTEST,
+    }
+    rows = []
+    for backend in ("pyg", "dgl"):
+        mine, rounded = f"ours-{backend}", f"ours-{backend}-bf16"
+        sides[mine], sides[rounded] = ours(backend), ours(backend, ", bfloat16, fused", **FUSED)
+        float32, bfloat16 = f"{f32}, `{backend}`", f"{bf16}, `{backend}`"
+        rows += [
+            Row(f"{name}-{backend}", float32, DGL.label, mine, "dgl", at_least=2.0),
+            Row(f"{name}-{backend}-bf16", bfloat16, DGL.label, rounded, "dgl", at_least=3.0),
+            Row(f"{name}-{backend}-keeping", float32, keeping, mine, "dgl-keeping", at_least=1.2),
+            Row(f"{name}-{backend}-bf16-keeping", bfloat16, keeping, rounded, "dgl-keeping", at_least=2.0),
+            Row(f"{name}-{backend}-fastest", float32, FASTEST.label, mine, "fastest", at_most=1.35),
+        ]
+    by_torch = f"{f32} by torch's own products, `pyg`"
+    rows += [
+        Row(f"{name}-pyg-torch", by_torch, keeping, "ours-pyg-torch", "dgl-keeping"),
+        Row(f"{name}-pyg-floor", f"{f32}, `pyg`", FLOOR.label, "ours-pyg", "floor", at_most=1.6),
+    ]
+    return Contest(what, replace(SAGE, fanouts=fanouts), sides, rows)
 
 
 def _neighbor_loader() -> Contest:
@@ -231,7 +205,7 @@ def contests() -> List[Contest]:
     """Everything that is measured by turns on a CPU."""
     loading = [_loading(cores, *fanouts) for cores in (1, 2) for fanouts in ((5, 10, 15), (15, 10, 5))]
     products = [_products(*size) for size in PRODUCTS]
-    nodes = [_fanouts_5_10_15(), _fanouts_15_10_5(), _neighbor_loader(), _small_fanouts(), *loading, _cora(), _scale()]
+    nodes = [_fanouts(5, 10, 15), _fanouts(15, 10, 5), _neighbor_loader(), _small_fanouts(), *loading, _cora(), _scale()]
     nodes += products
     links = [
         _links("facebook", FACEBOOK, "facebook_large"),
