@@ -70,6 +70,21 @@ def test_runs_of_any_length_end_where_the_next_relation_begins(lengths, wanted):
     assert torch.equal(sampled.blocks[0].edge_type, graph.typed.edge_type[sampled.blocks[0].edge_ids].long())
 
 
+@settings(max_examples=60)
+@given(num=st.one_of(st.integers(1, 20), st.integers(60, 70)), wanted=st.integers(1, 66), epoch=st.integers(0, 5))
+def test_a_run_is_drawn_alike_where_edges_of_another_are_hidden(num, wanted, epoch):
+    """Short runs, which are drawn by the bits of one number, like long ones and those that are searched."""
+    drawn = torch.stack([torch.arange(num), torch.zeros(num).long()])
+    graph = from_typed({"node:r0:node": drawn, "node:r1:node": torch.tensor([[3], [0]])}, num_nodes={"node": 71})
+    sampler = NeighborSampler(graph, {"*": [wanted]}, seed=0)
+
+    def taken(**more):
+        block = sampler.sample([0], epoch=epoch, batch=0, edge_ids=True, **more).blocks[0]
+        return block.edge_ids[block.edge_type == 0].tolist()
+
+    assert taken() == taken(hidden=np.array([[3, 0, 1]]))
+
+
 def test_a_run_is_drawn_alike_whatever_other_relations_take():
     """Random numbers are keyed by node and relation."""
     only = NeighborSampler(GRAPH, {"cites": [2], "*": [0]}).sample([0, 7], epoch=2, batch=4, edge_ids=True).blocks[0]
