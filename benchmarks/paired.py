@@ -62,7 +62,7 @@ def run_contest(
     Returns:
         What each side did, or why it did not.
     """
-    outcomes: Dict[str, Outcome] = {}
+    outcomes: Dict[str, Outcome] = {key: SideResult(side.label, side.same_work) for key, side in sides.items()}
     with ExitStack() as stack:
         say(f"  starting {', '.join(side.label for side in sides.values())}")
         own = {key: side for key, side in sides.items() if side.within is None}
@@ -70,16 +70,10 @@ def run_contest(
         for key, side in own.items():
             try:
                 active[key].ready()
-                outcomes[key] = SideResult(side.label, side.same_work)
             except NotMeasuredError as error:
                 outcomes[key] = error
                 del active[key]
                 say(f"  without {side.label}: {error}")
-        for key, side in sides.items():
-            if side.within is not None:
-                host = outcomes[side.within]
-                is_there = isinstance(host, SideResult)
-                outcomes[key] = SideResult(side.label, side.same_work) if is_there else host
 
         def ask(key: str, command: Dict[str, Any]) -> Dict[str, Any]:
             """Ask one side; one that fails leaves the contest."""
@@ -109,6 +103,12 @@ def run_contest(
             say(f"  round {number} of {rounds}: {', '.join(told)}" if number else "  warmed up")
         for key in list(active):
             _finish(key, sides[key].work or work, ask, outcomes)
+    for key, side in sides.items():
+        result, host = outcomes[key], outcomes[side.within or key]
+        if isinstance(result, SideResult) and isinstance(host, SideResult):
+            result.batch, result.peak = host.batch, host.peak
+        else:
+            outcomes[key] = host
     return outcomes
 
 

@@ -103,6 +103,8 @@ def side_row(side: SideResult, is_full: bool, date: str) -> Dict[str, str]:
     holds = "the full graph" if is_full else ""
     if "nodes" in batch:
         holds = f"{batch['nodes']:,.0f} nodes, {batch['edges']:,.0f} edges"
+    if "rows" in batch:
+        holds = f"{batch['rows']:,.0f} rows"
     if "rank" in batch:
         holds = f"mean rank {batch['rank']:,.0f}"
     if "gflops" in batch:

@@ -205,7 +205,15 @@ def contests() -> List[Contest]:
     """Everything that is measured by turns on a CPU."""
     loading = [_loading(cores, *fanouts) for cores in (1, 2) for fanouts in ((5, 10, 15), (15, 10, 5))]
     products = [_products(*size) for size in PRODUCTS]
-    nodes = [_fanouts(5, 10, 15), _fanouts(15, 10, 5), _neighbor_loader(), _small_fanouts(), *loading, _cora(), _scale()]
+    nodes = [
+        _fanouts(5, 10, 15),
+        _fanouts(15, 10, 5),
+        _neighbor_loader(),
+        _small_fanouts(),
+        *loading,
+        _cora(),
+        _scale(),
+    ]
     nodes += products
     links = [
         _links("facebook", FACEBOOK, "facebook_large"),

@@ -44,6 +44,10 @@ class ProductsSide(Side):
         for command in channel:
             channel.answer(self._turn() if command["do"] == "turn" else self.other(command))
 
+    def count(self) -> Answer:
+        """Rows of a layer."""
+        return {"rows": self.settings["rows"]}
+
     def _turn(self) -> Answer:
         seconds = dict.fromkeys(self._modes, 0.0)
         losses: Dict[str, float] = {}

@@ -17,7 +17,7 @@ import torch
 from benchmarks import accuracy, cold, report, results, run
 from benchmarks.contests import Row, ours
 from benchmarks.graphs import GraphSpec, open_graph, prepare
-from benchmarks.paired import SideResult, difference, ratio
+from benchmarks.paired import SideResult, difference, ratio, run_contest
 from benchmarks.process import NotMeasuredError
 from benchmarks.rows import ARXIV, contests, cuda_contests, quick
 from benchmarks.sides.base import covered, initial_weights, model_settings, sage_accuracy, with_seeds
@@ -101,6 +101,24 @@ def test_only_the_sides_of_selected_rows_take_part() -> None:
 
 def side(seconds: list[float], loss: float | None = 1.0, edges: float = 100.0) -> SideResult:
     return SideResult("a side", True, seconds, [loss] * len(seconds), {"nodes": 10.0, "edges": edges}, peak=10**9)
+
+
+def test_a_side_is_measured_in_the_process_of_another() -> None:
+    contest = next(each for each in contests() if each.rows[0].name == "products-1000-256-40")
+    work = replace(contest.work, batches=4)
+    prepare(work.graph)
+    sizes = {"rows": 64, "inputs": 8, "outputs": 4}
+    found = run_contest(
+        work, {**contest.sides, "auto": replace(contest.sides["auto"], settings=sizes)}, rounds=2, say=str
+    )
+    auto, plain = found["auto"], found["torch"]
+    assert isinstance(auto, SideResult) and isinstance(plain, SideResult)
+    assert len(auto.seconds) == len(plain.seconds) == 2 and min(auto.seconds + plain.seconds) > 0
+    assert difference(auto, plain) == "" and auto.peak == plain.peak > 0
+    broken = run_contest(
+        work, {**contest.sides, "auto": replace(contest.sides["auto"], settings={})}, rounds=1, say=str
+    )
+    assert all(isinstance(each, NotMeasuredError) for each in broken.values())
 
 
 def test_ratio_is_taken_within_rounds() -> None:
