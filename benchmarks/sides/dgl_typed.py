@@ -112,7 +112,15 @@ class HeteroSide(TypedPeer):
         """DGL's."""
         for _, _, blocks in self._native:
             labels = blocks[-1].dstnodes[self.model.learned].data["label"]
-            yield (blocks[0].srcdata["feat"], blocks), labels
+            yield (
+                ({name: self._table(blocks[0].srcnodes[name].data) for name in self.schema.node_types}, blocks),
+                labels,
+            )
+
+    def _table(self, data: Any) -> Tensor:
+        """Features of a type's nodes, or where it has none, the rows of their embeddings."""
+        found: Tensor = data["feat"] if "feat" in data else data[dgl.NID][:, None]
+        return found
 
     def count(self) -> Answer:
         """Sizes of the batches of an epoch."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from benchmarks.sides.base import Absent, Answer, TurnSide, initial_weights, model_settings
 from benchmarks.sides.ours import count_batches, make_loader
-from gnnkit import build_model
+from gnnkit import Graph, build_model
 from gnnkit.data import Batch, Block, Targets, full_block
 from gnnkit.loading.inputs import whole_inputs
 
@@ -85,6 +85,14 @@ class TypedLayer(NamedTuple):
     num_dst: Dict[str, int]
 
 
+def with_plain_names(graph: Graph) -> Graph:
+    """A typed graph whose relations are called r0, r1, ...: PyG loses the ``#`` of an IRI, and DGL takes no dot."""
+    assert graph.typed is not None
+    schema = graph.typed.schema
+    named = tuple(replace(each, name=f"r{number}") for number, each in enumerate(schema.relations))
+    return replace(graph, typed=replace(graph.typed, schema=replace(schema, relations=named)))
+
+
 class TypedPeer(TurnSide):
     """A loop of another library over a typed graph.
 
@@ -98,6 +106,7 @@ class TypedPeer(TurnSide):
         work = self.work
         if work.device != "cpu":
             raise Absent("this loop runs on the CPU")
+        self.graph = with_plain_names(self.graph)
         assert self.graph.typed is not None
         self.schema = self.graph.typed.schema
         self.relations = [(each.src, each.name, each.dst) for each in self.schema.relations]
