@@ -55,7 +55,6 @@ class InputTable:
         """
         if isinstance(self._source, Tensor):
             return gathered(self._source, nodes, self._buffers)
-        assert types is not None, "blocks of a graph with types have them"
         found = self._sorted(nodes, types, self._source)
         tables: List[Tensor] = []
         for name, part in zip(self._source.schema.node_types, found.rows):
@@ -88,12 +87,12 @@ class InputTable:
         made, runs = reduced_typed_block(block, self._source.schema)
         sources = np.empty(block.num_edges, dtype=np.int64)
         _rows_of(self._rows, nodes.numpy(), runs.sources, sources)
-        assert block.src_type is not None, "blocks of a graph with types have them"
-        own = self._sorted(nodes[: block.num_dst], block.src_type[: block.num_dst], self._source)
+        own = self._sorted(nodes[: block.num_dst], block.src_type, self._source)
         return made, reduce_typed_inputs(self._source, own, sources, runs, reduction.rounded, self._buffers)
 
-    def _sorted(self, nodes: Tensor, types: Tensor, typed: Typed) -> TypedRows:
-        kinds = types.numpy()
+    def _sorted(self, nodes: Tensor, types: Optional[Tensor], typed: Typed) -> TypedRows:
+        assert types is not None, "blocks of a graph with types have them"
+        kinds = types[: nodes.numel()].numpy()
         starts = np.zeros(len(typed.schema.node_types) + 1, dtype=np.int64)
         wanted, place = np.empty((2, nodes.numel()), dtype=np.int64)
         _by_type(kinds, self._rows, nodes.numpy(), starts, wanted, place)
