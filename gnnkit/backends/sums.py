@@ -19,6 +19,7 @@ from gnnkit.data import Block
 from gnnkit.nn.activations import activated
 from gnnkit.nn.tall import add_product, affine, affine_gradients, product
 from gnnkit.nn.thread_switch import ThreadSwitch
+from gnnkit.nn.widening import is_widening, widening
 
 
 class BlockSums:
@@ -192,6 +193,7 @@ class _Affine(torch.autograd.Function):
         activation: Optional[str],
     ) -> Tensor:
         ctx.call = (sums, how, weighted, activation)
+        ctx.widens = is_widening()
         total = sums.product(h_src, how, weighted)
         own = h_src[: sums.block.num_dst] if h_dst is None else h_dst
         out = affine([(own, own_weight.t()), (total, neighbor_weight.t())], bias, activation)
@@ -209,14 +211,15 @@ class _Affine(torch.autograd.Function):
         wants_src, wants_dst, wants_own, wants_neighbor, wants_bias = ctx.needs_input_grad[:5]
         xs = (own if wants_own else None, total if wants_neighbor else None)
         wants = {"wants_before": wants_src or wants_dst, "wants_bias": wants_bias}
-        before, of_weights, of_bias = affine_gradients(grad, out, activation, xs, **wants)
         of_src = of_dst = None
-        if before is not None and wants_src:
-            of_src = sums.adjoint(product(before, neighbor_weight), how, weighted)
-            if h_dst is None:
-                add_product(of_src[: len(grad)], before, own_weight)
-        if before is not None and wants_dst:
-            of_dst = product(before, own_weight)
+        with widening(ctx.widens):
+            before, of_weights, of_bias = affine_gradients(grad, out, activation, xs, **wants)
+            if before is not None and wants_src:
+                of_src = sums.adjoint(product(before, neighbor_weight), how, weighted)
+                if h_dst is None:
+                    add_product(of_src[: len(grad)], before, own_weight)
+            if before is not None and wants_dst:
+                of_dst = product(before, own_weight)
         return (of_src, of_dst, *of_weights, of_bias, None, None, None, None)
 
 

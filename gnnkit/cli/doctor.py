@@ -36,4 +36,5 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one line of JS
     for kind, found in reports.items():
         print_table(kind.capitalize(), ["name", "state", "notes"], rows(found))
     kept = "nowhere, so every process measures it" if products.file is None else str(products.file)
-    print_table("Matrix products on the processor", ["", ""], [["by", str(products)], ["kept in", kept]])
+    ways = [["float32", str(products)], ["bfloat16", products.in_bfloat16()], ["kept in", kept]]
+    print_table("Matrix products on the processor", ["", ""], ways)

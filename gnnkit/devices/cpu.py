@@ -17,17 +17,22 @@ from gnnkit.devices.denormals import flushing_denormals
 from gnnkit.devices.eager import EAGER_OFFERS, EagerDevice, EagerStep
 from gnnkit.devices.optimizers import eager_class
 from gnnkit.devices.processor import processor_name
-from gnnkit.devices.product_choice import MIXED, ONEDNN, TORCH, product_choice
+from gnnkit.devices.product_choice import MIXED, ONEDNN, TORCH, WIDENED, product_choice
 from gnnkit.devices.products import OneDnnProducts, has_onednn, has_packing, onednn_products
 from gnnkit.devices.resident import peak_resident
 from gnnkit.devices.sparse import optimizer_parts
+from gnnkit.devices.widened import WidenedProducts, widened_products
 from gnnkit.errors import ConfigError
 from gnnkit.io.memory import available_memory
 from gnnkit.nn.dropout import masks_on_host
 from gnnkit.nn.packed import packing
 
 AUTO = "auto"
-PRODUCTS = (AUTO, TORCH, ONEDNN, MIXED)
+PRODUCTS = {
+    "products": (AUTO, TORCH, ONEDNN, MIXED),
+    "bfloat16_products": (AUTO, TORCH, WIDENED),
+}
+"""Options that say how matrices are multiplied, and their values."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,19 @@ class CpuOptions:
         products: Who multiplies large matrices in float32: "torch" as torch does by itself, "onednn", "mixed", which
             takes oneDNN for layers of wide features, or "auto", the fastest: the first run on a machine measures that
             in half a second. Results differ by rounding. A run's configuration records which it was.
+        bfloat16_products: How matrices are multiplied with ``precision="bfloat16"``: by "torch", "widened" to float32,
+            which is many times faster on processors without instructions for bfloat16, or "auto", the faster one,
+            measured and recorded in the same way.
     """
 
     products: str = AUTO
+    bfloat16_products: str = AUTO
 
     def __post_init__(self) -> None:
-        if self.products not in PRODUCTS:
-            raise ConfigError(f"products is {self.products!r}; expected one of {', '.join(PRODUCTS)}.")
+        for name, known in PRODUCTS.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(known)}.")
         if not _can_multiply(self.products):
             problem = f"products is {self.products!r}, but torch {torch.__version__} cannot multiply with it"
             raise ConfigError(f"{problem}; take device_options.products=auto.")
@@ -63,12 +74,12 @@ class CpuDevice(EagerDevice):
 
     def __init__(self) -> None:
         super().__init__()
-        self._products: Optional[str] = None
+        self._settled: Dict[str, str] = {}
 
     def configure(self, options: Mapping[str, Any]) -> None:
         """See :class:`Device`; what was settled under other options no longer holds."""
         super().configure(options)
-        self._products = None
+        self._settled = {}
 
     @classmethod
     def probe(cls) -> Availability:
@@ -89,24 +100,26 @@ class CpuDevice(EagerDevice):
 
     def forward_mode(self, options: StepOptions) -> ContextManager[Any]:
         """See :class:`EagerDevice`."""
-        if options.precision == "float32":
-            if self._products is None:
-                self.settle({})
-            mode = _MODES.get(str(self._products))
-            if mode is not None:
-                return mode()
-        return super().forward_mode(options)
+        name = {"float32": "products", "bfloat16": "bfloat16_products"}.get(options.precision)
+        if name is None:
+            return super().forward_mode(options)
+        if not self._settled:
+            self.settle({})
+        mode = _MODES.get(self._settled[name])
+        return super().forward_mode(options) if mode is None else mode()
 
     def settle(self, recorded: Mapping[str, Any]) -> Dict[str, Any]:
-        """See :class:`Device`: who multiplies."""
+        """See :class:`Device`: how matrices are multiplied."""
         # There are no options before configure(), and a device that inherits from this one may have others.
-        chosen = self.options.products if isinstance(self.options, CpuOptions) else AUTO
-        if chosen == AUTO:
-            named = recorded.get("products")
-            can_repeat = named in PRODUCTS and named != AUTO and _can_multiply(named)
-            chosen = str(named) if can_repeat else product_choice().library
-        self._products = chosen
-        return {"products": chosen} if isinstance(self.options, CpuOptions) else {}
+        has_options = isinstance(self.options, CpuOptions)
+        for name, known in PRODUCTS.items():
+            chosen = getattr(self.options, name) if has_options else AUTO
+            if chosen == AUTO:
+                named = recorded.get(name, AUTO)
+                can_repeat = named in known and named != AUTO and _can_multiply(named)
+                chosen = named if can_repeat else product_choice().chosen[name]
+            self._settled[name] = chosen
+        return dict(self._settled) if has_options else {}
 
     @contextmanager
     def training(self, precision: str) -> Iterator[None]:
@@ -117,6 +130,8 @@ class CpuDevice(EagerDevice):
     def product_ways(self, precision: str) -> Sequence[Way]:
         """See :class:`Device`; torch can multiply in two ways here (:mod:`gnnkit.devices.products`)."""
         ways = super().product_ways(precision)
+        if precision == "bfloat16":
+            return (*ways, widened_products)
         return (*ways, onednn_products) if precision == "float32" and has_onednn() else ways
 
     def memory(self) -> Dict[str, int]:
@@ -130,11 +145,15 @@ class CpuDevice(EagerDevice):
     def describe(self) -> Dict[str, Any]:
         """See :class:`Device`."""
         facts: Dict[str, Any] = {"processor": processor_name(), "threads": torch.get_num_threads()}
-        return facts if self._products is None else {**facts, "products": self._products}
+        return {**facts, **self._settled}
 
 
-_MODES: Mapping[str, Callable[[], ContextManager[Any]]] = {ONEDNN: OneDnnProducts, MIXED: packing}
-"""What holds while outputs are computed, by who multiplies."""
+_MODES: Mapping[str, Callable[[], ContextManager[Any]]] = {
+    ONEDNN: OneDnnProducts,
+    MIXED: packing,
+    WIDENED: WidenedProducts,
+}
+"""What holds while outputs are computed, by how matrices are multiplied."""
 
 
 def _can_multiply(products: str) -> bool:

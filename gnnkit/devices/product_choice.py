@@ -1,12 +1,13 @@
-"""Which library multiplies float32 matrices fastest on this machine: measured once, and kept.
+"""How matrices are multiplied fastest on this machine: measured once, and kept.
 
 torch gives float32 products to MKL; oneDNN, which comes with torch, is more than twice as fast on some processors and a
-sixth slower on others, where it may still be faster at layers of wide features. Nothing but a measurement tells which.
+sixth slower on others, where it may still be faster at layers of wide features. Products in bfloat16 are twice as fast
+as those in float32 on some processors, and fifty times slower on others. Nothing but a measurement tells which.
 
 Rules: the choice is kept in the cache for each processor, version of torch and number of threads, so runs on a machine
 repeat their bits; runs record it, and go on with what they recorded. oneDNN is taken where it is clearly faster at
-every size that was measured, or for wide layers only where it is faster at these; else torch does what it does by
-itself. What the file says counts, whoever wrote it.
+every size that was measured, or for wide layers only where it is faster at these, and bfloat16 is widened to float32
+where that is clearly faster; else torch does what it does by itself. What the file says counts, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache, partial
 from itertools import count
@@ -22,10 +23,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
+from torch import Tensor
 
 from gnnkit.devices.eager import torch_products
 from gnnkit.devices.processor import processor_name
 from gnnkit.devices.products import has_onednn, has_packing, onednn_products
+from gnnkit.devices.widened import widened_products
 from gnnkit.errors import ConfigError, FileError, GnnkitError
 from gnnkit.io.files import write_text
 from gnnkit.io.text import read_json
@@ -38,46 +41,63 @@ from gnnkit.strict_json import to_json
 _LOG = logging.getLogger(__name__)
 
 TORCH, ONEDNN, MIXED = "torch", "onednn", "mixed"
-"""Who multiplies. "mixed" is torch, but oneDNN for layers of wide features (:mod:`gnnkit.nn.packed`)."""
+"""Who multiplies in float32. "mixed" is torch, but oneDNN for layers of wide features (:mod:`gnnkit.nn.packed`)."""
+WIDENED = "widened"
+"""How matrices in bfloat16 are multiplied, if not by torch: widened to float32 (:mod:`gnnkit.nn.widening`)."""
 FILE = "products.json"
 """Name of the file in the cache."""
 _SIZES = ((8000, 256, 256), (8000, 128, 128), (4000, 512, 128))
 """Rows, inputs and outputs of the linear layers that are measured: those of batches on which products take the time."""
 _WIDE_SIZE = (10_000, 512, 128)
 """The same of a layer of two products with wide inputs, forward only."""
+_BFLOAT16_SIZE = (2048, 128, 128)
+"""The same of a layer in bfloat16; where torch is slow, it takes 40 ms."""
 _ROUNDS = 3
 _LONGEST = 0.6
 """Seconds after which no further round begins."""
 _OWN = 0.85
 """Which part of its threads' time this process must have had in a round; else other programs had the rest."""
 _CLEARLY = 1.1
-"""How many times faster oneDNN must be at every size."""
+"""How many times faster oneDNN must be at every size, and widened products than torch's in bfloat16."""
 _CLEARLY_WIDE = 1.05
 """The same of wide layers, where nothing is lost besides."""
 
 
 @dataclass(frozen=True)
 class ProductChoice:
-    """Who multiplies.
+    """How matrices are multiplied.
 
     Attributes:
-        library: "torch", "onednn" or "mixed".
-        speedups: How many times faster oneDNN is than torch, by size "rows x inputs x outputs": a layer's product and
-            its two gradients, or only the products if the name ends with ", wide". Empty where there was nothing to
-            choose.
+        library: In float32, by "torch", "onednn" or "mixed".
+        bfloat16: In bfloat16, by "torch" or "widened".
+        speedups: How many times faster the other way is than torch, by size "rows x inputs x outputs": a layer's
+            product and its two gradients by oneDNN, only the products if the name ends with ", wide", or the layer
+            widened if it ends with ", bfloat16". Sizes are missing where torch has no oneDNN.
         measured: The day of the measurement.
         file: Where the choice is kept; None if it is not.
     """
 
     library: str
+    bfloat16: str
     speedups: Mapping[str, float]
     measured: str = ""
     file: Optional[Path] = None
 
     @property
+    def chosen(self) -> Dict[str, str]:
+        """The choice as the options of the device ``cpu``."""
+        return {"products": self.library, "bfloat16_products": self.bfloat16}
+
+    @property
     def is_measured(self) -> bool:
         """Whether it is what its measurement speaks for; somebody may have written another one into the file."""
-        return self.library == (best_library(self.speedups) if self.speedups else TORCH)
+        return self._is_best() and self._is_best_in_bfloat16()
+
+    def _is_best(self) -> bool:
+        return self.library == best_library(self.speedups)
+
+    def _is_best_in_bfloat16(self) -> bool:
+        return self.bfloat16 == best_in_bfloat16(self.speedups)
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values."""
@@ -85,13 +105,22 @@ class ProductChoice:
         return {**asdict(self), "file": file, "is_measured": self.is_measured}
 
     def __str__(self) -> str:
-        """In words."""
-        if not self.speedups:
+        """In words, in float32."""
+        whole, wide = _of_layers(self.speedups), self.speedups.get(_WIDE_NAME)
+        if not whole:
             return f"{self.library}, as this torch has no other way"
-        whole, wide = _whole_and_wide(self.speedups)
         found = f"oneDNN was {min(whole):.2f} to {max(whole):.2f} times as fast as torch"
-        found += f"{f', and {wide:.2f} times for wide layers,' if wide else ''} on {self.measured}"
-        return f"{self.library}, because {found if self.is_measured else f'the file says so, although {found}'}"
+        found += "" if wide is None else f", and {wide:.2f} times for wide layers,"
+        return f"{self.library}, because {self._reason(self._is_best(), found)}"
+
+    def in_bfloat16(self) -> str:
+        """In words, in bfloat16."""
+        found = f"products widened to float32 were {self.speedups[_BFLOAT16_NAME]:.2f} times as fast as torch's"
+        return f"{self.bfloat16}, because {self._reason(self._is_best_in_bfloat16(), found)}"
+
+    def _reason(self, is_best: bool, found: str) -> str:
+        found = f"{found} on {self.measured}"
+        return found if is_best else f"the file says so, although {found}"
 
 
 def product_choice() -> ProductChoice:
@@ -101,8 +130,6 @@ def product_choice() -> ProductChoice:
         >>> product_choice().library in ("torch", "onednn", "mixed")
         True
     """
-    if not has_onednn():
-        return ProductChoice(TORCH, {})
     try:
         file: Optional[Path] = cache_root() / FILE
     except ConfigError:  # A cache that cannot be named is refused where data sets are kept in it.
@@ -111,21 +138,28 @@ def product_choice() -> ProductChoice:
 
 
 def best_library(speedups: Mapping[str, float]) -> str:
-    """What a measurement speaks for."""
-    whole, wide = _whole_and_wide(speedups)
-    if min(whole) >= _CLEARLY:
+    """What a measurement speaks for in float32."""
+    if min(_of_layers(speedups), default=0.0) >= _CLEARLY:
         return ONEDNN
-    return MIXED if wide >= _CLEARLY_WIDE else TORCH
+    return MIXED if speedups.get(_WIDE_NAME, 0.0) >= _CLEARLY_WIDE else TORCH
 
 
-def _whole_and_wide(speedups: Mapping[str, float]) -> Tuple[List[float], float]:
-    """What was measured of whole layers, and of wide ones; 0 where there is no such way."""
-    wide = _name(_WIDE_SIZE, "wide")
-    return [speedup for name, speedup in speedups.items() if name != wide], speedups.get(wide, 0.0)
+def best_in_bfloat16(speedups: Mapping[str, float]) -> str:
+    """What a measurement speaks for in bfloat16."""
+    return WIDENED if speedups[_BFLOAT16_NAME] >= _CLEARLY else TORCH
+
+
+def _of_layers(speedups: Mapping[str, float]) -> List[float]:
+    """What was measured of whole layers in float32."""
+    return [speedup for name, speedup in speedups.items() if name not in (_WIDE_NAME, _BFLOAT16_NAME)]
 
 
 def _name(size: Tuple[int, int, int], *more: str) -> str:
     return ", ".join([" x ".join(map(str, size)), *more])
+
+
+_WIDE_NAME = _name(_WIDE_SIZE, "wide")
+_BFLOAT16_NAME = _name(_BFLOAT16_SIZE, "bfloat16")
 
 
 @lru_cache(maxsize=None)
@@ -135,18 +169,17 @@ def _choice(file: Optional[Path], machine: str) -> ProductChoice:
         return kept[machine]
     with stage("measuring who multiplies fastest"):
         speedups = measure_products()
-    choice = ProductChoice(best_library(speedups), speedups, date.today().isoformat(), file)
+    today = date.today().isoformat()
+    choice = ProductChoice(best_library(speedups), best_in_bfloat16(speedups), speedups, today, file)
     if file is not None:
-        values = {
-            name: {"library": each.library, "speedups": each.speedups, "measured": each.measured}
-            for name, each in {**kept, machine: choice}.items()
-        }
+        keys = ("library", "bfloat16", "speedups", "measured")
+        values = {name: {key: getattr(each, key) for key in keys} for name, each in {**kept, machine: choice}.items()}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text(file, to_json(values, indent=1) + "\n")
         except (OSError, FileError) as error:  # The next process measures again.
             _LOG.debug("The choice of products is not kept: %s", error)
-            return ProductChoice(choice.library, speedups, choice.measured)
+            return replace(choice, file=None)
     return choice
 
 
@@ -161,22 +194,23 @@ def _read(file: Path) -> Dict[str, ProductChoice]:
 
 
 def _checked(value: Any, file: Path) -> ProductChoice:
-    if value["library"] not in (TORCH, ONEDNN, MIXED):
-        raise ValueError(value["library"])
+    in_bfloat16 = value.get("bfloat16", TORCH)  # Files of old had none, and are measured again for their sizes.
+    if value["library"] not in (TORCH, ONEDNN, MIXED) or in_bfloat16 not in (TORCH, WIDENED):
+        raise ValueError(value)
     speedups = {str(size): float(speedup) for size, speedup in value["speedups"].items()}
     if not speedups or not min(speedups.values()) > 0:
         raise ValueError(speedups)
-    return ProductChoice(value["library"], speedups, str(value["measured"]), file)
+    return ProductChoice(value["library"], in_bfloat16, speedups, str(value["measured"]), file)
 
 
 def measure_products() -> Dict[str, float]:
-    """How many times faster oneDNN is than torch at sizes that matter, in about half a second.
+    """How many times faster other ways are than torch at sizes that matter, in about half a second.
 
     Threads that share a product wait for each other, ten times as long as it takes where other programs have some of
     the cores. Then one thread is measured instead, by the time in which it really computed.
 
     Returns:
-        By size, "rows x inputs x outputs", and ", wide" after it for the products of a layer with wide inputs.
+        By size; see :class:`ProductChoice`.
     """
     speedups = _measured(time.perf_counter, is_alone)
     if speedups is None:
@@ -211,12 +245,7 @@ def _measured(clock: Callable[[], float], counts: Callable[[float, float], bool]
         for name, (rows, inputs, outputs) in _sizes().items():
             shapes = ((rows, inputs), (outputs, inputs), (rows, outputs))
             x, weight, grad = (torch.randn(shape, generator=generator) for shape in shapes)
-            ways: List[Callable[[], object]]
-            if name == _name(_WIDE_SIZE, "wide"):
-                terms = [(x, weight.t())] * 2
-                ways = [partial(affine, terms, None), partial(packed_affine, terms, None, None)]
-            else:
-                ways = [partial(way, x, weight, grad, True) for way in (torch_products, onednn_products)]
+            ways = _ways(name, x, weight, grad)
             rounds = _rounds(ways, clock, counts, until)
             if not rounds:
                 return None
@@ -227,8 +256,20 @@ def _measured(clock: Callable[[], float], counts: Callable[[float, float], bool]
 
 def _sizes() -> Dict[str, Tuple[int, int, int]]:
     """What is measured, by name."""
-    wide = {_name(_WIDE_SIZE, "wide"): _WIDE_SIZE} if has_packing() else {}
-    return {**{_name(size): size for size in _SIZES}, **wide}
+    of_layers = {_name(size): size for size in _SIZES} if has_onednn() else {}
+    wide = {_WIDE_NAME: _WIDE_SIZE} if has_packing() else {}
+    return {**of_layers, **wide, _BFLOAT16_NAME: _BFLOAT16_SIZE}
+
+
+def _ways(name: str, x: Tensor, weight: Tensor, grad: Tensor) -> List[Callable[[], object]]:
+    """torch's way to multiply, and the other one."""
+    if name == _WIDE_NAME:
+        terms = [(x, weight.t())] * 2
+        return [partial(affine, terms, None), partial(packed_affine, terms, None, None)]
+    other = onednn_products
+    if name == _BFLOAT16_NAME:
+        x, weight, grad, other = x.bfloat16(), weight.bfloat16(), grad.bfloat16(), widened_products
+    return [partial(way, x, weight, grad, True) for way in (torch_products, other)]
 
 
 def _rounds(

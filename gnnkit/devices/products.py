@@ -11,16 +11,15 @@ on, so no layer knows of it. Results differ from torch's by rounding alone, and 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import lru_cache
 from typing import Any, Callable, Iterable, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from gnnkit.backends import composing
+from gnnkit.devices.product_mode import ProductMode
 from gnnkit.nn.packed import ROWS, packed_affine
 from gnnkit.nn.tall import SIZES, apart, covering
 
@@ -121,7 +120,7 @@ def linear(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     return out
 
 
-class OneDnnProducts(TorchFunctionMode):
+class OneDnnProducts(ProductMode):
     """While it is entered, large products of ``torch.nn.functional.linear`` and ``torch.matmul`` are oneDNN's.
 
     It holds for the thread that enters it, and for the gradients of what was computed in it.
@@ -135,19 +134,7 @@ class OneDnnProducts(TorchFunctionMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._entered = ExitStack()
-
-    def __enter__(self) -> OneDnnProducts:
-        """See :class:`torch.overrides.TorchFunctionMode`."""
-        self._entered.enter_context(composing())
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        """See :class:`torch.overrides.TorchFunctionMode`."""
-        super().__exit__(*exception)  # type: ignore[no-untyped-call]
-        self._entered.close()
+        super().__init__(composing())
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[Any], args: Tuple[Any, ...] = (), kwargs: Any = None

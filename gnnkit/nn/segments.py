@@ -11,7 +11,8 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from gnnkit.nn.tall import weight_gradient
+from gnnkit.nn.tall import affine, product, weight_gradient
+from gnnkit.nn.widening import is_widened, is_widening, widening
 
 
 def segment_linear(x: Tensor, ptr: Sequence[int], weight: Tensor) -> Tensor:
@@ -92,10 +93,14 @@ class _TablesLinear(torch.autograd.Function):
         num = len(parts) // 3
         tables, weights, biases = parts[:num], parts[num : 2 * num], parts[2 * num :]
         ctx.save_for_backward(*tables, *weights)
+        ctx.widens = is_widening()
         sizes = [len(table) for table in tables]
         out = weights[0].new_empty(sum(sizes), len(weights[0]))
         for table, weight, bias, into in zip(tables, weights, biases, torch.split(out, sizes)):
-            torch.addmm(bias, table, weight.t(), out=into)
+            if is_widened(table):
+                affine([(table, weight.t())], bias, into=into)
+            else:
+                torch.addmm(bias, table, weight.t(), out=into)
         return out
 
     @staticmethod
@@ -104,11 +109,12 @@ class _TablesLinear(torch.autograd.Function):
         tables, weights = ctx.saved_tensors[:num], ctx.saved_tensors[num:]
         wanted = ctx.needs_input_grad
         grads = torch.split(grad.contiguous(), [len(table) for table in tables])
-        return (
-            *(g @ weight if wants else None for g, weight, wants in zip(grads, weights, wanted)),
-            *(weight_gradient(g, table) if wants else None for g, table, wants in zip(grads, tables, wanted[num:])),
-            *(g.sum(0) if wants else None for g, wants in zip(grads, wanted[2 * num :])),
-        )
+        with widening(ctx.widens):
+            return (
+                *(product(g, weight) if wants else None for g, weight, wants in zip(grads, weights, wanted)),
+                *(weight_gradient(g, table) if wants else None for g, table, wants in zip(grads, tables, wanted[num:])),
+                *(g.sum(0) if wants else None for g, wants in zip(grads, wanted[2 * num :])),
+            )
 
 
 def _multiply(x: Tensor, ptr: Sequence[int], weight: Tensor, out: Tensor) -> None:

@@ -2,8 +2,9 @@
 
 Rules: in bfloat16 torch multiplies with oneDNN, which compiles code for every shape that it meets and keeps it: up to a
 millisecond and a quarter of a megabyte for each. Sampled batches never have the same number of rows twice, so they are
-multiplied in parts of few sizes. In other types parts change nothing but sums over rows. They are so large that what
-one operation has written is still in the cache when the next one reads it.
+multiplied in parts of few sizes, unless they are widened to float32 (:mod:`gnnkit.nn.widening`). In other types parts
+change nothing but sums over rows. They are so large that what one operation has written is still in the cache when the
+next one reads it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from gnnkit.nn.activations import activated, gradient_before
 from gnnkit.nn.packed import is_packed, packed_affine
+from gnnkit.nn.widening import is_widened, widened
 
 SIZES = (4096, 2048, 1024, 512, 256)
 """Rows of a part. So few also stay in the cache between two passes over them."""
@@ -77,13 +79,19 @@ def in_turn(num_rows: int) -> Iterator[slice]:
         yield slice(i * rows, num_rows if i == num - 1 else (i + 1) * rows)
 
 
-def affine(terms: Sequence[Tuple[Tensor, Tensor]], bias: Optional[Tensor], activation: Optional[str] = None) -> Tensor:
+def affine(
+    terms: Sequence[Tuple[Tensor, Tensor]],
+    bias: Optional[Tensor],
+    activation: Optional[str] = None,
+    into: Optional[Tensor] = None,
+) -> Tensor:
     """A layer of several products, without gradients: ``activation(x_1 @ matrix_1 + x_2 @ matrix_2 + ... + bias)``.
 
     Args:
         terms: Features, [n, in_i], and matrices, [in_i, out].
         bias: Shape [out].
         activation: One of :data:`gnnkit.nn.activations.ACTIVATIONS`.
+        into: Where the result is written, [n, out]. None: new memory.
 
     Returns:
         Shape [n, out].
@@ -95,17 +103,21 @@ def affine(terms: Sequence[Tuple[Tensor, Tensor]], bias: Optional[Tensor], activ
     """
     if is_packed(terms):
         return packed_affine(terms, bias, activation)
-    first, matrix = terms[0]
-    out = first.new_empty(len(first), matrix.shape[1])
+    first = terms[0][0]
+    out = first.new_empty(len(first), terms[0][1].shape[1]) if into is None else into
+    (matrix, *others), bias = [widened(each) for _, each in terms], None if bias is None else widened(bias)
     for part in covering(len(first)) if _goes_in_parts(first) else in_turn(len(first)):
-        rows = out[part]
+        target = out[part]
+        rows = target if matrix.dtype == out.dtype else torch.empty_like(target, dtype=matrix.dtype)
         if bias is None:
-            torch.mm(first[part], matrix, out=rows)
+            torch.mm(widened(first[part]), matrix, out=rows)
         else:
-            torch.addmm(bias, first[part], matrix, out=rows)
-        for x, other in terms[1:]:
-            rows.addmm_(x[part], other)
+            torch.addmm(bias, widened(first[part]), matrix, out=rows)
+        for (x, _), other in zip(terms[1:], others):
+            rows.addmm_(widened(x[part]), other)
         activated(rows, activation, into=rows)
+        if rows is not target:
+            target.copy_(rows)
     return out
 
 
@@ -138,7 +150,8 @@ def affine_gradients(
     parts = _parts_of_sum(grad)
     if len(parts) == 1 and not _goes_in_parts(grad):
         before = gradient_before(grad, out, activation)
-        of_weights = [None if x is None else _sum_of_all(before, x) for x in xs]
+        wide = widened(before)
+        of_weights = [None if x is None else _sum_of_all(wide, widened(x)).to(grad.dtype) for x in xs]
         return before, of_weights, before.sum(0) if wants_bias else None
     kept = grad if activation is None else torch.empty_like(grad) if wants_before else None
     scratch = grad.new_empty(max(part.stop - part.start for part, _ in parts), grad.shape[1])
@@ -155,11 +168,12 @@ def affine_gradients(
             if kept is not None and kept is not grad:
                 kept[part.start + again : part.stop] = before[again:]
             before[:again] = 0
+        before = widened(before)
         if wants_bias:
             of_bias += before.sum(0)
         for total, x in zip(sums, xs):
             if total is not None and x is not None:
-                total.add(before, x[part])
+                total.add(before, widened(x[part]))
     of_weights = [None if total is None else total.total(grad.dtype) for total in sums]
     return kept, of_weights, of_bias.to(grad.dtype) if wants_bias else None
 
@@ -206,7 +220,7 @@ def _sum_of_all(grad: Tensor, x: Tensor) -> Tensor:
 
 def _is_exact(grad: Tensor) -> bool:
     """Whether a sum may be made of parts in memory: they are not rounded, and nothing records them."""
-    is_exact = grad.dtype in (torch.float32, torch.float64)
+    is_exact = grad.dtype in (torch.float32, torch.float64) or is_widened(grad)
     return is_exact and grad.device.type == "cpu" and not torch.is_grad_enabled()
 
 
@@ -259,15 +273,9 @@ def product(x: Tensor, matrix: Tensor, bias: Optional[Tensor] = None) -> Tensor:
         matrix: Shape [in, out].
         bias: Shape [out].
     """
-    if not _goes_in_parts(x):
-        return x @ matrix if bias is None else torch.addmm(bias, x, matrix)
-    out = x.new_empty(len(x), matrix.shape[1])
-    for part in covering(len(x)):
-        if bias is None:
-            torch.mm(x[part], matrix, out=out[part])
-        else:
-            torch.addmm(bias, x[part], matrix, out=out[part])
-    return out
+    if _goes_in_parts(x) or is_widened(x):
+        return affine([(x, matrix)], bias)
+    return x @ matrix if bias is None else torch.addmm(bias, x, matrix)
 
 
 def add_product(out: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
@@ -278,6 +286,10 @@ def add_product(out: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
         x: Shape [n, in].
         matrix: Shape [in, out].
     """
+    if is_widened(x):
+        for part in in_turn(len(x)):
+            out[part] = widened(out[part]).addmm_(widened(x[part]), widened(matrix))
+        return out
     if not _goes_in_parts(x):
         return out.addmm_(x, matrix)
     done = 0
@@ -291,5 +303,7 @@ def add_product(out: Tensor, x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _goes_in_parts(x: Tensor) -> bool:
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or is_widened(x):
+        return False
     # Writing into a given tensor has no gradient, so nothing is written into one while gradients are recorded.
-    return x.dtype == torch.bfloat16 and x.device.type == "cpu" and len(x) >= SIZES[-1] and not torch.is_grad_enabled()
+    return len(x) >= SIZES[-1] and not torch.is_grad_enabled()

@@ -129,7 +129,7 @@ def test_doctor_tells_who_multiplies(environment: Dict[str, str], probed: Dict[s
     file, told = Path(environment["GNNKIT_CACHE"]) / "products.json", probed["products"]
     assert told["file"] == str(file) and told["is_measured"] is True
     kept = json.loads(file.read_text()).values()
-    assert {name: told[name] for name in ("library", "speedups", "measured")} in kept
+    assert {name: told[name] for name in ("library", "bfloat16", "speedups", "measured")} in kept
 
 
 def test_those_with_one_name_are_listed_and_not_loaded(environment: Dict[str, str], listed: Dict[str, dict]) -> None:

@@ -8,14 +8,21 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import pytest
 import torch
 
 import gnnkit
 from gnnkit.devices import load_device
-from gnnkit.devices.product_choice import ProductChoice, best_library, is_alone, measure_products, product_choice
+from gnnkit.devices.product_choice import (
+    ProductChoice,
+    best_in_bfloat16,
+    best_library,
+    is_alone,
+    measure_products,
+    product_choice,
+)
 from gnnkit.devices.products import has_onednn, has_packing
 from gnnkit.io.yaml_files import read_yaml
 from gnnkit.runs import read_run
@@ -33,61 +40,81 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
         choice = product_choice()
     values: Dict[str, Any] = json.loads((cache / "products.json").read_text())
     (kept,) = values.values()
-    assert choice.is_measured and choice.library == kept["library"] and choice.speedups == kept["speedups"]
+    assert choice.is_measured and choice.speedups == kept["speedups"]
+    assert (choice.library, choice.bfloat16) == (kept["library"], kept["bfloat16"])
     return values
 
 
-def write_choice(cache: Path, measured: Dict[str, Any], library: str) -> Path:
+def write_choice(cache: Path, measured: Dict[str, Any], library: str, bfloat16: str = "torch") -> Path:
     """A cache in which somebody has chosen what the measurement does not speak for."""
     speedup = {"torch": 2.0, "onednn": 0.5, "mixed": 0.5}[library]
     (machine,) = measured
     speedups = dict.fromkeys(measured[machine]["speedups"], speedup)
+    speedups[IN_BFLOAT16] = {"torch": 2.0, "widened": 0.5}[bfloat16]
     cache.mkdir()
     file = cache / "products.json"
-    file.write_text(json.dumps({machine: {"library": library, "speedups": speedups, "measured": "2020-01-01"}}))
+    choice = {"library": library, "bfloat16": bfloat16, "speedups": speedups, "measured": "2020-01-01"}
+    file.write_text(json.dumps({machine: choice}))
     return file
 
 
+IN_BFLOAT16 = "2048 x 128 x 128, bfloat16"
 LIBRARIES = ["torch", "onednn", pytest.param("mixed", marks=pytest.mark.skipif(not has_packing(), reason="no packing"))]
 
 
+@pytest.mark.parametrize("bfloat16", ["torch", "widened"])
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_what_the_file_says_counts_and_is_told(
-    library: str, measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: str, bfloat16: str, measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = write_choice(tmp_path / "cache", measured, library)
+    file = write_choice(tmp_path / "cache", measured, library, bfloat16)
     monkeypatch.setenv("GNNKIT_CACHE", str(file.parent))
     choice = product_choice()
     assert (choice.library, choice.is_measured, choice.measured) == (library, False, "2020-01-01")
     assert str(choice).startswith(f"{library}, because the file says so, although oneDNN was")
-    assert load_device("cpu").settle({}) == {"products": library}
+    assert choice.in_bfloat16().startswith(f"{bfloat16}, because the file says so, although products widened")
+    assert load_device("cpu").settle({}) == {"products": library, "bfloat16_products": bfloat16}
 
 
-def train(cache: Path, run: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
+def train(cache: Path, run: Path, monkeypatch: pytest.MonkeyPatch, precision: str, **more: Any) -> Any:
     monkeypatch.setenv("GNNKIT_CACHE", str(cache))
     graph = gnnkit.load_dataset("synthetic", num_nodes=1500, num_edges=4000, num_features=300)
     model = gnnkit.build_model("sage", graph, hidden_channels=256)
-    trainer = gnnkit.Trainer(device="cpu", run_dir=run, progress=False, epochs=more.pop("epochs", 4))
+    settings = {"precision": precision, "epochs": more.pop("epochs", 4)}
+    trainer = gnnkit.Trainer(device="cpu", run_dir=run, progress=False, **settings)
     return trainer.fit(model, graph, **more)
 
 
-@pytest.mark.parametrize("library", ["torch", "onednn"])
+@pytest.mark.parametrize(
+    ("precision", "choice", "other"),
+    [
+        ("float32", ("torch", "torch"), ("onednn", "torch")),
+        ("float32", ("onednn", "torch"), ("torch", "torch")),
+        ("bfloat16", ("torch", "widened"), ("torch", "torch")),
+        ("bfloat16", ("torch", "torch"), ("torch", "widened")),
+    ],
+)
 def test_runs_record_the_choice_and_go_on_with_it(
-    library: str, measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str,
+    choice: Tuple[str, str],
+    other: Tuple[str, str],
+    measured: Dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    other = {"torch": "onednn", "onednn": "torch"}[library]
     mine, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
-    for cache, each in ((mine, library), (elsewhere, other)):
-        write_choice(cache, measured, each)
-    whole = train(mine, tmp_path / "whole", monkeypatch)
-    assert read_yaml(tmp_path / "whole" / "config.yaml")["device_options"] == {"products": library}
-    assert read_run(tmp_path / "whole").manifest["device"]["products"] == library
-    train(mine, tmp_path / "half", monkeypatch, epochs=2)
-    resumed = train(elsewhere, tmp_path / "resumed", monkeypatch, resume=tmp_path / "half")
-    assert read_run(tmp_path / "resumed").manifest["device"]["products"] == library
+    for cache, each in ((mine, choice), (elsewhere, other)):
+        write_choice(cache, measured, *each)
+    expected = dict(zip(("products", "bfloat16_products"), choice))
+    whole = train(mine, tmp_path / "whole", monkeypatch, precision)
+    assert read_yaml(tmp_path / "whole" / "config.yaml")["device_options"] == expected
+    assert expected.items() <= read_run(tmp_path / "whole").manifest["device"].items()
+    train(mine, tmp_path / "half", monkeypatch, precision, epochs=2)
+    resumed = train(elsewhere, tmp_path / "resumed", monkeypatch, precision, resume=tmp_path / "half")
+    assert expected.items() <= read_run(tmp_path / "resumed").manifest["device"].items()
     losses = [[record.train_loss for record in result.history] for result in (whole, resumed)]
     assert losses[0] == losses[1]
-    differs = train(elsewhere, tmp_path / "differs", monkeypatch)
+    differs = train(elsewhere, tmp_path / "differs", monkeypatch, precision)
     assert [record.train_loss for record in differs.history] != losses[0]
 
 
@@ -165,7 +192,13 @@ def test_whether_a_process_had_the_cores_for_itself() -> None:
     [(2.0, 2.0, "onednn"), (1.0, 1.2, "mixed"), (1.09, 1.0, "torch"), (0.8, 1.04, "torch"), (2.0, 1.0, "onednn")],
 )
 def test_what_a_measurement_speaks_for(whole: float, wide: float, library: str) -> None:
-    assert best_library({"8000 x 256 x 256": whole, "10000 x 512 x 128, wide": wide}) == library
+    speedups = {"8000 x 256 x 256": whole, "10000 x 512 x 128, wide": wide, IN_BFLOAT16: 50.0}
+    assert best_library(speedups) == library
+
+
+@pytest.mark.parametrize(("widened", "way"), [(50.0, "widened"), (1.09, "torch"), (0.5, "torch")])
+def test_what_it_speaks_for_in_bfloat16(widened: float, way: str) -> None:
+    assert best_in_bfloat16({"8000 x 256 x 256": 2.0, IN_BFLOAT16: widened}) == way
 
 
 @pytest.mark.parametrize(
@@ -173,7 +206,14 @@ def test_what_a_measurement_speaks_for(whole: float, wide: float, library: str) 
     [({}, "1.00 times as fast as torch on"), ({"10000 x 512 x 128, wide": 1.2}, "and 1.20 times for wide layers, on")],
 )
 def test_a_choice_in_words(wide: Dict[str, float], words: str) -> None:
-    assert words in str(ProductChoice("torch", {"8000 x 256 x 256": 1.0, **wide}, "2020-01-01"))
+    choice = ProductChoice("torch", "widened", {"8000 x 256 x 256": 1.0, IN_BFLOAT16: 30.0, **wide}, "2020-01-01")
+    assert words in str(choice)
+    assert choice.in_bfloat16().endswith("widened to float32 were 30.00 times as fast as torch's on 2020-01-01")
+
+
+def test_a_torch_without_onednn_still_chooses_in_bfloat16() -> None:
+    choice = ProductChoice("torch", "widened", {IN_BFLOAT16: 30.0}, "2020-01-01")
+    assert choice.is_measured and str(choice) == "torch, as this torch has no other way"
 
 
 def test_a_cache_that_takes_nothing_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

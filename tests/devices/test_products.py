@@ -140,5 +140,7 @@ def test_auto_is_one_of_them() -> None:
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="products is 'mkl'; expected one of auto, torch, onednn, mixed"):
         CpuDevice().configure({"products": "mkl"})
+    with pytest.raises(ConfigError, match="bfloat16_products is 'onednn'; expected one of auto, torch, widened"):
+        CpuDevice().configure({"bfloat16_products": "onednn"})
     with pytest.raises(UnknownNameError, match="product"):
         CpuDevice().configure({"product": "torch"})

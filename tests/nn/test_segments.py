@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnnkit.data import full_block
+from gnnkit.devices.widened import WidenedProducts
 from gnnkit.nn import Relations, segment_linear
+from gnnkit.nn.segments import tables_linear
 from tests.typed_graphs import papers
 
 
@@ -23,6 +28,30 @@ def test_slices_are_multiplied_by_their_own_matrix(sizes, groups):
     expected = torch.cat([x[start:end] @ each.T for start, end, each in zip(ptr, ptr[1:], matrices)])
     torch.testing.assert_close(segment_linear(x, ptr, weight), expected)
     assert torch.autograd.gradcheck(lambda x, weight: segment_linear(x, ptr, weight), (x, weight))
+
+
+@pytest.mark.parametrize(
+    ("mode", "tolerance"),
+    [(nullcontext(), 1e-5), (torch.autocast("cpu", dtype=torch.bfloat16), 2e-2), (WidenedProducts(), 2e-2)],
+    ids=["float32", "bfloat16", "widened"],
+)
+def test_tables_are_multiplied_by_their_own_matrix(mode, tolerance):
+    widths, rows = (2, 7, 3), (5, 0, 9000)
+    parts = [torch.randn(n, width) for n, width in zip(rows, widths)]
+    parts += [torch.randn(4, width) for width in widths] + [torch.randn(4) for _ in widths]
+    ours, exact = (
+        [part.detach().clone().to(d).requires_grad_() for part in parts] for d in (torch.float32, torch.float64)
+    )
+    with mode:
+        out = tables_linear(ours[:3], ours[3:6], ours[6:])
+    expected = torch.cat([x @ w.T + b for x, w, b in zip(exact[:3], exact[3:6], exact[6:])])
+    grad = torch.randn(expected.shape)
+    out.backward(grad.to(out.dtype))
+    expected.backward(grad.double())
+    pairs = [(out, expected), *((one.grad, other.grad) for one, other in zip(ours, exact))]
+    for got, wanted in pairs:
+        scale = float(wanted.abs().max()) if wanted.numel() else 1.0
+        torch.testing.assert_close(got.double(), wanted, rtol=0, atol=tolerance * scale)
 
 
 def test_runs_hold_every_edge_once():

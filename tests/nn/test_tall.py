@@ -25,10 +25,13 @@ from gnnkit.nn.tall import (
     product,
     weight_gradient,
 )
+from gnnkit.nn.widening import widening
 from tests.conftest import installed_backends
 
 ROWS = st.one_of(st.integers(0, 700), st.integers(4000, 4700), st.integers(8191, 20000))
 DTYPES = {torch.float32: 1e-4, torch.float64: 1e-10, torch.bfloat16: 3e-2}
+WAYS = [*((dtype, False) for dtype in DTYPES), (torch.bfloat16, True)]
+"""Types, and whether bfloat16 is widened."""
 
 
 @given(st.integers(256, 30000))
@@ -49,8 +52,8 @@ def test_parts_cover_all_rows(num: int) -> None:
     assert once.max() == 1 and int((once == 0).sum()) < SIZES[-1] and once.diff().max() <= 0
 
 
-@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
-def test_products_are_torchs(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "widens"), WAYS, ids=str)
+def test_products_are_torchs(dtype: torch.dtype, widens: bool) -> None:
     @settings(max_examples=25)
     @given(ROWS, st.booleans())
     def check(num: int, has_bias: bool) -> None:
@@ -61,7 +64,7 @@ def test_products_are_torchs(dtype: torch.dtype) -> None:
         wide = {name: each.double() for name, each in (("x", x), ("grad", grad), ("weight", weight), ("bias", bias))}
         given_bias = bias if has_bias else None
         expected = wide["x"] @ wide["weight"].t() + (wide["bias"] if has_bias else 0)
-        with torch.no_grad():
+        with torch.no_grad(), widening(widens):
             found = product(x, weight.t(), given_bias)
             total = add_product(found.clone(), x, weight.t())
             gradient = weight_gradient(grad, x)
@@ -80,8 +83,10 @@ def test_products_are_torchs(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
-@pytest.mark.parametrize("dtype", list(DTYPES), ids=str)
-def test_layers_and_their_gradients_are_torchs(dtype: torch.dtype, activation: Optional[str], threads: int) -> None:
+@pytest.mark.parametrize(("dtype", "widens"), WAYS, ids=str)
+def test_layers_and_their_gradients_are_torchs(
+    dtype: torch.dtype, widens: bool, activation: Optional[str], threads: int
+) -> None:
     @settings(max_examples=12)
     @given(ROWS, st.booleans(), st.booleans())
     def check(num: int, has_bias: bool, wants_before: bool) -> None:
@@ -89,7 +94,7 @@ def test_layers_and_their_gradients_are_torchs(dtype: torch.dtype, activation: O
         shapes = ((num, 5), (num, 4), (3, 5), (3, 4), (3,), (num, 3))
         x, other, weight, second, bias, grad = (torch.randn(*s, generator=random).to(dtype) for s in shapes)
         given_bias = bias if has_bias else None
-        with torch.no_grad():
+        with torch.no_grad(), widening(widens):
             out = affine([(x, weight.t()), (other, second.t())], given_bias, activation)
             kept, of_weights, of_bias = affine_gradients(
                 grad, out, activation, [x, None, other], wants_before=wants_before, wants_bias=has_bias
