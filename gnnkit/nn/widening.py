@@ -38,7 +38,7 @@ def widened(x: Tensor) -> Tensor:
 
     Example:
         >>> x = torch.ones(1, dtype=torch.bfloat16)
-        >>> with widening():
+        >>> with widening(), torch.no_grad():
         ...     print(widened(x).dtype)
         torch.float32
     """
