@@ -130,8 +130,8 @@ class CpuDevice(EagerDevice):
     def product_ways(self, precision: str) -> Sequence[Way]:
         """See :class:`Device`; torch can multiply in two ways here (:mod:`gnnkit.devices.products`)."""
         ways = super().product_ways(precision)
-        if precision == "bfloat16":
-            return (*ways, widened_products)
+        if precision == "bfloat16":  # The other way may take a minute, and is known to be slower.
+            return (widened_products,) if product_choice().bfloat16 == WIDENED else ways
         return (*ways, onednn_products) if precision == "float32" and has_onednn() else ways
 
     def memory(self) -> Dict[str, int]:

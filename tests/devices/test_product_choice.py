@@ -178,7 +178,9 @@ def test_other_programs_change_little(measured: Dict[str, Any]) -> None:
         assert executor.submit(torch.get_num_threads).result() == torch.get_num_threads()
     (quiet,) = (kept["speedups"] for kept in measured.values())
     assert set(found) == set(quiet)
-    assert all(0.5 < found[name] / quiet[name] < 2 for name in quiet), (found, quiet)
+    # torch's own products in bfloat16 may be so slow that it matters little how slow.
+    within = {name: 4 if name == IN_BFLOAT16 else 2 for name in quiet}
+    assert all(1 / within[name] < found[name] / quiet[name] < within[name] for name in quiet), (found, quiet)
 
 
 def test_whether_a_process_had_the_cores_for_itself() -> None:

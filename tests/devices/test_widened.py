@@ -86,11 +86,11 @@ def test_it_is_entered_again_and_again() -> None:
 
 
 def losses(backend: str, conv: str, products: Optional[str], **more: Any) -> List[float]:
-    graph = gnnkit.load_dataset("synthetic", num_nodes=3000, num_edges=12_000, num_features=32)
+    graph = gnnkit.load_dataset("synthetic", num_nodes=1200, num_edges=5000, num_features=32)
     model = gnnkit.build_model(conv, graph, backend=backend, hidden_channels=32, num_layers=2, **more)
     settings: Dict[str, Any] = {} if products is None else {"device_options": {"bfloat16_products": products}}
     precision = "float32" if products is None else "bfloat16"
-    trainer = gnnkit.Trainer(device="cpu", epochs=4, precision=precision, progress=False, fanouts=(5, 5), **settings)
+    trainer = gnnkit.Trainer(device="cpu", epochs=3, precision=precision, progress=False, fanouts=(5, 5), **settings)
     return [record.train_loss for record in trainer.fit(model, graph).history]
 
 
