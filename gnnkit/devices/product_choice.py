@@ -2,7 +2,7 @@
 
 torch gives float32 products to MKL; oneDNN, which comes with torch, is more than twice as fast on some processors and a
 sixth slower on others, where it may still be faster at layers of wide features. Products in bfloat16 are twice as fast
-as those in float32 on some processors, and fifty times slower on others. Nothing but a measurement tells which.
+as those in float32 on some processors, and twenty times slower on others. Nothing but a measurement tells which.
 
 Rules: the choice is kept in the cache for each processor, version of torch and number of threads, so runs on a machine
 repeat their bits; runs record it, and go on with what they recorded. oneDNN is taken where it is clearly faster at

@@ -1,7 +1,7 @@
 """Products in bfloat16 by float32, on processors where torch has no fast ones.
 
 Where a processor has no instructions for bfloat16, torch multiplies such matrices one number after the other. On an AMD
-EPYC of the third generation that takes 25 to 70 times as long as float32, and a step 15 times as long.
+EPYC of the third generation that takes 6 to 70 times as long as float32, and a step 15 times as long.
 :mod:`gnnkit.devices.product_choice` finds out.
 
 Rules: what is multiplied and what is stored is rounded to bfloat16, as by instructions; only sums of products are in

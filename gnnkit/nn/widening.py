@@ -1,8 +1,8 @@
 """Products of bfloat16 matrices that are computed in float32, for processors without instructions for bfloat16.
 
-torch multiplies bfloat16 matrices one number after the other where the processor has no instructions for it: 10 to 100
-times slower than float32. Widened to float32, they take a twentieth longer than float32 and give the same: what is
-multiplied is rounded to bfloat16, sums are in float32, and what is stored is rounded again.
+torch multiplies bfloat16 matrices one number after the other where the processor has no instructions for it: 6 to 70
+times slower than float32. Widened to float32, they take a fifth longer than float32 and give what instructions give:
+what is multiplied is rounded to bfloat16, sums are in float32, and what is stored is rounded again.
 
 Rules: nothing happens unless a device asks for it (:func:`widening`). Rows are widened part by part, so that a part is
 still in the cache when it is multiplied.
