@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gnnkit.devices.autocast import is_autocast
 from gnnkit.devices.product_mode import ProductMode
 from gnnkit.nn.tall import product, weight_gradient
 from gnnkit.nn.widening import widening
@@ -54,7 +55,7 @@ class WidenedProducts(ProductMode):
     ) -> Any:
         """See :class:`torch.overrides.TorchFunctionMode`."""
         kwargs = kwargs or {}
-        if func not in _PRODUCTS or "out" in kwargs or not _is_autocast():
+        if func not in _PRODUCTS or "out" in kwargs or not is_autocast("cpu"):
             return func(*args, **kwargs)
         operands = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
         if not all(_is_cast(each) for each in operands):
@@ -73,12 +74,6 @@ _PRODUCTS = frozenset(
     }
 )
 """What multiplies matrices, and is rounded by torch's own autocast."""
-
-
-def _is_autocast() -> bool:
-    if hasattr(torch, "get_autocast_dtype"):  # Before torch 2.4 every place has a function of its own.
-        return torch.is_autocast_enabled("cpu")
-    return torch.is_autocast_cpu_enabled()
 
 
 def _is_cast(x: Tensor) -> bool:

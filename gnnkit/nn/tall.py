@@ -101,7 +101,7 @@ def affine(
         ...     affine([(torch.ones(1, 2), torch.eye(2)), (torch.ones(1, 1), torch.ones(1, 2))], None, "relu").tolist()
         [[2.0, 2.0]]
     """
-    if is_packed(terms):
+    if into is None and is_packed(terms):
         return packed_affine(terms, bias, activation)
     first = terms[0][0]
     out = first.new_empty(len(first), terms[0][1].shape[1]) if into is None else into

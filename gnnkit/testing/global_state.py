@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import numpy as np
 import torch
 
+from gnnkit.devices.autocast import is_autocast
 from gnnkit.devices.denormals import is_flushing_denormals
 
 
@@ -20,12 +21,6 @@ from gnnkit.devices.denormals import is_flushing_denormals
 class _Setting:
     read: Callable[[], Any]
     put_back: Callable[[Any], object]
-
-
-def _autocast_is_on(place: str) -> bool:
-    if hasattr(torch, "get_autocast_dtype"):  # Before torch 2.4 every place has a function of its own.
-        return bool(torch.is_autocast_enabled(place))
-    return bool(torch.is_autocast_cpu_enabled() if place == "cpu" else torch.is_autocast_enabled())
 
 
 def _switch_autocast(place: str, value: bool) -> None:
@@ -59,8 +54,8 @@ SETTINGS: Mapping[str, _Setting] = {
     "grad mode (torch.is_grad_enabled)": _Setting(
         torch.is_grad_enabled, lambda value: torch._C._set_grad_enabled(value)
     ),
-    "autocast on the processor": _Setting(lambda: _autocast_is_on("cpu"), lambda value: _switch_autocast("cpu", value)),
-    "autocast on GPUs": _Setting(lambda: _autocast_is_on("cuda"), lambda value: _switch_autocast("cuda", value)),
+    "autocast on the processor": _Setting(lambda: is_autocast("cpu"), lambda value: _switch_autocast("cpu", value)),
+    "autocast on GPUs": _Setting(lambda: is_autocast("cuda"), lambda value: _switch_autocast("cuda", value)),
     "torch's default dtype": _Setting(torch.get_default_dtype, torch.set_default_dtype),
     "torch's choice of deterministic algorithms": _Setting(
         torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import gnnkit
+from gnnkit.backends import load_backend
+from gnnkit.data import Block
 from gnnkit.devices.widened import WidenedProducts
+from gnnkit.nn import GNN, ModelSpec
+from gnnkit.nn.segments import tables_linear
 from tests.conftest import installed_backends
 
+HERE = [name for name in installed_backends() if name in ("reference", "pyg", "dgl")]
 Product = Callable[..., Tensor]
 PRODUCTS: Dict[str, Tuple[Product, List[Tuple[int, ...]]]] = {
     "linear": (functional.linear, [(70, 20), (30, 20), (30,)]),
@@ -46,6 +52,51 @@ def test_values_and_gradients_are_those_of_autocast(name: str) -> None:
     for one, other in zip(*found):
         assert one.dtype == other.dtype
         torch.testing.assert_close(one.float(), other.float(), rtol=1e-2, atol=1e-2 * float(other.abs().max()))
+
+
+class Types(TorchDispatchMode):
+    """Remembers in which types matrices are multiplied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__.split(".")[0].rstrip("_") in ("mm", "mv", "addmm", "addmv", "bmm", "baddbmm", "dot"):
+            self.seen |= {each.dtype for each in args if isinstance(each, Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", [name for name in PRODUCTS if name != "einsum"])  # The one that modes do not see.
+def test_matrices_are_multiplied_in_float32(name: str) -> None:
+    multiply, shapes = PRODUCTS[name]
+    with Types() as types:
+        with WidenedProducts():
+            out = multiply(*operands(shapes))
+        out.float().sum().backward()
+    assert types.seen == {torch.float32}
+
+
+@pytest.mark.parametrize("num", [40, 700, 9000])
+@pytest.mark.parametrize("conv", ["sage", "gcn", "gin", "gat"])
+@pytest.mark.parametrize("backend", HERE)
+def test_so_are_those_of_models(backend: str, conv: str, num: int) -> None:
+    model = GNN(ModelSpec(conv, 6, 3, hidden_channels=4, num_layers=2), load_backend(backend))
+    block = Block(torch.arange(num + 1), torch.arange(num).flip(0), num)
+    with Types() as types:
+        with WidenedProducts():
+            out = model([block, block], torch.randn(num, 6))
+        out.float().square().sum().backward()
+    assert types.seen == {torch.float32}
+
+
+def test_so_are_those_of_typed_tables() -> None:
+    tables, weights, biases = operands([(5, 2), (9000, 3)]), operands([(4, 2), (4, 3)]), operands([(4,), (4,)])
+    with Types() as types:
+        with WidenedProducts():
+            out = tables_linear(tables, weights, biases)
+        out.float().square().sum().backward()
+    assert types.seen == {torch.float32}
 
 
 def test_sums_are_in_float32_and_rounded_once() -> None:
@@ -95,7 +146,7 @@ def losses(backend: str, conv: str, products: Optional[str], **more: Any) -> Lis
 
 
 @pytest.mark.parametrize("conv", ["sage", "gcn", "gin", "gat"])
-@pytest.mark.parametrize("backend", [name for name in installed_backends() if name in ("reference", "pyg", "dgl")])
+@pytest.mark.parametrize("backend", HERE)
 def test_trainings_are_those_of_autocast(backend: str, conv: str) -> None:
     ours, autocast, wide = (losses(backend, conv, products) for products in ("widened", "torch", None))
     assert ours == losses(backend, conv, "widened")
