@@ -7,8 +7,9 @@ them again, which takes some hundredths of a millisecond for each.
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
-from typing import List, Sequence
+import os
+import sys
+from typing import Any, List, Sequence, Set
 
 import torch
 
@@ -25,13 +26,33 @@ def openmp_libraries(names: Sequence[str] = (GNU, INTEL)) -> List[ctypes.CDLL]:
     Args:
         names: What their files begin with.
     """
-    maps = Path("/proc/self/maps")
-    lines = maps.read_text().splitlines() if maps.is_file() else []
-    paths = sorted({line.split()[-1] for line in lines if any(f"/{name}" in line for name in names)})
+    paths = sorted(path for path in _loaded() if os.path.basename(path).startswith(tuple(names)))
     try:
         return [ctypes.CDLL(path) for path in paths]
     except OSError:
         return []
+
+
+class _Object(ctypes.Structure):
+    """The beginning of ``dl_phdr_info``."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("name", ctypes.c_char_p))
+
+
+_Visit = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Object), ctypes.c_size_t, ctypes.c_void_p)
+
+
+def _loaded() -> Set[str]:
+    """The files of the libraries of this process. The loader tells ten times as fast as ``/proc/self/maps`` does."""
+    paths: Set[str] = set()
+
+    def visit(each: Any, _size: int, _data: None) -> int:
+        paths.add(os.fsdecode(each.contents.name or b""))
+        return 0
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).dl_iterate_phdr(_Visit(visit), None)
+    return paths
 
 
 def end_threads(libraries: Sequence[ctypes.CDLL]) -> bool:

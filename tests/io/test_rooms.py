@@ -23,7 +23,6 @@ ALLOWED = {
     "datasets/triples.py": "text that gnnkit.io has read",
     "devices/processor.py": "/proc",
     "measure/trial.py": "what its own processes print",
-    "openmp.py": "/proc",
     "parallel/servers.py": "what its own servers print",
     "parallel/sharing.py": "memory that processes of one training share",
     "parallel/watch.py": "words of processes of one training",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Dict, List, Mapping
 
 from gnnkit.errors import UnknownNameError
@@ -75,7 +75,7 @@ def kinds_with(option: str) -> List[str]:
         >>> kinds_with("aggregation")
         ['sage']
     """
-    return [kind for kind in CONVS if option in option_defaults(kind)]
+    return [kind for kind, conv in CONVS.items() if option in {item.name for item in fields(conv.options_class)}]
 
 
 PER_RELATION = frozenset(
