@@ -182,7 +182,7 @@ class Molecules(Dataset):
         cells = table.text(column)
         told = [f"{table.place(column, row)}: {cells[row]!r} {problem}" for row, problem in problems.items()]
         if not self.skip_invalid:
-            others = f" There are {len(told) - 1} more such rows." if len(told) > 1 else ""
+            others = f" It is the first of {len(told):,} such rows." if len(told) > 1 else ""
             raise DatasetError(f"{told[0]}.{others} Fix it, or leave out such rows: dataset.options.skip_invalid=true.")
         more = "; and so on" if len(told) > _MOST_LISTED else ""
         found.left_out.append(f"{len(told):,} of {table.num_rows:,} molecules, which cannot be read")

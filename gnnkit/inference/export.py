@@ -1,8 +1,8 @@
 """Exported programs: a model as one file that runs without gnnkit, and without the library that computed it.
 
 Rules: a program takes a prepared graph of any size (features, edges with the self-loops that the convolution asks for,
-GCN weights), because preparation belongs to data; of a typed graph features by node type and edges by relation. A file
-is kept only if what it computes equals the model on graphs other than the one it was made with.
+GCN weights, edge features), because preparation belongs to data; of a typed graph features by node type and edges by
+relation. A file is kept only if what it computes equals the model on graphs other than the one it was made with.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gnnkit.inference.typed_programs import (
 )
 from gnnkit.inference.writing import check_output
 from gnnkit.io.files import replacing
-from gnnkit.nn import GNN, check_node_inputs
+from gnnkit.nn import GNN, check_edge_features, check_node_inputs
 from gnnkit.nn.failures import OUT_OF_MEMORY
 from gnnkit.paths import PathLike, user_path
 from gnnkit.runs import Learned
@@ -128,6 +128,7 @@ def export_program(
     if learned is not None:
         graph, _ = match_graph(graph, learned, model.spec.out_channels)
     check_node_inputs(model.spec, graph)
+    check_edge_features(model.spec, graph)
     assert isinstance(model.backend, Backend)
     model = move_model(model, model.backend).eval()
     dtype = next(model.parameters()).dtype
@@ -176,11 +177,6 @@ def _check_possible(model: GNN, format: str) -> None:
             f"Model {model.spec.name!r} learnt embeddings of its {model.spec.num_embeddings:,} nodes, and an exported "
             "program takes graphs of any nodes. Train a model on features, or predict with gnnkit."
         )
-    if model.spec.reads_edges:
-        raise CapabilityError(
-            f"Model {model.spec.name!r} reads edge features, which an exported program has no input for. Train one "
-            "without them (edge_channels=None, model.edge_features=false)."
-        )
     if format not in model.backend.capabilities.exports:
         raise CapabilityError(
             f"Backend {model.backend.name!r} cannot export a program in format {format!r}. Open the run on one that "
@@ -200,7 +196,8 @@ def _case(model: GNN, head: Optional[PairHead], prepared: Graph, dtype: torch.dt
     inputs = tried_inputs(model.spec, prepared, dtype, head)
     with torch.no_grad():
         flows = () if model.spec.pooling == "none" else (_graphs_block(inputs["graph_sizes"]),)
-        expected = model([full_block(prepared)] * model.num_layers, inputs["x"], *flows)
+        block = full_block(prepared, edge_features=model.spec.reads_edges)
+        expected = model([block] * model.num_layers, inputs["x"], *flows)
         if head is not None:
             expected = head.score(*(expected[ends] for ends in inputs["pairs"].T))
     return inputs, expected
@@ -279,6 +276,7 @@ def _sizes(example: Inputs) -> Dict[str, Dict[int, Any]]:
         "edge_index": {1: edges},
         "graph_sizes": {0: torch.export.Dim("num_graphs")},
         "edge_weight": {0: edges},
+        "edge_attr": {0: edges},
         "pairs": {0: torch.export.Dim("num_pairs")},
     }
     return {name: sizes[name] for name in example}

@@ -13,7 +13,7 @@ from gnnkit.data.check import MOST_CHECKED as MOST_VALUES
 from gnnkit.errors import ConfigError
 from gnnkit.inference.pairs import pairs_of
 from gnnkit.inference.typed_programs import TypedProgram, typed_inputs
-from gnnkit.nn import GNN, ModelSpec, check_node_inputs
+from gnnkit.nn import GNN, ModelSpec, check_edge_features, check_node_inputs
 from gnnkit.tasks import PairHead
 
 Inputs = Dict[str, Any]
@@ -28,18 +28,22 @@ class Program(nn.Module):
         self.model = model
 
     def forward(
-        self, x: Tensor, edge_index: Tensor, edge_weight: Optional[Tensor] = None, graphs: Optional[Block] = None
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Optional[Tensor] = None,
+        edge_attr: Optional[Tensor] = None,
+        graphs: Optional[Block] = None,
     ) -> Tensor:
         """Outputs of all nodes, [N, out_channels], or of graphs; edges may come in any order."""
         src, dst = edge_index[0], edge_index[1]
         num_nodes = x.shape[0]
         degrees = dst.new_zeros(num_nodes).index_add(0, dst, torch.ones_like(dst))
         indptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
-        names, tensors = ("indptr", "indices", "dst"), (indptr, src, dst)
-        if edge_weight is not None:
-            names, tensors = (*names, "edge_weight"), (*tensors, edge_weight)  # type: ignore[assignment]
-        layout = BatchLayout((BlockLayout(num_nodes, names),), (0,) * self.model.num_layers)
-        batch = layout.unflatten((*tensors, x))
+        of_edges = {"indptr": indptr, "indices": src, "dst": dst, "edge_weight": edge_weight, "edge_attr": edge_attr}
+        block = {name: tensor for name, tensor in of_edges.items() if tensor is not None}
+        layout = BatchLayout((BlockLayout(num_nodes, tuple(block)),), (0,) * self.model.num_layers)
+        batch = layout.unflatten((*block.values(), x))
         out: Tensor = self.model(batch.blocks, batch.x) if graphs is None else self.model(batch.blocks, batch.x, graphs)
         return out
 
@@ -53,9 +57,16 @@ class PairProgram(nn.Module):
         self.model = model
         self.head = head
 
-    def forward(self, x: Tensor, edge_index: Tensor, pairs: Tensor, edge_weight: Optional[Tensor] = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        pairs: Tensor,
+        edge_weight: Optional[Tensor] = None,
+        edge_attr: Optional[Tensor] = None,
+    ) -> Tensor:
         """Outputs of pairs [n, 2], source first: [n, C]."""
-        h = self.encoder(x, edge_index, edge_weight)
+        h = self.encoder(x, edge_index, edge_weight, edge_attr)
         return self.head.score(h[pairs[:, 0]], h[pairs[:, 1]])
 
 
@@ -68,7 +79,12 @@ class GraphProgram(nn.Module):
         self.model = model
 
     def forward(
-        self, x: Tensor, edge_index: Tensor, graph_sizes: Tensor, edge_weight: Optional[Tensor] = None
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        graph_sizes: Tensor,
+        edge_weight: Optional[Tensor] = None,
+        edge_attr: Optional[Tensor] = None,
     ) -> Tensor:
         """Outputs of all graphs, [G, out_channels]; ``graph_sizes`` [G] says how many nodes each has."""
         num_nodes = x.shape[0]
@@ -79,7 +95,7 @@ class GraphProgram(nn.Module):
         nodes = torch.arange(num_nodes, device=x.device)
         layout = BatchLayout((BlockLayout(num_nodes, ("indptr", "indices", "dst")),), (0,))
         graphs = layout.unflatten((pointer, nodes, begins.cumsum(0)[:-1] - 1, x)).blocks[0]
-        out: Tensor = self.nodes(x, edge_index, edge_weight, graphs)
+        out: Tensor = self.nodes(x, edge_index, edge_weight, edge_attr, graphs)
         return out
 
 
@@ -106,12 +122,14 @@ def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None
     Returns:
         By name and in order: ``x`` [N, F]; ``edge_index`` [2, E], int64, sources and destinations;
         ``graph_sizes`` [G], int64, nodes of each graph, for a model of graphs; ``edge_weight`` [E], if the model reads
-        weights; and ``pairs``, if some are given. For a typed graph two mappings: ``x`` by node type, each [N_t, F_t],
+        weights; ``edge_attr`` [E, D], float32, if it reads edge features, categories as columns of zeros and ones; and
+        ``pairs``, if some are given. For a typed graph two mappings: ``x`` by node type, each [N_t, F_t],
         or where the model has learnt embeddings the numbers of nodes within the type, [N_t], int64; and ``edge_index``
         by relation ("author:writes:paper"), each [2, E_r], int64, numbers within the types.
 
     Raises:
-        ConfigError: The graph has no features, or there are no pairs in what is given.
+        ConfigError: The graph has no features, or no edge features where the model reads some; or there are no pairs in
+            what is given.
         DataError: The graph breaks a rule, or pairs are of another shape or out of range.
 
     Example:
@@ -127,6 +145,7 @@ def program_inputs(spec: ModelSpec, graph: Graph, pairs: Optional[Tensor] = None
         return typed_inputs(graph, torch.float32)
     if graph.x is None:
         raise ConfigError(f"Graph {graph.name!r} has no features, and the model reads them. Give x.")
+    check_edge_features(spec, graph)
     inputs = prepared_inputs(spec, spec.prepare(graph), torch.float32)
     return inputs if pairs is None else {**inputs, "pairs": pairs_of(pairs, graph.num_nodes)}
 
@@ -143,6 +162,9 @@ def prepared_inputs(spec: ModelSpec, prepared: Graph, dtype: torch.dtype) -> Inp
         inputs["graph_sizes"] = torch.tensor([prepared.num_nodes]) if pointer is None else pointer.diff()
     if prepared.edge_weight is not None and spec.reads_weights:
         inputs["edge_weight"] = prepared.edge_weight.to(dtype)
+    if spec.reads_edges:
+        assert prepared.edge_attr is not None
+        inputs["edge_attr"] = prepared.edge_attr.to(dtype)
     return inputs
 
 
@@ -160,12 +182,14 @@ def random_graph(spec: ModelSpec, num_nodes: int, weighted: bool) -> Graph:
         home = torch.bucketize(ends, pointer[1:], right=True)
         ends = ends[:, home[0] == home[1]]
     columns = [torch.randint(0, size, (num_nodes,), generator=draw) for size in spec.node_categories]
+    num_edges = ends.shape[1]
     graph = from_edge_index(
         ends,
         num_nodes,
         x=torch.stack(columns, dim=1) if columns else torch.randn(num_nodes, spec.in_channels, generator=draw),
         node_categories=spec.node_categories,
-        edge_weight=torch.rand(ends.shape[1], generator=draw) if weighted and not spec.gcn_norm else None,
+        edge_weight=torch.rand(num_edges, generator=draw) if weighted and not spec.gcn_norm else None,
+        edge_attr=torch.randn(num_edges, spec.edge_channels, generator=draw) if spec.edge_channels else None,
         graph_ptr=pointer,
     )
     return spec.prepare(graph)

@@ -85,9 +85,12 @@ def run_folds(
     if task_class(config.task).level != "graphs":
         raise ConfigError(f"Folds are for tasks about graphs, and the task is {config.task!r}.")
     wanted = list(range(num_folds)) if folds is None else list(folds)
-    if not wanted or min(wanted) < 0 or max(wanted) >= num_folds or repeats < 1:
-        expected = f"some of 0 to {num_folds - 1}, at least once"
-        raise ConfigError(f"Received folds {wanted} of {num_folds}, {repeats} times; expected {expected}.")
+    if num_folds < 2:
+        raise ConfigError(f"Received {num_folds} folds, expected at least 2.")
+    if not wanted or not set(wanted) <= set(range(num_folds)) or len(set(wanted)) < len(wanted):
+        raise ConfigError(f"Received folds {wanted}, expected different ones from 0 to {num_folds - 1}.")
+    if repeats < 1:
+        raise ConfigError(f"Received {repeats} repeats of all folds, expected at least 1.")
     home = summary_folder(config)
     members: List[Member] = []
     asked = repeats * len(wanted)

@@ -15,6 +15,8 @@ from gnnkit.data import Graph, from_edge_index
 _HOME = TemporaryDirectory(prefix="gnnkit-graphs-")  # Goes with the process.
 SIZES = (6, 4)
 """Categories of the columns of features, where they are categories."""
+EDGE_SIZES = (3, 2)
+"""The same of edge features."""
 
 
 def rings_and_paths(num_graphs: int = 60, seed: int = 0, *, categories: bool = False, **fields: Any) -> Graph:
@@ -31,7 +33,10 @@ def rings_and_paths(num_graphs: int = 60, seed: int = 0, *, categories: bool = F
     x = torch.randn(num_nodes, 5, generator=draw)
     if categories:
         x = torch.stack([torch.randint(0, size, (num_nodes,), generator=draw) for size in SIZES], dim=1)
-        fields = {"node_categories": SIZES, **fields}
+        num_edges = sum(part.shape[1] for part in edges)
+        codes = [torch.randint(0, size, (num_edges,), generator=draw) for size in EDGE_SIZES]
+        of_edges = {"edge_attr": torch.stack(codes, dim=1), "edge_categories": EDGE_SIZES}
+        fields = {"node_categories": SIZES, **of_edges, **fields}
     order = torch.randperm(num_graphs, generator=draw)
     few = num_graphs // 5
     settings = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 import gnnkit
 from gnnkit.backends import backends, load_backend
-from gnnkit.data import from_edge_index, full_block, prepare_graph
+from gnnkit.data import from_edge_index, full_block
 from gnnkit.errors import CapabilityError, ConfigError, DataError, NotInstalledError
 from gnnkit.inference import export_program, open_run, program_inputs
 from gnnkit.nn import MessagePassing
@@ -41,15 +42,16 @@ def other_graph(width):
 
 def live(model, graph):
     spec = model.spec
-    prepared = prepare_graph(graph, self_loops=spec.self_loops, gcn_norm=spec.gcn_norm)
+    prepared = spec.prepare(graph)
     with torch.no_grad():
-        return model([full_block(prepared)] * model.num_layers, prepared.x)
+        return model([full_block(prepared, edge_features=spec.reads_edges)] * model.num_layers, prepared.x)
 
 
 def shuffled(inputs):
     """The same edges in another order."""
     order = torch.randperm(inputs["edge_index"].shape[1], generator=torch.Generator().manual_seed(2))
-    return {name: value if name == "x" else value[..., order] for name, value in inputs.items()}
+    of_edges = {name: value[order] for name, value in inputs.items() if name in ("edge_weight", "edge_attr")}
+    return {**inputs, "edge_index": inputs["edge_index"][:, order], **of_edges}
 
 
 def run(file, inputs):
@@ -71,6 +73,13 @@ CASES = [
     pytest.param(*how, name, marks=[] if name in names else pytest.mark.long)
     for how, names in QUICK.items()
     for name in MODELS
+]
+QUICK_WITH_EDGES = {(".pt2", "reference"): "gatv2", (".onnx", "pyg"): "gine"}
+CASES_WITH_EDGES = [
+    pytest.param(*how, conv, marks=[] if QUICK_WITH_EDGES.get(how) == conv else pytest.mark.long)
+    for how in QUICK
+    for conv in ("gatv2", "gine", "pna", "transformer")
+    if (how[1], conv) != ("pyg", "pna")  # PyG's layer is traced for one number of nodes.
 ]
 
 
@@ -209,10 +218,25 @@ def test_an_old_torch_is_told(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_reads_edge_features_is_not_exported(tmp_path):
-    model = gnnkit.build_model("gatv2", communities(), hidden_channels=4)
-    with pytest.raises(CapabilityError, match="'gatv2' reads edge features.*edge_channels=None"):
-        export_program(model, communities(), tmp_path / "model.pt2")
+@exporting
+@pytest.mark.parametrize("suffix, exporter, conv", CASES_WITH_EDGES)
+def test_a_program_reads_edge_features(suffix, exporter, conv, tmp_path):
+    if exporter not in BACKENDS:
+        pytest.skip(f"backend {exporter} is not installed")
+    if suffix == ".onnx":
+        pytest.importorskip("onnxruntime")
+    model = gnnkit.build_model(conv, communities(), backend=exporter, hidden_channels=8).eval()
+    done = export_program(model, communities(), tmp_path / f"model{suffix}")
+    assert done.inputs == ("x", "edge_index", "edge_attr") and done.difference <= 1e-4
+    other = other_graph(model.spec.in_channels)
+    edge_attr = torch.randn(other.num_edges, 3, generator=torch.Generator().manual_seed(1))
+    for graph in (replace(other, edge_attr=edge_attr), communities()):
+        inputs = shuffled(program_inputs(model.spec, graph))
+        torch.testing.assert_close(run(done.file, inputs), live(model, graph), atol=1e-4, rtol=0)
+    with pytest.raises(ConfigError, match="reads 3 features of every edge, the graph has no edge_attr"):
+        program_inputs(model.spec, other)
+    with pytest.raises(ConfigError, match="reads 3 features of every edge, the graph has no edge_attr"):
+        export_program(model, other, tmp_path / f"other{suffix}")
 
 
 HEADS = {"link_prediction": "dot", "edge_classification": "mlp_joined"}

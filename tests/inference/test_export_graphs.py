@@ -11,7 +11,7 @@ import torch
 from gnnkit.data import from_edge_index
 from gnnkit.inference import export_program, open_run, program_inputs
 from gnnkit.loading import take_graphs
-from tests.inference.graph_runs import graph_of, rings_and_paths, run_of
+from tests.inference.graph_runs import EDGE_SIZES, graph_of, rings_and_paths, run_of
 from tests.inference.test_export import BACKENDS, exporting, run
 
 CASES = [
@@ -19,6 +19,7 @@ CASES = [
     (".pt2", "pyg", "categories", {"virtual_node": True}),
     (".onnx", "reference", "numbers", {"conv": "sage", "pooling": "max", "jumping_knowledge": "cat"}),
     (".onnx", "pyg", "classes", {"conv": "gat", "pooling": "attention"}),
+    (".onnx", "reference", "categories", {"conv": "gine", "edge_channels": sum(EDGE_SIZES)}),
 ]
 
 
@@ -32,6 +33,7 @@ def test_a_program_computes_what_the_model_does(suffix, exporter, kind, settings
     opened = open_run(run_of(kind, **settings), graph=graph_of(kind), backend=exporter, device="cpu")
     done = export_program(opened.model, opened.graph, tmp_path / f"model{suffix}", learned=opened.learned)
     assert done.inputs[:3] == ("x", "edge_index", "graph_sizes") and done.difference <= 1e-4
+    assert ("edge_attr" in done.inputs) == ("edge_channels" in settings)
     assert done.checked == ("a random graph", "rings")
     other = rings_and_paths(23, 9, categories=kind == "categories")
     empty = replace(other, graph_ptr=torch.cat([other.graph_ptr[:3], other.graph_ptr[2:]]), graph_y=None)

@@ -73,10 +73,12 @@ def test_a_fold_alone_is_the_fold_among_all(config) -> None:
 
 
 BAD = {
-    "no such fold": ({"folds": [3]}, "3 of 3|folds \\[3\\]"),
+    "no such fold": ({"folds": [3]}, "folds \\[3\\], expected different ones from 0 to 2"),
+    "one twice": ({"folds": [1, 2, 1]}, "folds \\[1, 2, 1\\], expected different ones from 0 to 2"),
     "a negative one": ({"folds": [-1]}, "folds \\[-1\\]"),
     "none": ({"folds": []}, "folds \\[\\]"),
-    "no repeat": ({"repeats": 0}, "0 times"),
+    "no repeat": ({"repeats": 0}, "0 repeats"),
+    "a single one": ({"num_folds": 1}, "Received 1 folds, expected at least 2"),
 }
 
 
@@ -84,7 +86,7 @@ BAD = {
 def test_folds_that_are_not_there(config, name) -> None:
     arguments, words = BAD[name]
     with pytest.raises(ConfigError, match=words):
-        run_folds(config(), 3, **arguments)
+        run_folds(config(), **{"num_folds": 3, **arguments})
 
 
 def test_folds_are_for_graphs() -> None:
