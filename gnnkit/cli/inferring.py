@@ -52,7 +52,7 @@ class Asked:
     graphs: Optional[str] = typer.Option(None, help="For a run about graphs: comma-separated numbers.  [default: all]")
     split: Optional[str] = typer.Option(None, help="For a run about graphs: all graphs of a split: train, valid, test.")
     smiles: Optional[List[str]] = typer.Option(
-        None, help="A SMILES string (may be repeated), or a .csv, .parquet, .txt or .smi file of them."
+        None, help="A SMILES string (may be repeated), or a .csv, .tsv, .parquet, .txt or .smi file of them."
     )
     smiles_column: Optional[str] = typer.Option(None, help="Column of SMILES in the table.  [default: smiles]")
     skip_invalid: bool = typer.Option(False, "--skip-invalid", help="Skip SMILES that cannot be read.")

@@ -130,7 +130,7 @@ class Graph:
         """Whether ``y`` holds numbers to regress instead of labels."""
         if self.y is None or not self.y.is_floating_point():
             return False
-        return self.y.ndim == 1 or not _are_answers(self.y)
+        return self.y.ndim == 1 or not are_answers(self.y)
 
     @property
     def is_multi_label(self) -> bool:
@@ -241,7 +241,7 @@ def map_arrays(
 _CHUNK_ROWS = 1 << 16
 
 
-def _are_answers(y: Tensor) -> bool:
+def are_answers(y: Tensor) -> bool:
     """Whether all values are those of multi-label data."""
     parts = (y[start : start + _CHUNK_ROWS] for start in range(0, len(y), _CHUNK_ROWS))
     return all(bool(((part == 0) | (part == 1) | (part == IGNORED_LABEL)).all()) for part in parts)

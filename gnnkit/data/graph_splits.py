@@ -7,14 +7,14 @@ parts, as far as whole graphs allow.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnkit.data.graph import Graph
+from gnnkit.data.graph import Graph, are_answers
 from gnnkit.errors import ConfigError, DataError
 
 FOLD = "fold"
@@ -28,15 +28,18 @@ def graph_items(graph: Graph) -> Graph:
         graph: A record of graphs.
 
     Returns:
-        A graph of G nodes whose ``y``, ``splits`` and ``node_data`` are those of the graphs.
+        A graph of G nodes whose ``y``, ``splits`` and ``node_data`` are those of the graphs. One column of answers 0
+        and 1 is two classes.
 
     Example:
         >>> from gnnkit.data import from_edge_index
         >>> graph_items(from_edge_index([[0], [1]], 3, graph_ptr=[0, 2, 3], graph_y=[1, 0])).y.tolist()
         [1, 0]
     """
-    y = graph.graph_y
+    y, names = graph.graph_y, graph.class_names if graph.y is None else ()
     if y is not None and y.ndim == 2 and y.shape[1] == 1:
+        if y.is_floating_point() and are_answers(y):  # In one dimension, floating-point labels are numbers.
+            y, names = y.long(), ()
         y = y[:, 0]
     return Graph(
         indptr=torch.zeros(graph.num_graphs + 1, dtype=torch.int64),
@@ -45,7 +48,7 @@ def graph_items(graph: Graph) -> Graph:
         y=y,
         splits=graph.graph_splits,
         node_data=graph.graph_data,
-        class_names=graph.class_names if graph.y is None else (),
+        class_names=names,
         metric=graph.metric,
         evaluator=graph.evaluator,
         notes=graph.notes,
@@ -53,7 +56,9 @@ def graph_items(graph: Graph) -> Graph:
     )
 
 
-def random_graph_split(graph: Graph, valid: float = 0.1, test: float = 0.1, *, seed: int = 0) -> Graph:
+def random_graph_split(
+    graph: Graph, valid: float = 0.1, test: float = 0.1, *, seed: int = 0, labelled: Optional[Tensor] = None
+) -> Graph:
     """Split the labelled graphs at random, classes in equal shares.
 
     Args:
@@ -61,6 +66,7 @@ def random_graph_split(graph: Graph, valid: float = 0.1, test: float = 0.1, *, s
         valid: Share of the graphs that validate.
         test: Share of the graphs that test.
         seed: Seed of the order, at least 0.
+        labelled: Which graphs have a label. Shape [G], bool. None: as ``graph_y`` says.
 
     Returns:
         The record with ``graph_splits``.
@@ -77,7 +83,7 @@ def random_graph_split(graph: Graph, valid: float = 0.1, test: float = 0.1, *, s
     """
     if not (valid > 0 and test > 0 and valid + test < 1) or seed < 0:
         raise ConfigError(f"The shares are valid {valid} and test {test} with seed {seed}, expected some for training.")
-    groups = _groups(graph, seed)
+    groups = _groups(graph, seed, labelled)
     first = _shares(groups, test)
     rest = [group[~np.isin(group, first)] for group in groups]
     second = _shares(rest, valid / (1 - test))
@@ -85,13 +91,14 @@ def random_graph_split(graph: Graph, valid: float = 0.1, test: float = 0.1, *, s
     return _with_splits(graph, third[~np.isin(third, second)], second, first)
 
 
-def make_folds(graph: Graph, num_folds: int, *, seed: int = 0) -> Graph:
+def make_folds(graph: Graph, num_folds: int, *, seed: int = 0, labelled: Optional[Tensor] = None) -> Graph:
     """Deal the labelled graphs into folds of equal size, classes in equal shares.
 
     Args:
         graph: A record of graphs.
         num_folds: How many folds, at least 2.
         seed: Seed of the order, at least 0.
+        labelled: As for :func:`random_graph_split`.
 
     Returns:
         The record with ``graph_data["fold"]``: the fold, from 0, in which each graph is tested; -1 for a graph without
@@ -103,7 +110,7 @@ def make_folds(graph: Graph, num_folds: int, *, seed: int = 0) -> Graph:
     """
     if num_folds < 2 or seed < 0:
         raise ConfigError(f"{num_folds} folds with seed {seed}; expected at least 2 folds, and a seed from 0.")
-    order = np.concatenate(_groups(graph, seed))
+    order = np.concatenate(_groups(graph, seed, labelled))
     if len(order) < num_folds:
         raise DataError("graph_y", f"there are {len(order)} labelled graphs, too few for {num_folds} folds.")
     fold = torch.full((graph.num_graphs,), -1, dtype=torch.int64)
@@ -127,7 +134,9 @@ def num_folds(graph: Graph) -> int:
     return len(found)
 
 
-def fold_split(graph: Graph, fold: int, valid: float = 0.1, *, seed: int = 0) -> Graph:
+def fold_split(
+    graph: Graph, fold: int, valid: float = 0.1, *, seed: int = 0, labelled: Optional[Tensor] = None
+) -> Graph:
     """Test one fold, and train and validate on the others.
 
     Args:
@@ -135,6 +144,7 @@ def fold_split(graph: Graph, fold: int, valid: float = 0.1, *, seed: int = 0) ->
         fold: The fold, from 0.
         valid: Share of the other graphs that validate, classes in equal shares.
         seed: Seed of these, at least 0.
+        labelled: As for :func:`random_graph_split`.
 
     Returns:
         The record with ``graph_splits``.
@@ -147,7 +157,7 @@ def fold_split(graph: Graph, fold: int, valid: float = 0.1, *, seed: int = 0) ->
     if not 0 <= fold < count:
         raise ConfigError(f"fold is {fold}, expected 0 to {count - 1}.")
     folds = graph.graph_data[FOLD].numpy()
-    groups = _groups(graph, seed)
+    groups = _groups(graph, seed, labelled)
     tested = np.concatenate([group[folds[group] == fold] for group in groups])
     rest = [group[(folds[group] != fold) & (folds[group] >= 0)] for group in groups]
     validating = _shares(rest, valid)
@@ -155,10 +165,10 @@ def fold_split(graph: Graph, fold: int, valid: float = 0.1, *, seed: int = 0) ->
     return _with_splits(graph, training[~np.isin(training, validating)], validating, tested)
 
 
-def _groups(graph: Graph, seed: int) -> List[NDArray[np.int64]]:
+def _groups(graph: Graph, seed: int, labelled: Optional[Tensor]) -> List[NDArray[np.int64]]:
     """The labelled graphs of each class in a random order; all in one group where there are no classes."""
     items = graph_items(graph)
-    known = items.has_label
+    known = items.has_label if labelled is None else labelled
     ids = np.arange(graph.num_graphs) if known is None else known.nonzero()[:, 0].numpy()
     if not len(ids):
         raise DataError("graph_y", "no graph has a label.", fix="Give labels, or the splits yourself.")

@@ -250,7 +250,9 @@ def _splits(graph: Graph) -> List[str]:
     parts += [f"{name} {ids.numel():,} graphs" for name, ids in graph.graph_splits.items()]
     fold = graph.graph_data.get("fold")
     if fold is not None and fold.ndim == 1 and not fold.is_floating_point() and fold.numel():
-        sizes = np.unique(fold.numpy(), return_counts=True)[1]
-        least, most = int(sizes.min()), int(sizes.max())
+        sizes = np.unique(fold[fold >= 0].numpy(), return_counts=True)[1]
+        least, most = (int(sizes.min()), int(sizes.max())) if sizes.size else (0, 0)
         parts.append(f"{sizes.size} folds of {least:,}" + (f" to {most:,}" if most > least else "") + " graphs")
+        outside = int((fold < 0).sum())
+        parts += [f"{outside:,} graphs in no fold"] if outside else []
     return parts or ["none"]

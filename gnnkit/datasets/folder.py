@@ -150,7 +150,7 @@ class Folder(Dataset):
     name = "folder"
     summary = "Your own data: give the path of a folder with edges.csv and more instead of a name."
 
-    version = 3
+    version = 4
 
     path: str = ""
     undirected: Optional[bool] = None

@@ -298,16 +298,21 @@ def _labels(table: Table, column: Optional[str], choices: Choices, found: Found)
     """Classes, labels or numbers to regress of the graphs."""
     if choices.targets:
         table.require(*choices.targets)
+        if len(set(choices.targets)) < len(choices.targets):
+            raise DatasetError(f"targets is {list(choices.targets)}, expected each column once.")
         values = np.stack([_target(table, name, choices) for name in choices.targets], axis=1).astype(np.float32)
         known = values[~np.isnan(values)]
         note = f"columns {listed(choices.targets)} of {table.file.name}"
         if not bool(np.isin(known, (0, 1)).all()):
             return Labels(values, note=f"{note}: numbers to regress")
-        return Labels(np.where(np.isnan(values), np.float32(IGNORED_LABEL), values), tuple(choices.targets), note)
+        answers = np.where(np.isnan(values), np.float32(IGNORED_LABEL), values)
+        if len(choices.targets) == 1:
+            return Labels(answers[:, 0].astype(np.int64), note=note)
+        return Labels(answers, tuple(choices.targets), note)
     if column is None:
         return Labels()
     said = Found()
-    labels = read_label_column(table, column, choices, said)
+    labels = read_label_column(table, column, choices, said, below_zero=True)
     if labels.values:  # Numbers to regress are what graphs may have; of nodes it is a warning.
         return Labels(labels.values[column], note=f"{labels.note} of {table.file.name}")
     found.warnings += said.warnings

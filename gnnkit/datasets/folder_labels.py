@@ -71,7 +71,7 @@ def read_labels(files: Mapping[str, Path], nodes: NodeTable, choices: Choices, f
     return _from_numbers("label", array.reshape(-1), np.zeros(len(array), dtype=bool), choices, found, file)
 
 
-def read_label_column(table: Table, column: str, choices: Choices, found: Found) -> Labels:
+def read_label_column(table: Table, column: str, choices: Choices, found: Found, *, below_zero: bool = False) -> Labels:
     """Labels from a column of a table.
 
     Args:
@@ -79,16 +79,18 @@ def read_label_column(table: Table, column: str, choices: Choices, found: Found)
         column: Name of the column.
         choices: What the user said about missing values and bins.
         found: Gets warnings.
+        below_zero: Whether more than two whole numbers, some below 0, are numbers to regress; classes with a wrong code
+            otherwise.
 
     Raises:
-        DatasetError: There are too few different numbers for the bins.
+        DatasetError: There are too few different numbers for the bins, or classes are no codes from 0.
     """
     cells = table.text(column)
     words = [mark for mark in choices.marks if isinstance(mark, str)]
     missing = np.array([is_missing_text(cell, words) for cell in cells], dtype=bool)
     numbers = np.array([_number(cell) for cell in cells], dtype=np.float64)
     if not bool(np.isnan(numbers[~missing]).any()):
-        return _from_numbers(column, numbers, missing, choices, found, table.file)
+        return _from_numbers(column, numbers, missing, choices, found, table.file, below_zero)
     if choices.label_bins is not None:
         row = int(np.flatnonzero(np.isnan(numbers) & ~missing)[0])
         raise DatasetError(f"{table.place(column, row)}: {cells[row]!r}, expected a number to put into a bin.")
@@ -114,11 +116,20 @@ def _number(cell: str) -> float:
 
 
 def _from_numbers(
-    name: str, array: np.ndarray, missing: np.ndarray, choices: Choices, found: Found, file: Path
+    name: str,
+    array: np.ndarray,
+    missing: np.ndarray,
+    choices: Choices,
+    found: Found,
+    file: Path,
+    below_zero: bool = False,
 ) -> Labels:
     """Classes from numbers, or bins, or, of numbers to regress, no labels but values."""
+    are_numbers = _are_numbers(array[~missing].astype(np.float64), choices, below_zero)
+    # The usual marks of a missing class, -1 and -100, are numbers that values to regress may well have.
+    marks = () if are_numbers and choices.missing is None else choices.marked_numbers
     try:
-        missing = missing | which_missing(array, choices.marked_numbers)
+        missing = missing | which_missing(array, marks)
     except DataError as error:
         raise DatasetError(f"{file}: {error}") from error
     values = np.where(missing, np.nan, array.astype(np.float64))
@@ -130,7 +141,7 @@ def _from_numbers(
         return _numbered(values, missing, where)
     if choices.label_bins is not None:
         return _in_bins(values, missing, choices.label_bins, where)
-    if not is_regression(given):
+    if not are_numbers and not is_regression(given):
         y = np.where(missing, IGNORED_LABEL, np.nan_to_num(values)).astype(np.int64)
         _check_numbering(y, missing, where, file)
         return Labels(y, note=where)
@@ -141,6 +152,16 @@ def _from_numbers(
         "of them is a class."
     )
     return Labels(values={name: values.astype(np.float32)}, note=f"{where} holds numbers to regress")
+
+
+def _are_numbers(given: np.ndarray, choices: Choices, below_zero: bool) -> bool:
+    """Whether labels are numbers to regress by themselves, however many there are."""
+    known = given[np.isfinite(given)]
+    if bool((known != np.trunc(known)).any()):
+        return True
+    # Two numbers, such as -1 and 1, may be classes.
+    has_below = bool((known[~np.isin(known, choices.marked_numbers)] < 0).any())
+    return below_zero and has_below and len(np.unique(known)) > 2
 
 
 def _check_numbering(y: np.ndarray, missing: np.ndarray, where: str, file: Path) -> None:

@@ -201,7 +201,7 @@ class Molecules(Dataset):
             labels = as_labels(values)
             return (None if labels is None else labels.numpy()), tuple(targets)
         said = Found()
-        labels_of = read_label_column(table, targets[0], self._choices, said)
+        labels_of = read_label_column(table, targets[0], self._choices, said, below_zero=True)
         if labels_of.values:  # Of nodes, numbers to regress are a warning.
             return labels_of.values[targets[0]], ()
         found.warnings += said.warnings

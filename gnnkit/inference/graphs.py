@@ -208,6 +208,8 @@ def check_asked(run: TrainedRun, asked: Asked, others: Mapping[str, Any]) -> boo
             f"{given[0]} is for runs about nodes or pairs, and this one was trained for the task {run.config.task!r}: "
             "every graph is computed whole. Leave it out; graphs= says which graphs are meant."
         )
+    if isinstance(asked.smiles, str):
+        raise ConfigError(f"smiles is the text {asked.smiles!r}, expected a list of SMILES.")
     if asked.smiles is not None and (asked.graph is not None or asked.graphs is not None):
         raise ConfigError("smiles says which graphs are meant. Leave out graph and graphs.")
     if asked.skip_invalid and asked.smiles is None:

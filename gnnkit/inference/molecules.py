@@ -12,7 +12,8 @@ from gnnkit.nn import ModelSpec
 from gnnkit.paths import is_file, user_path
 from gnnkit.runs import Learned
 
-SMILES_FILES = (".csv", ".parquet", ".txt", ".smi")
+_TABLES = (".csv", ".tsv", ".parquet")
+SMILES_FILES = (*_TABLES, ".txt", ".smi")
 """Kinds of files that can list molecules."""
 
 
@@ -20,8 +21,8 @@ def read_smiles(given: Sequence[str], column: Optional[str] = None) -> List[str]
     """Read which molecules are meant.
 
     Args:
-        given: SMILES; or the name of a file alone: ``.csv`` or ``.parquet`` with a column of SMILES, ``.txt`` or
-            ``.smi`` with one a line.
+        given: SMILES; or the name of a file alone: ``.csv``, ``.tsv`` or ``.parquet`` with a column of SMILES, ``.txt``
+            or ``.smi`` with one a line.
         column: That column of a table. None: the one called "smiles", in any case; or the only one.
 
     Returns:
@@ -46,7 +47,7 @@ def read_smiles(given: Sequence[str], column: Optional[str] = None) -> List[str]
     path = user_path(files[0], "What lists the molecules")
     if not is_file(path):
         raise DatasetError(f"There is no file {path}. Give a file that lists SMILES, or SMILES themselves.")
-    if path.suffix in (".csv", ".parquet"):
+    if path.suffix in _TABLES:
         table = read_table(path)
         found = table.text(_column(table, column))
     elif column is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Mapping, Optional
 
+from torch import Tensor
+
 from gnnkit.data import Graph, graph_items
 from gnnkit.errors import UnknownNameError
 from gnnkit.registry import API_VERSION
 from gnnkit.tasks.base import NUMBERS
 from gnnkit.tasks.graphs import GraphOptions, GraphTask, check_graphs_learnable, options_of
-from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions
+from gnnkit.tasks.node_regression import NodeRegression, NodeRegressionOptions, numbers_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class GraphRegression(GraphTask):
         super().__init__(options, judge or NodeRegression())
 
     @classmethod
+    def which_labelled(cls, graph: Graph, options: GraphRegressionOptions) -> Optional[Tensor]:
+        """See :class:`GraphTask`: those with one of the targets."""
+        if options.targets is None:
+            return None
+        _check_targets(graph, options)
+        return (~numbers_of(graph_items(graph), options.targets)[0].isnan()).any(dim=1)
+
+    @classmethod
     def for_graph(cls, graph: Graph, options: Optional[GraphRegressionOptions] = None) -> GraphRegression:
         """The task on the numbers of a record's graphs.
 
@@ -58,9 +68,13 @@ class GraphRegression(GraphTask):
             UnknownNameError: There is no such array of ``graph_data``.
         """
         options = GraphRegressionOptions() if options is None else options
-        for name in options.targets or ():
-            if name not in graph.graph_data:
-                raise UnknownNameError("array of graph_data:", name, graph.graph_data)
+        _check_targets(graph, options)
         named = options.targets is not None
         items = graph_items(graph) if named else check_graphs_learnable(graph, "graph regression")
         return cls(options, NodeRegression.for_graph(items, options_of(NodeRegressionOptions, options)))
+
+
+def _check_targets(graph: Graph, options: GraphRegressionOptions) -> None:
+    for name in options.targets or ():
+        if name not in graph.graph_data:
+            raise UnknownNameError("array of graph_data:", name, graph.graph_data)

@@ -100,13 +100,19 @@ class GraphTask(Task):
                 fix="Give a record of graphs, see gnnkit.join_graphs; or take a task about nodes or edges.",
             )
         seed = seed if options.split_seed is None else options.split_seed
+        labelled = cls.which_labelled(graph, options)
         if options.folds is None:
-            return random_graph_split(graph, options.valid_share, options.test_share, seed=seed)
+            return random_graph_split(graph, options.valid_share, options.test_share, seed=seed, labelled=labelled)
         found = num_folds(graph)
         if found not in (0, options.folds):
             raise ConfigError(f"The data bring {found} folds, and {options.folds} are asked for. Ask for theirs.")
-        folded = graph if found else make_folds(graph, options.folds, seed=seed)
-        return fold_split(folded, options.fold, options.valid_share, seed=seed)
+        folded = graph if found else make_folds(graph, options.folds, seed=seed, labelled=labelled)
+        return fold_split(folded, options.fold, options.valid_share, seed=seed, labelled=labelled)
+
+    @classmethod
+    def which_labelled(cls, graph: Graph, options: Any) -> Optional[Tensor]:
+        """Which graphs the task can learn from. Shape [G], bool. None: those with a label in ``graph_y``."""
+        return None
 
     def num_outputs(self, graph: Graph) -> Optional[int]:
         """See :class:`Task`."""

@@ -49,6 +49,24 @@ def test_a_random_split(labels, seed, valid, test) -> None:
     assert all(torch.equal(again.graph_splits[name], graph.graph_splits[name]) for name in parts)
 
 
+def test_one_column_of_answers_is_two_classes() -> None:
+    answers = record(torch.tensor([[0.0], [1.0], [-100.0]] * 20), class_names=("toxic",))
+    items = graph_items(answers)
+    assert items.y.dtype == torch.int64 and items.y[:3].tolist() == [0, 1, -100] and items.class_names == ()
+    assert sorted(torch.cat(list(random_graph_split(answers).graph_splits.values())).tolist()) == [
+        i for i in range(60) if i % 3 < 2
+    ]
+
+
+def test_others_can_be_the_labelled_ones() -> None:
+    graph, labelled = record([0, 1, -100] * 20), torch.arange(60) % 5 > 0
+    for parts in (
+        random_graph_split(graph, labelled=labelled),
+        fold_split(make_folds(graph, 3, labelled=labelled), 1, labelled=labelled),
+    ):
+        assert torch.equal(torch.cat(list(parts.graph_splits.values())).sort().values, labelled.nonzero()[:, 0])
+
+
 @settings(max_examples=40)
 @given(LABELS, st.integers(0, 99), st.integers(2, 10))
 def test_folds(labels, seed, count) -> None:

@@ -133,6 +133,40 @@ def test_several_targets(tmp_path, cells, read, names):
         load(folder, targets=["alpha"])
 
 
+def one_column(folder, cells):
+    rows = "".join(f"{number},{cell}\n" for number, cell in enumerate(cells))
+    nodes = "graph\n" + "".join(f"{number}\n" for number in range(len(cells)))
+    return write(folder, graphs__csv="graph,t\n" + rows, nodes__csv=nodes, edges__csv="source,target\n")
+
+
+@pytest.mark.parametrize("options", [{"targets": ["t"]}, {"columns": {"label": "t"}}], ids=["target", "label"])
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (["1", "", "0"], [1, -100, 0]),
+        (["", "", ""], [-100, -100, -100]),
+        (["-1", "1.5", "-100", ""], [-1.0, 1.5, -100.0, None]),
+        (["-3", "-1", "2", ""], [-3.0, -1.0, 2.0, None]),
+    ],
+    ids=["answers", "nothing", "numbers", "whole numbers"],
+)
+def test_one_target_keeps_its_values(tmp_path, cells, read, options):
+    y = load(one_column(tmp_path / "g", cells), **options).graph_y
+    assert y.is_floating_point() == any(isinstance(each, float) for each in read)
+    assert [None if each != each else each for each in y.reshape(-1).tolist()] == read
+
+
+def test_a_target_is_given_once(tmp_path):
+    with pytest.raises(DatasetError, match="expected each column once"):
+        load(one_column(tmp_path / "g", ["1", "0"]), targets=["t", "t"])
+
+
+def test_graphs_in_no_fold_are_told(tmp_path):
+    folder = one_column(tmp_path / "g", ["1", "0", "1", "0", "1"])
+    write(folder, graphs__csv="graph,t,fold\n0,1,0\n1,0,1\n2,1,-1\n3,0,0\n4,1,1\n")
+    assert summarize(load(folder))["splits"].startswith("2 folds of 2 graphs, 1 graphs in no fold")
+
+
 def test_labels_and_splits_of_nodes_too(molecules):
     nodes = (
         "graph,id,label,split,x,y\nm1,a,0,train,0,1\nm2,a,1,,0,1\nm1,b,1,valid,0,1\nm4,b,0,test,0,1\nm4,c,0,train,0,1\n"

@@ -94,6 +94,12 @@ def test_a_missing_package_is_told_with_the_command(package, monkeypatch):
         from_smiles(["C"])
 
 
+def test_whole_numbers_below_zero_are_regressed(tmp_path):
+    file = write(tmp_path / "mine.csv", "smiles,y\nC,-3\nCC,-1\nCO,0\nCN,2\n")
+    assert load(file, targets=["y"]).graph_y.tolist() == [-3.0, -1.0, 0.0, 2.0]
+    assert load(file, targets=["y"]).graph_y.is_floating_point()
+
+
 def test_a_table_becomes_graphs_and_comes_from_the_cache(tmp_path, cache):
     file = write(tmp_path / "mine.csv", "id,SMILES,logp\na,CCO ,0.5\nb,C,-1\nc,c1ccccc1,\n")
     graph = load(file, targets=["logp"])

@@ -55,6 +55,12 @@ def test_molecules_are_predicted_as_their_graphs(run, monkeypatch) -> None:
     assert pooled.shape == (3, 8)
 
 
+def test_a_text_is_no_list(run) -> None:
+    for use in (opened(run).predict, opened(run).embed):
+        with pytest.raises(ConfigError, match="smiles is the text 'CCO', expected a list"):
+            use(smiles="CCO")
+
+
 def test_what_cannot_be_read_is_named(run) -> None:
     with pytest.raises(DataError, match=r"row 1: 'C1C' is no SMILES") as caught:
         opened(run).predict(smiles=["C", "C1C"])
@@ -77,6 +83,8 @@ def test_files_of_smiles(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,SMILES,other\n1,CCO,x\n2,C,y\n")
     assert read_smiles([str(tmp_path / "a.csv")]) == ["CCO", "C"]
     assert read_smiles([str(tmp_path / "a.csv")], "other") == ["x", "y"]
+    (tmp_path / "a.tsv").write_text("id\tsmiles\n1\tCCO\n")
+    assert read_smiles([str(tmp_path / "a.tsv")]) == ["CCO"]
     (tmp_path / "b.csv").write_text("one,two\nC,C\n")
     (tmp_path / "empty.txt").write_text("")
     for given, column, message in (

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from gnnkit.data import Targets
-from gnnkit.errors import ConfigError
+from gnnkit.errors import ConfigError, UnknownNameError
 from gnnkit.runs import read_run
 from gnnkit.tasks import arranged, make_task
 from gnnkit.testing import TaskSuite
@@ -88,6 +88,30 @@ def test_arrays_of_graphs_can_be_regressed_by_name() -> None:
     torch.testing.assert_close(task.labelled(graph).graph_y.shape, torch.Size([120, 2]))
 
 
+def test_graphs_with_a_target_are_split_whatever_their_labels() -> None:
+    graph = replace(many_graphs(), graph_splits={})
+    energy = torch.rand(120)
+    energy[::4] = float("nan")
+    graph = replace(graph, graph_y=torch.full((120,), -100), graph_data={"energy": energy})
+    for folds in ({}, {"folds": 3, "fold": 1}):
+        _, ready = task_for("graph_regression", graph, targets=["energy"], **folds)
+        used = torch.cat(list(ready.graph_splits.values())).sort().values
+        assert torch.equal(used, (~energy.isnan()).nonzero()[:, 0])
+    with pytest.raises(UnknownNameError, match="array of graph_data: 'mass'.*energy"):
+        task_for("graph_regression", graph, targets=["mass"])
+
+
+@pytest.mark.parametrize("name", ["graph_classification", "graph_regression"])
+def test_a_missing_answer_of_one_column_is_no_number(name) -> None:
+    graph = many_graphs()
+    answers = (graph.graph_y > 0).float()[:, None]
+    answers[::4] = -100
+    task, ready = task_for(name, replace(graph, graph_y=answers, graph_splits={}, class_names=()))
+    assert task.num_outputs(ready) == (2 if name == "graph_classification" else 1)
+    y = task.labelled(ready).graph_y.reshape(-1)
+    assert torch.equal((y == -100) | y.isnan(), answers[:, 0] == -100)
+
+
 def test_labels_of_nodes_do_not_disturb_those_of_graphs() -> None:
     graph = many_graphs()
     both = replace(graph, y=torch.zeros(graph.num_nodes, dtype=torch.int64), class_names=("only",))
@@ -135,7 +159,7 @@ MISTAKES = {
         HALVES,
         ("rocauc", "alike"),
     ),
-    "fold out of range": (f"{GRAPHS} --folds 3 --fold 3", HALVES, ("folds [3] of 3",)),
+    "fold out of range": (f"{GRAPHS} --folds 3 --fold 3", HALVES, ("folds [3], expected different ones from 0 to 2",)),
     "a fold without folds": (f"{GRAPHS} --fold 1", HALVES, ("--folds",)),
     "no number of a fold": (f"{GRAPHS} --folds 3 --fold first", HALVES, ("--fold",)),
     "one fold": (f"{GRAPHS} --folds 1", HALVES, ("1 folds",)),
