@@ -142,6 +142,27 @@ def whole_number(name: str, value: Any) -> int:
     return plain
 
 
+def settings_by_name(name: str, value: Any) -> Dict[str, Any]:
+    """Return settings that a user gave as a dictionary, or none.
+
+    Args:
+        name: What messages call them.
+        value: Anything.
+
+    Raises:
+        ConfigError: They are none.
+
+    Example:
+        >>> settings_by_name("device_options", None)
+        {}
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is {value!r}, expected a dictionary of settings by name.")
+    return dict(value)
+
+
 def settle_idle(
     values: Mapping[str, Any],
     defaults: Mapping[str, Any],

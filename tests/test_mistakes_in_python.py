@@ -44,6 +44,15 @@ MISTAKES: Dict[str, Tuple[Call, Type[GnnkitError], str]] = {
     ),
     "a rate in a list": (lambda m, g: fit(m, g, lr=[0.1]), ConfigError, "expected a number"),
     "epochs in a list": (lambda m, g: fit(m, g, epochs=[10]), ConfigError, "expected a whole number"),
+    **{
+        f"{name} by name": (
+            lambda m, g, name=name: fit(m, g, **{name: "torch"}),
+            ConfigError,
+            f"{name} is 'torch', expected a dictionary",
+        )
+        for name in ("backend_options", "device_options", "task_options")
+    },
+    "options in a list": (lambda m, g: fit(m, g, device_options=[]), ConfigError, "expected a dictionary"),
     "heads of a gcn": (lambda m, g: gnnkit.build_model("gcn", g, heads=4), ConfigError, "Leave it out"),
     "a rate for a model": (lambda m, g: gnnkit.build_model("gcn", g, lr=0.1), UnknownNameError, "go to the Trainer"),
     "a width for a trainer": (lambda m, g: fit(m, g, hidden_channels=3), UnknownNameError, "build_model(...,"),

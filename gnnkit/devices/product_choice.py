@@ -164,33 +164,62 @@ _BFLOAT16_NAME = _name(_BFLOAT16_SIZE, "bfloat16")
 
 @lru_cache(maxsize=None)
 def _choice(file: Optional[Path], machine: str) -> ProductChoice:
-    kept = {} if file is None else _read(file)
-    if machine in kept and set(kept[machine].speedups) == set(_sizes()):
-        return kept[machine]
+    kept = None if file is None else _kept(file, machine)
+    if kept is not None:
+        return kept
     with stage("measuring who multiplies fastest"):
         speedups = measure_products()
     today = date.today().isoformat()
-    choice = ProductChoice(best_library(speedups), best_in_bfloat16(speedups), speedups, today, file)
-    if file is not None:
-        keys = ("library", "bfloat16", "speedups", "measured")
-        values = {name: {key: getattr(each, key) for key in keys} for name, each in {**kept, machine: choice}.items()}
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, to_json(values, indent=1) + "\n")
-        except (OSError, FileError) as error:  # The next process measures again.
-            _LOG.debug("The choice of products is not kept: %s", error)
-            return replace(choice, file=None)
+    choice = ProductChoice(best_library(speedups), best_in_bfloat16(speedups), speedups, today)
+    if file is None:
+        return choice
+    try:
+        return _keep(replace(choice, file=file), file, machine)
+    except (OSError, FileError) as error:
+        _LOG.warning(
+            "The choice of products cannot be kept: %s. Each run measures again, and results may differ in their last "
+            "bits. Set GNNKIT_CACHE to a folder that can be written.",
+            error,
+        )
+        return choice
+
+
+def _kept(file: Path, machine: str) -> Optional[ProductChoice]:
+    """The choice that a file holds for a machine; None if it has to be measured."""
+    entries = _entries(file)
+    choice = None if entries is None or machine not in entries else _usable(entries[machine], file)
+    if entries is None or (machine in entries and choice is None):
+        _LOG.warning("%s holds no choice of products that can be used. It is measured again.", file)
+    return choice if choice is not None and set(choice.speedups) == set(_sizes()) else None
+
+
+def _keep(choice: ProductChoice, file: Path, machine: str) -> ProductChoice:
+    """Put a choice into a file beside those of other machines; the one of a process that was faster stays."""
+    entries = _entries(file) or {}
+    first = _usable(entries.get(machine), file)
+    if first is not None and set(first.speedups) == set(choice.speedups):
+        return first
+    own = {name: getattr(choice, name) for name in ("library", "bfloat16", "speedups", "measured")}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, to_json({**entries, machine: own}, indent=1) + "\n")
     return choice
 
 
-def _read(file: Path) -> Dict[str, ProductChoice]:
-    """The choices in a file; those that cannot be used are left out."""
+def _entries(file: Path) -> Optional[Dict[str, Any]]:
+    """What a file holds, by machine; None if it cannot be read."""
     try:
         values = read_json(file) if file.is_file() else {}
-        return {machine: _checked(value, file) for machine, value in values.items()}
-    except (GnnkitError, AttributeError, KeyError, TypeError, ValueError, OSError):
-        _LOG.warning("%s holds no choice of products that can be used. It is measured again.", file)
-        return {}
+    except (GnnkitError, ValueError, OSError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _usable(entry: Any, file: Path) -> Optional[ProductChoice]:
+    """An entry of a file as a choice; None if it is none."""
+    try:
+        return _checked(entry, file)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _checked(value: Any, file: Path) -> ProductChoice:

@@ -23,6 +23,7 @@ from typing import Any, Callable, Collection, Deque, Generator, Iterable, Iterat
 
 import torch
 
+from gnnkit.errors import ConfigError
 from gnnkit.loading.ahead import bytes_read
 from gnnkit.loading.gate import GATE
 from gnnkit.openmp import GNU, end_threads, openmp_libraries
@@ -80,7 +81,12 @@ def prefetch(
             # A daemon, as the interpreter would wait for others at its end, and nothing can interrupt a kernel.
             name, core = f"{THREAD_NAME}-{number}", None if cores is None else cores[number]
             thread = threading.Thread(target=_work, args=(work, produce, disk, core), name=name, daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"Only {number:,} of {num_threads:,} loader threads could be started. Set train.num_threads lower."
+                ) from error
             threads.append(thread)
         for item in range(num):
             start, is_burst = time.monotonic(), not overlap and not pending

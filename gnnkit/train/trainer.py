@@ -23,7 +23,7 @@ from gnnkit.devices import Device, device_name, devices
 from gnnkit.errors import ConfigError
 from gnnkit.nn import restored_generator
 from gnnkit.nn.dropout import masks_on_host
-from gnnkit.options import plain_value, whole_number
+from gnnkit.options import plain_value, settings_by_name, whole_number
 from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback, checked_callbacks
@@ -133,16 +133,18 @@ class Trainer:
             given["schedule"] = _name(schedule)
         # A misspelt setting is an error here, not at the end of a long preparation.
         train_config("", given, task)
-        check_options(task_class(task), task_options or {})
+        self.task_options = {
+            name: plain_value(value) for name, value in settings_by_name("task_options", task_options).items()
+        }
+        check_options(task_class(task), self.task_options)
         check_custom(loss, metrics)
         self.task = task
-        self.task_options = {name: plain_value(value) for name, value in (task_options or {}).items()}
         self.loss, self.metrics = loss, metrics
         self.head_weights: Dict[str, Tensor] = {}
         self.backend = backend
         self.device: Union[str, Device] = device if isinstance(device, Device) else device_name(device)
-        self.backend_options = dict(backend_options or {})
-        self.device_options = dict(device_options or {})
+        self.backend_options = settings_by_name("backend_options", backend_options)
+        self.device_options = settings_by_name("device_options", device_options)
         self.seed = whole_number("seed", seed)
         self.run_dir = None if run_dir is None else user_path(run_dir, "run_dir")
         self.callbacks = checked_callbacks(callbacks)

@@ -26,6 +26,7 @@ from gnnkit.devices.product_choice import (
 from gnnkit.devices.products import has_onednn, has_packing
 from gnnkit.io.yaml_files import read_yaml
 from gnnkit.runs import read_run
+from gnnkit.stages import Listener, heard_by
 from tests.commands import gnnkit_here
 
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch cannot multiply with oneDNN")
@@ -150,6 +151,47 @@ def test_a_file_that_cannot_be_used_is_measured_anew(
     assert product_choice().is_measured
     assert "measured again" in caplog.text
     assert set(json.loads(file.read_text())) == {machine}
+
+
+def test_what_the_file_holds_of_others_stays(
+    measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write_choice(tmp_path / "cache", measured, "onednn")
+    others = {"another machine": {"library": "of a newer gnnkit"}, "one more": 1}
+    mine = json.loads(file.read_text())
+    file.write_text(json.dumps({**others, **mine}))
+    monkeypatch.setenv("GNNKIT_CACHE", str(file.parent))
+    assert product_choice().library == "onednn" and not caplog.records
+    file.write_text(json.dumps(others))
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "cache" / ".." / "cache"))
+    assert product_choice().is_measured
+    assert set(json.loads(file.read_text())) == {*others, *mine}
+
+
+def test_the_choice_of_a_process_that_was_faster_stays(
+    measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write_choice(tmp_path / "written", measured, "onednn", "widened").read_text()
+    file = tmp_path / "cache" / "products.json"
+
+    class Meanwhile(Listener):
+        def on_stage(self, what: str) -> None:
+            file.parent.mkdir()
+            file.write_text(written)
+
+    monkeypatch.setenv("GNNKIT_CACHE", str(file.parent))
+    with heard_by(Meanwhile()):
+        assert product_choice().chosen == {"products": "onednn", "bfloat16_products": "widened"}
+    assert file.read_text() == written
+
+
+def test_a_choice_that_cannot_be_kept_is_told(
+    measured: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path / "file"))
+    assert product_choice().file is None
+    assert "cannot be kept" in caplog.text and "GNNKIT_CACHE" in caplog.text
 
 
 def test_a_choice_from_other_sizes_is_measured_anew(

@@ -12,6 +12,7 @@ from typing import List
 import pytest
 import torch
 
+from gnnkit.errors import ConfigError
 from gnnkit.loading.ahead import bytes_read
 from gnnkit.loading.prefetch import Pace, prefetch, threads_at_work
 from gnnkit.openmp import GNU, end_threads, openmp_libraries
@@ -54,6 +55,20 @@ def test_an_exception_comes_in_its_items_turn(num_threads, overlap, kind):
     with pytest.raises(kind, match="four"):
         next(items)
     assert list(items) == []
+
+
+def test_more_threads_than_the_system_has(monkeypatch):
+    start, begun = threading.Thread.start, []
+
+    def limited(thread):  # To use up the real limit would disturb everything else on the machine.
+        if len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(ConfigError, match="Only 2 of 5 loader threads could be started. Set train.num_threads lower"):
+        list(prefetch(str, 9, num_threads=5, ahead=1, overlap=True))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.03])
