@@ -6,10 +6,10 @@ Rules: it is no source of data; whatever programs read stands in the manifest an
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import Any, Callable, Iterator, List, Mapping, Sequence
 
 from gnnkit.errors import FileError
 from gnnkit.io.files import append_line
@@ -28,20 +28,21 @@ class RunLog(Callback):
     Args:
         file: Where to; lines are added to one that is there. Its folder is made by others before the start.
         facts: What the manifest says.
+        earlier: Lines from before; see :func:`earlier_warnings`.
     """
 
-    def __init__(self, file: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, facts: Mapping[str, Any], earlier: Sequence[str] = ()) -> None:
         self._file = file
         self._facts = facts
         self._has_started = False
-        self._waiting: List[str] = []
+        self._waiting: List[str] = list(earlier)
         self._num_epochs = 0
-        self._handler = _Handler(self)
+        self._handler = _Handler(self.write)
         logging.getLogger("gnnkit").addHandler(self._handler)
 
     def write(self, line: str) -> None:
         """Add a line, with the time; before the start it waits."""
-        self._waiting.append(f"{datetime.now().isoformat(sep=' ', timespec='seconds')}  {line}")
+        self._waiting.append(_timed(line))
         if self._has_started:
             while self._waiting:
                 append_line(self._file, self._waiting.pop(0))
@@ -92,16 +93,36 @@ class RunLog(Callback):
         logging.getLogger("gnnkit").removeHandler(self._handler)
 
 
+@contextmanager
+def earlier_warnings() -> Iterator[List[str]]:
+    """Keep warnings of the block, while a training is prepared, for its log.
+
+    Yields:
+        Their lines, which come in during the block.
+    """
+    lines: List[str] = []
+    handler = _Handler(lambda line: lines.append(_timed(line)))
+    logging.getLogger("gnnkit").addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logging.getLogger("gnnkit").removeHandler(handler)
+
+
+def _timed(line: str) -> str:
+    return f"{datetime.now().isoformat(sep=' ', timespec='seconds')}  {line}"
+
+
 class _Handler(logging.Handler):
     """Writes warnings to a log, and leaves them on the screen where nobody else handles them."""
 
-    def __init__(self, log: RunLog) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._log = log
+        self._write = write
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(FileError):
-            self._log.write(f"warning: {record.getMessage()}")
+            self._write(f"warning: {record.getMessage()}")
         if not _is_handled(record) and logging.lastResort is not None:
             logging.lastResort.handle(record)
 

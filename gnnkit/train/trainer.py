@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from gnnkit.parallel import World, join_world
 from gnnkit.paths import user_path
 from gnnkit.runs.callback import Callback, checked_callbacks
 from gnnkit.runs.history import RunResult
-from gnnkit.runs.log import LOG, RunLog
+from gnnkit.runs.log import LOG, RunLog, earlier_warnings
 from gnnkit.runs.run_folder import RunFolder, environment, is_unfinished
 from gnnkit.runs.state import TrainState, read_state
 from gnnkit.stages import stage
@@ -187,10 +187,11 @@ class Trainer:
         """
         world = join_world() if self.world is None else self.world
         with TRAINING:
-            again, state = world.from_first(partial(self._start, resume, world), "the last state")
-            job = prepare_job(self, model, graph, world, state)
+            with earlier_warnings() as told:
+                again, state = world.from_first(partial(self._start, resume, world), "the last state")
+                job = prepare_job(self, model, graph, world, state)
             try:
-                return self._fit(job, graph, state, resume, again)
+                return self._fit(job, graph, state, resume, again, told)
             finally:
                 job.device.close()
 
@@ -208,6 +209,7 @@ class Trainer:
         earlier: Optional[TrainState],
         resume: Union[str, Path, None],
         again: bool,
+        told: List[str],
     ) -> RunResult:
         if job.beyond_spec is not None and (self.run_dir is not None or earlier is not None):
             raise ConfigError(BEYOND.format(reason=job.beyond_spec))
@@ -231,7 +233,7 @@ class Trainer:
             judged = job.graph.links if job.task.level == "edges" else None
             weights = job.module.canonical_state
             folder = RunFolder(self.run_dir, self._config(job), job.facts, weights, judged, again)
-            callbacks[:0] = [folder, RunLog(self.run_dir / LOG, {**environment(), **job.facts})]
+            callbacks[:0] = [folder, RunLog(self.run_dir / LOG, {**environment(), **job.facts}, told)]
         job.callbacks = callbacks
         try:
             masks = masks_on_host(False) if earlier is not None and MASKS not in earlier.facts else nullcontext()

@@ -32,6 +32,15 @@ def test_warnings_are_in_the_log_and_stay_where_they_were(tmp_path: Path, caplog
     assert not logging.getLogger("gnnkit").handlers
 
 
+def test_warnings_of_the_preparation_are_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "products.json").write_text("no JSON")
+    monkeypatch.setenv("GNNKIT_CACHE", str(tmp_path))
+    text = trained(tmp_path / "run")
+    assert text.count("holds no choice of products that can be used") == 1
+    assert text.index("backend reference") < text.index("holds no choice") < text.index("training, 2 epochs")
+    assert not logging.getLogger("gnnkit").handlers
+
+
 def test_stages_are_those_of_the_run(tmp_path: Path) -> None:
     first, second = trained(tmp_path / "first"), trained(tmp_path / "second")
     for text in (first, second):
