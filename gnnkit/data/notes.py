@@ -254,5 +254,5 @@ def _splits(graph: Graph) -> List[str]:
         least, most = (int(sizes.min()), int(sizes.max())) if sizes.size else (0, 0)
         parts.append(f"{sizes.size} folds of {least:,}" + (f" to {most:,}" if most > least else "") + " graphs")
         outside = int((fold < 0).sum())
-        parts += [f"{outside:,} graphs in no fold"] if outside else []
+        parts += [f"{outside:,} in no fold"] if outside else []
     return parts or ["none"]

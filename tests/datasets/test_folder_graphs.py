@@ -164,7 +164,7 @@ def test_a_target_is_given_once(tmp_path):
 def test_graphs_in_no_fold_are_told(tmp_path):
     folder = one_column(tmp_path / "g", ["1", "0", "1", "0", "1"])
     write(folder, graphs__csv="graph,t,fold\n0,1,0\n1,0,1\n2,1,-1\n3,0,0\n4,1,1\n")
-    assert summarize(load(folder))["splits"].startswith("2 folds of 2 graphs, 1 graphs in no fold")
+    assert summarize(load(folder))["splits"].startswith("2 folds of 2 graphs, 1 in no fold")
 
 
 def test_labels_and_splits_of_nodes_too(molecules):
